@@ -1,0 +1,46 @@
+# Two commands do everything: `make demo` and `make test`. Each makes .venv from the lock when it is not there.
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bin/uv
+INSTALLED := $(VENV)/.installed
+
+.PHONY: install demo test lint format bench lock clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else "reelsift needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: try `make PYTHON=python3.11 $(MAKECMDGOALS)`" % v[:2])'
+	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet uv; }
+	@echo "Installing about 8 GB of packages into $(VENV) (a minute with a fast line) ..."
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install
+	@$(VENV)/bin/reelsift demo
+
+test: install
+	@$(VENV)/bin/python -m pytest
+
+lint: install
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/pyright
+
+format: install
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+bench: install
+	@$(VENV)/bin/python -m tests.benchmarks
+
+# --universal covers every platform and Python that pyproject.toml admits; no index address gets into the lock.
+lock:
+	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet uv; }
+	@$(UV) pip compile --quiet --universal --generate-hashes --all-extras --no-emit-index-url --no-annotate \
+		--no-header pyproject.toml --output-file requirements.lock
+
+# What a run made (datasets, models) lies in .reelsift and stays; `rm -r .reelsift` is yours to say.
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Settings: TOML, environment and options → the configs of the stages."""

@@ -1,0 +1,1 @@
+"""Stage 4: Parquet → weights: models, metrics, training, MLflow."""

@@ -1,0 +1,1 @@
+"""What one stage hands the next. Knows no stage."""

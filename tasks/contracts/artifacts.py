@@ -1,0 +1,131 @@
+"""What one stage hands the next: shards, parts and dataset versions.
+
+In: nothing. Out: frozen values that are also the JSON of manifests and of Prefect's results.
+Does not know how any of them is made.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, JsonValue
+
+from tasks.contracts.model import FrozenModel
+
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+RGB_SIZE = 1024  # floats of mean_rgb
+AUDIO_SIZE = 128  # floats of mean_audio
+FEATURE_SIZE = RGB_SIZE + AUDIO_SIZE  # what a classifier sees: mean_rgb, then mean_audio
+VOCABULARY_SIZE = 3862  # labels of the release of 2018
+
+
+class PlannedShard(FrozenModel):
+    """A shard as the download plan promises it."""
+
+    name: str = Field(description="as in the plan, e.g. `trainpj.tfrecord`")
+    partition: str = Field(description="e.g. `video/train`")
+    md5: Md5
+
+
+class Shard(PlannedShard):
+    """A shard on the disk whose md5 has been checked."""
+
+    size_bytes: int = Field(ge=0)
+    path: Path
+
+
+class DropReason(StrEnum):
+    """Why a record is not in the dataset."""
+
+    NO_MATCH = "no-match"  # whole and well, but not of the labels asked for
+    NO_LABELS = "no-labels"  # a record without labels, as all of the test partition
+    BAD_CRC = "bad-crc"
+    TRUNCATED = "truncated"
+    MALFORMED = "malformed"  # framed well, but not the wire format of an Example
+    MISSING_FEATURE = "missing-feature"
+    WRONG_LENGTH = "wrong-length"
+    NON_FINITE = "non-finite"
+    LABEL_OUT_OF_RANGE = "label-out-of-range"
+
+
+class Damage(FrozenModel):
+    """A place where a shard is damaged."""
+
+    path: str
+    offset: int = Field(ge=0, description="bytes from the start of the file to the record")
+    reason: DropReason
+    detail: str
+
+
+class ShardTally(FrozenModel):
+    """What became of the records of one shard: records = matches + background + all drops."""
+
+    name: str
+    partition: str
+    md5: Md5
+    records: int = Field(ge=0)
+    matches: int = Field(ge=0)
+    background: int = Field(ge=0)
+    drops: dict[DropReason, int]
+    damage: tuple[Damage, ...] = ()
+
+
+class Part(FrozenModel):
+    """One Parquet file of filtered records, and the shards that it was made from."""
+
+    path: str = Field(description="relative to the folder that keeps it")
+    partition: str
+    sha256: Sha256
+    size_bytes: int
+    rows: int
+    matches: int
+    shards: tuple[ShardTally, ...]
+
+
+class PartFile(FrozenModel):
+    """One Parquet file of a dataset version."""
+
+    name: str
+    split: str = Field(description="`train` or `validate`")
+    rows: int
+    matches: int
+    size_bytes: int
+    sha256: Sha256
+
+
+class LabelCount(FrozenModel):
+    """In how many matching videos a label occurs, by split."""
+
+    index: int
+    name: str
+    by_split: dict[str, int]
+
+
+class Cooccurrence(FrozenModel):
+    """How often the commonest labels occur together in matching videos."""
+
+    label_ids: tuple[int, ...]
+    counts: tuple[tuple[int, ...], ...] = Field(description="symmetric; the diagonal counts the label itself")
+
+
+class DatasetManifest(FrozenModel):
+    """All that there is to know of a dataset version. The same input gives the same bytes."""
+
+    id: str = Field(pattern=r"^ds-[0-9a-f]{12}$")
+    slug: str
+    label_ids: tuple[int, ...]
+    label_names: tuple[str, ...]
+    options: dict[str, JsonValue] = Field(description="the filter's options, as hashed into the id")
+    filter_version: int
+    splits: dict[str, str] = Field(description="split -> partition, e.g. train -> video/train")
+    rows: int
+    matches: int
+    records: int = Field(description="records read from all shards")
+    drops: dict[DropReason, int]
+    label_counts: tuple[LabelCount, ...] = Field(description="every label that occurs, commonest first")
+    cooccurrence: Cooccurrence
+    shards: tuple[ShardTally, ...]
+    parts: tuple[PartFile, ...]
+    code_revision: str

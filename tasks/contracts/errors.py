@@ -1,0 +1,81 @@
+"""Every error that a user can cause or meet, in one tree.
+
+    ReelsiftError
+    ├── ConfigError                a setting that is unknown or out of its bounds
+    ├── UnknownLabelError          no label of that name, index or knowledge-graph id
+    ├── DiskSpaceError             what was asked for does not fit
+    ├── MirrorError                a mirror cannot be used as it was named
+    │   ├── PlanError              the download plan is missing, or is not one
+    │   └── DownloadError          files that could not be fetched, whatever was tried
+    ├── DamagedShardError          a shard is damaged and `strict` was asked for
+    ├── DatasetError               a dataset version cannot be made or used
+    │   ├── UnknownDatasetError    no dataset version of that id
+    │   └── DamagedDatasetError    a part is missing or differs from its digest
+    ├── TrainingError              a training that cannot start or go on
+    │   └── NonFiniteLossError     the loss became NaN or infinite
+    └── ModelError                 a model that cannot be loaded, compared or promoted
+        └── UnknownModelError      no model of that name, version or alias
+
+A message names the thing, the value, the choices there are, and the next command. Errors of libraries
+are translated once, at the edge, with `from`. The command line prints the message alone and exits 1.
+"""
+
+
+class ReelsiftError(Exception):
+    """Base of all errors that are the input's fault or the world's, not the program's."""
+
+
+class ConfigError(ReelsiftError):
+    """A setting is unknown or out of its bounds."""
+
+
+class UnknownLabelError(ReelsiftError):
+    """No label has the name, index or knowledge-graph id that was asked for."""
+
+
+class DiskSpaceError(ReelsiftError):
+    """What was asked for does not fit on the disk."""
+
+
+class MirrorError(ReelsiftError):
+    """A mirror cannot be used as it was named."""
+
+
+class PlanError(MirrorError):
+    """A download plan is missing, or what came is not one."""
+
+
+class DownloadError(MirrorError):
+    """Files could not be fetched, whatever was tried."""
+
+
+class DamagedShardError(ReelsiftError):
+    """A shard is damaged, and `strict` asked for that to be fatal."""
+
+
+class DatasetError(ReelsiftError):
+    """A dataset version cannot be made or used."""
+
+
+class UnknownDatasetError(DatasetError):
+    """No dataset version has that id."""
+
+
+class DamagedDatasetError(DatasetError):
+    """A part of a dataset version is missing or differs from its digest."""
+
+
+class TrainingError(ReelsiftError):
+    """A training cannot start, or cannot go on."""
+
+
+class NonFiniteLossError(TrainingError):
+    """The loss became NaN or infinite."""
+
+
+class ModelError(ReelsiftError):
+    """A model cannot be loaded, compared or promoted."""
+
+
+class UnknownModelError(ModelError):
+    """No model has that name, version or alias."""

@@ -1,0 +1,1 @@
+"""Stage 2: .tfrecord → Arrow: every record kept, or dropped with a reason."""

@@ -1,0 +1,1 @@
+"""The labels of YouTube-8M: read, searched, summarised."""

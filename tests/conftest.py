@@ -1,0 +1,32 @@
+"""Fixtures that every stage's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks.records.synthetic import write_mirror
+
+REAL_DATA = Path(os.environ.get("REELSIFT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real shards, videos and weights, where this machine has them."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real data at {REAL_DATA}; name another folder in REELSIFT_REAL_DATA")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def real_mirror(real_data: Path) -> Path:
+    """100 real shards in the layout of YouTube-8M's hosts (CC BY 4.0, Google LLC)."""
+    return real_data / "yt8m-mirror"
+
+
+@pytest.fixture(scope="session")
+def synthetic_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six small made-up shards in the same layout; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("mirror")
+    write_mirror(folder)
+    return folder
