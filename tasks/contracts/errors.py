@@ -2,7 +2,8 @@
 
     ReelsiftError
     ├── ConfigError                a setting that is unknown or out of its bounds
-    ├── UnknownLabelError          no label of that name, index or knowledge-graph id
+    ├── VocabularyError            the vocabulary's file is not one, or has no such vertical
+    │   └── UnknownLabelError      no label of that name, index or knowledge-graph id
     ├── DiskSpaceError             what was asked for does not fit
     ├── MirrorError                a mirror cannot be used as it was named
     │   ├── PlanError              the download plan is missing, or is not one
@@ -13,6 +14,7 @@
     │   └── DamagedDatasetError    a part is missing or differs from its digest
     ├── TrainingError              a training that cannot start or go on
     │   └── NonFiniteLossError     the loss became NaN or infinite
+    ├── TrackingError              MLflow's store cannot be used as it was named
     └── ModelError                 a model that cannot be loaded, compared or promoted
         └── UnknownModelError      no model of that name, version or alias
 
@@ -29,7 +31,11 @@ class ConfigError(ReelsiftError):
     """A setting is unknown or out of its bounds."""
 
 
-class UnknownLabelError(ReelsiftError):
+class VocabularyError(ReelsiftError):
+    """The vocabulary's file is not one, or it has no vertical of the name that was asked for."""
+
+
+class UnknownLabelError(VocabularyError):
     """No label has the name, index or knowledge-graph id that was asked for."""
 
 
@@ -71,6 +77,10 @@ class TrainingError(ReelsiftError):
 
 class NonFiniteLossError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+class TrackingError(ReelsiftError):
+    """MLflow's store cannot be used as it was named."""
 
 
 class ModelError(ReelsiftError):

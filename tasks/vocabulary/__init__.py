@@ -1,1 +1,1 @@
-"""The labels of YouTube-8M: read, searched, summarised."""
+"""The vocabulary: what the labels are called."""

@@ -1,0 +1,135 @@
+"""The labels of a release of YouTube-8M, and how a user names one.
+
+In: labels as `tasks.vocabulary.table` reads them. Out: the label that a text means, those that match a
+search, the nearest ones where nothing does. Does not know where the vocabulary comes from.
+"""
+
+import difflib
+import shlex
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import Field
+
+from tasks.contracts.errors import UnknownLabelError, VocabularyError
+from tasks.contracts.model import FrozenModel
+from tasks.vocabulary.summary import VocabularySummary, summarise
+
+SUGGESTIONS = 3
+
+
+class Label(FrozenModel):
+    """One row of the vocabulary."""
+
+    index: int = Field(ge=0, description="the number that shards hold")
+    name: str = Field(description="empty for the rows whose entity has lost its name (56 of 3,862)")
+    knowledge_graph_id: str = Field(description="e.g. `/m/01mtb`")
+    verticals: tuple[str, ...] = Field(description="one to three of the 24 top-level ones, or `(Unknown)`")
+    train_count: int = Field(ge=0, description="videos of the train partition that have it")
+    wiki_url: str
+
+    @property
+    def shown_name(self) -> str:
+        """The name, or the knowledge-graph id where there is none."""
+        return self.name or self.knowledge_graph_id
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """All labels in the order of their file, the commonest first."""
+
+    labels: tuple[Label, ...]
+    filled: Mapping[str, int]  # column of the file -> rows where it is not empty
+
+    def find(self, text: str) -> Label:
+        """Return the label of that name, index or knowledge-graph id; case counts only between names that differ in it.
+
+        Raises:
+            UnknownLabelError: no label, or several, go by `text`.
+        """
+        wanted = text.strip()
+        found = self._by_name.get(wanted) or self._by_folded.get(fold(wanted)) or self._by_key.get(wanted.lower())
+        if not wanted or not found:
+            raise UnknownLabelError(self._unknown(wanted))
+        if len(found) > 1:
+            indices = ", ".join(str(label.index) for label in found)
+            raise UnknownLabelError(
+                f"{len(found)} labels are named {wanted!r}. Name one by its index: {indices}. "
+                f"`reelsift vocabulary --search {shlex.quote(wanted)}` shows them"
+            )
+        return found[0]
+
+    def search(self, text: str, vertical: str | None = None) -> tuple[Label, ...]:
+        """Return the labels whose name or knowledge-graph id contains `text`, whatever its case and accents.
+
+        Raises:
+            VocabularyError: no label is of that `vertical`.
+        """
+        among = self.labels if vertical is None else self._of_vertical(vertical)
+        wanted = fold(text.strip())
+        return tuple(label for label in among if wanted in fold(label.name) or wanted in label.knowledge_graph_id)
+
+    def summary(self) -> VocabularySummary:
+        """Return what `DataFrame.info()` and `describe()` would say of the file."""
+        counts = [label.train_count for label in self.labels]
+        return summarise(self.filled, counts, [label.verticals for label in self.labels])
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Label]]:
+        return _grouped((label.name, label) for label in self.labels if label.name)
+
+    @cached_property
+    def _by_folded(self) -> dict[str, list[Label]]:
+        return _grouped((fold(label.name), label) for label in self.labels if label.name)
+
+    @cached_property
+    def _by_key(self) -> dict[str, list[Label]]:
+        by_index = [(str(label.index), label) for label in self.labels]
+        return _grouped(by_index + [(label.knowledge_graph_id.lower(), label) for label in self.labels])
+
+    def _of_vertical(self, vertical: str) -> tuple[Label, ...]:
+        names = {fold(name): name for label in self.labels for name in label.verticals}
+        name = names.get(fold(vertical.strip()))
+        if name is None:
+            near = difflib.get_close_matches(fold(vertical), names, n=SUGGESTIONS, cutoff=0.4)
+            hint = f"Did you mean {_listed([repr(names[each]) for each in near])}? " if near else ""
+            raise VocabularyError(f"No vertical {vertical!r}. {hint}There are: {', '.join(sorted(names.values()))}")
+        return tuple(label for label in self.labels if name in label.verticals)
+
+    def _unknown(self, wanted: str) -> str:
+        message = f"No label {wanted!r} in the vocabulary."
+        near = self._nearest(wanted)
+        if not near:
+            return f"{message} `reelsift vocabulary` lists all {len(self.labels):,}"
+        stem = wanted[: max(4, len(wanted) // 2)].strip().lower()
+        if not self.search(stem):
+            stem = near[0].shown_name
+        names = _listed([f"{label.shown_name!r} ({label.index})" for label in near])
+        return f"{message} Did you mean {names}? `reelsift vocabulary --search {shlex.quote(stem)}`"
+
+    def _nearest(self, wanted: str) -> list[Label]:
+        """Return the commonest labels that contain `wanted`, then those whose names look most like it."""
+        if not wanted:
+            return []
+        keys = difflib.get_close_matches(fold(wanted), self._by_folded, n=SUGGESTIONS, cutoff=0.6)
+        similar = [label for key in keys for label in self._by_folded[key]]
+        return list({label.index: label for label in (*self.search(wanted), *similar)}.values())[:SUGGESTIONS]
+
+
+def fold(text: str) -> str:
+    """Return `text` without case, accents or repeated space, so that `pokemon` is `Pokémon`."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
+
+
+def _grouped(pairs: Iterable[tuple[str, Label]]) -> dict[str, list[Label]]:
+    groups: dict[str, list[Label]] = {}
+    for key, label in pairs:
+        groups.setdefault(key, []).append(label)
+    return groups
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"

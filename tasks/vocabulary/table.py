@@ -1,0 +1,126 @@
+"""The vocabulary's CSV file → labels.
+
+In: the path of a `vocabulary.csv` as YouTube-8M publishes it, which may hold anything. Out: a
+`Vocabulary` whose every value has been checked, or an error that names the line. Does not fetch it.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from tasks.contracts.errors import VocabularyError
+from tasks.vocabulary.labels import Label, Vocabulary
+
+COLUMNS = ("Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "WikiUrl", "Vertical1", "Vertical2", "Vertical3")
+MAX_FILE_BYTES = 64 << 20  # the release of 2018 has 3.6 MB
+MAX_LABELS = 100_000  # releases have had 3,862 to 4,800
+MAX_TEXT = 400  # characters of any value but WikiDescription
+NUMBER = re.compile(r"[0-9]{1,9}")
+GRAPH_ID = re.compile(r"/[a-z]/[0-9a-z_]{1,40}")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of the file: values by column, and where it stands for the error."""
+
+    path: Path
+    line: int
+    values: dict[str, str]
+
+    def fail(self, problem: str) -> NoReturn:
+        _fail(self.path, f"line {self.line}: {problem}")
+
+    def text(self, column: str) -> str:
+        # A name ends up in terminals and file names: control characters and overlong ones stop here.
+        value = self.values[column].strip()
+        if len(value) > MAX_TEXT or not value.isprintable():
+            self.fail(f"{column} must be at most {MAX_TEXT} printable characters, got {value[:40]!r}")
+        return value
+
+    def number(self, column: str, limit: int) -> int:
+        value = self.values[column].strip()
+        if not NUMBER.fullmatch(value) or int(value) >= limit:
+            self.fail(f"{column} must be a whole number from 0 to {limit - 1:,}, got {value[:40]!r}")
+        return int(value)
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read a vocabulary from the CSV of YouTube-8M (https://research.google.com/youtube8m/explore.html).
+
+    Raises:
+        VocabularyError: the file cannot be read or is not a vocabulary; the message names the line.
+    """
+    labels: list[Label] = []
+    filled: dict[str, int] = {}
+    seen: dict[int | str, int] = {}
+    for row in _rows(path, _text(path)):
+        filled = filled or dict.fromkeys(row.values, 0)
+        for column, value in row.values.items():
+            filled[column] += value != ""
+        label = _label(row)
+        for key in (label.index, label.knowledge_graph_id):
+            if key in seen:
+                row.fail(f"{key!r} stands on line {seen[key]} already")
+            seen[key] = row.line
+        labels.append(label)
+    if not labels:
+        _fail(path, "it has a header and no labels")
+    return Vocabulary(labels=tuple(labels), filled=filled)
+
+
+def _label(row: _Row) -> Label:
+    graph_id = row.text("KnowledgeGraphId")
+    if not GRAPH_ID.fullmatch(graph_id):
+        row.fail(f"KnowledgeGraphId must look like '/m/01mtb', got {graph_id[:40]!r}")
+    verticals = (row.text(f"Vertical{rank}") for rank in (1, 2, 3))
+    return Label(
+        index=row.number("Index", MAX_LABELS),
+        name=row.text("Name"),
+        knowledge_graph_id=graph_id,
+        verticals=tuple(dict.fromkeys(vertical for vertical in verticals if vertical)),
+        train_count=row.number("TrainVideoCount", 10**9),
+        wiki_url=row.text("WikiUrl"),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise VocabularyError(
+            f"The vocabulary {path} cannot be read: {error.strerror}. `reelsift vocabulary` fetches it"
+        ) from error
+    if len(content) > MAX_FILE_BYTES:
+        _fail(path, f"it is larger than {MAX_FILE_BYTES >> 20} MB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        _fail(path, f"line {line}: not UTF-8", error)
+
+
+def _rows(path: Path, text: str) -> Iterator[_Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        missing = [column for column in COLUMNS if column not in header]
+        if missing:
+            _fail(path, f"line 1: no column {', '.join(missing)} in {','.join(header)[:60]!r}")
+        for values in reader:
+            row = _Row(path, reader.line_num, dict(zip(header, values, strict=False)))
+            if len(values) != len(header):
+                row.fail(f"{len(values)} values for {len(header)} columns")
+            yield row
+    except csv.Error as error:
+        _fail(path, f"line {reader.line_num}: {error}", error)
+
+
+def _fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
+    raise VocabularyError(
+        f"{path} is not a vocabulary of YouTube-8M: {problem}. Delete it and `reelsift vocabulary` fetches it again"
+    ) from cause

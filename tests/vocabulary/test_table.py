@@ -1,0 +1,114 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts.errors import VocabularyError
+from tasks.vocabulary.table import read_vocabulary
+
+HEADER = "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,Vertical2,Vertical3,WikiDescription"
+GAME = '0,788288,/m/03bt1gh,Game,https://en.wikipedia.org/wiki/Game,Games,,,"rules, and\nplay"'
+BARE = "7,12,/m/0dxrf,,,Food & Drink,Shopping,Food & Drink,"
+
+
+def table(tmp_path: Path, *lines: str, encoding: str = "utf-8") -> Path:
+    path = tmp_path / "vocabulary.csv"
+    path.write_bytes("\n".join(lines).encode(encoding))
+    return path
+
+
+def test_values(tmp_path: Path) -> None:
+    vocabulary = read_vocabulary(table(tmp_path, HEADER, GAME, BARE, ""))
+    game, bare = vocabulary.labels
+    assert (game.index, game.name, game.train_count, game.verticals) == (0, "Game", 788288, ("Games",))
+    assert game.wiki_url == "https://en.wikipedia.org/wiki/Game"
+    assert (bare.index, bare.name, bare.verticals) == (7, "", ("Food & Drink", "Shopping"))
+    assert vocabulary.filled["Name"] == 1
+    assert vocabulary.filled["WikiDescription"] == 1
+    assert vocabulary.filled["Index"] == 2
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        pytest.param(f"{HEADER}\n{GAME}".encode("utf-8-sig"), id="byte-order-mark"),
+        pytest.param(f"{HEADER}\r\n{BARE}\r\n".encode(), id="windows-line-ends"),
+        pytest.param(
+            "\n".join([HEADER.removesuffix(",WikiDescription"), "3,4,/m/0x,A,,B,,"]).encode(), id="no-description"
+        ),
+    ],
+)
+def test_harmless_variants(tmp_path: Path, encoded: bytes) -> None:
+    path = tmp_path / "vocabulary.csv"
+    path.write_bytes(encoded)
+    assert len(read_vocabulary(path).labels) == 1
+
+
+def test_the_synthetic_vocabulary_is_one(synthetic_mirror: Path) -> None:
+    vocabulary = read_vocabulary(synthetic_mirror / "youtube8m" / "csv" / "2" / "vocabulary.csv")
+    assert vocabulary.find("Cooking").index == 22
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        pytest.param([], r"line 1: no column Index, .*Vertical3 in ''", id="empty-file"),
+        pytest.param(["<!DOCTYPE html>", "<p>"], r"line 1: no column .* in '<!DOCTYPE html>'", id="html"),
+        pytest.param(
+            [HEADER.replace("Name", "Title"), GAME], r"line 1: no column Name in 'Index,", id="missing-column"
+        ),
+        pytest.param([HEADER], r"it has a header and no labels", id="no-rows"),
+        pytest.param([HEADER, GAME, "1,2"], r"line 4: 2 values for 9 columns", id="short-row"),
+        pytest.param([HEADER, BARE + ",,"], r"line 2: 11 values for 9 columns", id="long-row"),
+        pytest.param([HEADER, BARE.replace("12", "1_2")], r"line 2: TrainVideoCount .* got '1_2'", id="not-a-number"),
+        pytest.param([HEADER, BARE.replace("12", "-1")], r"from 0 to 999,999,999, got '-1'", id="negative"),
+        pytest.param([HEADER, BARE.replace("12", "9" * 5000)], r"got '9{40}'", id="huge-number"),
+        pytest.param([HEADER, BARE.replace("7,", "100000,", 1)], r"Index must be .* 0 to 99,999, got", id="huge-index"),
+        pytest.param([HEADER, BARE, BARE], r"line 3: 7 stands on line 2 already", id="index-twice"),
+        pytest.param(
+            [HEADER, BARE, BARE.replace("7,", "8,", 1)], r"line 3: '/m/0dxrf' stands on line 2 already", id="id-twice"
+        ),
+        pytest.param(
+            [HEADER, BARE.replace("/m/", "../")], r"KnowledgeGraphId must look like '/m/01mtb'", id="wrong-id"
+        ),
+        pytest.param(
+            [HEADER, BARE.replace("rf,,", "rf,\x1b[2J,")], r"Name must be .*got '\\x1b\[2J'", id="escape-codes"
+        ),
+        pytest.param([HEADER, BARE.replace("rf,,", f"rf,{'n' * 401},")], r"Name must be at most 400", id="long-name"),
+        pytest.param([HEADER, GAME + "x" * 10 + '"'], r"line 3: ", id="broken-quoting"),
+        pytest.param([HEADER, BARE + "d" * 200_000], r"line 2: field larger than field limit", id="huge-field"),
+    ],
+)
+def test_refused(tmp_path: Path, lines: list[str], message: str) -> None:
+    path = table(tmp_path, *lines)
+    with pytest.raises(VocabularyError, match=message) as caught:
+        read_vocabulary(path)
+    assert str(caught.value).startswith(f"{path} is not a vocabulary of YouTube-8M: ")
+    assert str(caught.value).endswith("Delete it and `reelsift vocabulary` fetches it again")
+
+
+def test_not_utf8_names_the_line(tmp_path: Path) -> None:
+    path = table(tmp_path, HEADER, GAME, BARE.replace("Food", "Caf\u00e9"), encoding="latin-1")
+    with pytest.raises(VocabularyError, match=r"line 4: not UTF-8"):
+        read_vocabulary(path)
+
+
+def test_too_large_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.csv"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # sparse: takes no space
+    with pytest.raises(VocabularyError, match=r"it is larger than 64 MB"):
+        read_vocabulary(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    message = r"none\.csv cannot be read: No such file or directory\. `reelsift vocabulary` fetches it$"
+    with pytest.raises(VocabularyError, match=message):
+        read_vocabulary(tmp_path / "none.csv")
+
+
+def test_reading_needs_no_pandas_numpy_or_pyarrow() -> None:
+    code = "import sys, tasks.vocabulary.table; print(sorted({'pandas', 'numpy', 'pyarrow'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
