@@ -60,7 +60,7 @@ def test_a_label_without_a_name_shows_its_id(vocabulary: Vocabulary) -> None:
     [
         pytest.param(
             "Cookng",
-            r"^No label 'Cookng' in the vocabulary\. Did you mean 'Cooking' \(11\) or 'Cooking show' \(12\)\? `reelsift",
+            r"^No label 'Cookng' in the vocabulary\. Did you mean 'Cooking' \(11\) or 'Cooking show' \(12\)\? `",
             id="typo",
         ),
         pytest.param(
