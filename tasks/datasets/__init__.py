@@ -1,1 +1,1 @@
-"""Stage 3: parts → a dataset version: Parquet, manifest, digest, difference."""
+"""Dataset versions: published, found, verified, compared, loaded, exported."""

@@ -1,0 +1,137 @@
+"""The published dataset versions of a folder, and how a user names one.
+
+In: the datasets' root, a reference. Out: the versions, newest first, or the one that the reference means.
+Reads manifests only, so it needs neither pyarrow nor pandas; whether the parts are whole, `verify` says.
+"""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import Field
+
+from tasks.contracts.errors import DamagedDatasetError, UnknownDatasetError
+from tasks.contracts.model import FrozenModel
+from tasks.datasets.identity import ID_PATTERN, LATEST, SLUG_PATTERN
+from tasks.datasets.manifest import MANIFEST_NAME, Dataset, read_manifest
+
+BUILD_COMMAND = "`reelsift dataset build --label NAME`"
+
+
+class Entry(FrozenModel):
+    """One line of the list of datasets."""
+
+    id: str
+    slug: str
+    folder: Path
+    published_at: datetime = Field(description="UTC; when its manifest was written")
+    label_names: tuple[str, ...] = ()
+    rows: int = 0
+    matches: int = 0
+    shards: int = 0
+    size_bytes: int = 0
+    is_latest: bool = Field(description="whether `latest` means this version")
+    problem: str = Field(default="", description="what is wrong with its manifest; empty where it can be read")
+
+
+def list_datasets(root: Path) -> list[Entry]:
+    """Return every version below `root`, the newest first; one with a damaged manifest says so."""
+    folders = _folders(root)
+    latest = _latest(root, folders)
+    return [_entry(folder, is_latest=folder == latest) for folder in folders]
+
+
+def open_dataset(root: Path, ref: str) -> Dataset:
+    """Return the version that `ref` means.
+
+    Args:
+        root: the folder of all datasets.
+        ref: `latest`, a slug (its latest), an id or the unique beginning of one, or `slug/` and any of these.
+
+    Raises:
+        UnknownDatasetError: there is none, or there are several.
+        DamagedDatasetError: its manifest cannot be trusted.
+    """
+    folders = _folders(root)
+    slug, _, name = ref.strip().strip("/").rpartition("/")
+    found = _meant([folder for folder in folders if slug in ("", folder.parent.name)], root / slug, name)
+    if len(found) != 1:
+        raise UnknownDatasetError(_unknown(ref, found, folders))
+    return Dataset(read_manifest(found[0]), found[0])
+
+
+def _meant(folders: list[Path], pointed: Path, name: str) -> list[Path]:
+    """Return the versions among `folders` that go by `name`; `pointed` holds the pointer that `latest` follows."""
+    if name == LATEST:
+        latest = _latest(pointed, folders)
+        return [latest] if latest else []
+    of_slug = [folder for folder in folders if folder.parent.name == name]
+    if of_slug:
+        return _meant(of_slug, of_slug[0].parent, LATEST)
+    exact = [folder for folder in folders if folder.name == name]
+    return exact or [
+        folder for folder in folders if name and folder.name.removeprefix("ds-").startswith(name.removeprefix("ds-"))
+    ]
+
+
+def _folders(root: Path) -> list[Path]:
+    """Return the folders of all versions, the newest first."""
+    found = [
+        folder
+        for slug in _folders_named(root, SLUG_PATTERN)
+        for folder in _folders_named(slug, ID_PATTERN)
+        if (folder / MANIFEST_NAME).is_file()
+    ]
+    return sorted(found, key=lambda folder: (-_published_at_s(folder), folder))
+
+
+def _folders_named(parent: Path, pattern: str) -> list[Path]:
+    """Return the folders in `parent` of such names; links, as the pointers are, do not count."""
+    if not parent.is_dir():
+        return []
+    return [
+        path
+        for path in parent.iterdir()
+        if re.fullmatch(pattern, path.name) and path.is_dir() and not path.is_symlink()
+    ]
+
+
+def _latest(pointed: Path, folders: list[Path]) -> Path | None:
+    """Return the version to which the pointer in `pointed` leads, or the newest where it leads to none."""
+    target = (pointed / LATEST).resolve()
+    among = [folder for folder in folders if folder.resolve() == target]
+    return next(iter(among or folders), None)
+
+
+def _entry(folder: Path, *, is_latest: bool) -> Entry:
+    published_at = datetime.fromtimestamp(_published_at_s(folder), UTC)
+    entry = Entry(
+        id=folder.name, slug=folder.parent.name, folder=folder, published_at=published_at, is_latest=is_latest
+    )
+    try:
+        manifest = read_manifest(folder)
+    except DamagedDatasetError as error:
+        return entry.model_copy(update={"problem": str(error)})
+    return entry.model_copy(
+        update={
+            "label_names": manifest.label_names,
+            "rows": manifest.rows,
+            "matches": manifest.matches,
+            "shards": len(manifest.shards),
+            "size_bytes": sum(part.size_bytes for part in manifest.parts),
+        }
+    )
+
+
+def _published_at_s(folder: Path) -> float:
+    return (folder / MANIFEST_NAME).stat().st_mtime
+
+
+def _unknown(ref: str, found: list[Path], folders: list[Path]) -> str:
+    names = [f"{folder.parent.name}/{folder.name}" for folder in found or folders]
+    listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    if found:
+        return f"{len(found)} dataset versions begin with {ref!r}: {listed}. Name one of them"
+    if not folders:
+        return f"No dataset version {ref!r}: there is none at all. {BUILD_COMMAND} makes one"
+    return f"No dataset version {ref!r}. There are: {listed}. {BUILD_COMMAND} makes another"

@@ -1,0 +1,129 @@
+"""A dataset version → one file in the format that another tool wants.
+
+In: a dataset, a destination. Out: a CSV, JSON Lines, Parquet or NumPy file, which appears whole or not at
+all; memory is bounded by a batch of rows, however large the version. Does not select or change rows.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.contracts.errors import DatasetError
+from tasks.contracts.files import appearing
+from tasks.datasets.manifest import Dataset
+from tasks.datasets.npz import write_npz
+from tasks.datasets.rows import COLUMN_TYPES, read_batches
+
+COLUMNS = tuple(COLUMN_TYPES)
+LABEL_SEPARATOR = "|"  # no name of the vocabulary has one; many have commas and semicolons
+
+
+class ExportFormat(StrEnum):
+    """A format to export to."""
+
+    CSV = "csv"  # video_id, labels by name, split, shard, is_match; no features
+    JSONL = "jsonl"  # an object a row, features included
+    PARQUET = "parquet"  # the parts' columns and `split`, in one file
+    NPZ = "npz"  # the arrays of `Videos`, and `splits`; opens without pickle
+
+
+def export(
+    dataset: Dataset,
+    destination: Path,
+    file_format: ExportFormat | str,
+    *,
+    names: Mapping[int, str] | None = None,
+    force: bool = False,
+) -> Path:
+    """Write all rows of a version to one file and return its path.
+
+    Args:
+        dataset: the version.
+        destination: the file to make.
+        file_format: one of `ExportFormat`.
+        names: names of labels by index; without it, labels that only background videos have show their index.
+        force: overwrite what is there.
+
+    Raises:
+        DatasetError: the format is unknown, or `destination` exists and `force` is not given.
+        DamagedDatasetError: a part cannot be read.
+    """
+    if file_format not in list(ExportFormat):
+        choices = ", ".join(ExportFormat)
+        raise DatasetError(f"No export format {str(file_format)!r}. There are: {choices}")
+    if destination.is_dir() or (destination.exists() and not force):
+        advice = "Name a file in it" if destination.is_dir() else "`--force` overwrites it"
+        raise DatasetError(f"{destination} exists already. {advice}")
+    known = {label.index: label.name for label in dataset.manifest.label_counts}
+    writer = WRITERS[ExportFormat(file_format)]
+    try:
+        with appearing(destination) as temporary:
+            writer(dataset, temporary, {**known, **(names or {})})
+    except OSError as error:
+        raise DatasetError(f"{destination} cannot be written: {error.strerror}") from error
+    return destination
+
+
+def _write_csv(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["video_id", "labels", "split", "shard", "is_match"])
+        for split, batch in _batches(dataset, ("video_id", "labels", "shard", "is_match")):
+            columns = batch.to_pydict()
+            labels = (LABEL_SEPARATOR.join(_named(ids, names)) for ids in columns["labels"])
+            flags = (str(flag).lower() for flag in columns["is_match"])
+            splits = [split] * batch.num_rows
+            writer.writerows(zip(columns["video_id"], labels, splits, columns["shard"], flags, strict=True))
+
+
+def _write_jsonl(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for split, batch in _batches(dataset, COLUMNS):
+            for row in batch.to_pylist():
+                row |= {"label_names": _named(row["labels"], names), "split": split}
+                file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _write_parquet(dataset: Dataset, path: Path, _: Mapping[int, str]) -> None:
+    schema = pq.read_schema(dataset.paths()[0]).append(pa.field("split", COLUMN_TYPES["shard"], nullable=False))
+    # The same encodings as in the parts: they are what makes floats of this kind small and quick to read.
+    floats = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in ("mean_rgb", "mean_audio")}
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=["shard", "split"],  # pyright: ignore[reportArgumentType] - its stubs know only the flag
+        column_encoding=floats,
+        write_statistics=False,
+    ) as writer:
+        for split, batch in _batches(dataset, COLUMNS):
+            splits = pa.array([split] * batch.num_rows).dictionary_encode()
+            writer.write_batch(pa.record_batch([*batch.columns, splits], schema=schema))
+
+
+def _write_npz(dataset: Dataset, path: Path, _: Mapping[int, str]) -> None:
+    write_npz(dataset, path)
+
+
+def _batches(dataset: Dataset, columns: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    for part in dataset.manifest.parts:
+        for batch in read_batches(dataset.folder / part.name, columns):
+            yield part.split, batch
+
+
+def _named(label_ids: Sequence[int], names: Mapping[int, str]) -> list[str]:
+    return [names.get(label, str(label)) for label in label_ids]
+
+
+WRITERS: Mapping[ExportFormat, Callable[[Dataset, Path, Mapping[int, str]], None]] = {
+    ExportFormat.CSV: _write_csv,
+    ExportFormat.JSONL: _write_jsonl,
+    ExportFormat.PARQUET: _write_parquet,
+    ExportFormat.NPZ: _write_npz,
+}

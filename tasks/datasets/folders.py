@@ -1,0 +1,90 @@
+"""Folders that appear whole or not at all, one publisher at a time.
+
+In: paths below the datasets' root. Out: locks, links, renames and pointers that survive a kill at any
+moment and a power cut after them. Does not know what a dataset is.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+TEMPORARY = ".*.tmp"  # what a killed publisher leaves behind
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Wait until no other process or thread publishes below `root`, then keep others out.
+
+    The kernel lets go of the lock when its holder dies, so no dead publisher blocks a living one, and
+    whatever temporary file is found under it belongs to a dead one and is deleted.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for leftover in (*root.glob(TEMPORARY), *root.glob(f"*/{TEMPORARY}")):
+            remove(leftover)
+        yield
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a new hidden name beside `path`, on the same file system; nothing is made yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give `source` a second name, or a second copy where the file system cannot link."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def freeze(path: Path) -> None:
+    """Make a file read-only and wait until its content is on the disk."""
+    path.chmod(0o444)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def move_into_place(temporary: Path, folder: Path) -> None:
+    """Rename a finished folder; one already there gives way and is deleted."""
+    sync_folder(temporary)
+    old = temporary_beside(folder)
+    with suppress(FileNotFoundError):
+        folder.rename(old)
+    temporary.rename(folder)
+    sync_folder(folder.parent)
+    remove(old)
+
+
+def point(pointer: Path, target: str) -> None:
+    """Let the symbolic link `pointer` lead to `target`, relative to its folder, in one step."""
+    with suppress(OSError):
+        if str(pointer.readlink()) == target:
+            return
+    temporary = temporary_beside(pointer)
+    temporary.symlink_to(target)
+    temporary.replace(pointer)
+    sync_folder(pointer.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""The manifest of a dataset version: its bytes, and what it promises of its folder.
+
+In: a `DatasetManifest` or the folder that holds one. Out: the same bytes for the same manifest on any
+machine, or the manifest once it has been checked. Does not know how a version is made or found.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue, ValidationError
+
+from tasks.contracts.artifacts import DatasetManifest, PartFile
+from tasks.contracts.errors import DamagedDatasetError, DatasetError
+from tasks.datasets.identity import SLUG_PATTERN
+
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 256 << 20  # the 7,689 shards of the whole release make 2 MB
+SPLIT_PATTERN = r"[a-z0-9]{1,32}"
+PART_PATTERN = rf"part-{SPLIT_PATTERN}-[0-9]{{4,9}}\.parquet"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published dataset version and the folder that holds it."""
+
+    manifest: DatasetManifest
+    folder: Path
+
+    def parts(self, split: str | None = None) -> tuple[PartFile, ...]:
+        """Return the parts of a split, or all of them.
+
+        Raises:
+            DatasetError: the version has no such split.
+        """
+        splits = self.manifest.splits
+        if split is not None and split not in splits:
+            raise DatasetError(
+                f"Dataset {self.manifest.id} has no split {split!r}. It has: {', '.join(sorted(splits))}"
+            )
+        return tuple(part for part in self.manifest.parts if split in (None, part.split))
+
+    def paths(self, split: str | None = None) -> list[Path]:
+        """Return the Parquet files of a split, or all of them, in order."""
+        return [self.folder / part.name for part in self.parts(split)]
+
+
+def part_name(split: str, number: int) -> str:
+    """Return the file name of a part within its version."""
+    return f"part-{split}-{number:04d}.parquet"
+
+
+def manifest_bytes(manifest: DatasetManifest) -> bytes:
+    """Return the manifest's JSON: keys sorted, a line for each key and for each element of its lists."""
+    fields: dict[str, JsonValue] = manifest.model_dump(mode="json")
+    lines = ",\n".join(f"{json.dumps(key)}: {_value(fields[key])}" for key in sorted(fields))
+    return f"{{\n{lines}\n}}\n".encode()
+
+
+def read_manifest(folder: Path) -> DatasetManifest:
+    """Read the manifest of the version published in `folder`.
+
+    Raises:
+        DamagedDatasetError: there is none, or it is not one, or it is that of another folder.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_MANIFEST_BYTES)
+        manifest = DatasetManifest.model_validate_json(content)
+    except OSError as error:
+        raise damaged(folder, f"{MANIFEST_NAME} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "JSON"
+        raise damaged(folder, f"{MANIFEST_NAME} is not a manifest: {place}: {first['msg']}") from error
+    _check_names(manifest, folder)
+    return manifest
+
+
+def damaged(folder: Path, problem: str) -> DamagedDatasetError:
+    """Return the error for a version that cannot be trusted, with what to do about it."""
+    return DamagedDatasetError(
+        f"Dataset {folder.parent.name}/{folder.name} is damaged: {problem}. "
+        f"`reelsift dataset build` with the same label and shards repairs it"
+    )
+
+
+def _check_names(manifest: DatasetManifest, folder: Path) -> None:
+    """Refuse a manifest that belongs elsewhere, or whose parts would lead out of its folder."""
+    if (manifest.id, manifest.slug) != (folder.name, folder.parent.name):
+        raise damaged(folder, f"{MANIFEST_NAME} is that of {manifest.slug}/{manifest.id}")
+    if not re.fullmatch(SLUG_PATTERN, manifest.slug):
+        raise damaged(folder, f"{manifest.slug!r} is not a slug")
+    for part in manifest.parts:
+        if not re.fullmatch(PART_PATTERN, part.name) or part.split not in manifest.splits:
+            raise damaged(folder, f"{MANIFEST_NAME} names {part.name!r} of split {part.split!r} as a part")
+
+
+def _value(value: JsonValue) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    items = ",\n".join(f" {json.dumps(item, sort_keys=True, ensure_ascii=False)}" for item in value)
+    return f"[\n{items}\n]"

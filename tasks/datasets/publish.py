@@ -1,0 +1,128 @@
+"""Parts → a published dataset version.
+
+In: Parquet parts in a store, with what became of the shards that they were made from. Out: the folder
+`<root>/<slug>/<id>/` of parts and a manifest, never changed afterwards, and the pointers `latest`. Does
+not filter records, and does not know who asked for the version.
+"""
+
+import errno
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from tasks.contracts.artifacts import DatasetManifest, Part
+from tasks.contracts.errors import DamagedDatasetError, DatasetError, DiskSpaceError
+from tasks.datasets.folders import alone, freeze, link_or_copy, move_into_place, point, remove, temporary_beside
+from tasks.datasets.identity import LATEST
+from tasks.datasets.manifest import MANIFEST_NAME, Dataset, manifest_bytes, read_manifest
+from tasks.datasets.verify import HASHING_THREADS, ProblemKind, part_problem, verify
+from tasks.datasets.version import Version
+
+
+def publish(
+    root: Path,
+    store: Path,
+    parts: Sequence[Part],
+    *,
+    slug: str,
+    label_ids: Sequence[int],
+    labels: Mapping[int, str],
+    options: Mapping[str, JsonValue],
+    filter_version: int,
+    splits: Mapping[str, str],
+    code_revision: str,
+) -> DatasetManifest:
+    """Publish the version that `parts` make up, or return it as it is where it is already published and whole.
+
+    Args:
+        root: the folder of all datasets.
+        store: the folder that the parts' paths are relative to; on the same file system they are linked,
+            not copied, and become read-only.
+        parts: each shard in exactly one of them.
+        slug: the version's folder, as `slug_of` names it.
+        label_ids: the labels that make a match.
+        labels: the names of all labels, by index.
+        options: all of the filter's input, the label ids included (see `dataset_id`).
+        filter_version: the version of the filter's code.
+        splits: split to partition, e.g. `{"train": "video/train"}`.
+        code_revision: of the code that made it; not part of the id.
+
+    Raises:
+        DatasetError: the parts do not make up a version, or it cannot be written.
+        DamagedDatasetError: a part of the store is missing or differs from its digest.
+        DiskSpaceError: the disk is full.
+    """
+    version = Version(
+        slug=slug,
+        label_ids=tuple(sorted(label_ids)),
+        labels=labels,
+        options=options,
+        filter_version=filter_version,
+        splits=splits,
+        code_revision=code_revision,
+        parts=tuple(parts),
+    )
+    version.check(store)
+    try:
+        return _publish(version, store, root)
+    except OSError as error:
+        kind = DiskSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else DatasetError
+        raise kind(
+            f"Dataset {slug}/{version.id} cannot be published: {error.strerror} ({error.filename}). "
+            f"See that {root} is writable and has space, then run the same command again"
+        ) from error
+
+
+def _publish(version: Version, store: Path, root: Path) -> DatasetManifest:
+    folder = root / version.slug / version.id
+    with alone(root):
+        manifest = _whole(folder) or _assemble(version, store, folder)
+        point(root / version.slug / LATEST, version.id)
+        point(root / LATEST, f"{version.slug}/{version.id}")
+    return manifest
+
+
+def _whole(folder: Path) -> DatasetManifest | None:
+    """Return the manifest of the version in `folder`, unless it is missing or damaged.
+
+    Files that somebody has put beside the parts do not count, as long as nobody would read them as parts.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except DamagedDatasetError:
+        return None
+    problems = verify(Dataset(manifest, folder))
+    harmless = [each.kind is ProblemKind.EXTRA and not each.file.endswith(".parquet") for each in problems]
+    return manifest if all(harmless) else None
+
+
+def _assemble(version: Version, store: Path, folder: Path) -> DatasetManifest:
+    """Put the version together beside its final place, the manifest last, then move it there."""
+    temporary = temporary_beside(folder)
+    temporary.mkdir()
+    try:
+        with ThreadPoolExecutor(HASHING_THREADS) as pool:
+            list(pool.map(lambda pair: _take(store, pair[1], temporary / pair[0].name), version.files))
+        manifest = version.manifest(temporary)
+        (temporary / MANIFEST_NAME).write_bytes(manifest_bytes(manifest))
+        freeze(temporary / MANIFEST_NAME)
+        move_into_place(temporary, folder)
+    finally:
+        remove(temporary)
+    return manifest
+
+
+def _take(store: Path, part: Part, target: Path) -> None:
+    """Give a part of the store its final name, and check that it is what it should be."""
+    source = store / part.path
+    if source.is_file():
+        link_or_copy(source, target)
+    problem = part_problem(target, part.size_bytes, part.sha256)
+    if problem is not None:
+        raise DamagedDatasetError(
+            f"Part {source} is not what was filtered: {problem.detail}. "
+            "Delete it and run the same command again: its shards are then filtered anew"
+        )
+    freeze(target)

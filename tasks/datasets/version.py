@@ -1,0 +1,154 @@
+"""What a version is to be made of, checked before anything is written.
+
+In: parts, names, options, as the caller of `publish` gives them. Out: the version's id, its files and its
+manifest's figures. Writes nothing.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from tasks.contracts.artifacts import DatasetManifest, DropReason, Part, PartFile, ShardTally
+from tasks.contracts.errors import DatasetError
+from tasks.datasets.identity import LATEST, SLUG_PATTERN, dataset_id
+from tasks.datasets.label_counts import count_cooccurrence, count_labels
+from tasks.datasets.manifest import SPLIT_PATTERN, part_name
+
+SHARD_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version before it has a folder; `publish` says what the fields are."""
+
+    slug: str
+    label_ids: tuple[int, ...]
+    labels: Mapping[int, str]
+    options: Mapping[str, JsonValue]
+    filter_version: int
+    splits: Mapping[str, str]
+    code_revision: str
+    parts: tuple[Part, ...]
+
+    @cached_property
+    def shards(self) -> tuple[ShardTally, ...]:
+        """What became of every shard, by partition and name, without this machine's paths."""
+        shards = (_portable(shard) for part in self.parts for shard in part.shards)
+        return tuple(sorted(shards, key=lambda shard: (shard.partition, shard.name)))
+
+    @cached_property
+    def id(self) -> str:
+        """The id that the version has on any machine."""
+        return dataset_id(self.shards, self.options, self.filter_version)
+
+    @cached_property
+    def files(self) -> tuple[tuple[PartFile, Part], ...]:
+        """The parts that have rows, by split and shards, under the names that they will have."""
+        found: list[tuple[PartFile, Part]] = []
+        for split, partition in sorted(self.splits.items()):
+            parts = [part for part in self.parts if part.partition == partition and part.rows]
+            for number, part in enumerate(sorted(parts, key=_order)):
+                found.append((_part_file(part_name(split, number), split, part), part))
+        return tuple(found)
+
+    def check(self, store: Path) -> None:
+        """Refuse what would lead out of a folder or count a video twice.
+
+        Raises:
+            DatasetError: the parts, names and splits do not make up a version.
+        """
+        _each(self.splits, "split", lambda split: bool(re.fullmatch(SPLIT_PATTERN, split)))
+        _each([self.slug], "slug", lambda slug: slug != LATEST and bool(re.fullmatch(SLUG_PATTERN, slug)))
+        _each([shard.name for shard in self.shards], "shard", lambda name: bool(re.fullmatch(SHARD_PATTERN, name)))
+        _each([part.path for part in self.parts], "part", lambda path: _is_within(store, path))
+        self._check_partitions()
+        self._check_sums()
+
+    def manifest(self, folder: Path) -> DatasetManifest:
+        """Return the manifest, counting the labels of the parts that lie in `folder` under their names."""
+        paths = {split: [folder / file.name for file, _ in self.files if file.split == split] for split in self.splits}
+        counts = count_labels(paths, self.labels)
+        drops = sum((Counter(shard.drops) for shard in self.shards), Counter[DropReason]())
+        return DatasetManifest(
+            id=self.id,
+            slug=self.slug,
+            label_ids=self.label_ids,
+            label_names=tuple(self.labels.get(index, str(index)) for index in self.label_ids),
+            options=dict(self.options),
+            filter_version=self.filter_version,
+            splits=dict(self.splits),
+            rows=sum(part.rows for part in self.parts),
+            matches=sum(part.matches for part in self.parts),
+            records=sum(shard.records for shard in self.shards),
+            drops=dict(drops),
+            label_counts=counts,
+            cooccurrence=count_cooccurrence([folder / file.name for file, _ in self.files], counts),
+            shards=self.shards,
+            parts=tuple(file for file, _ in self.files),
+            code_revision=self.code_revision,
+        )
+
+    def _check_partitions(self) -> None:
+        known = set(self.splits.values())
+        if len(known) < len(self.splits):
+            raise DatasetError(f"Two splits cannot be the same partition: {dict(self.splits)}")
+        for part in self.parts:
+            if part.partition not in known or any(shard.partition != part.partition for shard in part.shards):
+                raise DatasetError(
+                    f"Part {part.path} is of partition {part.partition!r}, splits are {dict(self.splits)}"
+                )
+
+    def _check_sums(self) -> None:
+        names = Counter((shard.partition, shard.name) for shard in self.shards)
+        for (partition, name), times in names.items():
+            if times > 1:
+                raise DatasetError(
+                    f"Shard {partition}/{name} is in {times} parts: its videos would count {times} times"
+                )
+        for part in self.parts:
+            tallied = sum(shard.matches + shard.background for shard in part.shards)
+            if part.rows != tallied:
+                raise DatasetError(f"Part {part.path} has {part.rows:,} rows, but its shards gave {tallied:,}")
+        if not sum(part.matches for part in self.parts):
+            records = sum(shard.records for shard in self.shards)
+            raise DatasetError(
+                f"None of the {records:,} videos in {len(self.shards):,} shards has the labels asked for. "
+                "Take more shards with `--limit`, or another label: `reelsift vocabulary` shows how common each is"
+            )
+
+
+def _each(names: Iterable[str], what: str, is_allowed: Callable[[str], bool]) -> None:
+    for name in names:
+        if not is_allowed(name):
+            raise DatasetError(f"{name!r} cannot be the name of a {what}: it would not stay within its folder")
+
+
+def _is_within(store: Path, path: str) -> bool:
+    # A part may be deeper in the store, but neither `..` nor a link may lead out of it.
+    return (store / path).resolve().is_relative_to(store.resolve()) and not Path(path).is_absolute()
+
+
+def _part_file(name: str, split: str, part: Part) -> PartFile:
+    return PartFile(
+        name=name, split=split, rows=part.rows, matches=part.matches, size_bytes=part.size_bytes, sha256=part.sha256
+    )
+
+
+def _portable(shard: ShardTally) -> ShardTally:
+    """Return the tally as any machine would write it: no path of this one, reasons that occurred."""
+    place = f"{shard.partition}/{shard.name}"
+    return shard.model_copy(
+        update={
+            "damage": tuple(each.model_copy(update={"path": place}) for each in shard.damage),
+            "drops": {reason: count for reason, count in shard.drops.items() if count},
+        }
+    )
+
+
+def _order(part: Part) -> tuple[list[str], str]:
+    return sorted(shard.name for shard in part.shards), part.sha256

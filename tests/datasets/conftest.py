@@ -1,0 +1,21 @@
+"""Folders and versions that the tests of datasets share."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.datasets.catalogue import open_dataset
+from tasks.datasets.manifest import Dataset
+from tests.datasets.made import Folders, make_parts
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders(store=tmp_path / "store", root=tmp_path / "datasets")
+
+
+@pytest.fixture
+def dataset(folders: Folders) -> Dataset:
+    """A version of two train parts of 12 rows (8 matches) and one validate part of 6 rows (4 matches)."""
+    manifest = folders.publish(make_parts(folders.store))
+    return open_dataset(folders.root, manifest.id)
