@@ -1,0 +1,145 @@
+"""Many shards onto the disk at once: what is there already stays, what is missing comes, what fails is told.
+
+In: planned shards and a folder. Out: verified files in it and a `DownloadReport`. Does not know what a shard holds.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+from pydantic import Field
+
+from tasks.contracts.artifacts import PlannedShard, Shard
+from tasks.contracts.errors import DownloadError
+from tasks.contracts.model import FrozenModel
+from tasks.contracts.progress import Progress, Silent
+from tasks.shards.config import DownloadConfig
+from tasks.shards.estimate import estimate_on_line
+from tasks.shards.line import Line, open_line
+from tasks.shards.mirror import resolve
+from tasks.shards.parallel import run_each
+from tasks.shards.plan import shard_path
+from tasks.shards.remote import RemoteFile
+from tasks.shards.space import ensure_room
+from tasks.shards.transfer import Fetched, fetch_on_line
+
+
+class FailedShard(FrozenModel):
+    """A shard that could not be had."""
+
+    name: str
+    reason: str
+
+
+class DownloadReport(FrozenModel):
+    """What became of a download."""
+
+    shards: tuple[Shard, ...] = Field(description="those that are on the disk now, in the order asked for")
+    fetched: int = Field(ge=0, description="files that came over the line")
+    skipped: int = Field(ge=0, description="files that were there already, with the right md5")
+    retried: int = Field(ge=0, description="attempts beyond the first on a mirror")
+    resumed: int = Field(ge=0, description="answers that went on where a part ended")
+    failed: tuple[FailedShard, ...]
+    bytes_fetched: int = Field(ge=0, description="bytes that came over the line, whether good or not")
+    seconds: float = Field(ge=0)
+
+
+def download_shards(
+    shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig, progress: Progress | None = None
+) -> DownloadReport:
+    """Bring `shards` to their places below `folder`; one that fails does not stop the others.
+
+    The listener hears of two tasks, `files` and `bytes`. Ctrl-C and kill -9 lose only what was in flight: parts stay
+    beside the destinations (`.part`) and are taken up the next time. Several processes may do this at once.
+
+    Raises:
+        DiskSpaceError: they do not fit, as far as can be told before, or the disk became full on the way.
+        MirrorError: a mirror's name means nothing.
+    """
+    progress = progress or Silent()
+    started_s = time.monotonic()
+    progress.begin("files", len(shards), "files")
+    with open_line(config, progress, "bytes") as line:
+        download = _Download(folder, line, progress)
+        skipped = download.find(shards)
+        missing = [shard for shard in dict.fromkeys(shards) if shard not in skipped]
+        download.make_room(missing)
+        fetched, failed = download.fetch(missing)
+        there = skipped | fetched
+        return DownloadReport(
+            shards=tuple(there[shard] for shard in shards if shard in there),
+            fetched=len(fetched),
+            skipped=len(skipped),
+            retried=line.meter.retried,
+            resumed=line.meter.resumed,
+            failed=failed,
+            bytes_fetched=line.meter.bytes_received,
+            seconds=time.monotonic() - started_s,
+        )
+
+
+class _Download:
+    """The steps of one download, and what they share."""
+
+    def __init__(self, folder: Path, line: Line, progress: Progress) -> None:
+        self.folder = folder
+        self.mirrors = resolve(line.config)
+        self.line = line
+        self.progress = progress
+        self._lock = Lock()
+        self._to_come = 0  # files
+        self._sizes: list[int] = []  # bytes of each file that has come
+
+    def find(self, shards: Sequence[PlannedShard]) -> dict[PlannedShard, Shard]:
+        """Hash what lies on the disk, on all cores, and return the shards that are there and right."""
+        found = run_each(shards, self._find_one, os.cpu_count() or 1, self.line.stop)
+        return {shard: there for shard, there in zip(shards, found, strict=True) if there is not None}
+
+    def _find_one(self, shard: PlannedShard) -> Shard | None:
+        path = self._path(shard)
+        if not self._file(shard).is_at(path):
+            return None
+        self.progress.advance("files", 1)
+        return _verified(shard, path)
+
+    def make_room(self, missing: Sequence[PlannedShard]) -> None:
+        """Tell the listener how much will come, and refuse what does not fit."""
+        estimate = estimate_on_line(missing, self.mirrors, self.line)
+        self._to_come = len(missing)
+        self.progress.begin("bytes", estimate.bytes, "B")
+        ensure_room(self.folder, estimate.bytes or 0, self.line.config.reserve_bytes, f"{len(missing)} shards:")
+
+    def fetch(self, missing: Sequence[PlannedShard]) -> tuple[dict[PlannedShard, Shard], tuple[FailedShard, ...]]:
+        """Fetch what is missing, and return what came and what did not."""
+        outcomes = run_each(missing, self._fetch_one, self.line.config.connections, self.line.stop)
+        pairs = list(zip(missing, outcomes, strict=True))
+        came = {shard: outcome for shard, outcome in pairs if isinstance(outcome, Shard)}
+        return came, tuple(outcome for _, outcome in pairs if isinstance(outcome, FailedShard))
+
+    def _fetch_one(self, shard: PlannedShard) -> Shard | FailedShard:
+        try:
+            fetched = fetch_on_line(self._file(shard), self._path(shard), self.line)
+        except DownloadError as error:
+            return FailedShard(name=shard.name, reason=str(error))
+        self._count(fetched)
+        return _verified(shard, fetched.path)
+
+    def _count(self, fetched: Fetched) -> None:
+        """Tell the listener of a file that is done, and of a better total: the sizes known, their mean for the rest."""
+        self.progress.advance("files", 1)
+        with self._lock:
+            self._sizes.append(fetched.size_bytes)
+            mean_bytes = sum(self._sizes) / len(self._sizes)
+            self.progress.begin("bytes", round(mean_bytes * self._to_come), "B")
+
+    def _file(self, shard: PlannedShard) -> RemoteFile:
+        return RemoteFile(shard.name, self.mirrors.shard(shard), shard.md5)
+
+    def _path(self, shard: PlannedShard) -> Path:
+        return shard_path(self.folder, shard, self.line.config)
+
+
+def _verified(shard: PlannedShard, path: Path) -> Shard:
+    return Shard(**shard.model_dump(), size_bytes=path.stat().st_size, path=path)

@@ -1,0 +1,135 @@
+"""Where the files of YouTube-8M lie on a mirror, and on those to turn to when it fails.
+
+In: the mirrors' names in a `DownloadConfig`. Out: for each file its sources, the best first: URLs, or paths
+in a folder with the layout of the hosts. Does not fetch anything.
+
+The public hosts' layout is that of http://data.yt8m.org/download.py: plans and id files on `data.yt8m.org`, shards
+on `{us,eu,asia}.data.yt8m.org`, the vocabulary on `research.google.com`. Any other mirror has them all below one URL
+or folder.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.errors import MirrorError
+from tasks.shards.config import DownloadConfig
+
+Source = str | Path  # an http(s) URL, or a file on this machine
+
+PUBLIC = ("us", "eu", "asia")
+PUBLIC_INDEX = ("http://data.yt8m.org", "https://storage.googleapis.com/data.yt8m.org")
+PUBLIC_VOCABULARY = "https://research.google.com"
+PUBLIC_DOMAIN = "data.yt8m.org"
+
+INDEX_RELEASE = 2  # vocabulary and id files exist in this release alone
+VOCABULARY = f"youtube8m/csv/{INDEX_RELEASE}/vocabulary.csv"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The roots below which each kind of file lies."""
+
+    shards: Source
+    index: tuple[Source, ...]  # plans and id files
+    vocabulary: Source
+    is_bag: bool = False  # shards lie in the folder itself, and there is no plan
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """The mirrors of a config, in the order in which they are tried."""
+
+    release: int
+    mirrors: tuple[Mirror, ...]
+
+    def plan(self, partition: str) -> tuple[Source, ...]:
+        """Return where the download plan of a partition such as `video/train` may lie."""
+        path = f"{self.release}/download_plans/{partition.replace('/', '_')}.json"
+        return _unique(_join(root, path) for mirror in self.mirrors if not mirror.is_bag for root in mirror.index)
+
+    def shard(self, shard: PlannedShard) -> tuple[Source, ...]:
+        """Return where a shard may lie."""
+        path = f"{self.release}/{shard.partition}/{shard.name}"
+        return _unique(_join(mirror.shards, shard.name if mirror.is_bag else path) for mirror in self.mirrors)
+
+    def vocabulary(self) -> tuple[Source, ...]:
+        """Return where the vocabulary may lie."""
+        return _unique(_join(mirror.vocabulary, VOCABULARY) for mirror in self.mirrors)
+
+    def youtube_id(self, video_id: str) -> tuple[Source, ...]:
+        """Return where the file may lie that tells the YouTube id of a four-letter id such as `ZU9H`.
+
+        Raises:
+            MirrorError: `video_id` is not such an id.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9]{4}", video_id):
+            raise MirrorError(
+                f"{video_id!r} is not an id of YouTube-8M: those have four letters or digits, like 'ZU9H'."
+            )
+        path = f"{INDEX_RELEASE}/j/i/{video_id[:2]}/{video_id}.js"
+        return _unique(_join(root, path) for mirror in self.mirrors for root in mirror.index)
+
+    def bag(self) -> Path | None:
+        """Return the first mirror's folder where that is a bag of shards without a plan."""
+        first = self.mirrors[0]
+        return first.shards if first.is_bag and isinstance(first.shards, Path) else None
+
+
+def resolve(config: DownloadConfig) -> Mirrors:
+    """Look up what the mirrors' names mean, and add the public ones as fallbacks of a public one.
+
+    Raises:
+        MirrorError: a name is neither a public mirror nor an http(s) URL nor a folder that holds shards.
+    """
+    names = list(config.mirrors)
+    if set(names) & set(PUBLIC):
+        names += PUBLIC
+    return Mirrors(config.release, tuple(_mirror(name, config.release) for name in dict.fromkeys(names)))
+
+
+def is_public(config: DownloadConfig) -> bool:
+    """Say whether files may come from YouTube-8M's own hosts."""
+    hosts = (urlsplit(name).hostname or "" for name in config.mirrors if "://" in name)
+    return bool(set(config.mirrors) & set(PUBLIC)) or any(f".{host}".endswith(f".{PUBLIC_DOMAIN}") for host in hosts)
+
+
+def _mirror(name: str, release: int) -> Mirror:
+    if name in PUBLIC:
+        return Mirror(f"http://{name}.{PUBLIC_DOMAIN}", PUBLIC_INDEX, PUBLIC_VOCABULARY)
+    if "://" in name:
+        url = _checked_url(name)
+        return Mirror(url, (url,), url)
+    folder = Path(name).expanduser()
+    has_plans = (folder / str(release) / "download_plans").is_dir()
+    if has_plans or any(folder.glob("*.tfrecord")):
+        return Mirror(folder, (folder,), folder, is_bag=not has_plans)
+    problem = f"holds neither {release}/download_plans nor .tfrecord files" if folder.is_dir() else "is not a folder"
+    raise MirrorError(f"No mirror {name!r}: it {problem}. {_CHOICES}")
+
+
+_CHOICES = (
+    f"A mirror is one of {', '.join(PUBLIC)}, an http(s) URL, or a folder in the layout of the hosts: `--mirror us`."
+)
+
+
+def _checked_url(name: str) -> str:
+    try:
+        parts = urlsplit(name)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and not parts.fragment
+    except ValueError:  # brackets that hold no IPv6 address
+        sound = False
+    if not sound:
+        raise MirrorError(f"No mirror {name!r}: it is not an http(s) URL with a host and without a query. {_CHOICES}")
+    return name.rstrip("/")
+
+
+def _join(root: Source, path: str) -> Source:
+    return root / path if isinstance(root, Path) else f"{root}/{quote(path)}"
+
+
+def _unique(sources: Iterable[Source]) -> tuple[Source, ...]:
+    return tuple(dict.fromkeys(sources))

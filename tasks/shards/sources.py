@@ -1,0 +1,148 @@
+"""Opening one file at one source, from a given byte on.
+
+In: a URL or a path, an offset. Out: a `Body` of chunks, or a `Fault` that says what was wrong with the answer. Does
+not know where the chunks go or whether they add up.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+
+from tasks.shards.config import DownloadConfig
+from tasks.shards.faults import Fault, retry_after_s
+
+CHUNK_BYTES = 1 << 18
+# Worth another try although it is the client's fault by its number (RFC 9110): time-out, too early, too many.
+PASSING = frozenset({408, 425, 429})
+MARKUP = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml|error)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The rest of a file from `start` on."""
+
+    chunks: Iterator[bytes]
+    start: int  # bytes; 0 where the source did not heed the offset
+    size_bytes: int | None  # of the whole file, where the source says so
+    tag: str | None = None  # a strong ETag, which makes a later range safe without a digest
+
+
+def make_client(config: DownloadConfig) -> httpx.Client:
+    """Return a client that keeps one connection a transfer and takes files as they are, not compressed."""
+    return httpx.Client(
+        headers={"Accept-Encoding": "identity", "User-Agent": "reelsift (+https://research.google.com/youtube8m)"},
+        timeout=httpx.Timeout(config.read_timeout_s, connect=config.connect_timeout_s, pool=None),
+        limits=httpx.Limits(max_connections=config.connections, max_keepalive_connections=config.connections),
+        follow_redirects=True,
+        max_redirects=config.redirects,
+    )
+
+
+@contextmanager
+def open_url(client: httpx.Client, url: str, offset: int, tag: str | None) -> Iterator[Body]:
+    """Ask for `url` from `offset` on, provided that it still has the ETag `tag`.
+
+    Raises:
+        Fault: the answer is of no use, or the connection failed, also while the chunks come.
+    """
+    headers = {"Range": f"bytes={offset}-"} if offset else {}
+    if offset and tag:
+        headers["If-Range"] = tag
+    try:
+        with client.stream("GET", url, headers=headers) as response:
+            yield _body_of(response, offset)
+    except (httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise Fault(f"leads astray: {error}", is_final=True) from error
+    except httpx.TimeoutException as error:
+        raise Fault(_timeout_reason(error)) from error
+    except httpx.HTTPError as error:
+        raise Fault(f"the connection failed: {error or type(error).__name__}") from error
+
+
+@contextmanager
+def open_path(path: Path, offset: int) -> Iterator[Body]:
+    """Open a file on this machine from `offset` on; a file shorter than that gives no chunk.
+
+    Raises:
+        Fault: it cannot be read.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise Fault(error.strerror or str(error), is_final=True) from error
+    with file:
+        file.seek(offset)
+        yield Body(_blocks(file), offset, path.stat().st_size)
+
+
+def size_at_url(client: httpx.Client, url: str) -> int | None:
+    """Return a file's size in bytes without fetching it, or None where the server does not say."""
+    try:
+        response = client.head(url)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return None
+    return _number(response.headers.get("Content-Length")) if response.status_code == HTTPStatus.OK else None
+
+
+def _body_of(response: httpx.Response, offset: int) -> Body:
+    """Judge the status line and the headers."""
+    _check_status(response, offset)
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise Fault(f"sends the file as {encoding}, although it was asked not to")
+    tag = response.headers.get("ETag", "")
+    tag = tag if tag.startswith('"') else None  # a weak one does not vouch for single bytes
+    length = _number(response.headers.get("Content-Length"))
+    if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+        return Body(_without_markup(response), 0, length, tag)
+    said = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", said)
+    if match is None or int(match[1]) != offset:
+        raise Fault(f"asked for the bytes from {offset} on, it sends {said!r}", spoils_part=True)
+    return Body(response.iter_raw(), offset, _number(match[3]), tag)
+
+
+def _check_status(response: httpx.Response, offset: int) -> None:
+    status = response.status_code
+    if status == HTTPStatus.OK or (status == HTTPStatus.PARTIAL_CONTENT and offset):
+        return
+    reason = f"HTTP {status} ({response.reason_phrase or 'no reason given'})"
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        raise Fault(f"{reason}: it has no bytes from {offset} on", spoils_part=True)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
+        raise Fault(reason, retry_after_s=retry_after_s(response.headers.get("Retry-After")))
+    raise Fault(reason, is_final=True)
+
+
+def _without_markup(response: httpx.Response) -> Iterator[bytes]:
+    """Yield the body's chunks unless it is a web page, as portals and proxies send in place of a file."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+    chunks = response.iter_raw()
+    first = next(chunks, b"")
+    if kind in {"text/html", "application/xhtml+xml"} or MARKUP.match(first):
+        start = first[:60].decode("ascii", "replace")
+        raise Fault(f"sends a web page ({kind or 'of no type'}: {start!r}) in place of the file", spoils_part=True)
+    yield first
+    yield from chunks
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    try:
+        while block := file.read(CHUNK_BYTES):
+            yield block
+    except OSError as error:
+        raise Fault(error.strerror or str(error)) from error
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+def _timeout_reason(error: httpx.TimeoutException) -> str:
+    return "no connection within the time set" if isinstance(error, httpx.ConnectTimeout) else "it fell silent"

@@ -1,0 +1,59 @@
+"""One file from any of its sources to the disk: resumed, checked, retried, failed over.
+
+In: a `RemoteFile` (sources, and a digest and size where they are known) and a destination. Out: the destination,
+whole and right, or a `DownloadError`; never a wrong file under that name. Does not know what the file holds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.contracts.progress import Progress, Silent
+from tasks.shards.config import DownloadConfig
+from tasks.shards.filling import Filling
+from tasks.shards.line import Line, open_line
+from tasks.shards.partfile import locked_part
+from tasks.shards.remote import RemoteFile
+from tasks.shards.space import disk_errors_named
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that is there, and right as far as can be told."""
+
+    path: Path
+    size_bytes: int
+    digest: str  # in hex, by the algorithm of the `RemoteFile`
+    was_there: bool  # nothing had to be fetched
+
+
+def fetch_file(
+    file: RemoteFile, destination: Path, config: DownloadConfig, progress: Progress | None = None
+) -> Fetched:
+    """Fetch one file to `destination`, unless it is there with the right digest.
+
+    Other processes may do the same at the same time: one fetches, the others wait and find it there.
+
+    Raises:
+        DownloadError: no source had it, or it cannot be written.
+        DiskSpaceError: it does not fit on the disk.
+    """
+    progress = progress or Silent()
+    progress.begin(file.label, file.size_bytes, "B")
+    with open_line(config, progress, file.label) as line:
+        return fetch_on_line(file, destination, line)
+
+
+def fetch_on_line(file: RemoteFile, destination: Path, line: Line) -> Fetched:
+    """Do what `fetch_file` does, with the connections and counts of `line`.
+
+    Raises:
+        Stopped: the line's end was asked for; what has come stays as a start for the next time.
+        DownloadError, DiskSpaceError: as `fetch_file`.
+    """
+    with disk_errors_named(destination), locked_part(destination, file.algorithm, line.stop) as part:
+        if file.is_at(destination):
+            part.discard()
+            return Fetched(destination, destination.stat().st_size, file.digest or "", was_there=True)
+        Filling(file, part, line).run()
+        part.publish(destination)
+        return Fetched(destination, part.size_bytes, part.hexdigest, was_there=False)
