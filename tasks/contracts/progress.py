@@ -4,6 +4,10 @@ In: calls from a stage, from any of its threads. Out: whatever the listener make
 line, nothing). Does not know of terminals or of Prefect.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 
@@ -30,3 +34,51 @@ class Silent:
 
     def advance(self, what: str, amount: float) -> None:
         """Ignore it."""
+
+
+class _Shared:
+    """One listener for many stages that run side by side and count the same things: their totals add up."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._totals: dict[str, dict[object, float | None]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, share: object, what: str, total: float | None, unit: str) -> None:
+        with self._lock:
+            totals = self._totals.setdefault(what, {})
+            totals[share] = total
+            known = [each for each in totals.values() if each is not None]
+            self.progress.begin(what, sum(known) if len(known) == len(totals) else None, unit)
+
+
+class _Share:
+    """What one of these stages talks to."""
+
+    def __init__(self, shared: _Shared) -> None:
+        self._shared = shared
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        self._shared.begin(self, what, total, unit)
+
+    def advance(self, what: str, amount: float) -> None:
+        self._shared.progress.advance(what, amount)
+
+
+_LISTENER: ContextVar[_Shared | None] = ContextVar("reelsift_progress", default=None)
+
+
+@contextmanager
+def listening(progress: Progress) -> Iterator[None]:
+    """Let `progress` hear of all that runs within the block, also in threads that copy the context."""
+    token = _LISTENER.set(_Shared(progress))
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def listener() -> Progress | None:
+    """Return a way to tell whoever listens in this context, if anybody does; each stage asks for its own."""
+    shared = _LISTENER.get()
+    return _Share(shared) if shared else None

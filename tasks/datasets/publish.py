@@ -75,6 +75,14 @@ def publish(
         ) from error
 
 
+def is_current(root: Path, slug: str, version_id: str) -> bool:
+    """Say whether the version is published and whole, and the one that `latest` and its slug mean."""
+    pointers = {root / slug / LATEST: version_id, root / LATEST: f"{slug}/{version_id}"}
+    if any(not link.is_symlink() or str(link.readlink()) != target for link, target in pointers.items()):
+        return False
+    return _whole(root / slug / version_id) is not None
+
+
 def _publish(version: Version, store: Path, root: Path) -> DatasetManifest:
     folder = root / version.slug / version.id
     with alone(root):

@@ -1,0 +1,49 @@
+"""The environment variables that Prefect and MLflow must see before they are imported.
+
+In: a home. Out: variables set where the user has not set them. Does not import either package.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from conf.home import Home
+
+# Starting the server's database takes 15 s on two busy cores; Prefect gives up after 20 s by itself.
+SERVER_STARTUP_S = 180
+
+
+def apply_environment(home: Home, *, quiet: bool = True) -> None:
+    """Point Prefect and MLflow at `home` and switch their telemetry off.
+
+    A variable that is set already wins, so a person's own server and profile are respected.
+    """
+    for name, value in _variables(home, quiet=quiet).items():
+        os.environ.setdefault(name, value)
+    home.make_results()
+    _find_own_commands()
+
+
+def _variables(home: Home, *, quiet: bool) -> dict[str, str]:
+    return {
+        "REELSIFT_HOME": str(home.root),
+        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_LOCAL_STORAGE_PATH": str(home.results),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(SERVER_STARTUP_S),
+        # In a terminal there is a progress bar and, for an expected error, one line. The run's log goes to
+        # Prefect's database all the same.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL" if quiet else "DEBUG",
+        "PREFECT_CLI_PROMPT": "false",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    }
+
+
+def _find_own_commands() -> None:
+    """Let child processes find the commands installed beside this Python (`prefect`, `mlflow`, `git`)."""
+    beside = str(Path(sys.executable).parent)
+    if shutil.which("prefect") is None:
+        os.environ["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", "")])

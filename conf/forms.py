@@ -1,0 +1,118 @@
+"""What each flow asks for: the form of its start page in Prefect's UI, and the options of its command.
+
+In: values from a form, a command or a deployment. Out: checked, frozen requests. Does not know how they are met.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks.contracts.model import FrozenModel
+
+
+def _at(position: int) -> dict[str, Any]:
+    """Place a field: the UI would sort the fields by name."""
+    return {"position": position}
+
+
+LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
+Partition = Annotated[str, Field(pattern=r"^[a-z]+/[a-z]+$")]
+
+
+class PrepareDatasetForm(FrozenModel):
+    """A dataset version: which labels, of which shards."""
+
+    labels: tuple[LabelRef, ...] = Field(
+        min_length=1,
+        description="Labels by name, index or knowledge-graph id, e.g. Cooking",
+        json_schema_extra=_at(0),
+    )
+    match: Literal["any", "all"] = Field(
+        default="any",
+        description="A video matches with any of the labels, or with all of them",
+        json_schema_extra=_at(1),
+    )
+    exclude: tuple[LabelRef, ...] = Field(
+        default=(), description="A video with one of these does not match", json_schema_extra=_at(2)
+    )
+    partitions: tuple[Partition, ...] = Field(
+        default=("video/train", "video/validate"),
+        min_length=1,
+        description="Partitions of YouTube-8M; each becomes a split of the version",
+        json_schema_extra=_at(3),
+    )
+    mirror: str | None = Field(
+        default=None,
+        description="us, eu, asia, a URL, or a folder of shards; empty: as configured",
+        json_schema_extra=_at(4),
+    )
+    limit: int | None = Field(
+        default=None, ge=1, description="Take at most this many shards of each partition", json_schema_extra=_at(5)
+    )
+    shards: str | None = Field(
+        default=None,
+        pattern=r"^[1-9][0-9]*,[1-9][0-9]*$",
+        description="Take the X-th of Y shares of each partition, written X,Y, as in the official script",
+        json_schema_extra=_at(6),
+    )
+    background: int | Literal["all"] | None = Field(
+        default=None,
+        description="Unmatched videos kept for each match, or all; empty: as configured",
+        json_schema_extra=_at(7),
+    )
+    strict: bool = Field(
+        default=False, description="Fail on a damaged shard instead of reporting it", json_schema_extra=_at(8)
+    )
+    discard_shards: bool = Field(
+        default=False, description="Delete each shard once its rows are kept", json_schema_extra=_at(9)
+    )
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """X and Y of `shards`."""
+        return parse_part(self.shards)
+
+
+def parse_part(text: str | None) -> tuple[int, int] | None:
+    """Read X,Y; None stays None."""
+    if text is None:
+        return None
+    share, _, shares = text.partition(",")
+    return int(share), int(shares)
+
+
+class TrainOptions(FrozenModel):
+    """Which candidates are trained."""
+
+    models: tuple[str, ...] = Field(
+        default=(),
+        description="Presets to train, one candidate each (logistic, moe, gated); empty: as configured",
+        json_schema_extra=_at(20),
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**32,
+        description="Seed of every candidate; empty: as configured",
+        json_schema_extra=_at(21),
+    )
+    again: bool = Field(
+        default=False,
+        description="Train anew what was trained before with the same dataset and settings",
+        json_schema_extra=_at(22),
+    )
+
+
+class TrainClassifierForm(TrainOptions):
+    """Candidates for a dataset version that is there."""
+
+    dataset: str = Field(
+        default="latest",
+        min_length=1,
+        description="Dataset version: an id, a slug, or latest",
+        json_schema_extra=_at(10),
+    )
+
+
+class PipelineForm(PrepareDatasetForm, TrainOptions):
+    """The whole path: a dataset version, its candidates, their comparison, and the gate."""

@@ -1,0 +1,71 @@
+"""Where everything that reelsift writes lies: one folder, `REELSIFT_HOME`.
+
+In: the folder. Out: the path of each thing in it. Does not create any of them, but for the results' folder,
+whose mode matters.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders and files below `root`, which is absolute."""
+
+    root: Path
+
+    @property
+    def shards(self) -> Path:
+        """Downloaded shards, by release and partition."""
+        return self.root / "shards"
+
+    @property
+    def parts(self) -> Path:
+        """Filtered Parquet files, by the filter's options: what dataset versions are put together from."""
+        return self.root / "parts"
+
+    @property
+    def datasets(self) -> Path:
+        """Published dataset versions."""
+        return self.root / "datasets"
+
+    @property
+    def vocabulary(self) -> Path:
+        """Vocabularies, one file for each mirror that one came from."""
+        return self.root / "vocabulary"
+
+    @property
+    def models(self) -> Path:
+        """What MLflow keeps: its database and the artifacts."""
+        return self.root / "mlflow"
+
+    @property
+    def prefect(self) -> Path:
+        """What Prefect keeps: its database and settings."""
+        return self.root / "prefect"
+
+    @property
+    def results(self) -> Path:
+        """Results of cached tasks. A record there can name its serializer, so it is as good as code."""
+        return self.root / "results"
+
+    @property
+    def reports(self) -> Path:
+        """Figures and pages for people."""
+        return self.root / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """What the flows logged."""
+        return self.root / "logs"
+
+    @property
+    def default_tracking_uri(self) -> str:
+        """MLflow's own database in this home, where no server is named."""
+        return f"sqlite:///{self.models / 'mlflow.db'}"
+
+    def make_results(self) -> Path:
+        """Create the results' folder, closed to everyone else, and return it."""
+        self.results.mkdir(parents=True, exist_ok=True)
+        self.results.chmod(0o700)
+        return self.results

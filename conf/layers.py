@@ -1,0 +1,127 @@
+"""The layers that settings are put together from, and which of them a value came from.
+
+In: TOML files and `os.environ`. Out: `Layer`s, the merged values, and each value's origin. Does not check the
+values: the settings' own types do.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic_settings.exceptions import SettingsError
+
+from tasks.contracts.errors import ConfigError
+
+CONF_FOLDER = Path(__file__).parent
+ENV_PREFIX = "REELSIFT_"
+ENV_DELIMITER = "__"
+# Not settings: which file to read, and where the tests find real data.
+OTHER_VARIABLES = frozenset({"REELSIFT_CONFIG", "REELSIFT_REAL_DATA"})
+BUILT_IN = "built-in"
+
+Values = Mapping[str, Any]  # nested, as TOML and the environment give them
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values and the place where a person finds them."""
+
+    origin: str
+    values: Values
+
+
+def defaults_layer() -> Layer:
+    """Return what reelsift ships with."""
+    return toml_layer(CONF_FOLDER / "default.toml", origin="conf/default.toml")
+
+
+def toml_layer(path: Path, origin: str | None = None) -> Layer:
+    """Read a TOML file; a name without a folder or suffix means one of `conf/` (`smoke`, `full`).
+
+    Raises:
+        ConfigError: there is no such file, or it is not TOML.
+    """
+    shipped = CONF_FOLDER / f"{path}.toml"
+    path = shipped if not path.exists() and shipped.is_file() else path
+    try:
+        return Layer(origin or str(path), tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        names = ", ".join(sorted(file.stem for file in CONF_FOLDER.glob("*.toml")))
+        raise ConfigError(f"No configuration file {str(path)!r}; name a TOML file or one of {names}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+
+
+def environment_layer(settings: type[BaseSettings]) -> Layer:
+    """Read the `REELSIFT_*` variables; sections and their keys are joined by two underscores.
+
+    Raises:
+        ConfigError: a variable names no setting, or should hold JSON and does not.
+    """
+    for name in os.environ:
+        _check_variable(name, settings)
+    try:
+        return Layer("environment", EnvSettingsSource(settings)())
+    except SettingsError as error:
+        raise ConfigError(
+            f'A {ENV_PREFIX}* variable cannot be read: {error}. Lists are JSON: \'["us", "eu"]\'.'
+        ) from error
+
+
+def _check_variable(name: str, settings: type[BaseSettings]) -> None:
+    if not name.startswith(ENV_PREFIX) or name in OTHER_VARIABLES:
+        return
+    field = name.removeprefix(ENV_PREFIX).split(ENV_DELIMITER)[0].lower()
+    if field not in settings.model_fields:
+        known = ", ".join(f"{ENV_PREFIX}{field.upper()}" for field in settings.model_fields)
+        raise ConfigError(f"The environment variable {name} names no setting. There are {known}; unset it or mend it.")
+
+
+def merge(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Merge the layers key by key, the last one winning."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _merge_into(merged, layer.values)
+    return merged
+
+
+def _merge_into(target: dict[str, Any], values: Values) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
+            _merge_into(target[key], value)
+        else:
+            target[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def origin_of(location: Sequence[str], layers: Sequence[Layer]) -> str:
+    """Return the last layer that sets the value at `location`, as a person would look for it."""
+    for layer in reversed(layers):
+        if _has(layer.values, location):
+            return variable_of(location) if layer.origin == "environment" else layer.origin
+    return BUILT_IN
+
+
+def variable_of(location: Sequence[str]) -> str:
+    """Return the environment variable that sets the value at `location`."""
+    return ENV_PREFIX + ENV_DELIMITER.join(location).upper()
+
+
+def _has(values: Any, location: Sequence[str]) -> bool:  # noqa: ANN401 - whatever a TOML value may be
+    for key in location:
+        if not isinstance(values, Mapping) or key not in values:
+            return False
+        values = values[key]
+    return True
+
+
+def leaves(values: Values, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the location and value of everything that is not itself a table; an empty table is a value."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, (*above, key))
+        else:
+            yield (*above, key), value

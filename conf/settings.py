@@ -1,0 +1,108 @@
+"""Settings: TOML files and the environment, layered into the frozen configs of the stages.
+
+In: `conf/default.toml`, the file of `--config`, `REELSIFT_*` variables, and options of the command line; a
+later layer wins. Out: `Settings`, and for each value the layer that it came from. Does not know what the
+stages do with their configs.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from conf.home import Home
+from conf.layers import ENV_PREFIX, Layer, defaults_layer, environment_layer, merge, toml_layer
+from conf.refusals import refusal
+from conf.sections import FilterSection, FlowSection, TrackingSection, TrainSection
+from tasks.classifier.config import PRESETS, GateConfig, TrainConfig
+from tasks.contracts.errors import ConfigError
+from tasks.shards.config import DownloadConfig
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, complete and within bounds."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    home: Path = Field(default=Path(".reelsift"), description="folder of everything that is written")
+    mirror: str | None = Field(default=None, description="us, eu, asia, a URL or a folder; goes before all others")
+    download: DownloadConfig = DownloadConfig()
+    filter: FilterSection = FilterSection()
+    train: TrainSection = TrainSection()
+    presets: dict[str, TrainConfig] = Field(default={}, description="models of your own, beside the built-in presets")
+    gate: GateConfig = GateConfig()
+    tracking: TrackingSection = TrackingSection()
+    flow: FlowSection = FlowSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `load_settings` has layered and nothing else, so that each value's origin is known."""
+        return (init_settings,)
+
+    @property
+    def paths(self) -> Home:
+        """Where things lie below `home`."""
+        return Home(self.home.expanduser().absolute())
+
+    def download_from(self, mirror: str | None = None) -> DownloadConfig:
+        """Return the downloads' config; a mirror named here, or as `mirror`, is tried in place of the listed ones."""
+        chosen = mirror or self.mirror
+        return self.download.model_copy(update={"mirrors": (chosen,)}) if chosen else self.download
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's address: the server that is set, else the database in the home."""
+        return self.tracking.uri or self.paths.default_tracking_uri
+
+    def candidates(self, models: tuple[str, ...] = (), seed: int | None = None) -> dict[str, TrainConfig]:
+        """Return the configs of the presets named, or of those in the section `train`, by name.
+
+        Raises:
+            ConfigError: there is no such preset.
+        """
+        known = {**PRESETS, **self.presets}
+        chosen = {"seed": self.train.seed if seed is None else seed, "device": self.train.device}
+        names = models or self.train.models
+        if unknown := [name for name in names if name not in known]:
+            raise ConfigError(
+                f"No model preset {unknown[0]!r}; there are {', '.join(known)}. Define one of your own under "
+                f"`[presets.{unknown[0]}]` in a file for `--config`; `reelsift config show` prints what is in force."
+            )
+        return {name: known[name].model_copy(update=chosen) for name in names}
+
+
+def load_settings(config: Path | None = None, options: Layer | None = None) -> Settings:
+    """Layer the defaults, `config`, the environment and the command line's options.
+
+    Raises:
+        ConfigError: a file is missing or not TOML, a key is unknown, or a value is out of bounds.
+    """
+    return settings_of(setting_layers(config, options))
+
+
+def setting_layers(config: Path | None = None, options: Layer | None = None) -> list[Layer]:
+    """Return the layers in the order in which they are applied, the last one winning."""
+    layers = [defaults_layer()]
+    if config is not None:
+        layers.append(toml_layer(config))
+    layers.append(environment_layer(Settings))
+    return [*layers, options] if options else layers
+
+
+def settings_of(layers: list[Layer]) -> Settings:
+    """Check what the layers say together.
+
+    Raises:
+        ConfigError: a key is unknown, or a value is out of bounds.
+    """
+    try:
+        return Settings(**merge(layers))
+    except ValidationError as error:
+        raise ConfigError(refusal(error, layers, Settings)) from error

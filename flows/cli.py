@@ -1,0 +1,77 @@
+"""The command line: `reelsift`.
+
+In: arguments. Out: results on stdout, progress and errors on stderr; exit code 0, 1 for an expected error, 2 for
+a wrong usage, 130 for Ctrl-C. A command imports what it needs when it runs, so `--help` answers at once.
+"""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands import config, dataset, demo, models, pipeline, shards, train, vocabulary
+from flows.commands.console import ERR, note, print_error
+from flows.commands.session import Session
+from tasks.contracts.errors import ReelsiftError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+app = typer.Typer(
+    name="reelsift",
+    help="From the name of a label to a YouTube-8M dataset and a trained, compared, promoted classifier.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("pipeline")(pipeline.pipeline)
+app.command("vocabulary")(vocabulary.vocabulary)
+app.add_typer(shards.app, name="shards")
+app.add_typer(dataset.app, name="dataset")
+app.command("train")(train.train)
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("reelsift"))
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="TOML settings; `smoke` and `full` are there.", envvar="REELSIFT_CONFIG"
+        ),
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where everything is written; .reelsift by default.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the runs' logs.")] = False,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+    context.obj = Session(config=config_file, home=home, debug=debug)
+
+
+def main() -> None:
+    """Run a command; an expected error is one line, and Ctrl-C says what becomes of the work."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except ReelsiftError as error:
+        if debug:
+            ERR.print_exception()
+        print_error(" ".join([str(error), *getattr(error, "__notes__", [])]))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        note("Interrupted. What was finished is kept: the same command goes on from there.")
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,59 @@
+"""Progress in a terminal: a bar for each thing that is counted, with its rate and the time left.
+
+In: the stages' calls, from any thread. Out: bars on stderr, or a line now and then where stderr is a file.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from flows.commands.console import ERR, note
+from tasks.contracts.progress import Progress as Listener
+from tasks.contracts.progress import listening
+from tasks.contracts.progress_lines import LineProgress, scaled
+
+
+class CountColumn(ProgressColumn):
+    """`12 of 100 shards, 3.4 shards/s`, or the same in bytes."""
+
+    def render(self, task: Task) -> Text:
+        """Draw the count of one bar."""
+        unit = task.fields["unit"]
+        total = "" if task.total is None else f" of {scaled(task.total, unit)}"
+        rate = task.finished_speed or task.speed
+        return Text(f"{scaled(task.completed, unit)}{total}{f', {scaled(rate, unit)}/s' if rate else ''}")
+
+
+class Bars:
+    """A listener that draws a bar for each thing that is counted."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {}
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        """Draw a bar, or give the one that is there a better total."""
+        if what not in self._bars:
+            self._bars[what] = self._progress.add_task(what, total=total, unit=unit)
+        self._progress.update(self._bars[what], total=total)
+
+    def advance(self, what: str, amount: float) -> None:
+        """Fill the bar a bit more."""
+        self._progress.advance(self._bars[what], amount)
+
+
+@contextmanager
+def progress_shown() -> Iterator[Listener]:
+    """Show the progress of everything that runs within the block."""
+    if not ERR.is_terminal:
+        lines = LineProgress(note)
+        with listening(lines):
+            yield lines
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), CountColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=ERR, transient=True) as progress:
+        bars = Bars(progress)
+        with listening(bars):
+            yield bars

@@ -1,0 +1,177 @@
+"""`reelsift models`: the registered models, compared, judged and promoted."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.console import note, print_json, print_table, say
+from flows.commands.options import AsJson
+from flows.commands.pipeline import print_comparison, print_ways_to_look
+from flows.commands.session import Session
+
+if TYPE_CHECKING:
+    from tasks.classifier.registry import ModelRow
+    from tasks.datasets.manifest import Dataset
+
+app = typer.Typer(help="Registered models: list, compare, evaluate, promote.", no_args_is_help=True)
+
+VERDICT_LENGTH = 60  # characters of the gate's reason that fit beside the other columns
+
+ModelRef = Annotated[
+    str, typer.Argument(metavar="MODEL", help="champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id.")
+]
+Dataset_ = Annotated[
+    str | None, typer.Option("--dataset", metavar="REF", help="Judge on this version [default: the model's own].")
+]
+
+
+@app.command("list")
+def list_versions(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[SLUG]", help="Only the models of this slug.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the registered models, the newest first."""
+    from tasks.classifier.registry import list_models
+
+    session: Session = context.obj
+    rows = list_models(session.store, name)
+    if as_json:
+        print_json({"models": [row.model_dump(mode="json") for row in rows]})
+        return
+    print_table(
+        f"Models at {session.store.uri}",
+        ("model", "alias", "kind", "GAP@20", "MAP", "dataset", "trained", "verdict"),
+        map(_row, rows),
+    )
+    if not rows:
+        note("There are none yet: `reelsift train --dataset latest`.")
+
+
+def _row(row: "ModelRow") -> tuple[object, ...]:
+    trained = f"{row.created_at:%Y-%m-%d %H:%M}"
+    verdict = (row.verdict or "")[:VERDICT_LENGTH]
+    return row.reference, ", ".join(row.aliases), row.kind, row.gap, row.map, row.dataset_id, trained, verdict
+
+
+@app.command("compare")
+def compare_versions(
+    context: typer.Context,
+    model: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Which ones [default: the newest].")
+    ] = None,
+    dataset: Annotated[str, typer.Option("--dataset", metavar="REF", help="Judge on this version.")] = "latest",
+    as_json: AsJson = False,
+) -> None:
+    """Judge models on the same videos, side by side with the champion; a picture goes to the reports' folder."""
+    from tasks.classifier.comparison import compare, draw
+    from tasks.classifier.splits import frozen_split
+    from tasks.reports.figure_style import save_png
+
+    session: Session = context.obj
+    version = session.open_dataset(dataset)
+    comparison = compare(
+        session.store,
+        frozen_split(version),
+        dataset_id=version.manifest.id,
+        name=version.manifest.slug,
+        references=model or (),
+        gate=session.settings.gate,
+    )
+    picture = save_png(draw(comparison), session.settings.paths.reports / f"comparison-{version.manifest.id}.png")
+    if as_json:
+        print_json(comparison.model_dump(mode="json") | {"picture": str(picture)})
+        return
+    table = comparison.model_dump(mode="json")
+    print_comparison(table)
+    note(f"Picture: {picture}")
+    print_ways_to_look(table)
+
+
+@app.command("evaluate")
+def evaluate_version(
+    context: typer.Context, model: ModelRef = "champion", dataset: Dataset_ = None, as_json: AsJson = False
+) -> None:
+    """Judge a model on all matching videos of a dataset version, of whichever shards it was made."""
+    from tasks.classifier.evaluate import evaluate
+    from tasks.classifier.registry_weights import load_classifier
+    from tasks.classifier.splits import all_videos
+
+    session: Session = context.obj
+    row, version = _model_and_dataset(session, model, dataset)
+    result = evaluate(load_classifier(session.store, row), all_videos(version))
+    figures = {
+        "gap": result.gap,
+        "map": result.map,
+        "hit1": result.hit1,
+        "perr": result.perr,
+        "match_ap": result.match_ap,
+        "coverage": result.coverage,
+        "videos": result.videos,
+        "model": row.reference,
+        "dataset": version.manifest.id,
+    }
+    if as_json:
+        print_json(figures)
+        return
+    if row.dataset_id == version.manifest.id:
+        note(
+            "It learnt from some of these videos: judge it on a version of other shards to see how well it generalises."
+        )
+    print_table(
+        f"{row.reference} on all {result.videos:,} matching videos of {version.manifest.id}", ("", ""), figures.items()
+    )
+
+
+@app.command("promote")
+def promote_version(
+    context: typer.Context,
+    model: ModelRef = "challenger",
+    dataset: Dataset_ = None,
+    force: Annotated[
+        str | None,
+        typer.Option("--force", metavar="REASON", help="Promote whatever the gate says; the reason is kept."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion if it is better on the frozen split, and say why or why not."""
+    from tasks.classifier.promotion import promote
+    from tasks.classifier.splits import frozen_split
+
+    session: Session = context.obj
+    row, version = _model_and_dataset(session, model, dataset)
+    promotion = promote(
+        session.store,
+        row.reference,
+        frozen_split(version),
+        dataset_id=version.manifest.id,
+        gate=session.settings.gate,
+        force=force,
+    )
+    if as_json:
+        print_json(promotion.model_dump(mode="json"))
+        return
+    outcome = "is the new champion" if promotion.promoted else "was not promoted"
+    say(f"{promotion.model} {outcome}: {promotion.reason}")
+
+
+@app.command("rollback")
+def roll_back(
+    context: typer.Context, name: Annotated[str, typer.Argument(metavar="SLUG")], as_json: AsJson = False
+) -> None:
+    """Make the previous champion the champion again."""
+    from tasks.classifier.promotion import rollback
+
+    row = rollback(context.obj.store, name)
+    if as_json:
+        print_json(row.model_dump(mode="json"))
+        return
+    say(f"{row.reference} is the champion of {name} again.")
+
+
+def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tuple["ModelRow", "Dataset"]:
+    """Find the model, and the version to judge it on: the one named, or the one that it was trained on."""
+    from tasks.classifier.registry import resolve
+
+    row = resolve(session.store, model)
+    return row, session.open_dataset(dataset or row.dataset_id)

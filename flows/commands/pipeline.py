@@ -1,0 +1,107 @@
+"""`reelsift pipeline`: the whole path in one command."""
+
+from typing import Any
+
+import typer
+
+from conf.forms import PipelineForm
+from flows.commands.console import note, print_json, print_table, say
+from flows.commands.dataset import confirmed_form
+from flows.commands.options import (
+    Again,
+    AsJson,
+    Background,
+    DiscardShards,
+    Excluded,
+    Labels,
+    Limit,
+    Match,
+    MirrorName,
+    Models,
+    Partitions,
+    Seed,
+    Share,
+    Strict,
+    Yes,
+)
+from flows.commands.session import Session
+
+
+def pipeline(
+    context: typer.Context,
+    label: Labels,
+    match: Match = "any",
+    exclude: Excluded = None,
+    partition: Partitions = None,
+    mirror: MirrorName = None,
+    limit: Limit = None,
+    shards: Share = None,
+    background: Background = None,
+    strict: Strict = False,
+    discard_shards: DiscardShards = False,
+    model: Models = None,
+    seed: Seed = None,
+    again: Again = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a dataset version, train candidates, compare them, and promote the best if the gate lets it."""
+    session: Session = context.obj
+    form = confirmed_form(
+        PipelineForm,
+        session,
+        yes=yes,
+        labels=label,
+        match=match,
+        exclude=exclude,
+        partitions=partition,
+        mirror=mirror,
+        limit=limit,
+        shards=shards,
+        background=background,
+        strict=strict,
+        discard_shards=discard_shards,
+        models=tuple(model or ()),
+        seed=seed,
+        again=again,
+    )
+    made = session.run_flow("pipeline", form)
+    if as_json:
+        print_json(made)
+        return
+    print_outcome(made)
+
+
+def print_outcome(made: dict[str, Any]) -> None:
+    """Print what a pipeline made: the dataset's id, the comparison, the champion, and where to look."""
+    dataset, comparison, promotion = made["dataset"], made["comparison"], made["promotion"]
+    say(f"Dataset {dataset['slug']}/{dataset['id']}: {dataset['matches']:,} matches in {dataset['rows']:,} rows.")
+    print_comparison(comparison)
+    outcome = "is the champion" if promotion["promoted"] else f"does not replace {promotion['champion']}"
+    say(f"{promotion['model']} {outcome}: {promotion['reason']}")
+    print_ways_to_look(comparison)
+
+
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """Print the table of a comparison, the best model first."""
+    print_table(
+        f"Models on {comparison['videos']:,} matching videos of {comparison['dataset_id']}",
+        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "gain over champion", "seconds"),
+        (_row(row) for row in comparison["rows"]),
+    )
+
+
+def print_ways_to_look(comparison: dict[str, Any]) -> None:
+    """Say how to see the comparison in MLflow."""
+    if comparison["ui_command"]:
+        note(f"To look at the models: {comparison['ui_command']}")
+    note(f"MLflow's comparison of these runs: {comparison['compare_url']}")
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    gain = "champion" if "champion" in row["aliases"] else None
+    if row["gain"] is not None:
+        low, high = row["interval"]
+        gain = f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]"
+    figures = (row[name] for name in ("gap", "map", "hit1", "perr", "match_ap"))
+    return (row["model"], row["kind"], *figures, gain, f"{row['seconds']:.1f}")

@@ -1,0 +1,76 @@
+"""What every command of one call shares: the settings, and how flows are run from here.
+
+In: the options before the command. Out: settings, loaded when they are first asked for, so that `--help` needs
+none. Does not know the commands.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conf.environment import apply_environment
+from conf.layers import Layer
+from conf.running import CONFIG_VARIABLE
+from conf.settings import Settings, setting_layers, settings_of
+from flows.commands.bars import progress_shown
+
+if TYPE_CHECKING:
+    from tasks.classifier.tracking import TrackingStore
+    from tasks.datasets.manifest import Dataset
+
+
+@dataclass
+class Session:
+    """The options that stand before a command."""
+
+    config: Path | None = None
+    home: Path | None = None
+    debug: bool = False
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """The layers of the settings, the last one winning."""
+        options = Layer("command line", {"home": str(self.home)}) if self.home else None
+        return setting_layers(self.config, options)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return settings_of(self.layers)
+
+    def open_dataset(self, ref: str) -> "Dataset":
+        """Open the dataset version that `ref` means."""
+        from tasks.datasets.catalogue import open_dataset
+
+        return open_dataset(self.settings.paths.datasets, ref)
+
+    @property
+    def store(self) -> "TrackingStore":
+        """Where MLflow keeps runs and models."""
+        from tasks.classifier.tracking import tracking_store
+
+        return tracking_store(self.settings.paths.root, self.settings.tracking.uri)
+
+    def run_flow(self, name: str, form: Any) -> Any:  # noqa: ANN401 - each flow has its own form and answer
+        """Run the flow `flows.<name>.<name>` in this process, with Prefect at home and progress on stderr."""
+        os.environ["REELSIFT_HOME"] = str(self.settings.paths.root)
+        if self.config:
+            os.environ[CONFIG_VARIABLE] = str(self.config)
+        apply_environment(self.settings.paths, quiet=not self.debug)
+        flow = _imported_flow(name, self.settings.paths.logs)
+        with progress_shown():
+            return flow(form)
+
+
+def _imported_flow(name: str, logs: Path) -> Callable[[Any], Any]:
+    """Import a flow, now that the environment is set, and let Prefect's log have a file of its own."""
+    import importlib
+
+    from flows.commands.log_file import log_to_file
+
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    log_to_file(logs)
+    return flow

@@ -1,0 +1,35 @@
+"""Flow: the whole path, from the names of labels to a champion.
+
+    prepare dataset ─► train classifier ─► compare models ─► promote the best, if the gate lets it
+
+In: a form. Out: the dataset version, the comparison and the promotion. Each step does only what is missing.
+"""
+
+from typing import Any
+
+from prefect import flow
+
+from conf.forms import PipelineForm, PrepareDatasetForm, TrainClassifierForm
+from conf.running import running_settings
+from flows.prepare_dataset import prepare_dataset
+from flows.train_classifier import train_classifier
+from tasks.classifier.tracking import tracking_store
+from tasks.compare_models import compare_models
+from tasks.promote_model import promote_model
+
+
+@flow(name="pipeline")
+def pipeline(form: PipelineForm) -> dict[str, Any]:
+    """Make the dataset version, train its candidates, compare them with the champion, and let the gate decide."""
+    settings = running_settings()
+    root, store = settings.paths.datasets, tracking_store(settings.paths.root, settings.tracking.uri)
+    version = prepare_dataset(
+        PrepareDatasetForm.model_validate(form.model_dump(include=set(PrepareDatasetForm.model_fields)))
+    )
+    trained = train_classifier(
+        TrainClassifierForm(dataset=version["id"], models=form.models, seed=form.seed, again=form.again)
+    )
+    references = [f"{each['name']}/{each['version']}" for each in trained["candidates"]]
+    comparison = compare_models(version["id"], references, store, settings.gate, root=root)
+    promotion = promote_model(version["id"], comparison["rows"][0]["model"], store, settings.gate, root=root)
+    return {"dataset": version, "comparison": comparison, "promotion": promotion}

@@ -1,0 +1,89 @@
+"""Flow: from the names of labels to a published dataset version.
+
+    plans ─► batches ─► download shards ─► filter records ─► publish dataset
+                        (only what no part holds yet)
+
+In: a form. Out: the version's id, slug and figures. A second run with the same form finds every task cached.
+"""
+
+from typing import Any
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from conf.forms import PrepareDatasetForm
+from conf.running import running_settings
+from conf.settings import Settings
+from tasks.dataset_artifact import show_dataset
+from tasks.datasets.catalogue import open_dataset
+from tasks.datasets.publish import is_current
+from tasks.datasets.request import DatasetRequest, plan_request
+from tasks.download_shards import are_on_disk, download_shards
+from tasks.filter_records import filter_records
+from tasks.gather import gather
+from tasks.publish_dataset import publish_dataset
+from tasks.records.parts import find_part, missing_shards
+from tasks.retries import retrying
+
+# One batch downloads while another is filtered and a third waits for either.
+BATCHES_IN_FLIGHT = 3
+
+
+# Prefect's own runner does not fit Prefect's own annotation: `TaskRunner` is invariant in its future.
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=BATCHES_IN_FLIGHT)
+
+
+@flow(name="prepare-dataset", task_runner=RUNNER)
+def prepare_dataset(form: PrepareDatasetForm) -> dict[str, Any]:
+    """Download, filter and publish what the form asks for; only what is missing is done."""
+    settings = running_settings()
+    root, store = settings.paths.datasets, settings.paths.parts
+    request = _request(form, settings)
+    parts = _parts(request, form, settings)
+    publish = publish_dataset.with_options(refresh_cache=not is_current(root, request.slug, request.id))
+    version = publish(request, parts, root=root, store=store)
+    show_dataset(open_dataset(root, version["id"]))
+    return version
+
+
+def _request(form: PrepareDatasetForm, settings: Settings) -> DatasetRequest:
+    """Work out what the form means, which costs a few small files from the mirror."""
+    chosen = {"match": form.match, "strict": form.strict or settings.filter.strict}
+    if form.background is not None:
+        chosen["background"] = form.background
+    return plan_request(
+        form.labels,
+        exclude=form.exclude,
+        partitions=form.partitions,
+        part=form.part,
+        limit=form.limit,
+        filter_options={**settings.filter.model_dump(), **chosen},
+        vocabulary_folder=settings.paths.vocabulary,
+        download=settings.download_from(form.mirror),
+    )
+
+
+def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings) -> list[dict[str, Any]]:
+    """Map the batches over download and filter; a batch that a whole part holds already needs neither."""
+    store, folder, download = settings.paths.parts, settings.paths.shards, settings.download_from(form.mirror)
+    patient = retrying(settings.flow.retries, settings.flow.retry_delay_s)
+    downloads, parts = [], []
+    for batch in request.batches:
+        is_kept = find_part(store, batch, request.filter) is not None
+        missing = () if is_kept else missing_shards(store, batch, request.filter)
+        if missing:
+            fetch = download_shards.with_options(refresh_cache=not are_on_disk(missing, folder, download), **patient)
+            downloads.append(fetch.submit(missing, folder, download))
+        sift = filter_records.with_options(refresh_cache=not is_kept, **patient)
+        parts.append(
+            sift.submit(
+                batch,
+                downloads[-1] if missing else None,
+                folder=folder,
+                store=store,
+                config=request.filter,
+                download=download,
+                discard_shards=form.discard_shards,
+            )
+        )
+    return gather(downloads, parts)

@@ -1,0 +1,37 @@
+"""Flow: from a dataset version to candidates in MLflow.
+
+    dataset ─► fit a candidate for each preset ─► MLflow runs and registered versions
+
+In: a form. Out: the dataset's id and the candidates, the best first. What was trained before with the same
+data and settings is found again, unless the form says otherwise.
+"""
+
+from typing import Any
+
+from prefect import flow
+
+from conf.forms import TrainClassifierForm
+from conf.running import running_settings
+from tasks.candidates_artifact import show_candidates
+from tasks.classifier.tracking import tracking_store
+from tasks.datasets.catalogue import open_dataset
+from tasks.fit_classifier import fit_classifier, is_kept
+
+
+@flow(name="train-classifier")
+def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
+    """Train, log and register the candidates one after the other: each uses the whole machine."""
+    settings = running_settings()
+    root = settings.paths.datasets
+    dataset = open_dataset(root, form.dataset)
+    store = tracking_store(settings.paths.root, settings.tracking.uri)
+    fit = fit_classifier.with_options(refresh_cache=form.again)
+    trained = []
+    for config in settings.candidates(form.models, form.seed).values():
+        candidate = fit(dataset.manifest.id, config, store, root=root)
+        if not is_kept(candidate, store):
+            candidate = fit.with_options(refresh_cache=True)(dataset.manifest.id, config, store, root=root)
+        trained.append(candidate)
+    ranked = sorted(trained, key=lambda candidate: -candidate["metrics"]["gap_at_20"])
+    show_candidates(dataset.manifest, ranked, store)
+    return {"dataset": dataset.manifest.id, "slug": dataset.manifest.slug, "candidates": ranked}

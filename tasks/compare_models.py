@@ -1,0 +1,48 @@
+"""Task: the candidates of a dataset version, and the champion, judged side by side.
+
+In: a dataset version and references to models. Out: the comparison; its table, picture and links are artifacts of
+the run. Moves no alias.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from tasks.classifier.comparison import Comparison, compare, log_comparison
+from tasks.classifier.config import GateConfig
+from tasks.classifier.splits import frozen_split
+from tasks.classifier.tracking import TrackingStore
+from tasks.datasets.catalogue import open_dataset
+
+
+@task(name="compare-models", task_run_name="compare-{dataset_id}")
+def compare_models(
+    dataset_id: str, references: Sequence[str], store: TrackingStore, gate: GateConfig, *, root: Path
+) -> dict[str, Any]:
+    """Judge the models on the version's frozen split, and show how they compare."""
+    dataset = open_dataset(root, dataset_id)
+    comparison = compare(
+        store,
+        frozen_split(dataset),
+        dataset_id=dataset_id,
+        name=dataset.manifest.slug,
+        references=references,
+        gate=gate,
+    )
+    picture_url = log_comparison(store, comparison)
+    _show(comparison, picture_url)
+    return comparison.model_dump(mode="json")
+
+
+def _show(comparison: Comparison, picture_url: str) -> None:
+    key = f"comparison-{comparison.name}"
+    create_table_artifact(
+        [row.model_dump(mode="json", exclude={"run_id", "experiment_id"}) for row in comparison.rows],
+        key=key,
+        description=f"{comparison.videos:,} matching videos of {comparison.dataset_id}, the best by GAP first",
+    )
+    create_link_artifact(comparison.compare_url, link_text="Compare these runs in MLflow", key=f"{key}-mlflow")
+    create_markdown_artifact(f"![GAP and MAP of each model]({picture_url})", key=f"{key}-picture")

@@ -1,0 +1,35 @@
+"""What a run shows of a dataset version in Prefect's UI.
+
+In: a manifest. Out: an artifact: its figures, and its commonest labels. Does not make the version.
+"""
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from tasks.contracts.artifacts import DatasetManifest
+from tasks.datasets.manifest import Dataset
+
+COMMONEST = 20
+
+
+def show_dataset(dataset: Dataset) -> None:
+    """Create the artifacts `dataset-<slug>` and `dataset-<slug>-labels`."""
+    manifest = dataset.manifest
+    create_markdown_artifact(_figures(manifest, dataset), key=f"dataset-{manifest.slug}", description=manifest.id)
+    create_table_artifact(
+        [{"index": label.index, "name": label.name, **label.by_split} for label in manifest.label_counts[:COMMONEST]],
+        key=f"dataset-{manifest.slug}-labels",
+        description=f"The {COMMONEST} commonest labels among the matches of {manifest.id}",
+    )
+
+
+def _figures(manifest: DatasetManifest, dataset: Dataset) -> str:
+    splits = ", ".join(
+        f"{split} {sum(part.matches for part in manifest.parts if part.split == split):,}" for split in manifest.splits
+    )
+    drops = "\n".join(f"| dropped: {reason} | {count:,} |" for reason, count in sorted(manifest.drops.items()) if count)
+    return (
+        f"### {manifest.slug}/{manifest.id}\n\n| | |\n|---|---|\n| shards | {len(manifest.shards):,} |\n"
+        f"| records read | {manifest.records:,} |\n| matches | {manifest.matches:,} ({splits}) |\n"
+        f"| rows | {manifest.rows:,} |\n{drops}\n\nIn `{dataset.folder}`, made by code {manifest.code_revision}. "
+        f"`reelsift dataset show {manifest.id}` shows more.\n"
+    )

@@ -1,0 +1,137 @@
+"""What a dataset version is to be made of, worked out before anything is downloaded.
+
+In: labels as a person names them, partitions, a mirror's plans. Out: the filter's config, the batches of
+shards, and the names that the version gets. Does not download shards or filter records.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.errors import ConfigError, DatasetError, MirrorError
+from tasks.datasets.identity import dataset_id, slug_of
+from tasks.records.config import FilterConfig
+from tasks.records.parts import FILTER_VERSION, batches_of, options_of
+from tasks.shards.config import DownloadConfig
+from tasks.shards.selection import selected_shards
+from tasks.vocabulary.fetch import load_vocabulary
+from tasks.vocabulary.labels import Vocabulary
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """Everything that the id of a dataset version depends on, and what it is called."""
+
+    filter: FilterConfig
+    shards: tuple[PlannedShard, ...]
+    splits: Mapping[str, str]  # split -> partition
+    label_names: Mapping[int, str]  # of the whole vocabulary
+
+    @cached_property
+    def id(self) -> str:
+        """The id that the version will have."""
+        return dataset_id(self.shards, options_of(self.filter), FILTER_VERSION)
+
+    @cached_property
+    def slug(self) -> str:
+        """The name that all versions of these labels share."""
+        names = self.label_names
+        wanted = [names[index] for index in self.filter.label_ids]
+        return slug_of(wanted, match=self.filter.match, exclude=[names[index] for index in self.filter.exclude_ids])
+
+    @cached_property
+    def batches(self) -> tuple[tuple[PlannedShard, ...], ...]:
+        """The shards, in groups that stay the same when more shards are selected."""
+        return tuple(batches_of(self.shards))
+
+
+def plan_request(
+    labels: Sequence[str],
+    *,
+    exclude: Sequence[str] = (),
+    partitions: Sequence[str],
+    part: tuple[int, int] | None = None,
+    limit: int | None = None,
+    filter_options: Mapping[str, Any],
+    vocabulary_folder: Path,
+    download: DownloadConfig,
+) -> DatasetRequest:
+    """Fetch plans and vocabulary, and say what the version will be made of.
+
+    Raises:
+        MirrorError: a plan or the vocabulary cannot be had or is not one.
+        UnknownLabelError: a label is not in the vocabulary.
+        ConfigError: an option is out of its bounds, or a label is both wanted and excluded.
+        DatasetError: no shard is selected, or two partitions would be the same split.
+    """
+    splits = splits_of(partitions)
+    vocabulary = _vocabulary_for((*labels, *exclude), vocabulary_folder, download)
+    config = label_filter(vocabulary, labels, exclude, filter_options)
+    return DatasetRequest(
+        filter=config,
+        shards=selected_shards(partitions, download, part=part, limit=limit),
+        splits=splits,
+        label_names=label_names(vocabulary, config.vocabulary_size),
+    )
+
+
+def _vocabulary_for(labels: Sequence[str], folder: Path, download: DownloadConfig) -> Vocabulary | None:
+    """Load the mirror's vocabulary; a mirror without one will do where every label is named by its index."""
+    try:
+        return load_vocabulary(folder, download)
+    except MirrorError as error:
+        if all(label.isdecimal() for label in labels):
+            return None
+        error.add_note("Without a vocabulary, labels can be named by their index, e.g. `--label 22`.")
+        raise
+
+
+def label_names(vocabulary: Vocabulary | None, vocabulary_size: int) -> dict[int, str]:
+    """Return a name for each label that a record may have; a label without one is called by its index."""
+    names = {index: f"label {index}" for index in range(vocabulary_size)}
+    return names | {label.index: label.shown_name for label in (vocabulary.labels if vocabulary else ())}
+
+
+def label_filter(
+    vocabulary: Vocabulary | None, labels: Sequence[str], exclude: Sequence[str], options: Mapping[str, Any]
+) -> FilterConfig:
+    """Return the filter's config for labels as a person names them.
+
+    Raises:
+        UnknownLabelError: a label is not in the vocabulary.
+        ConfigError: an option is out of its bounds, or a label is both wanted and excluded.
+    """
+    wanted, unwanted = (tuple(_index_of(label, vocabulary) for label in each) for each in (labels, exclude))
+    try:
+        return FilterConfig(label_ids=wanted, exclude_ids=unwanted, **options)
+    except ValidationError as error:
+        raise ConfigError("; ".join(detail["msg"] for detail in error.errors(include_url=False)) + ".") from error
+
+
+def _index_of(label: str, vocabulary: Vocabulary | None) -> int:
+    """Return a label's index; other releases have indices that the vocabulary does not, and the filter bounds them."""
+    beyond = vocabulary is None or int(label) >= len(vocabulary.labels) if label.isdecimal() else False
+    if beyond or vocabulary is None:
+        return int(label)
+    return vocabulary.find(label).index
+
+
+def splits_of(partitions: Sequence[str]) -> dict[str, str]:
+    """Name each partition's split by the partition's last word.
+
+    Raises:
+        DatasetError: two partitions would have the same name.
+    """
+    splits: dict[str, str] = {}
+    for partition in partitions:
+        split = partition.rpartition("/")[2]
+        if splits.setdefault(split, partition) != partition:
+            raise DatasetError(
+                f"Partitions {splits[split]!r} and {partition!r} would both be the split {split!r}: take one."
+            )
+    return splits

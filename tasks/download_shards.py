@@ -1,0 +1,73 @@
+"""Task: a batch of shards of one partition is on the disk, whole.
+
+In: what the plan promises. Out: a small manifest of the files. The cache key is the shards' digests, so a
+batch is fetched once however many datasets are made from it; whoever asks checks that the files are still there.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.context import TaskRunContext
+
+from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.errors import DownloadError
+from tasks.contracts.files import file_digest
+from tasks.progress_log import current_progress
+from tasks.shards.config import DownloadConfig
+from tasks.shards.download import DownloadReport
+from tasks.shards.download import download_shards as download
+from tasks.shards.plan import shard_path
+
+SHARD_CACHE_VERSION = 1  # raise by hand when the files on the disk are laid out differently
+
+
+def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
+    return shard_cache_key(parameters["shards"])
+
+
+def shard_cache_key(shards: Sequence[PlannedShard]) -> str:
+    """Return `yt8m-shard-<version>-<digest of the md5s>`; the md5 itself where there is one shard."""
+    md5s = sorted(shard.md5 for shard in shards)
+    content = md5s[0] if len(md5s) == 1 else hashlib.sha256("".join(md5s).encode()).hexdigest()
+    return f"yt8m-shard-{SHARD_CACHE_VERSION}-{content}"
+
+
+@task(
+    name="download-shards",
+    task_run_name="download-{shards[0].name}",
+    cache_key_fn=_cache_key,
+    persist_result=True,
+    result_serializer="json",
+)
+def download_shards(shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig) -> dict[str, Any]:
+    """Fetch what is missing, skip what is there and whole.
+
+    Raises:
+        DownloadError: some of them could not be fetched; the others are on the disk.
+        DiskSpaceError: they do not fit.
+    """
+    report = download(shards, folder, config, current_progress())
+    if report.failed:
+        raise DownloadError(_failure(report))
+    return {"files": len(report.shards), "bytes": sum(shard.size_bytes for shard in report.shards)}
+
+
+def are_on_disk(shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig) -> bool:
+    """Say whether every shard lies where it belongs with the right md5, so that a cached download still holds."""
+    with ThreadPoolExecutor() as pool:  # hashing lets other threads run
+        return all(pool.map(lambda shard: _is_on_disk(shard, shard_path(folder, shard, config)), shards))
+
+
+def _is_on_disk(shard: PlannedShard, path: Path) -> bool:
+    return path.is_file() and file_digest(path, "md5") == shard.md5
+
+
+def _failure(report: DownloadReport) -> str:
+    """Name the first shard that failed, and count the others."""
+    first = report.failed[0]
+    others = f" So did {len(report.failed) - 1} others." if len(report.failed) > 1 else ""
+    return f"{first.name} failed, {len(report.shards)} shards of its batch are on the disk. {first.reason}{others}"

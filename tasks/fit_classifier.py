@@ -1,0 +1,75 @@
+"""Task: one candidate is trained on a dataset version and kept in MLflow.
+
+In: the version's place, a config and where MLflow is. Out: the candidate's name, version and figures. The
+cache key is the dataset's id and the config; the caller checks that MLflow still has the version.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.context import TaskRunContext
+from prefect.runtime import flow_run
+
+from tasks.classifier.config import TrainConfig
+from tasks.classifier.registry import list_models
+from tasks.classifier.splits import training_splits
+from tasks.classifier.tracking import TrackingStore
+from tasks.contracts.errors import TrackingError
+from tasks.datasets.catalogue import open_dataset
+from tasks.progress_log import current_progress
+
+FIT_CACHE_VERSION = 1  # raise by hand when the same config trains to something else
+
+
+def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
+    return fit_cache_key(parameters["dataset_id"], parameters["config"], parameters["store"])
+
+
+def fit_cache_key(dataset_id: str, config: TrainConfig, store: TrackingStore) -> str:
+    """Return `yt8m-fit-<version>-<digest>` of the dataset's id, the config and the store that keeps the model."""
+    content = f"{dataset_id}\n{config.model_dump_json()}\n{store.uri}"
+    return f"yt8m-fit-{FIT_CACHE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+@task(
+    name="fit-classifier",
+    task_run_name="fit-{config.model}",
+    cache_key_fn=_cache_key,
+    persist_result=True,
+    result_serializer="json",
+)
+def fit_classifier(dataset_id: str, config: TrainConfig, store: TrackingStore, *, root: Path) -> dict[str, Any]:
+    """Train on the version's train split, judge on its validate split, log and register.
+
+    Raises:
+        TrainingError: the dataset holds too little to learn from, or the loss became NaN or infinite.
+        TrackingError: MLflow's store cannot be used.
+    """
+    # Imported here: a flow whose candidates are all cached needs neither torch nor mlflow, 5 s of imports.
+    from tasks.classifier.tracking_candidate import StartedBy, log_candidate  # noqa: PLC0415
+    from tasks.classifier.train import fit  # noqa: PLC0415
+
+    dataset = open_dataset(root, dataset_id)
+    train, validate = training_splits(dataset)
+    result = fit(
+        train,
+        validate,
+        label_names={label.index: label.name for label in dataset.manifest.label_counts},
+        target_label_ids=dataset.manifest.label_ids,
+        config=config,
+        dataset_id=dataset_id,
+        progress=current_progress(),
+    )
+    started_by = StartedBy(flow_run_id=flow_run.id, flow_run_url=flow_run.ui_url) if flow_run.id else None
+    return log_candidate(store, result, dataset, validate, started_by=started_by).model_dump(mode="json")
+
+
+def is_kept(candidate: Mapping[str, Any], store: TrackingStore) -> bool:
+    """Say whether MLflow still has what a cached training made."""
+    try:
+        return any(row.run_id == candidate["run_id"] for row in list_models(store))
+    except TrackingError:
+        return False

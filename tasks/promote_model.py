@@ -1,0 +1,34 @@
+"""Task: the best candidate goes through the gate.
+
+In: a dataset version and a reference to a model. Out: whether it became the champion, and why; the run shows the
+same. Does not train anything.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from tasks.classifier.config import GateConfig
+from tasks.classifier.promotion import Promotion, nominate, promote
+from tasks.classifier.splits import frozen_split
+from tasks.classifier.tracking import TrackingStore
+from tasks.datasets.catalogue import open_dataset
+
+
+@task(name="promote-model", task_run_name="promote-{reference}")
+def promote_model(
+    dataset_id: str, reference: str, store: TrackingStore, gate: GateConfig, *, root: Path
+) -> dict[str, Any]:
+    """Make the model the challenger, and the champion if the gate lets it."""
+    dataset = open_dataset(root, dataset_id)
+    nominate(store, reference)
+    promotion = promote(store, reference, frozen_split(dataset), dataset_id=dataset_id, gate=gate)
+    create_markdown_artifact(_verdict(promotion), key=f"promotion-{dataset.manifest.slug}")
+    return promotion.model_dump(mode="json")
+
+
+def _verdict(promotion: Promotion) -> str:
+    outcome = "is the new champion" if promotion.promoted else f"does not replace {promotion.champion}"
+    return f"### {promotion.model} {outcome}\n\n{promotion.reason}\n"

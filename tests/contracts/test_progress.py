@@ -1,0 +1,83 @@
+"""Progress: totals of stages that run side by side add up, and lines are rare and complete."""
+
+import pytest
+
+from tasks.contracts.progress import Silent, listener, listening
+from tasks.contracts.progress_lines import LineProgress, scaled
+
+
+class Recorder(Silent):
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, float | None] = {}
+        self.done: dict[str, float] = {}
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        self.total[what] = total
+
+    def advance(self, what: str, amount: float) -> None:
+        self.done[what] = self.done.get(what, 0) + amount
+
+
+def test_nobody_listens_by_default() -> None:
+    assert listener() is None
+
+
+def test_totals_of_stages_side_by_side_add_up() -> None:
+    recorder = Recorder()
+    with listening(recorder):
+        first, second = listener(), listener()
+        assert first
+        assert second
+        first.begin("files", 10, "files")
+        second.begin("files", 5, "files")
+        first.begin("files", 12, "files")  # a better total replaces the stage's own, not the other's
+        first.advance("files", 1)
+        second.advance("files", 2)
+    assert (recorder.total, recorder.done) == ({"files": 17}, {"files": 3})
+    assert listener() is None
+
+
+def test_one_unknown_total_makes_the_sum_unknown() -> None:
+    recorder = Recorder()
+    with listening(recorder):
+        first, second = listener(), listener()
+        assert first
+        assert second
+        first.begin("bytes", 10, "B")
+        second.begin("bytes", None, "B")
+    assert recorder.total == {"bytes": None}
+
+
+def test_a_line_tells_share_rate_and_time_left() -> None:
+    lines: list[str] = []
+    progress = LineProgress(lines.append, every_s=0)
+    progress.begin("records", 200, "records")
+    progress.advance("records", 50)
+    assert len(lines) == 1
+    assert lines[0].startswith("records: 50 records of 200 records, ")
+    assert "s left" in lines[0]
+
+
+def test_lines_are_rare() -> None:
+    lines: list[str] = []
+    progress = LineProgress(lines.append, every_s=3600)
+    progress.begin("records", 200, "records")
+    for _ in range(200):
+        progress.advance("records", 1)
+    assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        pytest.param(999, "B", "999 B", id="bytes"),
+        pytest.param(1500, "B", "1.5 kB", id="kilobytes"),
+        pytest.param(31e9, "B", "31.0 GB", id="gigabytes"),
+        pytest.param(12_345, "shards", "12,345 shards", id="count"),
+        pytest.param(0.4, "shards", "0.4 shards", id="slow"),
+    ],
+)
+def test_numbers_are_written_for_people(value: float, unit: str, text: str) -> None:
+    assert scaled(value, unit) == text

@@ -1,0 +1,88 @@
+"""Imports point one way: deployments → flows → tasks → stages → contracts."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Along the data path: a stage may import itself, the contracts, and those before it; figures serve any stage.
+STAGES = ["shards", "vocabulary", "records", "datasets", "classifier"]
+SERVING = {"reports"}
+FREE_OF_STAGES = {"contracts"}
+FORBIDDEN_BELOW_STAGES = {"prefect", "typer", "rich", "conf", "flows", "deployments"}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the dotted names of everything that a file imports, wherever in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+def stage_files(stage: str) -> list[Path]:
+    return sorted((ROOT / "tasks" / stage).rglob("*.py"))
+
+
+def imported_stages(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported_modules(path) if name.startswith("tasks.")}
+
+
+def test_every_package_below_tasks_is_a_known_stage() -> None:
+    packages = {path.parent.name for path in (ROOT / "tasks").glob("*/__init__.py")}
+    assert packages == {*STAGES, *SERVING, *FREE_OF_STAGES}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_only_those_before_it(stage: str) -> None:
+    allowed = {*STAGES[: STAGES.index(stage) + 1], *SERVING, *FREE_OF_STAGES}
+    wrong = {str(path): extra for path in stage_files(stage) if (extra := imported_stages(path) - allowed)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", sorted(FREE_OF_STAGES))
+def test_contracts_know_no_stage(package: str) -> None:
+    assert not {name for path in stage_files(package) for name in imported_stages(path)} - {package}
+
+
+@pytest.mark.parametrize("stage", [*STAGES, *SERVING, *FREE_OF_STAGES])
+def test_a_stage_is_a_library_without_prefect_or_terminal(stage: str) -> None:
+    wrong = {
+        str(path): found
+        for path in stage_files(stage)
+        if (found := {name.split(".")[0] for name in imported_modules(path)} & FORBIDDEN_BELOW_STAGES)
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tasks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_task_knows_neither_flows_nor_settings(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imported_modules(path)} & {"conf", "flows", "deployments"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.py")), ids=lambda path: path.stem)
+def test_settings_know_only_the_configs_of_the_stages(path: Path) -> None:
+    modules = {name for name in imported_modules(path) if name.startswith("tasks.")}
+    assert all(name.startswith("tasks.contracts.") or name.endswith(".config") for name in modules)
+    assert not {name.split(".")[0] for name in imported_modules(path)} & {"flows", "deployments"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "flows").glob("*.py")), ids=lambda path: path.stem)
+def test_a_flow_holds_no_class(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+def test_no_flow_hides_a_package() -> None:
+    """Prefect puts the folder of a flow first on `sys.path`, so `flows/mlflow.py` would hide mlflow."""
+    packages = {path.name for path in Path(sys.prefix).glob("lib/python*/site-packages/*") if path.is_dir()}
+    assert not {path.stem for path in (ROOT / "flows").glob("*.py")} & (packages | set(sys.stdlib_module_names))
+
+
+def test_looking_at_the_vocabulary_imports_nothing_heavy() -> None:
+    heavy = {"prefect", "mlflow", "torch", "pandas", "pyarrow", "numba", "matplotlib", "tensorflow", "httpx"}
+    code = "import sys, flows.cli, tasks.vocabulary.fetch; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not heavy & set(run.stdout.split())
