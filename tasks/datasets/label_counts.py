@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.artifacts import Cooccurrence, LabelCount
-from tasks.datasets.rows import label_lists, read_batches
+from tasks.datasets.rows import flags, label_lists, read_batches
 
 COMMONEST = 30
 BATCH_ROWS = 1 << 16  # only a few labels a row are read
@@ -63,6 +63,5 @@ def _matching(paths: Sequence[Path]) -> Iterator[tuple[NDArray[np.int64], NDArra
         for batch in read_batches(path, ("labels", "is_match"), BATCH_ROWS):
             offsets, labels = label_lists(batch)
             rows = np.repeat(np.arange(batch.num_rows), np.diff(offsets))
-            is_match = batch.column("is_match").to_numpy(zero_copy_only=False)
-            pairs = np.unique((rows << 32 | labels)[is_match[rows]])
+            pairs = np.unique((rows << 32 | labels)[flags(batch)[rows]])
             yield pairs >> 32, pairs & 0xFFFFFFFF

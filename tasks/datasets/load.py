@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tasks.contracts.artifacts import FEATURE_SIZE, RGB_SIZE, PartFile
 from tasks.contracts.errors import DatasetError
 from tasks.datasets.manifest import Dataset, damaged
-from tasks.datasets.rows import float_rows, label_lists, read_batches, row_count
+from tasks.datasets.rows import flags, float_rows, label_lists, read_batches, row_count
 
 COLUMNS = ("video_id", "labels", "mean_rgb", "mean_audio", "is_match")
 
@@ -81,7 +81,7 @@ def load_videos(dataset: Dataset, split: str) -> Videos:
         ids[here] = batch.column("video_id").to_numpy(zero_copy_only=False)
         features[here, :RGB_SIZE] = float_rows(batch, "mean_rgb")
         features[here, RGB_SIZE:] = float_rows(batch, "mean_audio")
-        is_match[here] = batch.column("is_match").to_numpy(zero_copy_only=False)
+        is_match[here] = flags(batch)
         offsets, ids_here = label_lists(batch)
         counts.append(np.diff(offsets))
         labels.append(ids_here)

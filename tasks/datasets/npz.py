@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tasks.contracts.artifacts import FEATURE_SIZE
 from tasks.datasets.manifest import Dataset
-from tasks.datasets.rows import float_rows, label_lists, read_batches
+from tasks.datasets.rows import flags, float_rows, label_lists, read_batches
 
 
 def write_npz(dataset: Dataset, path: Path) -> None:
@@ -27,7 +27,7 @@ def write_npz(dataset: Dataset, path: Path) -> None:
         _add(archive, "features", "<f4", (rows, FEATURE_SIZE), _features(dataset))
         _add(archive, "label_offsets", "<i8", (rows + 1,), _offsets(dataset))
         _add(archive, "label_ids", "<i4", (labels,), (label_lists(batch)[1] for batch in _batches(dataset, "labels")))
-        _add(archive, "is_match", "?", (rows,), map(_flags, _batches(dataset, "is_match")))
+        _add(archive, "is_match", "?", (rows,), map(flags, _batches(dataset, "is_match")))
         splits = (np.full(part.rows, part.split) for part in dataset.manifest.parts)
         _add(archive, "splits", f"<U{max(map(len, dataset.manifest.splits))}", (rows,), splits)
 
@@ -51,11 +51,7 @@ def _batches(dataset: Dataset, *columns: str) -> Iterator[pa.RecordBatch]:
 
 
 def _ids(batch: pa.RecordBatch) -> NDArray[np.object_]:
-    return batch.column("video_id").to_numpy(zero_copy_only=False)
-
-
-def _flags(batch: pa.RecordBatch) -> NDArray[np.bool_]:
-    return batch.column("is_match").to_numpy(zero_copy_only=False)
+    return np.array(batch.column("video_id").to_pylist(), np.object_)
 
 
 def _features(dataset: Dataset) -> Iterator[NDArray[np.float32]]:

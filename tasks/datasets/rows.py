@@ -2,7 +2,7 @@
 
 In: the path of a part in the schema of the records stage (`video_id`, `labels`,
 `mean_rgb`, `mean_audio`, `shard`, `is_match`). Out: Arrow batches, and NumPy views of their columns. Does not know
-of versions or splits.
+of versions or splits. Arrow's `to_numpy` imports pandas, which takes a second; DLPack does not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,9 +37,9 @@ def read_batches(path: Path, columns: Sequence[str], batch_rows: int = BATCH_ROW
     with _opened(path) as file:
         _check_types(path, file.schema_arrow, columns)
         for batch in file.iter_batches(batch_rows, columns=list(columns)):
-            nulls = {name: batch.column(name).null_count for name in columns if batch.column(name).null_count}
-            if nulls:
-                raise _damaged(path, f"it has nulls, by column {nulls}")
+            for column in columns:
+                if _nulls(batch.column(column)):
+                    raise _damaged(path, f"column {column!r} has {_nulls(batch.column(column)):,} nulls")
             yield batch
 
 
@@ -56,14 +56,25 @@ def row_count(path: Path) -> int:
 def label_lists(batch: pa.RecordBatch) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return where each row's labels begin, offsets (n + 1,) from 0, and all labels one after the other."""
     column = batch.column("labels")
-    offsets = column.offsets.to_numpy().astype(np.int64)
-    return offsets - offsets[0], column.flatten().to_numpy()
+    offsets = np.from_dlpack(column.offsets).astype(np.int64)
+    return offsets - offsets[0], np.asarray(np.from_dlpack(column.flatten()), np.int32)
 
 
 def float_rows(batch: pa.RecordBatch, column: str) -> NDArray[np.float32]:
     """Return a view (n, size) of a column of vectors, 1024 values each in `mean_rgb`, 128 in `mean_audio`."""
     vectors = batch.column(column)
-    return vectors.flatten().to_numpy().reshape(len(vectors), vectors.type.list_size)
+    return np.asarray(np.from_dlpack(vectors.flatten()), np.float32).reshape(len(vectors), vectors.type.list_size)
+
+
+def flags(batch: pa.RecordBatch) -> NDArray[np.bool_]:
+    """Return which rows (n,) are matches rather than background."""
+    return np.from_dlpack(batch.column("is_match").cast(pa.uint8())).astype(np.bool_)
+
+
+def _nulls(column: pa.Array) -> int:
+    """Return how many values are missing, those within lists included."""
+    nested = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+    return column.null_count + (column.flatten().null_count if nested else 0)
 
 
 def _check_types(path: Path, schema: pa.Schema, columns: Sequence[str]) -> None:

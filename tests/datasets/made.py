@@ -62,30 +62,30 @@ def rows_of(shard: str, count: int) -> dict[str, Any]:
     }
 
 
-def table_of(columns: Sequence[dict[str, Any]]) -> pa.Table:
+def table_of(columns: dict[str, Any]) -> pa.Table:
     arrays = []
     for field in SCHEMA:
-        values = [each[field.name] for each in columns]
+        values = columns[field.name]
         if pa.types.is_fixed_size_list(field.type):
-            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(np.vstack(values).ravel()), type=field.type))
+            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=field.type))
         elif pa.types.is_dictionary(field.type):
-            arrays.append(pa.array(sum(values, []), pa.string()).dictionary_encode())
+            arrays.append(pa.array(values, pa.string()).dictionary_encode())
         else:
-            arrays.append(pa.array(sum(values, []), field.type))
+            arrays.append(pa.array(values, field.type))
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def write_part(path: Path, table: pa.Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd", compression_level=1, use_dictionary=["shard"])
+    pq.write_table(table, path, compression="zstd", compression_level=1)
 
 
 def make_part(store: Path, shards: Sequence[str], partition: str = "video/train", rows: int = 12) -> Part:
     """Write a part of `rows` rows from each shard, two thirds of them matches, and describe it."""
-    tables = [rows_of(shard, rows) for shard in shards]
+    columns = [rows_of(shard, rows) for shard in shards]
     path = store / "parts" / f"{'-'.join(shard.removesuffix('.tfrecord') for shard in shards)}.parquet"
-    write_part(path, table_of(tables))
-    matches = [sum(each["is_match"]) for each in tables]
+    write_part(path, pa.concat_tables(map(table_of, columns)))
+    matches = [sum(each["is_match"]) for each in columns]
     return Part(
         path=str(path.relative_to(store)),
         partition=partition,
