@@ -23,7 +23,7 @@ from tasks.shards.parallel import run_each
 from tasks.shards.plan import shard_path
 from tasks.shards.remote import RemoteFile
 from tasks.shards.space import ensure_room
-from tasks.shards.transfer import Fetched, fetch_on_line
+from tasks.shards.transfer import Fetched, fetch_on_line, find_file
 
 
 class FailedShard(FrozenModel):
@@ -60,24 +60,28 @@ def download_shards(
     """
     progress = progress or Silent()
     started_s = time.monotonic()
+    shards = tuple(dict.fromkeys(shards))
     progress.begin("files", len(shards), "files")
     with open_line(config, progress, "bytes") as line:
         download = _Download(folder, line, progress)
-        skipped = download.find(shards)
-        missing = [shard for shard in dict.fromkeys(shards) if shard not in skipped]
+        outcomes = download.find(shards)
+        missing = [shard for shard in shards if shard not in outcomes]
         download.make_room(missing)
-        fetched, failed = download.fetch(missing)
-        there = skipped | fetched
+        outcomes |= download.fetch(missing)
+        there = {shard: outcome for shard, outcome in outcomes.items() if isinstance(outcome, Fetched)}
         return DownloadReport(
-            shards=tuple(there[shard] for shard in shards if shard in there),
-            fetched=len(fetched),
-            skipped=len(skipped),
+            shards=tuple(_verified(shard, there[shard]) for shard in shards if shard in there),
+            fetched=sum(not fetched.was_there for fetched in there.values()),
+            skipped=sum(fetched.was_there for fetched in there.values()),
             retried=line.meter.retried,
             resumed=line.meter.resumed,
-            failed=failed,
+            failed=tuple(outcome for outcome in outcomes.values() if isinstance(outcome, FailedShard)),
             bytes_fetched=line.meter.bytes_received,
             seconds=time.monotonic() - started_s,
         )
+
+
+Outcome = Fetched | FailedShard
 
 
 class _Download:
@@ -89,50 +93,50 @@ class _Download:
         self.line = line
         self.progress = progress
         self._lock = Lock()
-        self._to_come = 0  # files
-        self._sizes: list[int] = []  # bytes of each file that has come
+        self._files_to_come = 0
+        self._files_done = 0
+        self._bytes_done = 0
 
-    def find(self, shards: Sequence[PlannedShard]) -> dict[PlannedShard, Shard]:
+    def find(self, shards: Sequence[PlannedShard]) -> dict[PlannedShard, Outcome]:
         """Hash what lies on the disk, on all cores, and return the shards that are there and right."""
         found = run_each(shards, self._find_one, os.cpu_count() or 1, self.line.stop)
         return {shard: there for shard, there in zip(shards, found, strict=True) if there is not None}
 
-    def _find_one(self, shard: PlannedShard) -> Shard | None:
-        path = self._path(shard)
-        if not self._file(shard).is_at(path):
-            return None
-        self.progress.advance("files", 1)
-        return _verified(shard, path)
+    def _find_one(self, shard: PlannedShard) -> Fetched | None:
+        there = find_file(self._file(shard), self._path(shard))
+        if there:
+            self.progress.advance("files", 1)
+        return there
 
     def make_room(self, missing: Sequence[PlannedShard]) -> None:
         """Tell the listener how much will come, and refuse what does not fit."""
         estimate = estimate_on_line(missing, self.mirrors, self.line)
-        self._to_come = len(missing)
         self.progress.begin("bytes", estimate.bytes, "B")
-        ensure_room(self.folder, estimate.bytes or 0, self.line.config.reserve_bytes, f"{len(missing)} shards:")
+        self._files_to_come = 0 if estimate.exact else len(missing)
+        ensure_room(self.folder, estimate.bytes or 0, self.line.config.reserve_bytes, f"{len(missing)} shards")
 
-    def fetch(self, missing: Sequence[PlannedShard]) -> tuple[dict[PlannedShard, Shard], tuple[FailedShard, ...]]:
-        """Fetch what is missing, and return what came and what did not."""
+    def fetch(self, missing: Sequence[PlannedShard]) -> dict[PlannedShard, Outcome]:
+        """Fetch what is missing, and return what became of each shard."""
         outcomes = run_each(missing, self._fetch_one, self.line.config.connections, self.line.stop)
-        pairs = list(zip(missing, outcomes, strict=True))
-        came = {shard: outcome for shard, outcome in pairs if isinstance(outcome, Shard)}
-        return came, tuple(outcome for _, outcome in pairs if isinstance(outcome, FailedShard))
+        return dict(zip(missing, outcomes, strict=True))
 
-    def _fetch_one(self, shard: PlannedShard) -> Shard | FailedShard:
+    def _fetch_one(self, shard: PlannedShard) -> Outcome:
         try:
             fetched = fetch_on_line(self._file(shard), self._path(shard), self.line)
         except DownloadError as error:
             return FailedShard(name=shard.name, reason=str(error))
-        self._count(fetched)
-        return _verified(shard, fetched.path)
-
-    def _count(self, fetched: Fetched) -> None:
-        """Tell the listener of a file that is done, and of a better total: the sizes known, their mean for the rest."""
         self.progress.advance("files", 1)
+        self._better_total(fetched.size_bytes)
+        return fetched
+
+    def _better_total(self, size_bytes: int) -> None:
+        """Tell the listener a total with one size more known: the mean of those, for every file that was to come."""
         with self._lock:
-            self._sizes.append(fetched.size_bytes)
-            mean_bytes = sum(self._sizes) / len(self._sizes)
-            self.progress.begin("bytes", round(mean_bytes * self._to_come), "B")
+            self._files_done += 1
+            self._bytes_done += size_bytes
+            if self._files_to_come:
+                total = round(self._bytes_done / self._files_done * self._files_to_come)
+                self.progress.begin("bytes", total, "B")
 
     def _file(self, shard: PlannedShard) -> RemoteFile:
         return RemoteFile(shard.name, self.mirrors.shard(shard), shard.md5)
@@ -141,5 +145,5 @@ class _Download:
         return shard_path(self.folder, shard, self.line.config)
 
 
-def _verified(shard: PlannedShard, path: Path) -> Shard:
-    return Shard(**shard.model_dump(), size_bytes=path.stat().st_size, path=path)
+def _verified(shard: PlannedShard, fetched: Fetched) -> Shard:
+    return Shard(**shard.model_dump(), size_bytes=fetched.size_bytes, path=fetched.path)

@@ -110,7 +110,7 @@ class Filling:
 
     def _check_size(self, size_bytes: int, most_bytes: int) -> None:
         if size_bytes > most_bytes:
-            bound = "the size that was promised" if self.file.size_bytes else "`largest_file_bytes`"
+            bound = "the size promised" if self.file.size_bytes else "`largest_file_bytes`"
             raise Fault(f"sends {size_bytes} bytes or more, over {bound} of {most_bytes}", spoils_part=True)
 
     def _check(self, body: Body) -> None:

@@ -4,9 +4,7 @@ In: sources, and a digest and size where they are known. Out: a `RemoteFile`. Do
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tasks.contracts.files import file_digest
 from tasks.shards.mirror import Source
 
 
@@ -19,9 +17,3 @@ class RemoteFile:
     digest: str | None = None  # in hex; without one a part of an earlier process is of no use
     algorithm: str = "md5"  # any of hashlib's
     size_bytes: int | None = None  # exactly, where it is known
-
-    def is_at(self, path: Path) -> bool:
-        """Say whether the file lies at `path` already; without a digest nobody can tell."""
-        if self.digest is None or not path.is_file():
-            return False
-        return file_digest(path, self.algorithm) == self.digest

@@ -26,8 +26,8 @@ def ensure_room(folder: Path, needed_bytes: int, reserve_bytes: int, what: str) 
     free_bytes = shutil.disk_usage(existing).free
     if needed_bytes > free_bytes - reserve_bytes:
         raise DiskSpaceError(
-            f"{what} needs {format_bytes(needed_bytes)} in {folder}, where {format_bytes(free_bytes)} are free and "
-            f"{format_bytes(reserve_bytes)} of them are to stay so (`reserve_bytes`). {ADVICE}"
+            f"No room for {what} in {folder}: {format_bytes(needed_bytes)} are needed, {format_bytes(free_bytes)} are "
+            f"free, and {format_bytes(reserve_bytes)} of these are to stay so (`reserve_bytes`). {ADVICE}"
         )
 
 

@@ -7,6 +7,7 @@ whole and right, or a `DownloadError`; never a wrong file under that name. Does 
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.contracts.files import file_digest
 from tasks.contracts.progress import Progress, Silent
 from tasks.shards.config import DownloadConfig
 from tasks.shards.filling import Filling
@@ -43,17 +44,27 @@ def fetch_file(
         return fetch_on_line(file, destination, line)
 
 
+def find_file(file: RemoteFile, destination: Path) -> Fetched | None:
+    """Return the file if it lies at `destination` with the right digest; without a digest nobody can tell."""
+    if file.digest is None or not destination.is_file() or file_digest(destination, file.algorithm) != file.digest:
+        return None
+    return Fetched(destination, destination.stat().st_size, file.digest, was_there=True)
+
+
 def fetch_on_line(file: RemoteFile, destination: Path, line: Line) -> Fetched:
     """Do what `fetch_file` does, with the connections and counts of `line`.
 
     Raises:
         Stopped: the line's end was asked for; what has come stays as a start for the next time.
-        DownloadError, DiskSpaceError: as `fetch_file`.
+        DownloadError: as `fetch_file`.
+        DiskSpaceError: as `fetch_file`.
     """
     with disk_errors_named(destination), locked_part(destination, file.algorithm, line.stop) as part:
-        if file.is_at(destination):
+        there = find_file(file, destination)  # while this one waited for the lock, another may have fetched it
+        if there:
+            line.meter.keep(there.size_bytes)
             part.discard()
-            return Fetched(destination, destination.stat().st_size, file.digest or "", was_there=True)
+            return there
         Filling(file, part, line).run()
         part.publish(destination)
         return Fetched(destination, part.size_bytes, part.hexdigest, was_there=False)

@@ -40,6 +40,7 @@ class Fault:
     cut_after: int | None = None  # drop the connection after so many bytes of the body
     stall_after: int | None = None  # say nothing more after so many bytes of the body
     length_delta: int = 0  # added to the Content-Length; the body stays as it is
+    no_length: bool = False  # no Content-Length: the connection's end is the body's
     corrupt: bool = False  # the first byte of the body is flipped
     ignore_range: bool = False  # the whole file with 200, whatever was asked for
     drip_s: float = 0.0  # send the body byte by byte with this pause
@@ -82,8 +83,9 @@ class MirrorServer:
         self.latency_s = latency_s
         self.bytes_per_s = bytes_per_s
         self.stopping = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._log: list[Request] = []
+        self._gets: Counter[str] = Counter()
         self._connections = 0
         self._busy = 0
         self._busiest = 0
@@ -115,8 +117,12 @@ class MirrorServer:
 
     @property
     def log(self) -> tuple[Request, ...]:
-        """Every request that has been answered, in the order of the answers' ends."""
+        """Every request that has been answered, in the order of the answers' ends.
+
+        A client has its answer a moment before the server is done with it, so that moment is waited for.
+        """
         with self._lock:
+            self._lock.wait_for(lambda: self._busy == 0, timeout=0.5)
             return tuple(self._log)
 
     @property
@@ -134,8 +140,9 @@ class MirrorServer:
         return sum(line.bytes_sent for line in self.log if path is None or line.path == _normal(path))
 
     def gets(self) -> Counter[str]:
-        """How often each path was asked for with GET."""
-        return Counter(line.path for line in self.log if line.method == "GET")
+        """How often each path has been asked for with GET, whether answered yet or not."""
+        with self._lock:
+            return Counter(self._gets)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -161,8 +168,10 @@ class MirrorServer:
         with self._lock:
             self._busy += 1
             self._busiest = max(self._busiest, self._busy)
-            if method == "GET" and self._faults[path]:
-                return self._faults[path].popleft()
+            if method == "GET":
+                self._gets[path] += 1
+                if self._faults[path]:
+                    return self._faults[path].popleft()
             return self._lasting.get(path) or self._lasting.get("*") or Fault()
 
     def end(self, line: Request) -> None:
@@ -170,6 +179,7 @@ class MirrorServer:
         with self._lock:
             self._busy -= 1
             self._log.append(line)
+            self._lock.notify_all()
 
 
 class _Server(ThreadingHTTPServer):
@@ -272,6 +282,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.code = code
         self.send_response(code)
         said = {"Content-Type": "application/octet-stream", "Content-Length": str(len(body) + fault.length_delta)}
+        if fault.no_length:
+            said |= {"Connection": "close"}
+            del said["Content-Length"]
         for name, value in (said | dict(headers or {}) | dict(fault.headers)).items():
             self.send_header(name, value)
         self.end_headers()
