@@ -36,7 +36,7 @@ class Videos:
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
         rows = len(self.video_ids)
-        labels = self.label_offsets[-1] if self.label_offsets.size else 0
+        labels = int(self.label_offsets[-1]) if self.label_offsets.size else 0
         wanted = {
             "features": (rows, FEATURE_SIZE),
             "label_offsets": (rows + 1,),

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.manifest import Dataset
-from tests.datasets.made import Folders, make_parts
+from tests.datasets.made import LONG, Folders, make_part, make_parts
 
 
 @pytest.fixture
@@ -18,4 +18,13 @@ def folders(tmp_path: Path) -> Folders:
 def dataset(folders: Folders) -> Dataset:
     """A version of two train parts of 12 rows (8 matches) and one validate part of 6 rows (4 matches)."""
     manifest = folders.publish(make_parts(folders.store))
+    return open_dataset(folders.root, manifest.id)
+
+
+@pytest.fixture(scope="session")
+def long_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A version of one part of more rows than are read at once; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("long")
+    folders = Folders(store=folder / "store", root=folder / "datasets")
+    manifest = folders.publish([make_part(folders.store, ["trainaa.tfrecord"], rows=LONG)])
     return open_dataset(folders.root, manifest.id)
