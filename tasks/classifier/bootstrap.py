@@ -1,0 +1,106 @@
+"""How sure a gain in GAP is: a paired bootstrap over videos.
+
+In: the scores of two models for the same videos, and the targets. Out: the gain and its interval. Does not
+know what is done with it.
+
+Every resample draws as many videos as there are, with replacement, for both models alike. A video drawn w
+times stands in the pool w times, and the GAP of each resample is exactly that of `metrics.py` on the drawn
+videos. A block of w equal hits, after H hits among N pairs, adds sum over j = 1..w of (H + j) / (N + j) to the
+AP's sum, which is w - (N - H) (h(N + w) - h(N)) with the harmonic numbers h: so no pool is ever built.
+
+Shapes: V videos, L labels, K pairs kept a video, P = V x K pooled pairs, T of them hits, R resamples of a block.
+"""
+
+# ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks.classifier.metrics import best_pairs, ranking
+
+BLOCK_ELEMENTS = 4_000_000  # pairs x resamples at once: bounds the memory to some 100 MB
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The GAP of B less that of A on the same videos, and its percentile interval."""
+
+    gap_a: float
+    gap_b: float
+    low: float
+    high: float
+    confidence: float
+
+    @property
+    def gain(self) -> float:
+        """The gain on the videos themselves."""
+        return self.gap_b - self.gap_a
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """A model's pooled pairs, best first: whose video each is, and which are hits."""
+
+    video_P: NDArray[np.int64]
+    hit_P: NDArray[np.bool_]
+
+
+def gap_gain(
+    scores_a_VL: NDArray[np.float32],
+    scores_b_VL: NDArray[np.float32],
+    targets_VL: NDArray[np.uint8],
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Gain:
+    """Return the gain in GAP@20 of scores B over scores A, with its paired bootstrap interval.
+
+    Raises:
+        ValueError: the shapes differ, or there is no video.
+    """
+    if not scores_a_VL.shape == scores_b_VL.shape == targets_VL.shape or len(targets_VL) == 0:
+        raise ValueError(
+            f"scores and targets must have one shape (videos, labels) and at least one video, got {scores_a_VL.shape}, "
+            f"{scores_b_VL.shape} and {targets_VL.shape}"
+        )
+    pools = [_pool(scores_VL, targets_VL) for scores_VL in (scores_a_VL, scores_b_VL)]
+    positives_V = targets_VL.sum(axis=1, dtype=np.int64)
+    once = np.ones((1, len(targets_VL)), np.int64)
+    gap_a, gap_b = (float(_gaps(pool, once, positives_V)[0]) for pool in pools)
+    gains = _resampled_gains(pools[0], pools[1], positives_V, resamples, np.random.default_rng(seed))
+    low, high = np.quantile(gains, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Gain(gap_a, gap_b, float(low), float(high), confidence)
+
+
+def _pool(scores_VL: NDArray[np.float32], targets_VL: NDArray[np.uint8]) -> _Pool:
+    scores_VK, _, hits_VK = best_pairs(torch.from_numpy(scores_VL), torch.from_numpy(targets_VL).bool())
+    order_P = ranking(scores_VK.flatten(), hits_VK.flatten())
+    return _Pool((order_P // scores_VK.shape[1]).numpy(), hits_VK.flatten()[order_P].numpy())
+
+
+def _resampled_gains(
+    pool_a: _Pool, pool_b: _Pool, positives_V: NDArray[np.int64], resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    videos = len(positives_V)
+    block = max(1, BLOCK_ELEMENTS // len(pool_a.hit_P))
+    gains = []
+    for first in range(0, resamples, block):
+        drawn = rng.integers(videos, size=(min(block, resamples - first), videos))
+        times_RV = np.stack([np.bincount(row, minlength=videos) for row in drawn])
+        gains.append(_gaps(pool_b, times_RV, positives_V) - _gaps(pool_a, times_RV, positives_V))
+    return np.concatenate(gains)
+
+
+def _gaps(pool: _Pool, times_RV: NDArray[np.int64], positives_V: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the GAP of each resample, given how many times it holds each video."""
+    times_RP = times_RV[:, pool.video_P]
+    pairs_RP = times_RP.cumsum(axis=1)
+    times_RT, pairs_RT = times_RP[:, pool.hit_P], pairs_RP[:, pool.hit_P]
+    misses_RT = pairs_RT - times_RT.cumsum(axis=1)
+    harmonic = np.concatenate([[0.0], (1 / np.arange(1, len(pool.hit_P) + 1)).cumsum()])
+    sums_RT = times_RT - misses_RT * (harmonic[pairs_RT] - harmonic[pairs_RT - times_RT])
+    return sums_RT.sum(axis=1) / np.maximum(1, times_RV @ positives_V)

@@ -1,0 +1,93 @@
+"""How a classifier is trained and how two of them are compared.
+
+In: values from `conf/` or a flow's form. Out: frozen configs and the presets that `--model` names.
+Does not know what they are applied to.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.contracts.model import FrozenModel
+
+
+class ModelKind(StrEnum):
+    """The architectures of `tasks/classifier/models.py`."""
+
+    LOGISTIC = "logistic"
+    MOE = "moe"
+    GATED = "gated"
+
+
+class TrainConfig(FrozenModel):
+    """One training: the architecture, the recipe and the seed. The defaults are the starter code's recipe."""
+
+    model: ModelKind = Field(description="architecture")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the initial weights, the batches and the dropout")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where there is one")
+
+    use_background: bool = Field(
+        default=False, description="learn from background videos as well, and answer whether a video matches at all"
+    )
+    match_weight: float = Field(
+        default=1.0, gt=0, le=1000, description="how often a matching video's labels count beside a background video's"
+    )
+    min_positives: int = Field(
+        default=5, ge=1, description="a label is learnt if at least this many matching training videos have it"
+    )
+
+    epochs: int = Field(default=5, ge=1, le=10_000, description="passes over the training videos")
+    batch_size: int = Field(default=1024, ge=1, description="videos a step")
+    learning_rate: float = Field(default=0.01, gt=0, le=10, description="Adam's highest learning rate")
+    schedule: Literal["staircase", "cosine"] = Field(
+        default="staircase", description="staircase: x0.95 every 4 million videos; cosine: warm-up, then down to zero"
+    )
+    clip_norm: float = Field(default=1.0, gt=0, description="bound of each gradient tensor's l2 norm")
+    l2_penalty: float = Field(default=1e-8, ge=0, description="times half the squared weights, added to the loss")
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="decoupled decay of the weights, as in AdamW")
+    ema_decay: float = Field(
+        default=0.0, ge=0, lt=1, description="decay a step of the averaged weights that are judged and kept; 0: none"
+    )
+    patience: int = Field(
+        default=0, ge=0, description="stop after this many epochs without a better validation GAP; 0: never"
+    )
+
+    experts: int = Field(default=2, ge=1, le=64, description="moe: experts a label, besides the dummy")
+    members: int = Field(default=1, ge=1, le=64, description="gated: networks trained side by side and averaged")
+    hidden_size: int = Field(default=512, ge=1, le=16_384, description="gated: units of the hidden layer")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="gated: share of hidden units left out a step")
+
+
+class GateConfig(FrozenModel):
+    """When a challenger may take the champion's place."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the bootstrap interval of the gain in GAP")
+    resamples: int = Field(default=1000, ge=100, le=100_000, description="bootstrap resamples of the videos")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the resamples")
+    max_ap_loss: float = Field(default=0.05, ge=0, le=1, description="AP that a label may lose at most")
+    min_positives: int = Field(
+        default=20, ge=1, description="a label is guarded if at least this many of the videos judged on have it"
+    )
+
+
+PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
+    {
+        "logistic": TrainConfig(model=ModelKind.LOGISTIC),
+        "moe": TrainConfig(model=ModelKind.MOE),
+        "gated": TrainConfig(
+            model=ModelKind.GATED,
+            use_background=True,
+            epochs=15,
+            batch_size=512,
+            learning_rate=2e-3,
+            schedule="cosine",
+            weight_decay=0.01,
+            ema_decay=0.99,
+            patience=5,
+            dropout=0.5,
+        ),
+    }
+)

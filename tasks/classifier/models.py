@@ -1,0 +1,138 @@
+"""The architectures: raw video-level features to probabilities.
+
+In: features as the dataset holds them (mean_rgb, then mean_audio, not normalised). Out: probabilities in
+float32, one a label, then, where asked for, one that the video matches the dataset at all. Does not know
+the labels' names nor how it is trained.
+
+Shapes: M members, B videos, F = 1152 features, H hidden units, O outputs (the labels, then the match where asked
+for), E experts, I inputs of a layer.
+"""
+
+# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tasks.classifier.config import ModelKind, TrainConfig
+from tasks.contracts.artifacts import FEATURE_SIZE
+
+RARE_LOGIT = -4.0  # where the outputs of a network start: most labels are rare
+
+
+class VideoModel(nn.Module):
+    """Raw features to probabilities: the mean of `members`, which are trained side by side."""
+
+    def members(self, features_BF: Tensor) -> Tensor:
+        """Return probabilities_MBO in float32 of raw features_BF."""
+        raise NotImplementedError
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """Return probabilities_BO in float32 of raw features_BF."""
+        return self.members(features_BF).mean(dim=0)
+
+
+class Logistic(VideoModel):
+    """One logistic regression an output: LogisticModel of the starter code."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.linear = _starter_linear(outputs)
+
+    def members(self, features_BF: Tensor) -> Tensor:
+        """Return probabilities_MBO of the one member."""
+        return self.linear(normalised(features_BF)).float().sigmoid()[None]
+
+
+class MixtureOfExperts(VideoModel):
+    """For each output a softmax over experts and a dummy that always says 0: MoeModel of the starter code."""
+
+    def __init__(self, outputs: int, experts: int) -> None:
+        super().__init__()
+        self.experts = experts
+        self.gate = _starter_linear(outputs * (experts + 1), bias=False)
+        self.expert = _starter_linear(outputs * experts)
+
+    def members(self, features_BF: Tensor) -> Tensor:
+        """Return probabilities_MBO of the one member."""
+        x_BF = normalised(features_BF)
+        gates_BOE = self.gate(x_BF).float().unflatten(1, (-1, self.experts + 1)).softmax(dim=2)
+        experts_BOE = self.expert(x_BF).float().unflatten(1, (-1, self.experts)).sigmoid()
+        return (gates_BOE[:, :, :-1] * experts_BOE).sum(dim=2)[None]
+
+
+class Gated(VideoModel):
+    """Networks of a hidden layer whose units gate one another, each with a logistic regression an output.
+
+    The gate is the context gating of WILLOW's entry (arXiv:1706.06905), on the hidden units.
+    """
+
+    def __init__(self, outputs: int, config: TrainConfig) -> None:
+        super().__init__()
+        members, size = config.members, config.hidden_size
+        self.hidden = MemberLinear(members, FEATURE_SIZE, size)
+        self.norm = MemberNorm(members, size)
+        self.gate = MemberLinear(members, size, size)
+        self.head = MemberLinear(members, size, outputs)
+        nn.init.constant_(self.head.bias, RARE_LOGIT)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def members(self, features_BF: Tensor) -> Tensor:
+        """Return probabilities_MBO."""
+        x_BF = normalised(features_BF) * math.sqrt(FEATURE_SIZE)  # so that a feature's mean square is 1
+        hidden_MBH = self.dropout(functional.gelu(self.norm(self.hidden(x_BF))))
+        return self.head(hidden_MBH * self.gate(hidden_MBH).sigmoid()).float().sigmoid()
+
+
+class MemberLinear(nn.Module):
+    """A linear layer a member, all in one batched product."""
+
+    def __init__(self, members: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)  # as nn.Linear starts
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return y_MBO of x_MBI, or of x_BI that all members share."""
+        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
+
+
+class MemberNorm(nn.Module):
+    """Layer normalisation with a scale and a shift a member."""
+
+    def __init__(self, members: int, size: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(members, 1, size))
+        self.bias = nn.Parameter(torch.zeros(members, 1, size))
+
+    def forward(self, x_MBH: Tensor) -> Tensor:
+        """Return x_MBH with a mean of 0 and a variance of 1 over H, then scaled and shifted."""
+        return functional.layer_norm(x_MBH, x_MBH.shape[-1:]) * self.scale + self.bias
+
+
+def build_model(config: TrainConfig, outputs: int) -> VideoModel:
+    """Return an untrained model of raw features_BF to probabilities_BO in float32."""
+    match config.model:
+        case ModelKind.LOGISTIC:
+            return Logistic(outputs)
+        case ModelKind.MOE:
+            return MixtureOfExperts(outputs, config.experts)
+        case ModelKind.GATED:
+            return Gated(outputs, config)
+
+
+def normalised(features_BF: Tensor) -> Tensor:
+    """Return each row with an l2 norm of 1, rgb and audio together as in the starter code; zeros stay zeros."""
+    return functional.normalize(features_BF, dim=1, eps=1e-6)
+
+
+def _starter_linear(outputs: int, *, bias: bool = True) -> nn.Linear:
+    """Return a layer that starts as TensorFlow's slim does: Glorot's uniform weights, biases of 0."""
+    linear = nn.Linear(FEATURE_SIZE, outputs, bias=bias)
+    nn.init.xavier_uniform_(linear.weight)
+    if bias:
+        nn.init.zeros_(linear.bias)
+    return linear
