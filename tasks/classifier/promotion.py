@@ -1,0 +1,204 @@
+"""Which model is the champion, and how that changes.
+
+In: a store, a challenger and videos. Out: aliases moved, or not, and the reason kept as tags of the version. Does
+not know how models are trained.
+
+Aliases of a name: `challenger` is up for promotion, `champion` is what everything uses, `previous_champion` is
+what a rollback returns to.
+"""
+
+import json
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from tasks.classifier.comparison import Judged
+from tasks.classifier.config import GateConfig
+from tasks.classifier.gate import decide
+from tasks.classifier.registry import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS_CHAMPION,
+    SPLIT_DIGEST_TAG,
+    VERDICT_TAG,
+    ModelRow,
+    list_models,
+    resolve,
+)
+from tasks.classifier.tracking import TrackingStore
+from tasks.classifier.tracking_mlflow import MlflowClient, connect, translated
+from tasks.classifier.tracking_split import split_digest
+from tasks.contracts.errors import ModelError
+from tasks.contracts.model import FrozenModel
+from tasks.datasets.load import Videos
+
+MOVING_ALIASES = "promotion"  # what only one process of a home does at a time
+
+
+class Promotion(FrozenModel):
+    """What became of a challenger, and the figures behind it."""
+
+    model: str = Field(description="the challenger, name/version")
+    champion: str | None = Field(description="who was champion when it was judged")
+    promoted: bool
+    reason: str
+    forced: bool = False
+    gap: float | None = Field(default=None, description="of the challenger; None where it was not judged")
+    champion_gap: float | None = None
+    gain: float | None = None
+    interval: tuple[float, float] | None = Field(default=None, description="of the gain")
+    lost_labels: tuple[int, ...] = Field(default=(), description="ids of labels that lose more than the gate allows")
+    dataset_id: str
+    split_digest: str
+
+
+def promote(
+    store: TrackingStore,
+    reference: str,
+    videos: Videos,
+    *,
+    dataset_id: str,
+    gate: GateConfig,
+    force: str | None = None,
+) -> Promotion:
+    """Judge a model and the champion of its name on the same videos, and let the gate decide.
+
+    `force`, the reason for going over the gate's head, makes it champion whatever the gate says; that is recorded.
+    Promotions from this home wait for one another.
+
+    Raises:
+        UnknownModelError: the reference names nothing.
+        ModelError: a model cannot be read, no video matches, or another machine changed the champion meanwhile.
+    """
+    with store.alone(MOVING_ALIASES):
+        challenger = resolve(store, reference)
+        champion = _holder(store, challenger.name, CHAMPION)
+        if champion and champion.version == challenger.version:
+            return _already_champion(champion, dataset_id, videos)
+        promotion = _judged(store, challenger, champion, videos, dataset_id, gate, force)
+        _check_unchanged(store, challenger.name, champion)
+        client = connect(store)
+        with translated(store):
+            _record(client, challenger, promotion)
+            if promotion.promoted:
+                _crown(client, challenger, champion)
+    return promotion
+
+
+def rollback(store: TrackingStore, name: str) -> ModelRow:
+    """Make the previous champion of `name` the champion again, and the other way round; return the champion.
+
+    Raises:
+        ModelError: there is none to return to.
+    """
+    with store.alone(MOVING_ALIASES):
+        champion, previous = _holder(store, name, CHAMPION), _holder(store, name, PREVIOUS_CHAMPION)
+        if champion is None or previous is None or champion == previous:
+            raise ModelError(
+                f"{name} has no previous champion to return to. `reelsift models list` shows its versions."
+            )
+        client = connect(store)
+        with translated(store):
+            client.set_model_version_tag(name, str(champion.version), "rolled_back_at", _now())
+            client.set_registered_model_alias(name, PREVIOUS_CHAMPION, str(champion.version))
+            client.set_registered_model_alias(name, CHAMPION, str(previous.version))
+        return resolve(store, f"{name}@{CHAMPION}")
+
+
+def nominate(store: TrackingStore, reference: str) -> ModelRow:
+    """Make a model the challenger of its name, e.g. the best of several candidates, and return it.
+
+    Raises:
+        UnknownModelError: the reference names nothing.
+    """
+    row = resolve(store, reference)
+    client = connect(store)
+    with translated(store):
+        client.set_registered_model_alias(row.name, CHALLENGER, str(row.version))
+    return resolve(store, row.reference)
+
+
+def _judged(
+    store: TrackingStore,
+    challenger: ModelRow,
+    champion: ModelRow | None,
+    videos: Videos,
+    dataset_id: str,
+    gate: GateConfig,
+    force: str | None,
+) -> Promotion:
+    one = Judged.of(store, challenger, videos)
+    other = Judged.of(store, champion, videos) if champion else None
+    decision = decide(other.scores if other else None, one.scores, videos, gate)
+    forced = force is not None and not decision.promote
+    return Promotion(
+        model=challenger.reference,
+        champion=champion.reference if champion else None,
+        promoted=decision.promote or forced,
+        reason=f"Forced: {force} The gate said: {decision.reason}" if forced else decision.reason,
+        forced=forced,
+        gap=decision.gain.gap_b if decision.gain else one.evaluation.gap,
+        champion_gap=decision.gain.gap_a if decision.gain else None,
+        gain=decision.gain.gain if decision.gain else None,
+        interval=decision.interval,
+        lost_labels=tuple(label.index for label in decision.lost_labels),
+        dataset_id=dataset_id,
+        split_digest=split_digest(videos),
+    )
+
+
+def _already_champion(champion: ModelRow, dataset_id: str, videos: Videos) -> Promotion:
+    return Promotion(
+        model=champion.reference,
+        champion=champion.reference,
+        promoted=False,
+        reason=f"{champion.reference} is the champion already.",
+        dataset_id=dataset_id,
+        split_digest=split_digest(videos),
+    )
+
+
+def _holder(store: TrackingStore, name: str, alias: str) -> ModelRow | None:
+    return next((row for row in list_models(store, name) if alias in row.aliases), None)
+
+
+def _check_unchanged(store: TrackingStore, name: str, champion: ModelRow | None) -> None:
+    """Refuse to go on where somebody whom the lock does not keep out (on another machine) moved the alias."""
+    now = _holder(store, name, CHAMPION)
+    if (now and now.version) != (champion and champion.version):
+        raise ModelError(
+            f"The champion of {name} became {now.reference if now else 'nobody'} while its challenger was judged. "
+            f"Try again: `reelsift models promote {name}@{CHALLENGER}`."
+        )
+
+
+def _record(client: MlflowClient, challenger: ModelRow, promotion: Promotion) -> None:
+    """Keep with the challenger's version what was decided and why, whichever way it went."""
+    tags = {
+        VERDICT_TAG: promotion.reason,
+        "gate_promoted": json.dumps(promotion.promoted),
+        "gate_forced": json.dumps(promotion.forced),
+        "gate_gap": json.dumps(promotion.gap),
+        "gate_champion": promotion.champion or "none",
+        "gate_champion_gap": json.dumps(promotion.champion_gap),
+        "gate_interval": json.dumps(promotion.interval),
+        "gate_dataset_id": promotion.dataset_id,
+        f"gate_{SPLIT_DIGEST_TAG}": promotion.split_digest,
+        "gate_at": _now(),
+    }
+    for key, value in tags.items():
+        client.set_model_version_tag(challenger.name, str(challenger.version), key, value)
+
+
+def _crown(client: MlflowClient, challenger: ModelRow, champion: ModelRow | None) -> None:
+    """Move the aliases; what a kill leaves half done still has a champion, and the rollback does no harm."""
+    name = challenger.name
+    if champion:
+        client.set_registered_model_alias(name, PREVIOUS_CHAMPION, str(champion.version))
+    client.set_registered_model_alias(name, CHAMPION, str(challenger.version))
+    if CHALLENGER in challenger.aliases:
+        client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

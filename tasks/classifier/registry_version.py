@@ -1,0 +1,19 @@
+"""What every way of reading the registry answers.
+
+In: names, numbers and tags. Out: `RegisteredVersion`. Does not know where they were read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A model version as the registry holds it, with the aliases that point to it in the order of the alphabet."""
+
+    name: str
+    version: int
+    run_id: str
+    created_ms: int
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]

@@ -1,0 +1,103 @@
+"""Where runs and models are kept, and at which address a browser finds them.
+
+In: the home folder and perhaps a server's address. Out: a `TrackingStore` and URLs into MLflow's pages.
+Imports no MLflow (that costs seconds), so that commands which only look may use it.
+"""
+
+import fcntl
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from pydantic import Field
+
+from tasks.contracts.errors import TrackingError
+from tasks.contracts.model import FrozenModel
+
+LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow server` listens unless told otherwise
+SQLITE_PREFIX = "sqlite:///"
+SQL_PREFIXES = (SQLITE_PREFIX, "postgresql", "mysql", "mssql")
+HTTP_PREFIXES = ("http://", "https://")
+
+
+class TrackingStore(FrozenModel):
+    """An MLflow tracking store, which is its model registry as well."""
+
+    uri: str = Field(description="sqlite:///…, another database, or the http(s) address of a server")
+    artifact_root: str | None = Field(description="file URI below which new experiments keep files; None: the server's")
+    folder: Path = Field(description="local folder of the locks and of a local store")
+    ui_url: str = Field(description="address of MLflow's pages, without a trailing slash")
+
+    @property
+    def is_server(self) -> bool:
+        """Whether an MLflow server answers at the URI."""
+        return self.uri.startswith(HTTP_PREFIXES)
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file, where the store is one."""
+        return Path(self.uri.removeprefix(SQLITE_PREFIX)) if self.uri.startswith(SQLITE_PREFIX) else None
+
+    @property
+    def ui_command(self) -> str | None:
+        """The command that serves MLflow's pages of this store; None where a server does already."""
+        if self.is_server:
+            return None
+        return shlex.join(["mlflow", "server", "--host", "127.0.0.1", "--backend-store-uri", self.uri])
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Wait until nobody else on this home does `what`, then keep others out.
+
+        The kernel lets go of the lock when its holder dies.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{what}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def run_url(self, experiment_id: str, run_id: str) -> str:
+        """Return the address of a run's page."""
+        return f"{self.ui_url}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def model_url(self, name: str, version: int) -> str:
+        """Return the address of a model version's page."""
+        return f"{self.ui_url}/#/models/{quote(name, safe='')}/versions/{version}"
+
+    def compare_url(self, experiment_ids: list[str], run_ids: list[str]) -> str:
+        """Return the address of MLflow's comparison of exactly these runs.
+
+        The form is that of `getCompareRunPageRoute` in MLflow 3's pages: two JSON lists in the fragment's query.
+        """
+        lists = {"runs": run_ids, "experiments": sorted(set(experiment_ids))}
+        query = urlencode({key: json.dumps(values, separators=(",", ":")) for key, values in lists.items()})
+        return f"{self.ui_url}/#/compare-runs?{query}"
+
+    def artifact_url(self, run_id: str, path: str) -> str:
+        """Return the address at which MLflow serves a file of a run, e.g. a picture."""
+        return f"{self.ui_url}/get-artifact?{urlencode({'path': path, 'run_uuid': run_id})}"
+
+
+def tracking_store(home: Path, uri: str | None = None) -> TrackingStore:
+    """Return the store at `uri`, or by default a database and files below `home`/mlflow.
+
+    Raises:
+        TrackingError: MLflow cannot keep a registry at such an address.
+    """
+    folder = home.absolute() / "mlflow"
+    address = (uri or f"{SQLITE_PREFIX}{folder / 'mlflow.db'}").rstrip("/")
+    if not address.startswith(HTTP_PREFIXES + SQL_PREFIXES):
+        raise TrackingError(
+            f"No MLflow store can be at {address!r}: it must begin with one of "
+            f"{', '.join(HTTP_PREFIXES + SQL_PREFIXES)}. Leave it out for a local one at {folder}."
+        )
+    is_server = address.startswith(HTTP_PREFIXES)
+    return TrackingStore(
+        uri=address,
+        artifact_root=None if is_server else (folder / "artifacts").as_uri(),
+        folder=folder,
+        ui_url=address if is_server else LOCAL_UI,
+    )

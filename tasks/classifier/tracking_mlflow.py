@@ -1,0 +1,102 @@
+"""MLflow, imported with its environment set: the one door through which the rest reaches it.
+
+In: a `TrackingStore`. Out: a client of it, with MLflow's errors translated. The import costs 3 to 4 s, so
+only what trains, compares or promotes imports this module. Does not know what is logged.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from tasks.classifier.tracking import TrackingStore
+from tasks.contracts.errors import TrackingError
+
+ENVIRONMENT = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # read when mlflow is imported
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # else the uv.lock of the working folder is copied into each model
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # stages report progress themselves
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for one JSON object
+}
+os.environ.update(ENVIRONMENT)
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each step otherwise
+
+# After the environment is set. Other modules take these names from here: sorted imports would put MLflow's own
+# before this module.
+with warnings.catch_warnings():
+    # mlflow.pyfunc warns, as it is imported, of a type hint of its own.
+    warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+    from mlflow.entities import Dataset as LoggedDataset
+    from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model, ModelSignature
+    from mlflow.pyfunc import save_model
+    from mlflow.store.entities import PagedList
+    from mlflow.types import Schema, TensorSpec
+
+__all__ = [
+    "DatasetInput",
+    "InputTag",
+    "LoggedDataset",
+    "LoggedModelOutput",
+    "Metric",
+    "MlflowClient",
+    "Model",
+    "ModelSignature",
+    "PagedList",
+    "Param",
+    "Schema",
+    "TensorSpec",
+    "connect",
+    "download_artifacts",
+    "save_model",
+    "translated",
+]
+
+ANSWER_WITHIN_S = 10.0
+
+
+def connect(store: TrackingStore) -> MlflowClient:
+    """Return a client of the store, made (and its tables with it) where it is local and not there yet.
+
+    MLflow's process-wide URIs are set as well: its registry on SQL looks models up through them, whatever
+    the client was made with, and would make a `mlflow.db` in the working folder. So a process works with
+    one store at a time.
+
+    Raises:
+        TrackingError: no server answers there, or the database is not one of this MLflow's version.
+    """
+    if store.is_server:
+        _check_that_it_answers(store.uri)
+    mlflow.set_tracking_uri(store.uri)
+    mlflow.set_registry_uri(store.uri)
+    with store.alone("tables"), translated(store):  # two processes that make the tables at once fail both
+        return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
+
+
+@contextmanager
+def translated(store: TrackingStore) -> Iterator[None]:
+    """Turn MLflow's own errors into `TrackingError`."""
+    try:
+        yield
+    except MlflowException as error:
+        first_line = str(error).splitlines()[0]
+        raise TrackingError(f"MLflow at {store.uri}: {first_line}") from error
+
+
+def _check_that_it_answers(uri: str) -> None:
+    """Ask the server for a sign of life, for MLflow's client alone would try again for minutes."""
+    try:
+        httpx.get(f"{uri}/health", timeout=ANSWER_WITHIN_S).raise_for_status()
+    except httpx.HTTPError as error:
+        raise TrackingError(
+            f"No MLflow server answers at {uri} ({error}). Start one with `mlflow server`, name another, or leave "
+            "it out for a local store."
+        ) from error

@@ -1,0 +1,143 @@
+"""What the figures of a classifier and of a comparison show."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tasks.reports.classifier_figures import (
+    calibration_figure,
+    cooccurrence_figure,
+    precision_recall,
+    precision_recall_figure,
+    training_figure,
+)
+from tasks.reports.comparison_figure import ComparedModel, comparison_figure
+from tasks.reports.figure_style import save_png, shortened
+
+RNG = np.random.default_rng(0)
+
+
+def texts(figure: Figure) -> list[str]:
+    """All that is written in a figure: titles, annotations, legends."""
+    found = []
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        found += [axes.get_title(loc="left"), *(text.get_text() for text in axes.texts)]
+        found += [text.get_text() for text in legend.get_texts()] if legend else []
+    return found
+
+
+def drawn_shares(figure: Figure) -> NDArray[np.floating]:
+    shares = figure.axes[0].images[0].get_array()
+    assert shares is not None
+    return shares
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "recall", "precision", "average"),
+    [
+        pytest.param([0.9, 0.8, 0.7], [1, 0, 1], [0.5, 0.5, 1], [1, 1 / 2, 2 / 3], 5 / 6, id="worked-by-hand"),
+        pytest.param([0.5, 0.5], [1, 0], [1], [0.5], 0.5, id="equals-stand-together"),
+        pytest.param([0.1, 0.9], [1, 0], [0, 1], [0, 0.5], 0.5, id="unsorted"),
+        pytest.param([0.3], [1], [1], [1], 1.0, id="one"),
+    ],
+)
+def test_precision_recall(
+    scores: list[float], truth: list[int], recall: list[float], precision: list[float], average: float
+) -> None:
+    curve = precision_recall(np.array(scores), np.array(truth, bool))
+    assert np.allclose(curve.recall, recall)
+    assert np.allclose(curve.precision, precision)
+    assert curve.average == pytest.approx(average)
+
+
+def test_a_curve_for_each_of_the_commonest_labels_and_the_pool() -> None:
+    truth = RNG.random((200, 9)) < np.linspace(0.5, 0.1, 9)
+    truth[:, 1] = False
+    figure = precision_recall_figure(RNG.random((200, 9)), truth, [f"label {index}" for index in range(9)])
+    legend = [text for text in texts(figure) if text.startswith(("label", "all"))]
+    assert len(legend) == 7
+    assert legend[0].startswith(f"label 0 ({truth[:, 0].sum()})")
+    assert not any("label 1 " in text for text in legend)
+    assert legend[-1].startswith("all labels pooled")
+
+
+def test_labels_without_a_positive_have_no_curve() -> None:
+    figure = precision_recall_figure(RNG.random((5, 2)), np.zeros((5, 2), bool), ["a", "b"])
+    assert figure.axes[0].lines[:] == []
+
+
+def test_calibration_of_a_model_that_is_always_half_right() -> None:
+    scores, truth = np.full((100, 2), 0.85), np.zeros((100, 2), bool)
+    truth[:, 0] = True
+    figure = calibration_figure(scores, truth)
+    model = figure.axes[0].lines[1]
+    assert np.allclose(model.get_xydata(), [[0.85, 0.5]])
+    assert any("200 pairs" in text and "error 0.350" in text for text in texts(figure))
+
+
+def test_calibration_counts_scores_of_exactly_0_and_1() -> None:
+    figure = calibration_figure(np.array([[0.0, 1.0]]), np.array([[False, True]]))
+    assert np.allclose(figure.axes[0].lines[1].get_xydata(), [[0, 0], [1, 1]])
+    heights = [bar.get_extents().height > 0 for bar in figure.axes[1].patches]
+    assert heights == [True, *[False] * 8, True]
+
+
+def test_cooccurrence_is_a_share_of_the_row() -> None:
+    figure = cooccurrence_figure(["Cooking", "Cake"], np.array([[100, 20], [20, 40]]))
+    assert np.allclose(drawn_shares(figure), [[1, 0.2], [0.5, 1]])
+    assert {"100%", "20%", "50%"} <= set(texts(figure))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Cooking (100)", "Cake (40)"]
+
+
+def test_cooccurrence_draws_the_first_labels() -> None:
+    figure = cooccurrence_figure([str(index) for index in range(30)], np.ones((30, 30), int))
+    assert drawn_shares(figure).shape == (16, 16)
+
+
+def test_training_marks_the_epoch_that_was_kept() -> None:
+    figure = training_figure([3.0, 2.0, 1.0], {"GAP": [0.5, 0.7, 0.6]}, 2)
+    loss, metrics = figure.axes
+    assert np.allclose(loss.lines[0].get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    assert np.allclose(metrics.lines[0].get_ydata(), [0.5, 0.7, 0.6])
+    assert "kept: epoch 2" in texts(figure)
+
+
+def test_comparison_has_a_line_a_model() -> None:
+    models = [
+        ComparedModel("gated 3", 0.84, 0.33, gain=0.03, interval=(0.02, 0.04)),
+        ComparedModel("moe 2", 0.80, 0.17, no_gain="the champion"),
+    ]
+    figure = comparison_figure(models, "165 videos")
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["gated 3", "moe 2"]
+    assert left.yaxis_inverted()
+    assert "the champion" in texts(figure)
+    drawn = [line for line in right.lines if not same_color(line.get_color(), "#6b7280")]
+    assert np.allclose(drawn[0].get_xdata(), (0.02, 0.04))
+    assert np.allclose(drawn[1].get_xdata(), 0.03)
+
+
+@pytest.mark.parametrize("labels", [1, 2, 16])
+def test_png_of_any_size(labels: int, tmp_path: Path) -> None:
+    figure = cooccurrence_figure(
+        [f"A$AP label number {index} $$" for index in range(labels)], np.eye(labels, dtype=int)
+    )
+    assert save_png(figure, tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        pytest.param("Cooking", "Cooking", id="short"),
+        pytest.param("Cooking with a very long name", "Cooking with a very l…", id="long"),
+        pytest.param("A$AP", r"A\$AP", id="dollar"),
+    ],
+)
+def test_names_that_fit(name: str, shown: str) -> None:
+    assert shortened(name) == shown
