@@ -17,9 +17,10 @@ from tasks.contracts.errors import DatasetError
 from tasks.contracts.files import appearing
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.npz import write_npz
-from tasks.datasets.rows import COLUMN_TYPES, read_batches
+from tasks.datasets.rows import BATCH_ROWS, COLUMN_TYPES, read_batches
 
 COLUMNS = tuple(COLUMN_TYPES)
+ROW_GROUP_ROWS = 4096  # of an exported Parquet file: 19 MB of features
 LABEL_SEPARATOR = "|"  # no name of the vocabulary has one; many have commas and semicolons
 
 
@@ -102,7 +103,7 @@ def _write_parquet(dataset: Dataset, path: Path, _: Mapping[int, str]) -> None:
         column_encoding=floats,
         write_statistics=False,
     ) as writer:
-        for split, batch in _batches(dataset, COLUMNS):
+        for split, batch in _batches(dataset, COLUMNS, ROW_GROUP_ROWS):
             splits = pa.array([split] * batch.num_rows).dictionary_encode()
             writer.write_batch(pa.record_batch([*batch.columns, splits], schema=schema))
 
@@ -111,9 +112,9 @@ def _write_npz(dataset: Dataset, path: Path, _: Mapping[int, str]) -> None:
     write_npz(dataset, path)
 
 
-def _batches(dataset: Dataset, columns: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _batches(dataset: Dataset, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[tuple[str, pa.RecordBatch]]:
     for part in dataset.manifest.parts:
-        for batch in read_batches(dataset.folder / part.name, columns):
+        for batch in read_batches(dataset.folder / part.name, columns, rows):
             yield part.split, batch
 
 

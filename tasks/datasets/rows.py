@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tasks.contracts.artifacts import AUDIO_SIZE, RGB_SIZE
 from tasks.contracts.errors import DamagedDatasetError
 
-BATCH_ROWS = 4096  # 19 MB of features
+BATCH_ROWS = 1024  # 4.7 MB of features; four times as many make Arrow's buffers take 70 MB more, and save no time
 COLUMN_TYPES = {
     "video_id": pa.string(),
     "labels": pa.list_(pa.int32()),
