@@ -22,7 +22,7 @@ class DownloadConfig(FrozenModel):
         description="us, eu, asia, an http(s) URL or a folder; each one is the fallback of those before it, and the "
         "other public ones are the fallback of a public one",
     )
-    connections: int = Field(default=16, ge=1, le=64, description="files downloaded at once, one connection each")
+    connections: int = Field(default=24, ge=1, le=64, description="files downloaded at once, one connection each")
     attempts: int = Field(default=5, ge=1, le=100, description="tries of one file on one mirror, the first included")
     connect_timeout_s: float = Field(default=10.0, gt=0, le=300, description="seconds until a connection must stand")
     read_timeout_s: float = Field(default=30.0, gt=0, le=3600, description="seconds of silence that end an attempt")

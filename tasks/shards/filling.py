@@ -10,7 +10,7 @@ from pathlib import Path
 from tasks.contracts.errors import DownloadError
 from tasks.shards.faults import Fault, Stopped, wait_before_retry_s
 from tasks.shards.line import Line
-from tasks.shards.mirror import Source
+from tasks.shards.mirror import Source, shown
 from tasks.shards.pace import Pace
 from tasks.shards.partfile import PartFile
 from tasks.shards.remote import RemoteFile
@@ -40,7 +40,7 @@ class Filling:
             try:
                 self._fill_from(source)
             except Fault as fault:
-                reasons.append(f"{source}: {fault.reason}")
+                reasons.append(f"{shown(source)}: {fault.reason}")
             else:
                 return
         raise DownloadError(

@@ -24,6 +24,9 @@ PUBLIC = ("us", "eu", "asia")
 PUBLIC_INDEX = ("http://data.yt8m.org", "https://storage.googleapis.com/data.yt8m.org")
 PUBLIC_VOCABULARY = "https://research.google.com"
 PUBLIC_DOMAIN = "data.yt8m.org"
+CHOICES = (
+    f"A mirror is one of {', '.join(PUBLIC)}, an http(s) URL, or a folder in the layout of the hosts: `--mirror us`."
+)
 
 INDEX_RELEASE = 2  # vocabulary and id files exist in this release alone
 VOCABULARY = f"youtube8m/csv/{INDEX_RELEASE}/vocabulary.csv"
@@ -92,9 +95,19 @@ def resolve(config: DownloadConfig) -> Mirrors:
 
 
 def is_public(config: DownloadConfig) -> bool:
-    """Say whether files may come from YouTube-8M's own hosts."""
-    hosts = (urlsplit(name).hostname or "" for name in config.mirrors if "://" in name)
-    return bool(set(config.mirrors) & set(PUBLIC)) or any(f".{host}".endswith(f".{PUBLIC_DOMAIN}") for host in hosts)
+    """Say whether files may come from YouTube-8M's own hosts.
+
+    Raises:
+        MirrorError: as `resolve`.
+    """
+    sources = (mirror.shards for mirror in resolve(config).mirrors)
+    hosts = (urlsplit(source).hostname for source in sources if isinstance(source, str))
+    return any(f".{host}".endswith(f".{PUBLIC_DOMAIN}") for host in hosts)
+
+
+def shown(source: Source) -> str:
+    """Return a source as messages may show it: without a password."""
+    return re.sub(r"//[^/@]*@", "//***@", str(source))
 
 
 def _mirror(name: str, release: int) -> Mirror:
@@ -103,17 +116,23 @@ def _mirror(name: str, release: int) -> Mirror:
     if "://" in name:
         url = _checked_url(name)
         return Mirror(url, (url,), url)
-    folder = Path(name).expanduser()
-    has_plans = (folder / str(release) / "download_plans").is_dir()
-    if has_plans or any(folder.glob("*.tfrecord")):
-        return Mirror(folder, (folder,), folder, is_bag=not has_plans)
-    problem = f"holds neither {release}/download_plans nor .tfrecord files" if folder.is_dir() else "is not a folder"
-    raise MirrorError(f"No mirror {name!r}: it {problem}. {_CHOICES}")
+    folder = Path(name).expanduser() if name.startswith("~/") else Path(name)
+    return Mirror(folder, (folder,), folder, is_bag=_check_folder(folder, release))
 
 
-_CHOICES = (
-    f"A mirror is one of {', '.join(PUBLIC)}, an http(s) URL, or a folder in the layout of the hosts: `--mirror us`."
-)
+def _check_folder(folder: Path, release: int) -> bool:
+    """Say whether `folder` is a bag of shards, rather than laid out as the hosts are."""
+    try:
+        if (folder / str(release) / "download_plans").is_dir():
+            return False
+        if any(path.suffix == ".tfrecord" for path in folder.iterdir()):
+            return True
+        problem = f"holds neither {release}/download_plans nor .tfrecord files"
+    except OSError as error:
+        problem = f"is no folder to read from ({error.strerror})"
+    except ValueError:  # a zero byte in the name
+        problem = "is no name of a folder"
+    raise MirrorError(f"No mirror {str(folder)!r}: it {problem}. {CHOICES}")
 
 
 def _checked_url(name: str) -> str:
@@ -123,7 +142,9 @@ def _checked_url(name: str) -> str:
     except ValueError:  # brackets that hold no IPv6 address
         sound = False
     if not sound:
-        raise MirrorError(f"No mirror {name!r}: it is not an http(s) URL with a host and without a query. {_CHOICES}")
+        raise MirrorError(
+            f"No mirror {shown(name)!r}: it is not an http(s) URL with a host and without a query. {CHOICES}"
+        )
     return name.rstrip("/")
 
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from tasks.contracts.artifacts import PlannedShard
 from tasks.contracts.errors import ConfigError, DownloadError, PlanError
 from tasks.shards.config import DownloadConfig
-from tasks.shards.mirror import Mirrors, resolve
+from tasks.shards.mirror import Mirrors, resolve, shown
 from tasks.shards.plan_file import SHARD_NAME, hash_bag, parse_plan, split_of
 from tasks.shards.remote import RemoteFile
 from tasks.shards.transfer import fetch_file
@@ -42,7 +42,7 @@ def fetch_plan(partition: str, config: DownloadConfig) -> tuple[PlannedShard, ..
     files = hash_bag(bag, split) if bag and partition == f"video/{split}" else _fetch(partition, mirrors, config)
     if not files:
         raise PlanError(
-            f"The plan of {partition!r} from {', '.join(config.mirrors)} names no shard. Try `--mirror us`."
+            f"The plan of {partition!r} from {', '.join(map(shown, config.mirrors))} names no shard. Try `--mirror us`."
         )
     shards = [PlannedShard(name=name, partition=partition, md5=files[name]) for name in sorted(files)]
     _refuse_clashes(shards)

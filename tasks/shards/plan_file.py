@@ -80,7 +80,7 @@ def hash_bag(folder: Path, split: str) -> dict[str, str]:
     """Return name -> md5 of the shards of one split that lie in `folder`, told by the start of their names.
 
     Raises:
-        PlanError: there is a .tfrecord file whose name tells no split.
+        PlanError: there is a .tfrecord file whose name tells no split, or one that cannot be read.
     """
     paths = sorted(folder.glob("*.tfrecord"))
     for path in paths:
@@ -95,4 +95,7 @@ def hash_bag(folder: Path, split: str) -> dict[str, str]:
 
 
 def _md5_of(path: Path) -> str:
-    return file_digest(path, "md5")
+    try:
+        return file_digest(path, "md5")
+    except OSError as error:
+        raise PlanError(f"Cannot read {path}: {error.strerror}. Mend that, or move the file elsewhere.") from error

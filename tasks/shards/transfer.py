@@ -46,9 +46,14 @@ def fetch_file(
 
 def find_file(file: RemoteFile, destination: Path) -> Fetched | None:
     """Return the file if it lies at `destination` with the right digest; without a digest nobody can tell."""
-    if file.digest is None or not destination.is_file() or file_digest(destination, file.algorithm) != file.digest:
+    if file.digest is None:
         return None
-    return Fetched(destination, destination.stat().st_size, file.digest, was_there=True)
+    try:
+        found = file_digest(destination, file.algorithm)
+        size_bytes = destination.stat().st_size
+    except OSError:  # absent or not to be read: either way it has to be fetched, and that tells what is wrong
+        return None
+    return Fetched(destination, size_bytes, found, was_there=True) if found == file.digest else None
 
 
 def fetch_on_line(file: RemoteFile, destination: Path, line: Line) -> Fetched:

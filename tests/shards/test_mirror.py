@@ -5,7 +5,7 @@ import pytest
 from tasks.contracts.artifacts import PlannedShard
 from tasks.contracts.errors import MirrorError
 from tasks.shards.config import DownloadConfig
-from tasks.shards.mirror import is_public, resolve
+from tasks.shards.mirror import is_public, resolve, shown
 
 SHARD = PlannedShard(name="trainpj.tfrecord", partition="video/train", md5="0" * 32)
 GOOGLE = "https://storage.googleapis.com/data.yt8m.org"
@@ -63,8 +63,11 @@ def test_a_folder_with_plans_is_no_bag(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        pytest.param("uss", "it is not a folder", id="misspelt"),
-        pytest.param("/nowhere/at/all", "it is not a folder", id="no such folder"),
+        pytest.param("uss", "no folder to read from \\(No such file", id="misspelt"),
+        pytest.param("/nowhere/at/all", "no folder to read from", id="no such folder"),
+        pytest.param("/etc/passwd", "no folder to read from \\(Not a directory", id="a file"),
+        pytest.param("x" * 5000, "no folder to read from \\(File name too long", id="too long"),
+        pytest.param("a\0b", "is no name of a folder", id="a zero byte"),
         pytest.param("", "holds neither 2/download_plans nor .tfrecord files", id="empty: the working folder"),
         pytest.param("ftp://host/x", "not an http", id="another scheme"),
         pytest.param("file:///etc", "not an http", id="a file URL"),
@@ -89,7 +92,6 @@ def test_a_name_that_means_nothing_is_refused_with_the_choices(
         pytest.param(("http://eu.data.yt8m.org",), True, id="by its URL"),
         pytest.param(("http://127.0.0.1:1",), False, id="loopback"),
         pytest.param(("https://notdata.yt8m.org.evil.com",), False, id="a host that looks like it"),
-        pytest.param((".",), False, id="folder"),
     ],
 )
 def test_what_is_public(names: tuple[str, ...], public: bool) -> None:
@@ -100,3 +102,14 @@ def test_what_is_public(names: tuple[str, ...], public: bool) -> None:
 def test_an_id_that_is_none_makes_no_path(video_id: str) -> None:
     with pytest.raises(MirrorError, match="is not an id of YouTube-8M"):
         resolve(config("us")).youtube_id(video_id)
+
+
+def test_a_folder_is_not_public(folder: Path) -> None:
+    assert not is_public(config(str(folder)))
+
+
+def test_a_password_is_not_shown() -> None:
+    assert shown("https://me:secret@mirror.org/2/x@y") == "https://***@mirror.org/2/x@y"
+    assert shown(Path("/data/me@home")) == "/data/me@home"
+    with pytest.raises(MirrorError, match=r"No mirror 'ftp://\*\*\*@host'"):
+        resolve(config("ftp://me:secret@host"))

@@ -119,6 +119,12 @@ def test_a_bag_with_a_name_that_tells_nothing_is_refused(tmp_path: Path) -> None
         fetch_plan("video/train", quick(str(tmp_path)))
 
 
+def test_a_bag_with_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trainaa.tfrecord").mkdir()
+    with pytest.raises(PlanError, match=r"Cannot read .*trainaa\.tfrecord: Is a directory"):
+        fetch_plan("video/train", quick(str(tmp_path)))
+
+
 @pytest.mark.parametrize(
     ("name", "index", "saved"),
     [
