@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.files import appearing
+from tasks.datasets.folders import writing
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.npz import write_npz
 from tasks.datasets.rows import BATCH_ROWS, COLUMN_TYPES, read_batches
@@ -53,6 +54,7 @@ def export(
     Raises:
         DatasetError: the format is unknown, or `destination` exists and `force` is not given.
         DamagedDatasetError: a part cannot be read.
+        DiskSpaceError: the disk is full.
     """
     if file_format not in list(ExportFormat):
         choices = ", ".join(ExportFormat)
@@ -62,11 +64,8 @@ def export(
         raise DatasetError(f"{destination} exists already. {advice}")
     known = {label.index: label.name for label in dataset.manifest.label_counts}
     writer = WRITERS[ExportFormat(file_format)]
-    try:
-        with appearing(destination) as temporary:
-            writer(dataset, temporary, {**known, **(names or {})})
-    except OSError as error:
-        raise DatasetError(f"{destination} cannot be written: {error.strerror}") from error
+    with writing(str(destination), destination.parent), appearing(destination) as temporary:
+        writer(dataset, temporary, {**known, **(names or {})})
     return destination
 
 

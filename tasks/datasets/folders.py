@@ -4,6 +4,7 @@ In: paths below the datasets' root. Out: locks, links, renames and pointers that
 moment and a power cut after them. Does not know what a dataset is.
 """
 
+import errno
 import fcntl
 import os
 import secrets
@@ -11,6 +12,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tasks.contracts.errors import DatasetError, DiskSpaceError
 
 TEMPORARY = ".*.tmp"  # what a killed publisher leaves behind
 
@@ -71,6 +74,24 @@ def point(pointer: Path, target: str) -> None:
     temporary.symlink_to(target)
     temporary.replace(pointer)
     sync_folder(pointer.parent)
+
+
+@contextmanager
+def writing(what: str, place: Path) -> Iterator[None]:
+    """Turn the system's refusal to write `what` below `place` into an error that says what to do.
+
+    Raises:
+        DiskSpaceError: the disk or the quota is full.
+        DatasetError: anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        kind = DiskSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else DatasetError
+        raise kind(
+            f"{what} cannot be written: {error.strerror}. "
+            f"See that {place} is writable and has space, then run the same command again"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ In: Parquet parts in a store, with what became of the shards that they were made
 not filter records, and does not know who asked for the version.
 """
 
-import errno
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +12,17 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from tasks.contracts.artifacts import DatasetManifest, Part
-from tasks.contracts.errors import DamagedDatasetError, DatasetError, DiskSpaceError
-from tasks.datasets.folders import alone, freeze, link_or_copy, move_into_place, point, remove, temporary_beside
+from tasks.contracts.errors import DamagedDatasetError
+from tasks.datasets.folders import (
+    alone,
+    freeze,
+    link_or_copy,
+    move_into_place,
+    point,
+    remove,
+    temporary_beside,
+    writing,
+)
 from tasks.datasets.identity import LATEST
 from tasks.datasets.manifest import MANIFEST_NAME, Dataset, manifest_bytes, read_manifest
 from tasks.datasets.verify import HASHING_THREADS, ProblemKind, part_problem, verify
@@ -65,14 +73,12 @@ def publish(
         parts=tuple(parts),
     )
     version.check(store)
-    try:
-        return _publish(version, store, root)
-    except OSError as error:
-        kind = DiskSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else DatasetError
-        raise kind(
-            f"Dataset {slug}/{version.id} cannot be published: {error.strerror} ({error.filename}). "
-            f"See that {root} is writable and has space, then run the same command again"
-        ) from error
+    name = f"{slug}/{version.id}"
+    with writing(f"Dataset {name}", root), alone(root):
+        manifest = _whole(root / name) or _assemble(version, store, root / name)
+        point(root / slug / LATEST, version.id)
+        point(root / LATEST, name)
+    return manifest
 
 
 def is_current(root: Path, slug: str, version_id: str) -> bool:
@@ -81,15 +87,6 @@ def is_current(root: Path, slug: str, version_id: str) -> bool:
     if any(not link.is_symlink() or str(link.readlink()) != target for link, target in pointers.items()):
         return False
     return _whole(root / slug / version_id) is not None
-
-
-def _publish(version: Version, store: Path, root: Path) -> DatasetManifest:
-    folder = root / version.slug / version.id
-    with alone(root):
-        manifest = _whole(folder) or _assemble(version, store, folder)
-        point(root / version.slug / LATEST, version.id)
-        point(root / LATEST, f"{version.slug}/{version.id}")
-    return manifest
 
 
 def _whole(folder: Path) -> DatasetManifest | None:

@@ -1,6 +1,9 @@
 """Folders and versions that the tests of datasets share."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,6 +15,16 @@ from tests.datasets.made import LONG, Folders, make_part, make_parts
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     return Folders(store=tmp_path / "store", root=tmp_path / "datasets")
+
+
+@pytest.fixture
+def other_file_system(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system than `tmp_path`, to which nothing can be linked."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("this machine has but one file system to write to")
+    with TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

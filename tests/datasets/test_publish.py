@@ -1,14 +1,15 @@
 import errno
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from tasks.contracts.artifacts import Damage, DropReason, Part
-from tasks.contracts.errors import DamagedDatasetError, DatasetError
+from tasks.contracts.errors import DamagedDatasetError, DatasetError, DiskSpaceError
 from tasks.contracts.files import file_digest
-from tasks.datasets import folders as folders_module
 from tasks.datasets.manifest import manifest_bytes
+from tasks.datasets.publish import is_current
 from tests.datasets.made import Folders, contents, edit_manifest, make_part, make_parts, rows_of, table_of, write_part
 
 
@@ -97,17 +98,27 @@ def test_parts_are_shared_with_the_store_and_read_only(folders: Folders) -> None
     assert (folder / "part-train-0000.parquet").samefile(folders.store / parts[0].path)
 
 
-def test_parts_are_copied_where_links_cannot_be(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Stands for a store on another file system: the tests have but one.
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
-
-    monkeypatch.setattr(folders_module.Path, "hardlink_to", refuse)
+def test_parts_are_copied_where_links_cannot_be(tmp_path: Path, other_file_system: Path) -> None:
+    folders = Folders(store=other_file_system / "store", root=tmp_path / "datasets")
     parts = make_parts(folders.store)
     folder = folders.folder(folders.publish(parts))
     copied = folder / "part-train-0000.parquet"
     assert not copied.samefile(folders.store / parts[0].path)
     assert copied.read_bytes() == (folders.store / parts[0].path).read_bytes()
+
+
+def test_a_full_disk(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = make_parts(folders.store)
+
+    def fill_up(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # To mount a small disk and fill it takes rights that tests have not.
+    monkeypatch.setattr(os, "fsync", fill_up)
+    message = r"^Dataset cooking/ds-.{12} cannot be written: No space left on device\. See that .*/datasets is writable"
+    with pytest.raises(DiskSpaceError, match=message):
+        folders.publish(parts)
+    assert contents(folders.root) == {}
 
 
 def test_parts_without_rows_are_left_out_but_their_shards_count(folders: Folders) -> None:
@@ -127,6 +138,17 @@ def test_publishing_again_changes_nothing(folders: Folders) -> None:
     again = folders.publish(parts, code_revision="later")
     assert again == first
     assert (path.stat().st_ino, path.stat().st_mtime_ns, contents(folders.root)) == before
+
+
+def test_a_version_is_current_while_it_is_whole_and_latest(folders: Folders) -> None:
+    first = folders.publish(make_parts(folders.store))
+    assert is_current(folders.root, "cooking", first.id)
+    second = folders.publish(make_parts(folders.store, "abd"))
+    assert not is_current(folders.root, "cooking", first.id)
+    assert is_current(folders.root, "cooking", second.id)
+    tamper(folders.folder(second) / "part-train-0000.parquet")
+    assert not is_current(folders.root, "cooking", second.id)
+    assert not is_current(folders.root, "cooking", "ds-000000000000")
 
 
 def test_latest_follows_what_was_published_last(folders: Folders) -> None:
@@ -205,7 +227,9 @@ def test_a_part_that_the_store_has_lost(folders: Folders) -> None:
 def test_a_root_that_cannot_be_written(folders: Folders) -> None:
     parts = make_parts(folders.store)
     folders.root.write_text("a file, not a folder")
-    message = r"Dataset cooking/ds-.{12} cannot be published: File exists \(.*datasets\)\. See that .* is writable"
+    message = (
+        r"^Dataset cooking/ds-.{12} cannot be written: File exists\. See that .*/datasets is writable and has space"
+    )
     with pytest.raises(DatasetError, match=message):
         folders.publish(parts)
 
