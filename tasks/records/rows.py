@@ -1,0 +1,72 @@
+"""Rows as Arrow has them, in the one schema of everything that comes after.
+
+In: a shard's bytes and the features of the records to keep. Out: an Arrow table, floats bit for bit. Does not know
+why they are kept.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.contracts.artifacts import AUDIO_SIZE, RGB_SIZE
+from tasks.records.example import COUNT, FLOAT_BYTES, ID, INT_BYTES, LABELS, START, STOP, Ints
+from tasks.records.walker import gather
+from tasks.records.wire import Bytes
+
+
+def _element(kind: pa.DataType) -> pa.Field:
+    return pa.field("element", kind, nullable=False)  # nullable elements write and read a third slower
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("labels", pa.list_(_element(pa.int32())), nullable=False),
+        pa.field("mean_rgb", pa.list_(_element(pa.float32()), RGB_SIZE), nullable=False),
+        pa.field("mean_audio", pa.list_(_element(pa.float32()), AUDIO_SIZE), nullable=False),
+        pa.field("shard", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("is_match", pa.bool_(), nullable=False),
+    ]
+)
+
+
+def rows_of(data: Bytes, features: Ints, is_match: NDArray[np.bool_], shard: str) -> pa.Table:
+    """Return the records whose features are given, in their order, as a table of `SCHEMA`."""
+    count = len(features)
+    id_ends = _ends(features[:, ID, STOP] - features[:, ID, START])
+    label_ends = _ends(features[:, LABELS, COUNT])
+    ids = np.empty(id_ends[-1], np.uint8)
+    labels = np.empty(int(label_ends[-1]) * INT_BYTES, np.uint8)
+    rgb, audio = (
+        np.empty((count, RGB_SIZE * FLOAT_BYTES), np.uint8),
+        np.empty((count, AUDIO_SIZE * FLOAT_BYTES), np.uint8),
+    )
+    gather(data, features, ids, labels, rgb, audio)
+    columns = [
+        pa.StringArray.from_buffers(count, pa.py_buffer(id_ends), pa.py_buffer(ids)),
+        _lists("labels", label_ends, labels.view(np.int64).astype(np.int32)),
+        _vectors("mean_rgb", rgb),
+        _vectors("mean_audio", audio),
+        shard_column(shard, count),
+        pa.array(is_match),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def shard_column(name: str, count: int) -> pa.DictionaryArray:
+    """Return a column that names one shard `count` times."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([name]))
+
+
+def _ends(sizes: Ints) -> NDArray[np.int32]:
+    """Return where each of some texts or lists ends when they stand end to end, with a 0 before."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+
+
+def _lists(name: str, ends: NDArray[np.int32], values: NDArray[np.int32]) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values), type=SCHEMA.field(name).type)
+
+
+def _vectors(name: str, floats: NDArray[np.uint8]) -> pa.Array:
+    values = pa.Array.from_buffers(pa.float32(), floats.size // FLOAT_BYTES, [None, pa.py_buffer(floats)])
+    return pa.FixedSizeListArray.from_arrays(values, type=SCHEMA.field(name).type)
