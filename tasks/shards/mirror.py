@@ -95,14 +95,8 @@ def resolve(config: DownloadConfig) -> Mirrors:
 
 
 def is_public(config: DownloadConfig) -> bool:
-    """Say whether files may come from YouTube-8M's own hosts.
-
-    Raises:
-        MirrorError: as `resolve`.
-    """
-    sources = (mirror.shards for mirror in resolve(config).mirrors)
-    hosts = (urlsplit(source).hostname for source in sources if isinstance(source, str))
-    return any(f".{host}".endswith(f".{PUBLIC_DOMAIN}") for host in hosts)
+    """Say whether files may come from YouTube-8M's own hosts, judging by the mirrors' names alone."""
+    return any(name in PUBLIC or f".{_host(name)}".endswith(f".{PUBLIC_DOMAIN}") for name in config.mirrors)
 
 
 def shown(source: Source) -> str:
@@ -133,6 +127,13 @@ def _check_folder(folder: Path, release: int) -> bool:
     except ValueError:  # a zero byte in the name
         problem = "is no name of a folder"
     raise MirrorError(f"No mirror {str(folder)!r}: it {problem}. {CHOICES}")
+
+
+def _host(name: str) -> str:
+    try:
+        return urlsplit(name).hostname or ""
+    except ValueError:  # brackets that hold no IPv6 address; `resolve` says so
+        return ""
 
 
 def _checked_url(name: str) -> str:

@@ -22,7 +22,7 @@ from tasks.shards.faults import Fault, retry_after_s
 CHUNK_BYTES = 1 << 18
 # Worth another try although it is the client's fault by its number (RFC 9110): time-out, too early, too many.
 PASSING = frozenset({408, 425, 429})
-MARKUP = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml|error)\b", re.IGNORECASE)
+MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|error)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -154,4 +154,6 @@ def _number(text: str | None) -> int | None:
 
 
 def _timeout_reason(error: httpx.TimeoutException) -> str:
-    return "no connection within the time set" if isinstance(error, httpx.ConnectTimeout) else "it fell silent"
+    if isinstance(error, httpx.ConnectTimeout):
+        return "no connection within `connect_timeout_s`"
+    return "it fell silent for `read_timeout_s`"

@@ -91,6 +91,8 @@ def test_a_name_that_means_nothing_is_refused_with_the_choices(
         pytest.param(("http://127.0.0.1:1", "asia"), True, id="as a fallback"),
         pytest.param(("http://eu.data.yt8m.org",), True, id="by its URL"),
         pytest.param(("http://127.0.0.1:1",), False, id="loopback"),
+        pytest.param(("gone",), False, id="a folder that is not there"),
+        pytest.param(("http://[oops",), False, id="no URL"),
         pytest.param(("https://notdata.yt8m.org.evil.com",), False, id="a host that looks like it"),
     ],
 )
