@@ -59,6 +59,7 @@ class TrainConfig(FrozenModel):
     members: int = Field(default=1, ge=1, le=64, description="gated: networks trained side by side and averaged")
     hidden_size: int = Field(default=512, ge=1, le=16_384, description="gated: units of the hidden layer")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="gated: share of hidden units left out a step")
+    input_dropout: float = Field(default=0.0, ge=0, lt=1, description="gated: share of features left out a step")
 
 
 class GateConfig(FrozenModel):
@@ -80,14 +81,18 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
         "gated": TrainConfig(
             model=ModelKind.GATED,
             use_background=True,
-            epochs=15,
+            match_weight=8,
+            epochs=8,
             batch_size=512,
             learning_rate=2e-3,
             schedule="cosine",
+            l2_penalty=0,
             weight_decay=0.01,
             ema_decay=0.99,
-            patience=5,
+            patience=3,
+            hidden_size=1024,
             dropout=0.5,
+            input_dropout=0.2,
         ),
     }
 )

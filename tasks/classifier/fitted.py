@@ -11,42 +11,17 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 
+from tasks.classifier.card import CARD_NAME, FEATURE_SPACE, WEIGHTS_NAME, ClassifierCard, read_card, read_weights
 from tasks.classifier.config import TrainConfig
 from tasks.classifier.models import build_model
-from tasks.contracts.artifacts import FEATURE_SIZE, Sha256
+from tasks.contracts.artifacts import FEATURE_SIZE
 from tasks.contracts.errors import ModelError
 from tasks.contracts.files import appearing, file_digest, write_text
-from tasks.contracts.model import FrozenModel
 
-FEATURE_SPACE = "yt8m-video-2018"  # mean_rgb (1024) then mean_audio (128) of the release of 2018, not normalised
-CARD_NAME = "classifier.json"
-WEIGHTS_NAME = "model.safetensors"
 PREDICT_ROWS = 4096  # rows a forward pass: bounds the memory of a large prediction
-
-
-class ClassifierCard(FrozenModel):
-    """What `classifier.json` holds: all that the weights do not say."""
-
-    format_version: int = Field(default=1, ge=1, le=1)
-    config: TrainConfig
-    label_ids: tuple[int, ...] = Field(min_length=1)
-    label_names: tuple[str, ...]
-    has_match: bool = Field(description="the last output says whether a video matches the dataset at all")
-    dataset_id: str
-    feature_space: str = Field(pattern=f"^{FEATURE_SPACE}$")
-    weights_sha256: Sha256
-
-    @model_validator(mode="after")
-    def _labels_are_a_list(self) -> Self:
-        if len(self.label_ids) != len(self.label_names) or len(set(self.label_ids)) != len(self.label_ids):
-            msg = f"{len(self.label_ids)} label ids, {len(set(self.label_ids))} distinct, {len(self.label_names)} names"
-            raise ValueError(msg)
-        return self
 
 
 @dataclass(frozen=True)
@@ -116,9 +91,9 @@ class FittedClassifier:
         Raises:
             ModelError: a file is missing, is not what `save` writes, or the two do not belong together.
         """
-        card = _read_card(folder / CARD_NAME)
+        card = read_card(folder / CARD_NAME)
         module = build_model(card.config, len(card.label_ids) + card.has_match)
-        module.load_state_dict(_read_weights(folder / WEIGHTS_NAME, card, module))
+        module.load_state_dict(read_weights(folder / WEIGHTS_NAME, card, module))
         module.eval()
         return cls(
             module=module,
@@ -155,34 +130,3 @@ def checked_features(features: NDArray[np.float32]) -> NDArray[np.float32]:
     if not finite.all():
         raise ModelError(f"features of row {int(np.argmin(finite))} of {len(checked)} are not finite; filter them out.")
     return checked
-
-
-def _read_card(path: Path) -> ClassifierCard:
-    try:
-        return ClassifierCard.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"No classifier at {path.parent}: it has no {CARD_NAME}. Train one: `reelsift train`."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ModelError(f"{path} is not a classifier's card: {where}: {first['msg']}. Train it again.") from error
-
-
-def _read_weights(path: Path, card: ClassifierCard, module: nn.Module) -> dict[str, Tensor]:
-    try:
-        digest = file_digest(path)
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"The weights {path} cannot be read: {error}. Train the model again.") from error
-    if digest != card.weights_sha256:
-        raise ModelError(
-            f"The weights {path} have sha256 {digest}, but {CARD_NAME} beside them names {card.weights_sha256}: "
-            "they do not belong together. Copy the folder again."
-        )
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    if found != wanted:
-        raise ModelError(f"The weights {path} have the tensors {found}, the {card.config.model} model {wanted}.")
-    return weights

@@ -77,11 +77,12 @@ class Gated(VideoModel):
         self.gate = MemberLinear(members, size, size)
         self.head = MemberLinear(members, size, outputs)
         nn.init.constant_(self.head.bias, RARE_LOGIT)
+        self.input_dropout = nn.Dropout(config.input_dropout)
         self.dropout = nn.Dropout(config.dropout)
 
     def members(self, features_BF: Tensor) -> Tensor:
         """Return probabilities_MBO."""
-        x_BF = normalised(features_BF) * math.sqrt(FEATURE_SIZE)  # so that a feature's mean square is 1
+        x_BF = self.input_dropout(normalised(features_BF) * math.sqrt(FEATURE_SIZE))  # each feature's mean square is 1
         hidden_MBH = self.dropout(functional.gelu(self.norm(self.hidden(x_BF))))
         return self.head(hidden_MBH * self.gate(hidden_MBH).sigmoid()).float().sigmoid()
 

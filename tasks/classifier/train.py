@@ -77,7 +77,7 @@ def fit(
     device = chosen_device(config.device)
     to_learn = examples(train, label_ids, device, matches_only=not has_match)
     to_judge = examples(validate, label_ids, device, matches_only=not has_match)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         model = build_model(config, len(label_ids) + has_match).to(device)
         trainer = Trainer(model, to_learn, config, has_match=has_match)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.classifier.config import PRESETS, TrainConfig
+from tasks.classifier.config import PRESETS, ModelKind, TrainConfig
 from tasks.classifier.evaluate import evaluate
 from tasks.classifier.train import EpochRecord, TrainingResult, fit
 from tasks.contracts.errors import NonFiniteLossError, TrainingError
@@ -16,8 +16,19 @@ from tasks.datasets.load import Videos
 from tests.classifier.videos import COOKING, NAMES, OTHERS, made_videos
 
 TRAIN, VALIDATE = made_videos(600, background=0.5), made_videos(300, seed=1, background=0.5)
-SMALL = PRESETS["gated"].model_copy(
-    update={"hidden_size": 32, "members": 2, "epochs": 6, "batch_size": 64, "patience": 0, "learning_rate": 5e-3}
+SMALL = TrainConfig(
+    model=ModelKind.GATED,
+    use_background=True,
+    epochs=6,
+    batch_size=64,
+    learning_rate=5e-3,
+    schedule="cosine",
+    weight_decay=0.01,
+    ema_decay=0.9,
+    members=2,
+    hidden_size=32,
+    dropout=0.5,
+    input_dropout=0.1,
 )
 CONFIGS = {
     "logistic": PRESETS["logistic"].model_copy(update={"batch_size": 32, "epochs": 10}),
