@@ -32,7 +32,7 @@ format: install
 	@$(VENV)/bin/ruff check --fix .
 
 bench: install
-	@$(VENV)/bin/python -m tests.benchmarks
+	@$(VENV)/bin/python -m tests.benchmarks $(ONLY)
 
 # --universal covers every platform and Python that pyproject.toml admits; no index address gets into the lock.
 lock:

@@ -15,6 +15,7 @@ def _at(position: int) -> dict[str, Any]:
     return {"position": position}
 
 
+SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
 Partition = Annotated[str, Field(pattern=r"^[a-z]+/[a-z]+$")]
 
@@ -51,7 +52,7 @@ class PrepareDatasetForm(FrozenModel):
     )
     shards: str | None = Field(
         default=None,
-        pattern=r"^[1-9][0-9]*,[1-9][0-9]*$",
+        pattern=SHARE_PATTERN,
         description="Take the X-th of Y shares of each partition, written X,Y, as in the official script",
         json_schema_extra=_at(6),
     )

@@ -22,6 +22,7 @@ from tasks.promote_model import promote_model
 def pipeline(form: PipelineForm) -> dict[str, Any]:
     """Make the dataset version, train its candidates, compare them with the champion, and let the gate decide."""
     settings = running_settings()
+    settings.candidates(form.models, form.seed)  # a wrong name is told now, not after hours of downloads
     root, store = settings.paths.datasets, tracking_store(settings.paths.root, settings.tracking.uri)
     version = prepare_dataset(
         PrepareDatasetForm.model_validate(form.model_dump(include=set(PrepareDatasetForm.model_fields)))

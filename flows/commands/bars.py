@@ -12,7 +12,7 @@ from rich.text import Text
 from flows.commands.console import ERR, note
 from tasks.contracts.progress import Progress as Listener
 from tasks.contracts.progress import listening
-from tasks.contracts.progress_lines import LineProgress, scaled
+from tasks.contracts.progress_lines import LineProgress, scaled, share
 
 
 class CountColumn(ProgressColumn):
@@ -21,9 +21,8 @@ class CountColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Draw the count of one bar."""
         unit = task.fields["unit"]
-        total = "" if task.total is None else f" of {scaled(task.total, unit)}"
         rate = task.finished_speed or task.speed
-        return Text(f"{scaled(task.completed, unit)}{total}{f', {scaled(rate, unit)}/s' if rate else ''}")
+        return Text(share(task.completed, task.total, unit) + (f", {scaled(rate, unit)}/s" if rate else ""))
 
 
 class Bars:

@@ -1,17 +1,27 @@
 """Options that several commands share, and the question before a large download."""
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from conf.forms import SHARE_PATTERN
 from flows.commands.console import note
 from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.progress_lines import scaled
 
 if TYPE_CHECKING:
     from tasks.shards.config import DownloadConfig
+
+
+def _checked_share(text: str | None) -> str | None:
+    """Refuse what is not X,Y before anything is done."""
+    if text is not None and not re.match(SHARE_PATTERN, text):
+        raise typer.BadParameter(f"must be X,Y with X from 1 to Y, e.g. 1,10; got {text!r}")
+    return text
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 MirrorName = Annotated[
@@ -21,7 +31,10 @@ Partitions = Annotated[
     list[str] | None, typer.Option("--partition", metavar="P", help="video/train, video/validate; may be repeated.")
 ]
 Share = Annotated[
-    str | None, typer.Option("--shards", metavar="X,Y", help="The X-th of Y shares, as in the official script.")
+    str | None,
+    typer.Option(
+        "--shards", metavar="X,Y", callback=_checked_share, help="The X-th of Y shares, as in the official script."
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many shards of each partition.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a large download.")]

@@ -68,7 +68,7 @@ def download(
 
 
 def _selected(
-    session: Session, partitions: list[str], mirror: str | None, shards: str | None, limit: int | None
+    session: Session, partitions: list[str] | None, mirror: str | None, shards: str | None, limit: int | None
 ) -> tuple["PlannedShard", ...]:
     from tasks.shards.selection import selected_shards
 

@@ -41,7 +41,7 @@ class LineProgress:
             work = self._works[what]
             work.done += amount
             now = time.monotonic()
-            if now - self._said_s < self._every_s:
+            if not work.done or now - self._said_s < self._every_s:
                 return
             self._said_s = now
         self._write(_line(what, work, now))
@@ -49,15 +49,22 @@ class LineProgress:
 
 def _line(what: str, work: _Work, now: float) -> str:
     rate = work.done / max(now - work.started_s, 1e-9)
-    done, per_second = scaled(work.done, work.unit), scaled(rate, work.unit)
+    line = f"{what}: {share(work.done, work.total, work.unit)}, {scaled(rate, work.unit)}/s"
     if work.total is None or rate <= 0:
-        return f"{what}: {done}, {per_second}/s"
-    left_s = max(work.total - work.done, 0) / rate
-    return f"{what}: {done} of {scaled(work.total, work.unit)}, {per_second}/s, about {left_s:,.0f} s left"
+        return line
+    return f"{line}, about {max(work.total - work.done, 0) / rate:,.0f} s left"
 
 
 BYTE_UNIT = "B"
 BYTE_STEPS = ("kB", "MB", "GB", "TB")
+
+
+def share(done: float, total: float | None, unit: str) -> str:
+    """Write how much is done of how much: `12 of 100 shards`, `1.5 MB of 3.0 GB`."""
+    if total is None:
+        return scaled(done, unit)
+    first = scaled(done, unit) if unit == BYTE_UNIT else f"{done:,.0f}"
+    return f"{first} of {scaled(total, unit)}"
 
 
 def scaled(value: float, unit: str) -> str:

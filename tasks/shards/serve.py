@@ -15,6 +15,7 @@ from typing import Any
 
 class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept, as the public hosts keep them
+    disable_nagle_algorithm = True  # else small answers on a kept connection wait 40 ms for an acknowledgement
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the base class's own signature
         """Keep quiet: a demonstration's output is not a server's log."""

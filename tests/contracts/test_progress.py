@@ -56,7 +56,7 @@ def test_a_line_tells_share_rate_and_time_left() -> None:
     progress.begin("records", 200, "records")
     progress.advance("records", 50)
     assert len(lines) == 1
-    assert lines[0].startswith("records: 50 records of 200 records, ")
+    assert lines[0].startswith("records: 50 of 200 records, ")
     assert "s left" in lines[0]
 
 

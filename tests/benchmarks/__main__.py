@@ -1,0 +1,39 @@
+"""`make bench [ONLY=filter]`: measure side by side, in one run, and print one table.
+
+In: names of benchmarks, or none for all. Out: a table of what was measured, the figure, and the bound that it is
+held to. Figures are ratios wherever they can be: they mean something on another machine as well.
+"""
+
+import argparse
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.commands.console import note, print_table
+
+PREFIX = "bench_"
+
+
+def benchmarks() -> list[str]:
+    """Return the names of all benchmarks."""
+    return sorted(path.stem.removeprefix(PREFIX) for path in Path(__file__).parent.glob(f"{PREFIX}*.py"))
+
+
+def measured(names: list[str]) -> Iterator[tuple[str, str, str, str]]:
+    """Run the benchmarks one after the other and yield their rows."""
+    for name in names:
+        note(f"Measuring {name} ...")
+        for row in importlib.import_module(f"tests.benchmarks.{PREFIX}{name}").rows():
+            yield (name, *row)
+
+
+def main() -> None:
+    """Measure what the arguments name, else everything."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("names", nargs="*", choices=[*benchmarks(), []], help="which ones; all by default")
+    chosen = parser.parse_args().names or benchmarks()
+    print_table("Benchmarks", ("benchmark", "what", "measured", "required"), list(measured(chosen)))
+
+
+if __name__ == "__main__":
+    main()

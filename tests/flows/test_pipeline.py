@@ -1,0 +1,65 @@
+"""The whole path as a flow, on a real server, with a real MLflow store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect import get_client
+
+from conf.forms import PipelineForm, TrainClassifierForm
+from conf.home import Home
+from flows.pipeline import pipeline
+from flows.train_classifier import train_classifier
+from tasks.classifier.registry import list_models, resolve
+from tasks.classifier.tracking import tracking_store
+from tasks.contracts.errors import ConfigError, UnknownDatasetError
+from tests.support.flow_runs import run_flow
+from tests.support.mirror_server import MirrorServer
+
+# MLflow 3.17 and its alembic migrations; see pyproject.toml for those that every test meets.
+
+
+@pytest.fixture
+def mirror(synthetic_mirror: Path) -> Iterator[MirrorServer]:
+    with MirrorServer(synthetic_mirror) as server:
+        yield server
+
+
+def test_a_name_becomes_a_champion_and_again_costs_nothing(mirror: MirrorServer, home: Home) -> None:
+    form = PipelineForm(labels=("Cooking",), mirror=mirror.url, models=("logistic", "gated"), background="all")
+    made = run_flow(pipeline, form).result
+    store = tracking_store(home.root)
+    champion = resolve(store, "cooking@champion")
+    assert made["promotion"]["promoted"]
+    assert made["promotion"]["model"] == champion.reference == made["comparison"]["rows"][0]["model"]
+    assert champion.dataset_id == made["dataset"]["id"]
+    assert {row.kind for row in list_models(store)} == {"logistic", "gated"}
+
+    again = run_flow(pipeline, form).result
+    assert len(list_models(store)) == 2  # nothing was trained
+    assert not again["promotion"]["promoted"]
+    assert resolve(store, "cooking@champion").version == champion.version
+    assert {"comparison-cooking", "comparison-cooking-mlflow", "promotion-cooking", "candidates-cooking"} <= artifacts()
+
+    retrained = run_flow(train_classifier, TrainClassifierForm(models=("logistic",), again=True)).result
+    assert retrained["dataset"] == made["dataset"]["id"]
+    assert len(list_models(store)) == 3
+
+
+def artifacts() -> set[str]:
+    """Return the keys of all artifacts that the server holds."""
+    with get_client(sync_client=True) as client:
+        return {str(artifact.key) for artifact in client.read_artifacts()}
+
+
+def test_training_without_a_dataset_says_how_to_build_one(home: Home) -> None:
+    with pytest.raises(UnknownDatasetError, match="reelsift dataset build"):
+        run_flow(train_classifier, TrainClassifierForm(dataset="latest"))
+    assert not home.models.exists()
+
+
+def test_an_unknown_preset_is_refused_before_anything_is_trained(mirror: MirrorServer, home: Home) -> None:
+    form = PipelineForm(labels=("Cooking",), mirror=mirror.url, models=("huge",))
+    with pytest.raises(ConfigError, match="No model preset 'huge'"):
+        run_flow(pipeline, form)
+    assert not home.models.exists()

@@ -1,0 +1,37 @@
+"""What a flow run did, asked of the real server that recorded it.
+
+In: a flow and its form. Out: its result and the final state of each of its task runs.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import Flow, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """A flow run that has ended."""
+
+    result: Any
+    tasks: list[TaskRun]
+
+    def states(self) -> Counter[str]:
+        """Count the task runs by the name of their state, e.g. Completed or Cached."""
+        return Counter(str(task.state_name) for task in self.tasks)
+
+    def states_of(self, name: str) -> Counter[str]:
+        """Count the runs of one task by the name of their state."""
+        return Counter(str(task.state_name) for task in self.tasks if task.name.startswith(name))
+
+
+def run_flow(flow: Flow[..., Any], form: Any) -> FlowRun:
+    """Run the flow here and read what the server recorded; failures are raised as the flow raised them."""
+    state = flow(form, return_state=True)
+    with get_client(sync_client=True) as client:
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+        tasks = client.read_task_runs(flow_run_filter=chosen, limit=200)
+    return FlowRun(state.result(), tasks)
