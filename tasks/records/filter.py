@@ -27,7 +27,7 @@ from tasks.records.walker import MIN_FRAME_BYTES, VERDICT, new_tables, walk
 from tasks.records.wire import Bytes
 
 MAX_DAMAGE = 20  # places reported for one shard; the tally counts all
-TABLE_RECORDS = 4096  # judged at a time; a shard has about a thousand, but a broken one may have any number
+TABLE_RECORDS = 1024  # judged at a time; a shard has about a thousand, but a broken one may have any number
 
 REASONS = {
     Verdict.TRUNCATED: DropReason.TRUNCATED,
@@ -48,8 +48,6 @@ DETAILS = {
     Verdict.BAD_DATA_CRC: "the checksum of the record's data is wrong",
     Verdict.MALFORMED: "the record is not a tf.train.Example with an id in UTF-8",
 }
-
-DAMAGES = tuple(DETAILS)
 
 
 class FilteredShard(NamedTuple):
@@ -100,7 +98,7 @@ def _judge_all(data: Bytes, config: FilterConfig) -> _Judged:
         counts += np.bincount(verdicts, minlength=len(Verdict))
         wanted = (verdicts == Verdict.MATCH) | (verdicts == last_kept)
         kept.append((verdicts[wanted], features[:records][wanted]))
-        broken = heads[:records][np.isin(verdicts, DAMAGES)]
+        broken = heads[:records][(verdicts >= Verdict.TRUNCATED) & (verdicts <= Verdict.MALFORMED)]
         damaged += broken[: MAX_DAMAGE - len(damaged)].tolist()
     return _Judged(counts, damaged, np.concatenate([v for v, _ in kept]), np.concatenate([f for _, f in kept]))
 

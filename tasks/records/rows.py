@@ -4,6 +4,8 @@ In: a shard's bytes and the features of the records to keep. Out: an Arrow table
 why they are kept.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -43,19 +45,21 @@ def rows_of(data: Bytes, features: Ints, is_match: NDArray[np.bool_], shard: str
     )
     gather(data, features, ids, labels, rgb, audio)
     columns = [
-        pa.StringArray.from_buffers(count, pa.py_buffer(id_ends), pa.py_buffer(ids)),
-        _lists("labels", label_ends, labels.view(np.int64).astype(np.int32)),
+        _texts(id_ends, ids),
+        _lists(label_ends, labels.view(np.int64).astype(np.int32)),
         _vectors("mean_rgb", rgb),
         _vectors("mean_audio", audio),
         shard_column(shard, count),
-        pa.array(is_match),
+        pa.Array.from_buffers(pa.bool_(), count, [None, pa.py_buffer(np.packbits(is_match, bitorder="little"))]),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def shard_column(name: str, count: int) -> pa.DictionaryArray:
     """Return a column that names one shard `count` times."""
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([name]))
+    text = np.frombuffer(name.encode(), np.uint8)
+    names = _texts(np.array([0, text.size], np.int32), text)
+    return pa.DictionaryArray.from_arrays(_flat(pa.int32(), np.zeros(count, np.int32)), names)
 
 
 def _ends(sizes: Ints) -> NDArray[np.int32]:
@@ -63,10 +67,19 @@ def _ends(sizes: Ints) -> NDArray[np.int32]:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
 
 
-def _lists(name: str, ends: NDArray[np.int32], values: NDArray[np.int32]) -> pa.Array:
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values), type=SCHEMA.field(name).type)
+def _flat(kind: pa.DataType, values: NDArray[Any]) -> pa.Array:
+    """Take an array's memory as it is; `pa.array` would first import pandas, to see whether it is one of its own."""
+    return pa.Array.from_buffers(kind, values.nbytes * 8 // kind.bit_width, [None, pa.py_buffer(values)])
+
+
+def _texts(ends: NDArray[np.int32], characters: NDArray[np.uint8]) -> pa.Array:
+    return pa.Array.from_buffers(pa.string(), len(ends) - 1, [None, pa.py_buffer(ends), pa.py_buffer(characters)])
+
+
+def _lists(ends: NDArray[np.int32], values: NDArray[np.int32]) -> pa.Array:
+    kind = SCHEMA.field("labels").type
+    return pa.Array.from_buffers(kind, len(ends) - 1, [None, pa.py_buffer(ends)], children=[_flat(pa.int32(), values)])
 
 
 def _vectors(name: str, floats: NDArray[np.uint8]) -> pa.Array:
-    values = pa.Array.from_buffers(pa.float32(), floats.size // FLOAT_BYTES, [None, pa.py_buffer(floats)])
-    return pa.FixedSizeListArray.from_arrays(values, type=SCHEMA.field(name).type)
+    return pa.FixedSizeListArray.from_arrays(_flat(pa.float32(), floats), type=SCHEMA.field(name).type)
