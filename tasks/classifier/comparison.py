@@ -47,11 +47,6 @@ class ComparisonRow(FrozenModel):
     run_id: str
     experiment_id: str
 
-    @property
-    def is_champion(self) -> bool:
-        """Whether it is the champion that the others are compared with."""
-        return CHAMPION in self.aliases
-
 
 class Comparison(FrozenModel):
     """Models on the same videos, the best by GAP first."""
@@ -125,7 +120,6 @@ def draw(comparison: Comparison) -> Figure:
             map=row.map,
             gain=row.gain,
             interval=row.interval,
-            no_gain="the champion" if row.is_champion else "no champion yet",
         )
         for row in comparison.rows
     ]

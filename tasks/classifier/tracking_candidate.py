@@ -4,17 +4,14 @@ In: a training's result, the dataset it learnt from and its validation videos. O
 the `challenger` of its dataset's slug. Does not decide whether it is any good.
 """
 
-import csv
-import io
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 from pydantic import Field
 
-from tasks.classifier.evaluate import Evaluation, evaluate
+from tasks.classifier.evaluate import evaluate
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.registry import (
     CHALLENGER,
@@ -28,16 +25,8 @@ from tasks.classifier.registry import (
 )
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_figures import candidate_figures
-from tasks.classifier.tracking_mlflow import (
-    DatasetInput,
-    InputTag,
-    LoggedDataset,
-    Metric,
-    MlflowClient,
-    Param,
-    connect,
-    translated,
-)
+from tasks.classifier.tracking_log import final_metrics, log_dataset, log_files, log_numbers
+from tasks.classifier.tracking_mlflow import MlflowClient, connect, translated
 from tasks.classifier.tracking_model import register_classifier
 from tasks.classifier.tracking_split import split_digest
 from tasks.classifier.train import TrainingResult
@@ -46,7 +35,6 @@ from tasks.contracts.revision import code_revision
 from tasks.datasets.load import Videos
 from tasks.datasets.manifest import Dataset
 
-METRICS_A_BATCH = 1000  # the most that MLflow takes at once
 TAG_LENGTH = 8000  # characters, the most that MLflow keeps of a run's tag
 
 
@@ -93,15 +81,15 @@ def log_candidate(
     """
     evaluation = evaluate(result.classifier, validate)
     slug, kind = dataset.manifest.slug, str(result.classifier.config.model)
-    metrics = _final_metrics(evaluation)
+    metrics = final_metrics(evaluation)
     tags = _tags(result, dataset, started_by) | {SPLIT_DIGEST_TAG: split_digest(validate)}
     client = connect(store)
     with translated(store):
         experiment_id = _experiment(client, store, slug)
         with _run(client, experiment_id, result, tags) as run_id:
-            _log_numbers(client, run_id, result, metrics)
-            _log_dataset(client, run_id, dataset)
-            _log_files(client, run_id, evaluation)
+            log_numbers(client, run_id, result, metrics)
+            log_dataset(client, run_id, dataset)
+            log_files(client, run_id, evaluation)
             for path, figure in candidate_figures(result, validate, dataset.manifest).items():
                 client.log_figure(run_id, figure, path)
             known = {EXPERIMENT_TAG: experiment_id, GAP_TAG: repr(evaluation.gap), MAP_TAG: repr(evaluation.map)}
@@ -145,20 +133,10 @@ def _label_list(classifier: FittedClassifier) -> str:
     return labels if len(labels) <= TAG_LENGTH else f"{len(classifier.label_ids)} labels"
 
 
-def _final_metrics(evaluation: Evaluation) -> dict[str, float]:
-    metrics = {
-        GAP_TAG: evaluation.gap,
-        MAP_TAG: evaluation.map,
-        "hit_at_1": evaluation.hit1,
-        "perr": evaluation.perr,
-        "coverage": evaluation.coverage,
-    }
-    return metrics if evaluation.match_ap is None else metrics | {"match_ap": evaluation.match_ap}
-
-
 def _experiment(client: MlflowClient, store: TrackingStore, slug: str) -> str:
-    known = client.get_experiment_by_name(slug)
-    return known.experiment_id if known else client.create_experiment(slug, store.artifact_root)
+    with store.alone("experiment"):  # two trainings that find none would both make it, and one fail
+        known = client.get_experiment_by_name(slug)
+        return known.experiment_id if known else client.create_experiment(slug, store.artifact_root)
 
 
 @contextmanager
@@ -173,43 +151,3 @@ def _run(client: MlflowClient, experiment_id: str, result: TrainingResult, tags:
         status = "FINISHED"
     finally:
         client.set_terminated(run.info.run_id, status)
-
-
-def _log_numbers(client: MlflowClient, run_id: str, result: TrainingResult, metrics: dict[str, float]) -> None:
-    """Log the parameters, each epoch's metrics below `epoch/`, and the final ones of the epoch that was kept."""
-    now_ms = int(time.time() * 1000)
-    params = result.classifier.config.model_dump(mode="json") | {"best_epoch": result.best_epoch}
-    series = [
-        Metric(f"epoch/{name}", value, now_ms, record.epoch)
-        for record in result.history
-        for name, value in {"loss": record.loss, "learning_rate": record.learning_rate, **record.metrics}.items()
-    ]
-    final = metrics | {"train_seconds": result.seconds}
-    series += [Metric(name, value, now_ms, result.best_epoch) for name, value in final.items()]
-    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
-    for first in range(0, len(series), METRICS_A_BATCH):
-        client.log_batch(run_id, metrics=series[first : first + METRICS_A_BATCH])
-
-
-def _log_dataset(client: MlflowClient, run_id: str, dataset: Dataset) -> None:
-    manifest = dataset.manifest
-    logged = LoggedDataset(
-        name=manifest.slug,
-        digest=manifest.id,
-        source_type="local",
-        source=json.dumps({"uri": str(dataset.folder)}),
-        profile=json.dumps({"rows": manifest.rows, "matches": manifest.matches}),
-    )
-    client.log_inputs(run_id, [DatasetInput(logged, [InputTag("mlflow.data.context", "training")])])
-
-
-def _log_files(client: MlflowClient, run_id: str, evaluation: Evaluation) -> None:
-    """Log the evaluation as JSON and its labels as a table, the commonest first."""
-    client.log_dict(run_id, asdict(evaluation), "evaluation.json")
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("label_id", "name", "positives", "average_precision"))
-    for label in sorted(evaluation.labels, key=lambda label: -label.positives):
-        ap = "" if label.average_precision is None else f"{label.average_precision:.6f}"
-        rows.writerow((label.index, label.name, label.positives, ap))
-    client.log_text(run_id, table.getvalue(), "labels.csv")

@@ -6,7 +6,6 @@ gets among the run's files. Does not know how they are drawn nor where they go.
 
 from collections.abc import Mapping
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from tasks.classifier.data import multi_hot
@@ -16,10 +15,10 @@ from tasks.contracts.artifacts import DatasetManifest
 from tasks.datasets.load import Videos
 from tasks.reports.classifier_figures import (
     calibration_figure,
-    cooccurrence_figure,
     precision_recall_figure,
     training_figure,
 )
+from tasks.reports.dataset_figures import cooccurrence_figure
 
 SHOWN_METRICS = {"gap_at_20": "GAP", "map": "MAP", "match_ap": "AP of the match"}
 
@@ -37,7 +36,7 @@ def candidate_figures(result: TrainingResult, validate: Videos, manifest: Datase
         "figures/precision_recall.png": precision_recall_figure(scores.scores_NL, truth, names),
         "figures/calibration.png": calibration_figure(scores.scores_NL, truth),
         "figures/training.png": _training(result),
-        "figures/cooccurrence.png": _cooccurrence(manifest),
+        "figures/cooccurrence.png": cooccurrence_figure(manifest),
     }
 
 
@@ -48,9 +47,3 @@ def _training(result: TrainingResult) -> Figure:
         if name in result.metrics
     }
     return training_figure([record.loss for record in result.history], series, result.best_epoch)
-
-
-def _cooccurrence(manifest: DatasetManifest) -> Figure:
-    names = {count.index: count.name for count in manifest.label_counts}
-    together = manifest.cooccurrence
-    return cooccurrence_figure([names[label] for label in together.label_ids], np.array(together.counts))

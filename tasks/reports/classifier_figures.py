@@ -15,14 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from tasks.reports.figure_style import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PALETTE, dress, new_figure, shortened
+from tasks.reports.figure_style import BLUE, GREEN, INK, MUTED, ORANGE, PALETTE, dress, new_figure, shortened
 
 Scores = NDArray[np.floating]
 Truth = NDArray[np.bool_]
 
 CURVES = len(PALETTE)  # labels with a curve of their own: as many as there are colours to tell apart
 BINS = 10  # of the calibration plot
-MATRIX_LABELS = 16  # of a co-occurrence: beyond, its numbers cannot be read
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,13 @@ def precision_recall(scores: Scores, truth: Truth) -> Curve:
 
 
 def precision_recall_figure(scores: Scores, truth: Truth, names: Sequence[str]) -> Figure:
-    """Draw the curves of the commonest labels and of all labels pooled."""
+    """Draw the curves of the commonest labels and of all labels pooled.
+
+    A label that every video has is not drawn by itself: whatever its scores are, its precision is 1.
+    """
     positives = truth.sum(axis=0)
-    commonest = [int(label) for label in np.argsort(-positives, kind="stable")[:CURVES] if positives[label]]
+    by_count = map(int, np.argsort(-positives, kind="stable"))
+    commonest = [label for label in by_count if 0 < positives[label] < len(truth)][:CURVES]
     figure = new_figure(7.2, 4.6)
     subtitle = f"{len(scores):,} videos, {len(names)} labels; beside each name its positives and average precision"
     axes = dress(figure.subplots(), "Precision against recall", subtitle, x="recall", y="precision")
@@ -92,32 +95,6 @@ def calibration_figure(scores: Scores, truth: Truth) -> Figure:
     return figure
 
 
-def cooccurrence_figure(names: Sequence[str], counts: NDArray[np.integer]) -> Figure:
-    """Draw of all videos with the label of a row the share that has the label of a column as well.
-
-    `counts` is symmetric (L, L), the commonest label first; its diagonal counts each label by itself. The first
-    labels are drawn, as many as fit.
-    """
-    names, counts = names[:MATRIX_LABELS], counts[:MATRIX_LABELS, :MATRIX_LABELS]
-    own = np.maximum(np.diagonal(counts), 1)
-    share = counts / own[:, np.newaxis]
-    side = 4.4 + 0.38 * len(names)  # in inches; names, title and bar take the first 4
-    figure = new_figure(side + 0.8, side)
-    subtitle = "of the videos with the label of the row, the share that has that of the column"
-    axes = dress(figure.subplots(), "Labels that occur together", subtitle)
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    places = range(len(names))
-    axes.set_xticks(places, [shortened(name) for name in names], rotation=45, ha="right", rotation_mode="anchor")
-    rows = zip(names, own, strict=True)
-    axes.set_yticks(places, [f"{shortened(name)} ({videos:,})" for name, videos in rows])
-    axes.grid(visible=False)
-    _write_shares(axes, share)
-    bar = figure.colorbar(image, ax=axes, shrink=0.6, format="{x:.0%}")
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=MUTED, labelsize=8, length=0)
-    return figure
-
-
 def training_figure(losses: Sequence[float], metrics: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
     """Draw the training loss and the validation metrics by epoch (counted from 1), with the epoch that was kept."""
     epochs = np.arange(1, len(losses) + 1)
@@ -134,12 +111,6 @@ def training_figure(losses: Sequence[float], metrics: Mapping[str, Sequence[floa
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend_beside(right)
     return figure
-
-
-def _write_shares(axes: Axes, share: NDArray[np.floating]) -> None:
-    for (row, column), value in np.ndenumerate(share):
-        colour = "white" if value > 0.6 else INK if value >= 0.005 else FAINT
-        axes.text(column, row, f"{value:.0%}", ha="center", va="center", color=colour, fontsize=7)
 
 
 def _legend_beside(axes: Axes) -> None:

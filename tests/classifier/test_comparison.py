@@ -28,7 +28,7 @@ def test_best_first_with_the_gain_over_the_champion(store: TrackingStore, tmp_pa
     assert comparison.best is best
     expected = evaluate(good, VIDEOS)
     assert (best.gap, best.map, best.hit1, best.perr) == (expected.gap, expected.map, expected.hit1, expected.perr)
-    assert champion.is_champion
+    assert champion.aliases == ("champion",)
     assert champion.gain is None
     assert best.gain == pytest.approx(best.gap - champion.gap)
     assert best.interval is not None
@@ -65,7 +65,7 @@ def test_without_a_champion_there_is_no_gain(store: TrackingStore) -> None:
     registered(store)
     comparison = compare(store, VIDEOS, dataset_id=DATASET_ID, name="cooking", gate=GATE)
     assert [row.gain for row in comparison.rows] == [None, None]
-    assert "no champion yet" in {text.get_text() for axes in draw(comparison).axes for text in axes.texts}
+    assert len(draw(comparison).axes) == 1
 
 
 def test_nothing_to_compare(store: TrackingStore) -> None:

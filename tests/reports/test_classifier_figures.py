@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from tasks.reports.classifier_figures import (
     calibration_figure,
-    cooccurrence_figure,
     precision_recall,
     precision_recall_figure,
     training_figure,
@@ -29,12 +27,6 @@ def texts(figure: Figure) -> list[str]:
         found += [axes.get_title(loc="left"), *(text.get_text() for text in axes.texts)]
         found += [text.get_text() for text in legend.get_texts()] if legend else []
     return found
-
-
-def drawn_shares(figure: Figure) -> NDArray[np.floating]:
-    shares = figure.axes[0].images[0].get_array()
-    assert shares is not None
-    return shares
 
 
 @pytest.mark.parametrize(
@@ -66,6 +58,13 @@ def test_a_curve_for_each_of_the_commonest_labels_and_the_pool() -> None:
     assert legend[-1].startswith("all labels pooled")
 
 
+def test_a_label_that_every_video_has_is_not_drawn() -> None:
+    truth = np.array([[True, True], [True, False]])
+    legend = texts(precision_recall_figure(RNG.random((2, 2)), truth, ["Cooking", "Cake"]))
+    assert not any(text.startswith("Cooking") for text in legend)
+    assert any(text.startswith("Cake (1)") for text in legend)
+
+
 def test_labels_without_a_positive_have_no_curve() -> None:
     figure = precision_recall_figure(RNG.random((5, 2)), np.zeros((5, 2), bool), ["a", "b"])
     assert figure.axes[0].lines[:] == []
@@ -87,18 +86,6 @@ def test_calibration_counts_scores_of_exactly_0_and_1() -> None:
     assert heights == [True, *[False] * 8, True]
 
 
-def test_cooccurrence_is_a_share_of_the_row() -> None:
-    figure = cooccurrence_figure(["Cooking", "Cake"], np.array([[100, 20], [20, 40]]))
-    assert np.allclose(drawn_shares(figure), [[1, 0.2], [0.5, 1]])
-    assert {"100%", "20%", "50%"} <= set(texts(figure))
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Cooking (100)", "Cake (40)"]
-
-
-def test_cooccurrence_draws_the_first_labels() -> None:
-    figure = cooccurrence_figure([str(index) for index in range(30)], np.ones((30, 30), int))
-    assert drawn_shares(figure).shape == (16, 16)
-
-
 def test_training_marks_the_epoch_that_was_kept() -> None:
     figure = training_figure([3.0, 2.0, 1.0], {"GAP": [0.5, 0.7, 0.6]}, 2)
     loss, metrics = figure.axes
@@ -110,7 +97,7 @@ def test_training_marks_the_epoch_that_was_kept() -> None:
 def test_comparison_has_a_line_a_model() -> None:
     models = [
         ComparedModel("gated 3", 0.84, 0.33, gain=0.03, interval=(0.02, 0.04)),
-        ComparedModel("moe 2", 0.80, 0.17, no_gain="the champion"),
+        ComparedModel("moe 2", 0.80, 0.17),
     ]
     figure = comparison_figure(models, "165 videos")
     left, right = figure.axes
@@ -122,11 +109,14 @@ def test_comparison_has_a_line_a_model() -> None:
     assert np.allclose(drawn[1].get_xdata(), 0.03)
 
 
-@pytest.mark.parametrize("labels", [1, 2, 16])
-def test_png_of_any_size(labels: int, tmp_path: Path) -> None:
-    figure = cooccurrence_figure(
-        [f"A$AP label number {index} $$" for index in range(labels)], np.eye(labels, dtype=int)
-    )
+def test_comparison_without_a_champion_shows_no_gains() -> None:
+    figure = comparison_figure([ComparedModel("gated 1", 0.84, 0.33), ComparedModel("moe 2", 0.8, 0.17)], "165 videos")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Models on the same videos"]
+
+
+def test_png_with_names_that_look_like_formulas(tmp_path: Path) -> None:
+    truth = np.ones((4, 3), bool)
+    figure = precision_recall_figure(RNG.random((4, 3)), truth, ["A$AP Rocky $", "$$", "Pokémon"])
     assert save_png(figure, tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 
