@@ -108,10 +108,14 @@ def rollback(store: TrackingStore, name: str) -> ModelRow:
 def nominate(store: TrackingStore, reference: str) -> ModelRow:
     """Make a model the challenger of its name, e.g. the best of several candidates, and return it.
 
+    A champion stays what it is: it does not challenge itself.
+
     Raises:
         UnknownModelError: the reference names nothing.
     """
     row = resolve(store, reference)
+    if CHAMPION in row.aliases:
+        return row
     client = connect(store)
     with translated(store):
         client.set_registered_model_alias(row.name, CHALLENGER, str(row.version))

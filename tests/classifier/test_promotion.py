@@ -146,6 +146,13 @@ def test_nomination_moves_the_challenger(store: TrackingStore) -> None:
     assert aliases(store) == {"challenger": 1}
 
 
+def test_a_champion_does_not_challenge_itself(store: TrackingStore) -> None:
+    registered(store, alias="champion")
+    registered(store, alias="challenger")
+    assert nominate(store, "cooking/1").aliases == ("champion",)
+    assert aliases(store) == {"champion": 1, "challenger": 2}
+
+
 def test_unknown_challenger(store: TrackingStore) -> None:
     with pytest.raises(UnknownModelError, match="No model 'challenger'"):
         promote(store, "challenger", VIDEOS, dataset_id=DATASET_ID, gate=GATE)
