@@ -90,6 +90,7 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             weight_decay=0.01,
             ema_decay=0.99,
             patience=3,
+            members=2,
             hidden_size=1024,
             dropout=0.5,
             input_dropout=0.2,

@@ -109,7 +109,8 @@ def _reason(gain: Gain, lost: tuple[LostLabel, ...], videos: int, config: GateCo
         f"to {gain.high:+.4f}) on {videos} videos"
     )
     if gain.low <= 0:
-        return f"Kept the champion: the gain may be chance. {figures}; the interval must lie above 0."
+        why = "the challenger is worse" if gain.high < 0 else "the gain may be chance"
+        return f"Kept the champion: {why}. {figures}; the interval must lie above 0."
     if lost:
         worst = max(lost, key=lambda label: label.champion_ap - label.challenger_ap)
         return (

@@ -20,6 +20,7 @@ from tasks.classifier.config import ModelKind, TrainConfig
 from tasks.contracts.artifacts import FEATURE_SIZE
 
 RARE_LOGIT = -4.0  # where the outputs of a network start: most labels are rare
+OPEN_LOGIT = 3.0  # where the gates start: open, so that what is behind them learns from the first step
 
 
 class VideoModel(nn.Module):
@@ -64,19 +65,21 @@ class MixtureOfExperts(VideoModel):
 
 
 class Gated(VideoModel):
-    """Networks of a hidden layer whose units gate one another, each with a logistic regression an output.
+    """Networks of a hidden layer and a logistic regression an output, whose outputs gate one another.
 
-    The gate is the context gating of WILLOW's entry (arXiv:1706.06905), on the hidden units.
+    The gate is the context gating of WILLOW's entry (arXiv:1706.06905): each probability is multiplied by what all of
+    them say of it, so a label that does not go with the others is held back.
     """
 
     def __init__(self, outputs: int, config: TrainConfig) -> None:
         super().__init__()
-        members, size = config.members, config.hidden_size
-        self.hidden = MemberLinear(members, FEATURE_SIZE, size)
-        self.norm = MemberNorm(members, size)
-        self.gate = MemberLinear(members, size, size)
-        self.head = MemberLinear(members, size, outputs)
+        self.hidden = MemberLinear(config.members, FEATURE_SIZE, config.hidden_size)
+        self.norm = MemberNorm(config.members, config.hidden_size)
+        self.head = MemberLinear(config.members, config.hidden_size, outputs)
+        self.gate = MemberLinear(config.members, outputs, outputs)
         nn.init.constant_(self.head.bias, RARE_LOGIT)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.constant_(self.gate.bias, OPEN_LOGIT)
         self.input_dropout = nn.Dropout(config.input_dropout)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -84,7 +87,8 @@ class Gated(VideoModel):
         """Return probabilities_MBO."""
         x_BF = self.input_dropout(normalised(features_BF) * math.sqrt(FEATURE_SIZE))  # each feature's mean square is 1
         hidden_MBH = self.dropout(functional.gelu(self.norm(self.hidden(x_BF))))
-        return self.head(hidden_MBH * self.gate(hidden_MBH).sigmoid()).float().sigmoid()
+        ungated_MBO = self.head(hidden_MBH).float().sigmoid()
+        return ungated_MBO * self.gate(ungated_MBO).float().sigmoid()
 
 
 class MemberLinear(nn.Module):

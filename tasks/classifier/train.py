@@ -33,7 +33,7 @@ class EpochRecord:
     """What one epoch measured. The metrics are of the averaged weights, on the validation videos."""
 
     epoch: int  # from 1
-    loss: float  # mean over the epoch's steps
+    loss: float  # mean over the epoch's steps, summed over the members
     learning_rate: float  # of the epoch's last step
     seconds: float
     metrics: Mapping[str, float]
