@@ -50,6 +50,17 @@ def test_starter_models_start_with_glorot_weights() -> None:
     assert not model.expert.bias.any()
 
 
+def test_gated_multiplies_each_probability_by_what_all_say_of_it() -> None:
+    torch.manual_seed(0)
+    model = Gated(3, TrainConfig(model=ModelKind.GATED, hidden_size=8)).eval()
+    free = Gated(3, TrainConfig(model=ModelKind.GATED, hidden_size=8)).eval()
+    free.load_state_dict(model.state_dict())
+    torch.nn.init.constant_(free.gate.bias, 100)  # gates that are always open
+    torch.nn.init.normal_(model.gate.weight)
+    ungated, weight, bias = arrays(free(FEATURES), model.gate.weight[0], model.gate.bias[0])
+    assert model(FEATURES).tolist() == pytest.approx(ungated * sigmoid(ungated @ weight + bias), abs=1e-6)
+
+
 def test_a_member_is_not_touched_by_the_others() -> None:
     config = PRESETS["gated"].model_copy(update={"members": 3, "hidden_size": 8})
     torch.manual_seed(0)
