@@ -14,10 +14,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from conf.forms import PrepareDatasetForm
 from conf.running import running_settings
 from conf.settings import Settings
+from flows.requests import request_of
 from tasks.dataset_artifact import show_dataset
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.publish import is_current
-from tasks.datasets.request import DatasetRequest, plan_request
+from tasks.datasets.request import DatasetRequest
 from tasks.download_shards import are_on_disk, download_shards
 from tasks.filter_records import filter_records
 from tasks.gather import gather
@@ -38,29 +39,12 @@ def prepare_dataset(form: PrepareDatasetForm) -> dict[str, Any]:
     """Download, filter and publish what the form asks for; only what is missing is done."""
     settings = running_settings()
     root, store = settings.paths.datasets, settings.paths.parts
-    request = _request(form, settings)
+    request = request_of(form, settings)
     parts = _parts(request, form, settings)
     publish = publish_dataset.with_options(refresh_cache=not is_current(root, request.slug, request.id))
     version = publish(request, parts, root=root, store=store)
     show_dataset(open_dataset(root, version["id"]))
     return version
-
-
-def _request(form: PrepareDatasetForm, settings: Settings) -> DatasetRequest:
-    """Work out what the form means, which costs a few small files from the mirror."""
-    chosen = {"match": form.match, "strict": form.strict or settings.filter.strict}
-    if form.background is not None:
-        chosen["background"] = form.background
-    return plan_request(
-        form.labels,
-        exclude=form.exclude,
-        partitions=form.partitions,
-        part=form.part,
-        limit=form.limit,
-        filter_options={**settings.filter.model_dump(), **chosen},
-        vocabulary_folder=settings.paths.vocabulary,
-        download=settings.download_from(form.mirror),
-    )
 
 
 def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings) -> list[dict[str, Any]]:

@@ -36,5 +36,5 @@ def train(
 
 def _row(candidate: dict[str, Any]) -> tuple[object, ...]:
     metrics = candidate["metrics"]
-    figures = (metrics.get(name) for name in ("gap_at_20", "map_at_20", "hit_at_1", "perr", "match_ap"))
-    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *figures, candidate["seconds"])
+    figures = (metrics.get(name) for name in ("gap_at_20", "map", "hit_at_1", "perr", "match_ap"))
+    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *figures, f"{candidate['seconds']:.1f}")
