@@ -14,7 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from conf.forms import PrepareDatasetForm
 from conf.running import running_settings
 from conf.settings import Settings
-from flows.requests import request_of
+from flows.dataset_request import request_of
 from tasks.dataset_artifact import show_dataset
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.publish import is_current

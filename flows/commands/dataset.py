@@ -99,7 +99,7 @@ def confirmed_form(kind: type[FormT], session: Session, *, yes: bool, **values: 
         ) from error
     config = session.settings.download_from(form.mirror)
     confirm_size(form.partitions, config, is_bounded=bool(form.limit or form.shards), yes=yes)
-    from flows.requests import request_of
+    from flows.dataset_request import request_of
 
     request_of(form, session.settings)  # a wrong label or mirror is told now, before a server starts
     return form

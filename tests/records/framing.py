@@ -1,0 +1,72 @@
+"""TFRecord framing, and shards judged record by record with features of any size."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import google_crc32c
+import numpy as np
+
+from tasks.records.example import COUNT, FEATURES, ID, LABELS, START, STOP
+from tasks.records.judge import Rules, Verdict
+from tasks.records.walker import OFFSET, VERDICT, gather, new_tables, walk
+
+RGB_FLOATS, AUDIO_FLOATS, VOCABULARY = 4, 3, 50
+WANTED, EXCLUDED = (7,), (9,)
+
+
+class Judged(NamedTuple):
+    """One record: where it starts, what it is, and its values where it is well."""
+
+    offset: int
+    verdict: Verdict
+    values: tuple[bytes, list[int], bytes, bytes] | None
+
+
+def masked_crc(content: bytes) -> bytes:
+    crc = google_crc32c.value(content)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def frame(payload: bytes) -> bytes:
+    length = struct.pack("<Q", len(payload))
+    return length + masked_crc(length) + payload + masked_crc(payload)
+
+
+def frames(payloads: Iterable[bytes]) -> bytes:
+    return b"".join(frame(payload) for payload in payloads)
+
+
+def small_rules(
+    *, wanted: Sequence[int] = WANTED, excluded: Sequence[int] = EXCLUDED, need: int = 1, check_crc: bool = True
+) -> Rules:
+    roles = np.zeros(VOCABULARY, np.int32)
+    roles[list(excluded)] = -1
+    roles[list(wanted)] = np.arange(1, len(wanted) + 1)
+    room = np.empty(VOCABULARY * 8, np.uint8)
+    return Rules(roles, need, np.full(len(wanted) + 1, -1, np.int64), room, RGB_FLOATS, AUDIO_FLOATS, check_crc)
+
+
+def judge_shard(content: bytes, rules: Rules | None = None, room_for: int = 100_000) -> list[Judged]:
+    """Walk over a whole shard; the values of every record that has them are gathered."""
+    data = np.frombuffer(bytearray(content), np.uint8)
+    heads, features = new_tables(room_for)
+    count, _ = walk(data, 0, heads, features, rules or small_rules())
+    verdicts = [Verdict(verdict) for verdict in heads[:count, VERDICT]]
+    well = [n for n, verdict in enumerate(verdicts) if verdict in {Verdict.MATCH, Verdict.NO_MATCH, Verdict.EXCLUDED}]
+    values = dict(zip(well, _gathered(data, features[well]), strict=True))
+    return [Judged(int(heads[n, OFFSET]), verdict, values.get(n)) for n, verdict in enumerate(verdicts)]
+
+
+def _gathered(data: Any, features: Any) -> list[tuple[bytes, list[int], bytes, bytes]]:
+    count = len(features)
+    assert features.shape[1] == FEATURES + 1
+    id_ends = np.cumsum(features[:, ID, STOP] - features[:, ID, START])
+    label_ends = np.cumsum(features[:, LABELS, COUNT])
+    ids = np.empty(id_ends[-1] if count else 0, np.uint8)
+    labels = np.empty((label_ends[-1] if count else 0) * 8, np.uint8)
+    rgb, audio = np.empty((count, RGB_FLOATS * 4), np.uint8), np.empty((count, AUDIO_FLOATS * 4), np.uint8)
+    gather(data, features, ids, labels, rgb, audio)
+    texts = np.split(ids, id_ends)
+    lists = np.split(labels.view(np.int64), label_ends)
+    return [(texts[n].tobytes(), lists[n].tolist(), rgb[n].tobytes(), audio[n].tobytes()) for n in range(count)]

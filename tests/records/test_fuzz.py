@@ -1,0 +1,54 @@
+"""100,000 mutated shards: no crash, no hang, no read out of bounds, every outcome a reason."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tasks.records.judge import Verdict
+
+ROOT = Path(__file__).parents[2]
+SHARDS, PROCESSES, TIMEOUT_S = 100_000, 2, 240
+PROBE = """
+import numpy as np
+from tests.records.fuzz import GuardedBuffer
+from tasks.records.crc32c import crc32c
+from tasks.records.compiled import entry_point
+data = GuardedBuffer().holding(b"x" * 64)
+@entry_point
+def past_the_end(data):
+    return crc32c(data, 0, data.size + 8)
+past_the_end(data)
+"""
+
+
+def start(*arguments: str, cache: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache)}
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_the_guard_stops_a_read_past_the_end(tmp_path: Path) -> None:
+    """Else the fuzzing below would prove nothing."""
+    probe = start("-c", PROBE, cache=tmp_path)
+    _, errors = probe.communicate(timeout=TIMEOUT_S)
+    assert probe.returncode == -signal.SIGSEGV or "IndexError" in errors
+
+
+def test_mutated_shards_are_judged_record_by_record(tmp_path: Path) -> None:
+    share = SHARDS // PROCESSES
+    runs = [start("-m", "tests.records.fuzz", str(share), str(seed), cache=tmp_path) for seed in range(PROCESSES)]
+    seen, shards = Counter[str](), 0
+    for run in runs:
+        output, errors = run.communicate(timeout=TIMEOUT_S)
+        assert run.returncode == 0, errors
+        result = json.loads(output)
+        seen += Counter(result["verdicts"])
+        shards += result["shards"]
+    assert shards == SHARDS
+    assert set(seen) == {verdict.name for verdict in Verdict}, "the mutations should meet every verdict"
