@@ -70,3 +70,12 @@ def _gathered(data: Any, features: Any) -> list[tuple[bytes, list[int], bytes, b
     texts = np.split(ids, id_ends)
     lists = np.split(labels.view(np.int64), label_ends)
     return [(texts[n].tobytes(), lists[n].tolist(), rgb[n].tobytes(), audio[n].tobytes()) for n in range(count)]
+
+
+def payloads_of(content: bytes) -> Iterable[bytes]:
+    """Yield the payloads of a shard that is known to be whole."""
+    at = 0
+    while at < len(content):
+        (length,) = struct.unpack_from("<Q", content, at)
+        yield content[at + 12 : at + 12 + length]
+        at += length + 16
