@@ -15,14 +15,16 @@ class FilterConfig(FrozenModel):
     """Which records a filter keeps, and how closely it looks at them."""
 
     label_ids: tuple[int, ...] = Field(min_length=1, description="indices of the labels wanted; kept sorted and unique")
-    match: Literal["any", "all"] = Field("any", description="whether one of several labels is enough")
-    exclude_ids: tuple[int, ...] = Field((), description="indices of labels whose videos are never kept")
+    match: Literal["any", "all"] = Field(default="any", description="whether one of several labels is enough")
+    exclude_ids: tuple[int, ...] = Field(default=(), description="indices of labels whose videos are never kept")
     background: int | Literal["all"] = Field(
-        0, description="unmatched videos to keep for each match of a shard, or `all` of them"
+        default=0, description="unmatched videos to keep for each match of a shard, or `all` of them"
     )
-    vocabulary_size: int = Field(VOCABULARY_SIZE, ge=1, le=1_000_000, description="4,716 in the release of 2017")
-    check_crc: bool = Field(True, description="check both CRC-32C of every record")
-    strict: bool = Field(False, description="fail on a damaged shard instead of reporting it")
+    vocabulary_size: int = Field(
+        default=VOCABULARY_SIZE, ge=1, le=1_000_000, description="4,716 in the release of 2017"
+    )
+    check_crc: bool = Field(default=True, description="check both CRC-32C of every record")
+    strict: bool = Field(default=False, description="fail on a damaged shard instead of reporting it")
 
     @field_validator("label_ids", "exclude_ids", mode="after")
     @classmethod
