@@ -33,11 +33,12 @@ def compare_models(
         gate=gate,
     )
     picture_url = log_comparison(store, comparison)
-    _show(comparison, picture_url)
+    show_comparison(comparison, picture_url)
     return comparison.model_dump(mode="json")
 
 
-def _show(comparison: Comparison, picture_url: str) -> None:
+def show_comparison(comparison: Comparison, picture_url: str) -> None:
+    """Create the artifacts `comparison-<slug>`: the table, a link to MLflow's own comparison, and the picture."""
     key = f"comparison-{comparison.name}"
     create_table_artifact(
         [row.model_dump(mode="json", exclude={"run_id", "experiment_id"}) for row in comparison.rows],

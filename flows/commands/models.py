@@ -63,8 +63,11 @@ def compare_versions(
     dataset: Annotated[str, typer.Option("--dataset", metavar="REF", help="Judge on this version.")] = "latest",
     as_json: AsJson = False,
 ) -> None:
-    """Judge models on the same videos, side by side with the champion; a picture goes to the reports' folder."""
-    from tasks.classifier.comparison import compare, draw
+    """Judge models on the same videos, side by side with the champion; a picture goes to the reports' folder.
+
+    Where a Prefect server runs (PREFECT_API_URL), its artifacts show the same.
+    """
+    from tasks.classifier.comparison import compare, draw, log_comparison
     from tasks.classifier.splits import frozen_split
     from tasks.reports.figure_style import save_png
 
@@ -79,6 +82,10 @@ def compare_versions(
         gate=session.settings.gate,
     )
     picture = save_png(draw(comparison), session.settings.paths.reports / f"comparison-{version.manifest.id}.png")
+    if session.has_prefect_server:
+        from tasks.compare_models import show_comparison
+
+        show_comparison(comparison, log_comparison(session.store, comparison))
     if as_json:
         print_json(comparison.model_dump(mode="json") | {"picture": str(picture)})
         return

@@ -54,6 +54,11 @@ class Session:
 
         return tracking_store(self.settings.paths.root, self.settings.tracking.uri)
 
+    @property
+    def has_prefect_server(self) -> bool:
+        """Whether there is a Prefect server to tell; none is started for a look."""
+        return bool(os.environ.get("PREFECT_API_URL"))
+
     def run_flow(self, name: str, form: Any) -> Any:  # noqa: ANN401 - each flow has its own form and answer
         """Run the flow `flows.<name>.<name>` in this process, with Prefect at home and progress on stderr."""
         os.environ["REELSIFT_HOME"] = str(self.settings.paths.root)

@@ -1,0 +1,56 @@
+"""The commands about models, one after the other as a person would type them, beside a real Prefect server."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL
+
+from tests.flows.test_cli import reelsift
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def answer(*arguments: object, home: Path) -> dict[str, Any]:
+    """Run a command that must succeed, and read the one JSON object that it prints."""
+    run = reelsift(*arguments, "--json", home=home, PREFECT_API_URL=str(PREFECT_API_URL.value()))
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_from_a_dataset_to_a_champion_and_back(synthetic_mirror: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    built = answer("dataset", "build", "--label", "Cooking", "--mirror", synthetic_mirror, home=home)
+    other = answer("dataset", "build", "--label", "Cooking", "--mirror", synthetic_mirror, "--limit", 1, home=home)
+    assert [entry["id"] for entry in answer("dataset", "list", home=home)["datasets"]] == [other["id"], built["id"]]
+    assert answer("dataset", "diff", other["id"], built["id"], home=home)["shards_gained"]
+    assert answer("dataset", "verify", built["id"], home=home)["problems"] == []
+    assert (
+        answer("dataset", "export", tmp_path / "rows.csv", "--dataset", built["id"], home=home)["rows"] == built["rows"]
+    )
+
+    trained = answer("train", "--dataset", built["id"], "--model", "moe", "--model", "logistic", home=home)
+    assert {each["kind"] for each in trained["candidates"]} == {"moe", "logistic"}
+    assert len(answer("models", "list", home=home)["models"]) == 2
+
+    first = answer("models", "promote", "cooking/1", home=home)
+    assert first["promoted"]
+    again = answer("models", "promote", "cooking/1", home=home)
+    assert not again["promoted"]
+    forced = answer("models", "promote", "cooking/2", "--force", "to try a rollback", home=home)
+    assert forced["promoted"]
+    assert answer("models", "rollback", "cooking", home=home)["version"] == 1
+
+    judged = answer("models", "evaluate", "champion", "--dataset", other["id"], home=home)
+    assert {"gap", "map", "hit1", "perr", "videos", "model", "dataset"} <= set(judged)
+    assert (judged["model"], judged["dataset"], judged["videos"]) == ("cooking/1", other["id"], other["matches"])
+
+    compared = answer("models", "compare", "--dataset", built["id"], home=home)
+    assert {row["model"] for row in compared["rows"]} == {"cooking/1", "cooking/2"}
+    assert Path(compared["picture"]).read_bytes().startswith(b"\x89PNG")
+    with get_client(sync_client=True) as client:
+        links = [each for each in client.read_artifacts() if each.key == "comparison-cooking-mlflow"]
+    assert compared["compare_url"] in str(links[-1].data)
+    assert not (tmp_path / "mlruns").exists()
