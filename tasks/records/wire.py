@@ -4,7 +4,8 @@ In: a uint8 array, a position and the end of what may be read. Out: values and t
 position of -1 (`BAD`) means that the bytes are not the format. Does not know of any message.
 
 Format: https://protobuf.dev/programming-guides/encoding/. Where that leaves a choice, protobuf's own parser is
-followed: tags fit in 32 bits, a varint has at most ten bytes, groups nest at most a hundred deep.
+followed: a varint has at most ten bytes, in a tag or a size five; tags fit in 32 bits; groups nest at most a
+hundred deep.
 """
 
 import numpy as np
@@ -16,14 +17,16 @@ Bytes = NDArray[np.uint8]
 
 BAD = -1
 VARINT, FIXED64, LEN, GROUP, END_GROUP, FIXED32 = 0, 1, 2, 3, 4, 5  # wire types
+SHORT = 5  # bytes at most of a tag or a size
+FIRST_TAG = 8  # of field 1
 MAX_DEPTH = 100
 
 
 @kernel
-def read_varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
-    """Return (uint64 value, position after it)."""
+def read_varint(data: Bytes, at: int, end: int, longest: int = 10) -> tuple[int, int]:
+    """Return (uint64 value, position after it), where that takes at most `longest` bytes."""
     value = U64(0)
-    for n in range(10):
+    for n in range(longest):
         if at >= end:
             return value, BAD
         byte = data[at]
@@ -37,15 +40,15 @@ def read_varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
 @kernel
 def read_tag(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return (field number << 3 | wire type, position after it)."""
-    value, at = read_varint(data, at, end)
-    return I64(value), at if U64(8) <= value <= U64(0xFFFFFFFF) else BAD
+    value, at = read_varint(data, at, end, SHORT)
+    return I64(value), at if value <= U64(0xFFFFFFFF) else BAD
 
 
 @kernel
 def read_field(data: Bytes, at: int, end: int) -> tuple[int, int, int]:
     """Return (tag, start, stop) of a field: its content is `data[start:stop]`."""
     tag, at = read_tag(data, at, end)
-    if at < 0:
+    if at < 0 or tag < FIRST_TAG:  # protobuf minds a field number of 0, but not in groups
         return tag, at, BAD
     if tag & 7 == GROUP:
         return tag, at, _group_end(data, at, end, tag >> 3)
@@ -58,7 +61,7 @@ def _content(data: Bytes, at: int, end: int, wire_type: int) -> tuple[int, int]:
     """Return (start, stop) of the content of a field that is no group."""
     size = U64(4)
     if wire_type == LEN:
-        size, at = read_varint(data, at, end)
+        size, at = read_varint(data, at, end, SHORT)
     elif wire_type == VARINT:
         return at, read_varint(data, at, end)[1]
     elif wire_type == FIXED64:

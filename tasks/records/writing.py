@@ -7,7 +7,9 @@ whatever their tables are cut into. Does not know where the rows come from.
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from tasks.records.footer import footer_of
 from tasks.records.rows import SCHEMA
 from tasks.records.store import part_name
 
+ABANDONED_AFTER_S = 86_400
 GROUP_ROWS = 2048  # rows of a row group: 9.4 MB of floats
 
 # Measured on real rows: floats by byte stream, compressed fast, without dictionary or statistics, are a fifth smaller
@@ -43,6 +46,7 @@ def write_batch(folder: Path, batch_key: str, filtered: Iterable[FilteredShard])
         DiskSpaceError: they do not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _clear_away(folder)
     # The name is known only when the content is; until then it is called like what `appearing` leaves behind.
     scratch = folder / f".{batch_key}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
@@ -53,6 +57,14 @@ def write_batch(folder: Path, batch_key: str, filtered: Iterable[FilteredShard])
     finally:
         scratch.unlink(missing_ok=True)
     return path
+
+
+def _clear_away(folder: Path) -> None:
+    """Delete what killed processes left behind, once nobody can still be writing it."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ABANDONED_AFTER_S:
+                path.unlink()
 
 
 def write_rows(path: Path, filtered: Iterable[FilteredShard]) -> None:

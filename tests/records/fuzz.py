@@ -65,6 +65,10 @@ class Mutator:
         content = self._mutated(b"".join(map(frame, payloads)))
         return (self._with_length(content) if self.rng.random() < 0.3 else content)[:LARGEST]
 
+    def payload(self) -> bytes:
+        """Return one mutated payload."""
+        return self._mutated(self.rng.choice(self.payloads))
+
     def _mutated(self, content: bytes) -> bytes:
         for _ in range(self.rng.choice((1, 1, 2, 5))):
             content = self.rng.choice(self.mutations)(bytearray(content))

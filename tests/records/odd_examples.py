@@ -76,11 +76,10 @@ class OddExamples:
         return tag(number, GROUP) + self._mixed([b""], known) + tag(number + wrong, END_GROUP)
 
     def _entry(self, key: str) -> bytes:
-        # No unknown fields at this level: protobuf's C++ parser skips them, but its Python one forgets the entry.
         name, value = chunk(1, key.encode()), chunk(2, self._feature(key))
         if self._rarely():  # protobuf merges the two values, and takes the last key
-            return chunk(1, b"labels") + chunk(2, self._feature(key)) + name + value
-        return value + name if self._rarely() else name + value
+            return self._mixed([chunk(1, b"labels"), chunk(2, self._feature(key)), name, value], 2)
+        return self._mixed([value, name] if self._rarely() else [name, value], 2)
 
     def _feature(self, key: str) -> bytes:
         kind = {"id": 1, "video_id": 1, "labels": 3, "mean_rgb": 2, "mean_audio": 2}.get(key, self.rng.randint(1, 3))

@@ -6,9 +6,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tasks.records.judge import Verdict
+from tests.records.framing import frames, judge_shard
+from tests.records.fuzz import Mutator
+from tests.records.oracle import expected
 
 ROOT = Path(__file__).parents[2]
 SHARDS, PROCESSES, TIMEOUT_S = 100_000, 2, 240
@@ -52,3 +57,10 @@ def test_mutated_shards_are_judged_record_by_record(tmp_path: Path) -> None:
         shards += result["shards"]
     assert shards == SHARDS
     assert set(seen) == {verdict.name for verdict in Verdict}, "the mutations should meet every verdict"
+
+
+def test_mutated_payloads_mean_what_they_mean_to_protobuf(parse_entries: Callable[[bytes], Any]) -> None:
+    mutator = Mutator(seed=100)
+    payloads = [mutator.payload() for _ in range(20_000)]
+    for payload, record in zip(payloads, judge_shard(frames(payloads)), strict=True):
+        assert (record.verdict, record.values) == expected(payload, parse_entries), payload.hex()
