@@ -72,6 +72,9 @@ def main() -> None:
             ERR.print_exception()
         print_error(" ".join([str(error), *getattr(error, "__notes__", [])]))
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # Typer turns Ctrl-C into an exit of its own; every other exit is a command's.
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         note("Interrupted. What was finished is kept: the same command goes on from there.")
         sys.exit(INTERRUPTED)

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import cast
 
@@ -166,3 +168,20 @@ def test_lists_are_empty_at_first_and_say_what_to_do(home: Path) -> None:
     assert run.returncode == 0
     assert "reelsift dataset build" in run.stderr
     assert json.loads(reelsift("models", "list", "--json", home=home).stdout) == {"models": []}
+
+
+def test_ctrl_c_says_that_the_work_is_kept(home: Path, synthetic_mirror: Path) -> None:
+    with MirrorServer(synthetic_mirror, latency_s=0.2, bytes_per_s=50_000) as server:
+        process = subprocess.Popen(
+            [str(REELSIFT), "shards", "download", "--mirror", server.url],
+            env=os.environ | {"REELSIFT_HOME": str(home)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not any(home.rglob("*.part")) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "What was finished is kept" in errors
+    assert "Traceback" not in errors
