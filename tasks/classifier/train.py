@@ -118,7 +118,7 @@ def _best_epoch(
     """Train until the last epoch, or until `patience` is spent; return all records and the best epoch's weights."""
     history: list[EpochRecord] = []
     module = trainer.averaged
-    progress.begin("epochs", config.epochs, "epoch")
+    progress.begin("epochs", config.epochs, "epochs")
     for epoch in range(1, config.epochs + 1):
         started = perf_counter()
         loss, learning_rate = trainer.train_epoch(epoch)
@@ -131,7 +131,7 @@ def _best_epoch(
         if best.epoch == epoch:
             module = copy.deepcopy(trainer.averaged)
         elif epoch - best.epoch >= config.patience:
-            progress.begin("epochs", epoch, "epoch")
+            progress.begin("epochs", epoch, "epochs")
             break
     return tuple(history), module
 

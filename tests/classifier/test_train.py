@@ -45,7 +45,7 @@ class Heard:
         self.done = 0.0
 
     def begin(self, what: str, total: float | None, unit: str) -> None:
-        assert (what, unit) == ("epochs", "epoch")
+        assert (what, unit) == ("epochs", "epochs")
         self.totals.append(total)
 
     def advance(self, what: str, amount: float) -> None:
