@@ -16,8 +16,8 @@ another wire type are skipped; a key that is not UTF-8 is an error.
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.records.compiled import U64, kernel
-from tasks.records.wire import BAD, Bytes, is_utf8, read_field, read_varint
+from tasks.records.compiled import U64, inlined, kernel
+from tasks.records.wire import BAD, SHORT, Bytes, is_utf8, read_field, read_varint
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int64]  # (FEATURES + 1, FIELDS); the last row is for keys that nobody asks for, and scratch
@@ -54,14 +54,52 @@ def _read_features(data: Bytes, at: int, end: int, table: Table) -> bool:
         if at < 0:
             return False
         if tag == FIELD_1_LEN:
-            row = _read_entry(data, start, at, scratch, data[:0])
+            row = _read_plain_entry(data, start, at, scratch)
+            if row < 0:
+                row = _read_entry(data, start, at, scratch, data[:0])
             if row < 0:
                 return False
             copy_feature(table, FEATURES, row)
     return True
 
 
-@kernel
+@inlined
+def _read_plain_entry(data: Bytes, at: int, end: int, feature: Ints) -> int:
+    """Read an entry laid out as writers do: a key of ours, then a value of one list of one run; else `BAD`.
+
+    It says what `_read_entry` would, at half the cost: four times nothing but a tag that is known, and a size.
+    """
+    if end - at < 2 or data[at] != FIELD_1_LEN or data[at + 1] > 0x7F:
+        return BAD
+    key, value = at + 2, at + 2 + data[at + 1]
+    start = _only(data, value, end, FIELD_2_LEN)
+    if start < 0 or start == end:
+        return BAD
+    kind = data[start] >> 3
+    start = _only(data, _only(data, start, end, kind << 3 | 2), end, FIELD_1_LEN)
+    row = _row_of(data, key, value)
+    if start < 0 or row == FEATURES:
+        return BAD
+    feature[KIND] = kind
+    _clear(feature)
+    if kind == OF_BYTES:
+        feature[COUNT], feature[START], feature[STOP] = 1, start, end
+        return row
+    if kind == OF_FLOATS:
+        return row if _add_floats(data, start, end, feature, data[:0]) else BAD
+    return row if kind == OF_INTS and _add_ints(data, start, end, feature, data[:0]) else BAD
+
+
+@inlined
+def _only(data: Bytes, at: int, end: int, tag: int) -> int:
+    """Return where the content of a field starts that has this tag and fills all up to `end`; else `BAD`."""
+    if at < 0 or at >= end or data[at] != tag:
+        return BAD
+    size, start = read_varint(data, at + 1, end, SHORT)
+    return start if start >= 0 and size == U64(end - start) else BAD
+
+
+@inlined
 def copy_feature(table: Table, row: int, to_row: int) -> None:
     """Copy what is known of a feature to another row."""
     for n in range(FIELDS):
@@ -89,12 +127,12 @@ def _read_entry(data: Bytes, at: int, end: int, feature: Ints, values: Bytes) ->
     return row
 
 
-@kernel
+@inlined
 def _clear(feature: Ints) -> None:
     feature[COUNT], feature[PIECES], feature[START], feature[STOP] = 0, 0, 0, 0
 
 
-@kernel
+@inlined
 def _is(data: Bytes, start: int, stop: int, key: bytes) -> bool:
     if stop - start != len(key):
         return False
@@ -104,7 +142,7 @@ def _is(data: Bytes, start: int, stop: int, key: bytes) -> bool:
     return same
 
 
-@kernel
+@inlined
 def _row_of(data: Bytes, start: int, stop: int) -> int:
     if _is(data, start, stop, b"id"):
         return ID
@@ -161,8 +199,9 @@ def _add_floats(data: Bytes, start: int, stop: int, feature: Ints, values: Bytes
     """Count the floats of a run, and store those for which there is room; say whether the run ends with one."""
     _add_piece(feature, start, stop)
     offset = feature[COUNT] * FLOAT_BYTES
+    at, to = U64(start), U64(offset)  # an unsigned index cannot count from the end, so the loop is vectorised
     for n in range(min(stop - start, values.size - offset)):
-        values[offset + n] = data[start + n]
+        values[to + U64(n)] = data[at + U64(n)]
     feature[COUNT] += (stop - start) // FLOAT_BYTES
     return (stop - start) % FLOAT_BYTES == 0
 
@@ -183,7 +222,7 @@ def _add_ints(data: Bytes, at: int, stop: int, feature: Ints, values: Bytes) -> 
     return True
 
 
-@kernel
+@inlined
 def _add_piece(feature: Ints, start: int, stop: int) -> None:
     if start < stop:  # an empty run says nothing
         feature[PIECES] += 1

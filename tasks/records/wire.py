@@ -11,7 +11,7 @@ hundred deep.
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.records.compiled import I64, U64, kernel
+from tasks.records.compiled import I64, U64, inlined, kernel
 
 Bytes = NDArray[np.uint8]
 
@@ -22,7 +22,7 @@ FIRST_TAG = 8  # of field 1
 MAX_DEPTH = 100
 
 
-@kernel
+@inlined
 def read_varint(data: Bytes, at: int, end: int, longest: int = 10) -> tuple[int, int]:
     """Return (uint64 value, position after it), where that takes at most `longest` bytes."""
     value = U64(0)
@@ -37,14 +37,14 @@ def read_varint(data: Bytes, at: int, end: int, longest: int = 10) -> tuple[int,
     return value, BAD
 
 
-@kernel
+@inlined
 def read_tag(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return (field number << 3 | wire type, position after it)."""
     value, at = read_varint(data, at, end, SHORT)
     return I64(value), at if value <= U64(0xFFFFFFFF) else BAD
 
 
-@kernel
+@inlined
 def read_field(data: Bytes, at: int, end: int) -> tuple[int, int, int]:
     """Return (tag, start, stop) of a field: its content is `data[start:stop]`."""
     tag, at = read_tag(data, at, end)
@@ -56,7 +56,7 @@ def read_field(data: Bytes, at: int, end: int) -> tuple[int, int, int]:
     return tag, start, stop
 
 
-@kernel
+@inlined
 def _content(data: Bytes, at: int, end: int, wire_type: int) -> tuple[int, int]:
     """Return (start, stop) of the content of a field that is no group."""
     size = U64(4)
