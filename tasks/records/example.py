@@ -181,15 +181,15 @@ def _read_list(data: Bytes, at: int, end: int, feature: Ints, values: Bytes) -> 
         tag, start, at = read_field(data, at, end)
         if at < 0:
             return False
+        is_well = True
         if kind == OF_BYTES and tag == FIELD_1_LEN:
             feature[COUNT] += 1
             feature[START], feature[STOP] = start, at
         elif kind == OF_FLOATS and tag in (FIELD_1_LEN, FIELD_1_FIXED32):
-            if not _add_floats(data, start, at, feature, values):
-                return False
-        elif (
-            kind == OF_INTS and tag in (FIELD_1_LEN, FIELD_1_VARINT) and not _add_ints(data, start, at, feature, values)
-        ):
+            is_well = _add_floats(data, start, at, feature, values)
+        elif kind == OF_INTS and tag in (FIELD_1_LEN, FIELD_1_VARINT):
+            is_well = _add_ints(data, start, at, feature, values)
+        if not is_well:
             return False
     return True
 

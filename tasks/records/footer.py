@@ -32,7 +32,7 @@ def read_tallies(path: Path) -> Tallies | None:
     return _read(path, stat.st_size, stat.st_mtime_ns)
 
 
-@lru_cache(maxsize=1024)  # every batch looks at every part
+@lru_cache(maxsize=256)  # every batch looks at every part
 def _read(path: Path, _size_bytes: int, _modified_ns: int) -> Tallies | None:
     try:
         metadata = pq.read_metadata(path).metadata or {}

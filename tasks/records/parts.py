@@ -48,9 +48,11 @@ def batches_of(shards: Sequence[PlannedShard], size: int = 64) -> list[tuple[Pla
 
     A group has at most `size` shards where their names end in two base-62 letters, as real ones do.
     """
-    return [
-        _in_order(batch) for _, batch in groupby(_in_order(shards), lambda s: (s.partition, _number(s.name) // size))
-    ]
+
+    def batch(shard: PlannedShard) -> tuple[str, int]:
+        return shard.partition, _number(shard.name) // size
+
+    return [tuple(group) for _, group in groupby(_in_order(shards), batch)]
 
 
 def find_part(store: Path, shards: Sequence[PlannedShard], config: FilterConfig) -> Part | None:
@@ -101,6 +103,8 @@ def write_part(
         DamagedShardError: a shard is damaged, and `config.strict` is set.
         DiskSpaceError: the part does not fit.
     """
+    partitions = sorted({shard.partition for shard in shards})
+    assert len(partitions) == 1, f"a part has shards of one partition, got {partitions}"
     progress.begin("records", len(shards), "shards")
     part = find_part(store, shards, config)
     if part is None:
@@ -142,12 +146,11 @@ def _in_order(shards: Iterable[PlannedShard]) -> tuple[PlannedShard, ...]:
 
 
 def _number(name: str) -> int:
+    """Return a shard's base-62 number, or as good a one made of its name where it has none."""
     index = shard_index(name)
-    return (
-        index
-        if index is not None
-        else int(hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(), 16) % NUMBERED_SHARDS
-    )
+    if index is not None:
+        return index
+    return int(hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(), 16) % NUMBERED_SHARDS
 
 
 def _batch_key(shards: Sequence[PlannedShard], config: FilterConfig) -> str:

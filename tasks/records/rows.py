@@ -39,10 +39,7 @@ def rows_of(data: Bytes, features: Ints, is_match: NDArray[np.bool_], shard: str
     label_ends = _ends(features[:, LABELS, COUNT])
     ids = np.empty(id_ends[-1], np.uint8)
     labels = np.empty(int(label_ends[-1]) * INT_BYTES, np.uint8)
-    rgb, audio = (
-        np.empty((count, RGB_SIZE * FLOAT_BYTES), np.uint8),
-        np.empty((count, AUDIO_SIZE * FLOAT_BYTES), np.uint8),
-    )
+    rgb, audio = (np.empty((count, size * FLOAT_BYTES), np.uint8) for size in (RGB_SIZE, AUDIO_SIZE))
     gather(data, features, ids, labels, rgb, audio)
     columns = [
         _texts(id_ends, ids),
