@@ -15,8 +15,18 @@
     ├── TrainingError              a training that cannot start or go on
     │   └── NonFiniteLossError     the loss became NaN or infinite
     ├── TrackingError              MLflow's store cannot be used as it was named
-    └── ModelError                 a model that cannot be loaded, compared or promoted
-        └── UnknownModelError      no model of that name, version or alias
+    ├── ModelError                 a model that cannot be loaded, compared or promoted
+    │   ├── UnknownModelError      no model of that name, version or alias
+    │   └── FeatureSpaceError      a model is given features of another space
+    ├── SourceError                a video cannot be had as it was named
+    │   ├── RefusedSourceError     its address or its size is one that is not fetched
+    │   ├── WithdrawnVideoError    YouTube-8M or its host no longer has it
+    │   └── FetchError             it could not be fetched, whatever was tried
+    ├── VideoError                 a file is no video or picture, is broken, or is out of bounds
+    ├── WeightsError               a file of weights is not what it should be
+    │   └── MissingWeightsError    a file of weights is not there, and where to get it
+    ├── DetectorError              a detector cannot be had or used as it was asked for
+    └── ReportError                a folder holds nothing to report on
 
 A message names the thing, the value, the choices there are, and the next command. Errors of libraries
 are translated once, at the edge, with `from`. The command line prints the message alone and exits 1.
@@ -89,3 +99,43 @@ class ModelError(ReelsiftError):
 
 class UnknownModelError(ModelError):
     """No model has that name, version or alias."""
+
+
+class FeatureSpaceError(ModelError):
+    """A model was given features of another space than the one that it was trained on."""
+
+
+class SourceError(ReelsiftError):
+    """A video cannot be had as it was named."""
+
+
+class RefusedSourceError(SourceError):
+    """A source whose address or size is one that is not fetched."""
+
+
+class WithdrawnVideoError(SourceError):
+    """YouTube-8M, or the host, no longer has the video."""
+
+
+class FetchError(SourceError):
+    """A video could not be fetched, whatever was tried."""
+
+
+class VideoError(ReelsiftError):
+    """A file is no video or picture, is broken, or is out of bounds."""
+
+
+class WeightsError(ReelsiftError):
+    """A file of weights is not what it should be."""
+
+
+class MissingWeightsError(WeightsError):
+    """A file of weights is not there; the message says where to get it and where to put it."""
+
+
+class DetectorError(ReelsiftError):
+    """A detector cannot be had, or cannot be used as it was asked for."""
+
+
+class ReportError(ReelsiftError):
+    """A folder holds nothing to report on."""

@@ -1,0 +1,1 @@
+"""Stage 6: frames and sound → the feature space of YouTube-8M."""

@@ -1,0 +1,1 @@
+"""The files of weights that networks need: a table, a folder, and how they are fetched."""
