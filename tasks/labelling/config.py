@@ -1,0 +1,59 @@
+"""How a video is labelled over time.
+
+In: values from `conf/`, a flow's form or the command line. Out: frozen `LabelOptions`. Does not know which model
+labels.
+"""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from tasks.contracts.model import FrozenModel
+
+
+class LabelOptions(FrozenModel):
+    """Everything that labelling can be told; equal options, content and model give the same labels."""
+
+    rate_hz: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=60,
+        description="moments a second that are scored; features of YouTube-8M are one a second",
+    )
+    window: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="a moment's score is the mean of this many predictions; 1: of its own alone",
+    )
+    centred: bool = Field(
+        default=False,
+        description="let the mean reach as far ahead as back, which lags behind nothing; else it takes the last "
+        "predictions, as one who watches live must",
+    )
+    enter: float = Field(default=0.5, gt=0, le=1, description="smoothed score from which a label holds")
+    leave: float = Field(
+        default=0.35, ge=0, le=1, description="smoothed score below which it no longer holds; at most `enter`"
+    )
+    shortest_s: float = Field(
+        default=1.0, ge=0, le=3600, description="seconds below which a segment is dropped, unless the video is shorter"
+    )
+    bridge_s: float = Field(
+        default=0.0, ge=0, le=3600, description="seconds up to which a gap between two segments of one label is closed"
+    )
+    top_k: int = Field(default=5, ge=1, le=1000, description="labels that are named for the video as a whole")
+    table_top: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="best labels that the table keeps of each moment, beside those of segments",
+    )
+    annotate: bool = Field(default=True, description="write a copy of the video with the current labels drawn")
+    keep_frames: bool = Field(default=False, description="keep the scored frames, labels drawn, as pictures")
+
+    @model_validator(mode="after")
+    def _leaves_below_where_it_enters(self) -> Self:
+        if self.leave > self.enter:
+            msg = f"`leave` is {self.leave}, over `enter` {self.enter}: a label would leave as it enters"
+            raise ValueError(msg)
+        return self

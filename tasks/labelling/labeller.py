@@ -1,0 +1,87 @@
+"""What every model that labels videos can do, and how one is opened by name.
+
+In: a reference such as `imagenet` or `champion`. Out: a `Labeller`. Does not know how scores are smoothed or shown.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.classifier.tracking import TrackingStore
+from tasks.contracts.labels import ModelRecord
+from tasks.contracts.media import MediaFacts
+from tasks.contracts.progress import Progress
+from tasks.labelling.config import LabelOptions
+from tasks.labelling.reference import IMAGENET
+from tasks.video.config import MediaBounds
+from tasks.weights.store import WeightsStore
+
+
+@dataclass(frozen=True)
+class SecondScores:
+    """What a model says of a video: T moments, L labels."""
+
+    times_s: NDArray[np.float64]  # (T,) seconds, rising
+    scores: NDArray[np.float32]  # (T, L) in [0, 1], not smoothed
+    video_scores: NDArray[np.float32]  # (L,) in [0, 1], of the video as a whole
+    facts: MediaFacts
+    frames_read: int
+    corrupt_frames: int
+    match_score: float | None = None  # probability that the video is of the dataset's kind, where the model says
+    is_silent: bool | None = None  # the sound could not be used; None: it was not looked at
+
+
+class Labeller(Protocol):
+    """A model with all that lies between a file and its scores."""
+
+    @property
+    def record(self) -> ModelRecord:
+        """What the model is, for manifests."""
+        ...
+
+    @property
+    def label_ids(self) -> tuple[int, ...]:
+        """Ids of the L labels, in the order of the scores."""
+        ...
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the L labels."""
+        ...
+
+    def score(
+        self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
+    ) -> SecondScores:
+        """Score every moment of a video, and the video as a whole.
+
+        Raises:
+            VideoError: the file is no video or picture, is broken or is out of bounds.
+        """
+        ...
+
+
+def open_labeller(reference: str, *, store: TrackingStore, weights: WeightsStore) -> Labeller:
+    """Return the model that a reference names, ready to score; a missing file is missed here, not at the first video.
+
+    Args:
+        reference: `imagenet`, or a model of the registry (see `tasks.classifier.registry.resolve`).
+        store: of the registry.
+        weights: of the networks that turn frames and sound into features.
+
+    Raises:
+        UnknownModelError: the registry has no such model.
+        MissingWeightsError: a model of the registry looks at features, and the weights for these are not there.
+        FeatureSpaceError: it looks at features of another space.
+        ModelError, TrackingError: it cannot be loaded.
+    """
+    # PLC0415: each costs seconds of imports that the other does not need.
+    if reference == IMAGENET:
+        from tasks.labelling.imagenet import ImagenetLabeller  # noqa: PLC0415
+
+        return ImagenetLabeller.open()
+    from tasks.labelling.registered import RegisteredLabeller  # noqa: PLC0415
+
+    return RegisteredLabeller.open(reference, store, weights)
