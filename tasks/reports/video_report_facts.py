@@ -1,0 +1,141 @@
+"""What is behind a report: every id, digest, version and option that its manifests record.
+
+In: manifests. Out: sections of facts, each a term and a value. Does not know HTML.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from tasks.contracts.labels import LabelsManifest
+from tasks.contracts.media import VideoRecord, WeightsRecord
+from tasks.contracts.objects import ObjectsManifest
+from tasks.reports.video_report_read import VideoFolder
+from tasks.reports.video_report_text import link, size
+from tasks.reports.video_time import moment
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is known."""
+
+    term: str
+    value: str
+    is_code: bool = False  # ids and digests are set in a fixed width, and may break anywhere
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one thing."""
+
+    title: str
+    facts: list[Fact]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the work."""
+
+    name: str
+    seconds: float
+    share: float  # of the work of all stages, in percent
+
+
+def behind(found: VideoFolder) -> list[Facts]:
+    """Return what is known of the video, of the model and of the detector."""
+    sections = [Facts("The video", list(_of_video(found.video)))]
+    if found.labels:
+        sections.append(Facts("The labels", list(_of_labels(found.labels))))
+    if found.objects:
+        sections.append(Facts("The objects", list(_of_objects(found.objects))))
+    return sections
+
+
+def warnings(found: VideoFolder) -> list[str]:
+    """Return what a reader must know before trusting the answer."""
+    said = []
+    if found.labels and found.labels.is_silent:
+        said.append("The sound could not be used, so the labels rest on the pictures alone.")
+    corrupt = max((each.video.corrupt_frames for each in (found.labels, found.objects) if each), default=0)
+    if corrupt:
+        said.append(
+            f"{corrupt:,} {'packet' if corrupt == 1 else 'packets'} of the file could not be decoded, and "
+            f"{'was' if corrupt == 1 else 'were'} left out."
+        )
+    return said
+
+
+def stages(manifest: ObjectsManifest) -> list[Stage]:
+    """Return the stages of the work, the longest first."""
+    whole_s = sum(manifest.stage_seconds.values())
+    ordered = sorted(manifest.stage_seconds.items(), key=lambda item: (-item[1], item[0]))
+    return [Stage(name, seconds, round(100 * seconds / whole_s, 1) if whole_s else 0.0) for name, seconds in ordered]
+
+
+def _of_video(video: VideoRecord) -> Iterator[Fact]:
+    media = video.media
+    yield Fact("Source", video.source, link=link(video.source))
+    if video.address and video.address != video.source:
+        yield Fact("Page", video.address, link=link(video.address))
+    if video.youtube_id:
+        yield Fact("YouTube id", video.youtube_id, is_code=True)
+    if video.yt8m_id:
+        yield Fact("YouTube-8M id", video.yt8m_id, is_code=True)
+    rate = f", {media.frame_rate:.4g} frames a second" if media.frame_rate else ""
+    turned = f", turned by {media.rotation_deg}°" if media.rotation_deg else ""
+    yield Fact("Picture", f"{media.width} × {media.height}, {media.codec}{rate}{turned}")  # noqa: RUF001 - a times sign
+    if media.kind == "video":
+        unsaid = "the file does not say"
+        yield Fact("Duration", unsaid if media.duration_s is None else moment(media.duration_s, media.duration_s))
+        yield Fact("Sound", "yes" if media.has_sound else "none")
+    yield Fact("Size", size(video.size_bytes))
+    yield Fact("SHA-256", video.sha256, is_code=True)
+
+
+def _of_labels(manifest: LabelsManifest) -> Iterator[Fact]:
+    model = manifest.model
+    yield Fact("Model", model.name)
+    yield Fact("Feature space", model.feature_space)
+    if model.dataset_id:
+        yield Fact("Trained on dataset", model.dataset_id, is_code=True)
+    if model.run_id:
+        yield Fact("MLflow run", model.run_id, is_code=True)
+    yield from _of_weights(model.weights)
+    yield Fact("Moments scored", f"{manifest.seconds:,}")
+    yield from _of_frames(manifest.video)
+    if manifest.is_silent is not None:
+        yield Fact("Sound used", "no" if manifest.is_silent else "yes")
+    if manifest.match_score is not None:
+        yield Fact("Probability of the dataset's kind", f"{manifest.match_score:.2f}")
+    yield from _of_run(manifest.options, manifest.code_revision)
+
+
+def _of_objects(manifest: ObjectsManifest) -> Iterator[Fact]:
+    detector = manifest.detector
+    yield Fact("Detector", detector.name)
+    yield Fact("Ran on", f"{detector.device}, speed {detector.speed}, {'with' if detector.has_masks else 'no'} masks")
+    yield from _of_weights([detector.weights])
+    yield Fact("Boxes", f"{manifest.boxes:,}")
+    yield from _of_frames(manifest.video)
+    yield Fact("Time taken", f"{manifest.wall_seconds:.1f} s")
+    yield from _of_run(manifest.options, manifest.code_revision)
+
+
+def _of_frames(video: VideoRecord) -> Iterator[Fact]:
+    yield Fact("Frames looked at", f"{video.frames_read:,}")
+    yield Fact("Packets left out", f"{video.corrupt_frames:,}")
+
+
+def _of_weights(weights: Iterable[WeightsRecord]) -> Iterator[Fact]:
+    for each in weights:
+        yield Fact(f"Weights {each.name}", f"{each.file_name}, sha256 {each.sha256}", is_code=True)
+
+
+def _of_run(options: dict[str, JsonValue], code_revision: str) -> Iterator[Fact]:
+    if options:
+        written = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in options.items())
+        yield Fact("Options", written, is_code=True)
+    yield Fact("Code", code_revision, is_code=True)
