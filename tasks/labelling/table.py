@@ -1,0 +1,76 @@
+"""`labels.parquet`: the best labels of every moment.
+
+In: scores as they are and smoothed. Out: the file, in the form that `tasks/contracts/labels.py` says. Does not know
+segments, but for whose labels are kept in every moment.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tasks.labelling.labeller import SecondScores
+
+SCHEMA = pa.schema(
+    [
+        pa.field("time_s", pa.float64(), nullable=False),
+        pa.field("label_id", pa.int32(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("smoothed", pa.float32(), nullable=False),
+    ]
+)
+MOMENTS_A_GROUP = 1024  # bounds the memory of a group of rows
+
+
+def write_table(
+    path: Path,
+    scored: SecondScores,
+    smoothed: NDArray[np.float32],
+    labels: Sequence[tuple[int, str]],
+    *,
+    best: int,
+    always: frozenset[int],
+) -> None:
+    """Write each moment's `best` labels by the smoothed score, and those whose ids are in `always`, best first."""
+    ids = np.array([label_id for label_id, _ in labels], np.int32)
+    names = np.array([name for _, name in labels], np.object_)
+    kept_always = np.isin(ids, list(always))
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for first in range(0, len(smoothed), MOMENTS_A_GROUP):
+            group = slice(first, first + MOMENTS_A_GROUP)
+            rows, columns = _chosen(smoothed[group], ids, best, kept_always)
+            rows += first
+            columns_of_table = [
+                scored.times_s[rows],
+                ids[columns],
+                names[columns],
+                scored.scores[rows, columns],
+                smoothed[rows, columns],
+            ]
+            writer.write_table(
+                pa.table(
+                    [pa.array(each, field.type) for each, field in zip(columns_of_table, SCHEMA, strict=True)], SCHEMA
+                )
+            )
+
+
+def best_labels(scores: NDArray[np.float32], ids: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Return the columns of the best `count` of scores (…, L) as (…, count), best first, of equal ones the lower id."""
+    by_id = np.argsort(ids, kind="stable")
+    best = np.argsort(-scores[..., by_id], axis=-1, kind="stable")[..., :count]
+    return by_id[best]
+
+
+def _chosen(
+    smoothed: NDArray[np.float32], ids: NDArray[np.int32], best: int, always: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of what is kept, by row, then by falling score, then by label."""
+    kept = np.broadcast_to(always, smoothed.shape).copy()
+    np.put_along_axis(kept, best_labels(smoothed, ids, best), values=True, axis=1)
+    rows, columns = np.nonzero(kept)
+    order = np.lexsort((ids[columns], -smoothed[rows, columns], rows))
+    return rows[order], columns[order]
