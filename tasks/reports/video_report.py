@@ -17,6 +17,7 @@ from tasks.reports.video_report_lanes import LaneGroup, lane_groups
 from tasks.reports.video_report_page import render
 from tasks.reports.video_report_read import VideoFolder, is_video_folder, read_folder, read_scores
 from tasks.reports.video_report_scores import ScoreChart, score_chart
+from tasks.reports.video_text import shown
 from tasks.reports.video_time import length_s, ticks
 from tasks.reports.video_words import labels_in_words, objects_in_words
 
@@ -118,9 +119,9 @@ def _for_script(whole_s: float, chart: ScoreChart, groups: list[LaneGroup]) -> d
         "whole_s": round(whole_s, 3),
         "times_s": chart.times_s,
         "scores": [row.values for row in chart.rows],
-        "labels": [row.name for row in chart.rows],
+        "labels": [shown(row.name) for row in chart.rows],
         "classes": [
-            {"name": group.name, "spans": [[lane.track.start_s, lane.track.end_s] for lane in group.lanes]}
+            {"name": shown(group.name), "spans": [[lane.track.start_s, lane.track.end_s] for lane in group.lanes]}
             for group in groups
         ],
     }

@@ -13,7 +13,7 @@ from tasks.contracts.labels import LabelsManifest
 from tasks.contracts.media import VideoRecord, WeightsRecord
 from tasks.contracts.objects import ObjectsManifest
 from tasks.reports.video_report_read import VideoFolder
-from tasks.reports.video_report_text import link, size
+from tasks.reports.video_text import link, size
 from tasks.reports.video_time import moment
 
 

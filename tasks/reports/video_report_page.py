@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks.reports.video_report_text import beside, link, shown, size
+from tasks.reports.video_text import beside, link, shown, size
 from tasks.reports.video_time import moment
 
 TEMPLATES = Path(__file__).with_name("templates")

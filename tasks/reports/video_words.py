@@ -1,7 +1,7 @@
 """What a video shows, in words.
 
-In: manifests. Out: sentences for a page or a terminal, of text that may come from strangers and is not escaped.
-Does not know where they are read.
+In: manifests. Out: sentences for a page or a terminal, of names that may come from strangers: without control
+characters, and not escaped. Does not know where they are read.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from tasks.contracts.labels import LabelScore, LabelSegment, LabelsManifest
 from tasks.contracts.objects import ObjectsManifest, ObjectTrack
+from tasks.reports.video_text import shown
 from tasks.reports.video_time import length_s, moment, span
 
 NAMED_RUNS = 6  # more changes of label than these are counted, not named
@@ -25,10 +26,11 @@ ODD_PLURALS |= {"knife": "knives", "broccoli": "heads of broccoli"}
 def labels_in_words(manifest: LabelsManifest) -> str:
     """Return what the video shows over time, e.g. "espresso (0-2 s), then hotdog (2-4 s)" with en dashes."""
     whole_s = length_s(manifest, None)
-    if manifest.video.media.kind == "picture" or not manifest.segments:
-        return _as_a_whole(manifest.top, certain=manifest.video.media.kind == "picture")
-    runs = leading_runs(manifest.segments)
-    named = [f"{name} ({span(start_s, end_s, whole_s)})" for name, start_s, end_s in runs[:NAMED_RUNS]]
+    is_picture = manifest.video.media.kind == "picture"
+    runs = [] if is_picture else leading_runs(manifest.segments)
+    if not runs:
+        return _as_a_whole(manifest.top, certain=is_picture)
+    named = [f"{shown(name)} ({span(start_s, end_s, whole_s)})" for name, start_s, end_s in runs[:NAMED_RUNS]]
     rest = len(runs) - len(named)
     more = f", and {rest} more {'change' if rest == 1 else 'changes'}" if rest else ""
     return f"{_mostly(runs, whole_s)}{', then '.join(named)}{more}."
@@ -72,7 +74,7 @@ def objects_in_words(manifest: ObjectsManifest) -> str:
 
 def counted(count: int, name: str) -> str:
     """Return e.g. "1 bottle", "3 bottles", "2 people"."""
-    return f"{count:,} {name if count == 1 else plural(name)}"
+    return f"{count:,} {shown(name if count == 1 else plural(name))}"
 
 
 def plural(name: str) -> str:
@@ -83,7 +85,7 @@ def plural(name: str) -> str:
 
 
 def _as_a_whole(top: Sequence[LabelScore], *, certain: bool) -> str:
-    named = [f"{label.name} ({label.score:.2f})" for label in top[:NAMED_TOP] if label.score >= SHOWN_AT_ALL]
+    named = [f"{shown(label.name)} ({label.score:.2f})" for label in top[:NAMED_TOP] if label.score >= SHOWN_AT_ALL]
     if not named:
         return "No label fits."
     guesses = ", or ".join(named)
@@ -91,12 +93,14 @@ def _as_a_whole(top: Sequence[LabelScore], *, certain: bool) -> str:
 
 
 def _mostly(runs: list[tuple[str, float, float]], whole_s: float) -> str:
-    """Return "Mostly <label>: " where one label leads for most of the time, and others for the rest."""
+    """Return "Mostly ", and which unless it is the first, where one label of several leads for most of the time."""
     held_s: dict[str, float] = {}
     for name, start_s, end_s in runs:
         held_s[name] = held_s.get(name, 0.0) + end_s - start_s
     longest = max(held_s, key=lambda name: held_s[name])
-    return f"Mostly {longest}: " if len(held_s) > 1 and held_s[longest] > MOSTLY_FROM * whole_s else ""
+    if len(held_s) == 1 or held_s[longest] <= MOSTLY_FROM * whole_s:
+        return ""
+    return "Mostly " if runs[0][0] == longest else f"Mostly {shown(longest)}: "
 
 
 def _joined(leaders: list[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
