@@ -1,0 +1,222 @@
+"""The objects of one video or picture, from the file to the folder.
+
+    read ─► moments ─► detector ─► tracks ─► carry ─► table, thumbnails
+    └─ a thread ─┘     └ another ┘  └────── this one ──────┘   └─► draw ─► encode (a thread behind)
+
+In: a video on the disk, a detector and options. Out: a folder with `objects.json` and what it names. Does not know
+where the video came from, nor who asks. Memory is bounded whatever the length: frames go through in order, and what
+waits between two stages is bounded in bytes.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contracts.media import FetchedVideo, MediaFacts, VideoRecord
+from tasks.contracts.objects import (
+    DETECTED_PICTURE_NAME,
+    DETECTED_VIDEO_NAME,
+    OBJECTS_TABLE_NAME,
+    ObjectsManifest,
+)
+from tasks.contracts.progress import Progress, Silent
+from tasks.contracts.revision import code_revision
+from tasks.detection.boxes import NO_TRACK, Boxes, Moment
+from tasks.detection.carry import carried
+from tasks.detection.config import DetectOptions
+from tasks.detection.detector import Detector
+from tasks.detection.draft import drafting, find_objects, publish
+from tasks.detection.drawing import labels_of
+from tasks.detection.identity import identity_of
+from tasks.detection.looking import detected
+from tasks.detection.moments import moments
+from tasks.detection.showing import USUAL_RATE_HZ, showing
+from tasks.detection.stage_clock import StageClock
+from tasks.detection.stories import Stories
+from tasks.detection.table import KeyedRows
+from tasks.detection.thumbnails import Thumbnails
+from tasks.detection.tracking import Follower
+from tasks.video.config import MediaBounds
+from tasks.video.frames import FrameReader, open_frames
+from tasks.video.overlap import ahead
+from tasks.video.probe import probe
+
+__all__ = ["detect_objects", "find_objects", "identity_of"]
+
+STAGES = ("decode", "detect", "track", "keep", "draw", "encode")
+QUEUE_BYTES = 96 << 20  # of pictures that wait between two threads, at most
+QUEUE_FRAMES = 16
+
+
+class Follows(Protocol):
+    """Gives boxes the keys of their tracks."""
+
+    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:
+        """Return the key of each box."""
+        ...
+
+
+class EachItsOwn:
+    """Every box is a thing of its own: those of a picture."""
+
+    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
+        """Return keys from 0."""
+        return np.arange(len(found))
+
+
+class Nobody:
+    """No box belongs to a track."""
+
+    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
+        """Return `NO_TRACK` for each box."""
+        return np.full(len(found), NO_TRACK)
+
+
+def detect_objects(
+    video: FetchedVideo,
+    detector: Detector,
+    options: DetectOptions,
+    bounds: MediaBounds,
+    folder: Path,
+    progress: Progress | None = None,
+) -> ObjectsManifest:
+    """Find the objects of a video or picture, and write all about them to `folder`.
+
+    The annotated copy has every frame of the video, whatever `rate_hz` and `every` say: boxes are carried to the frames
+    that are not looked at. The table has rows only of those that are.
+
+    Raises:
+        VideoError: the file is no video or picture, has nothing to see, or is out of bounds; nothing is left behind.
+    """
+    clock = StageClock(*STAGES)
+    media = probe(video.path, bounds)
+    plan = _Plan(video, media, detector, options)
+    with drafting(folder) as draft:
+        stories = Stories(detector.class_names, sure_at_once=plan.is_picture)
+        reader = _look_through(plan, bounds, draft, stories, clock, progress or Silent())
+        manifest = ObjectsManifest(
+            identity=identity_of(video, detector.record, options),
+            video=VideoRecord.of(video, media, frames_read=reader.frames_read, corrupt_frames=reader.corrupt_frames),
+            detector=detector.record,
+            options=options.model_dump(mode="json"),
+            boxes=stories.boxes,
+            counts=stories.counts(),
+            tracks=stories.tracks(),
+            stage_seconds=clock.seconds,
+            wall_seconds=clock.wall_seconds,
+            annotated=plan.annotated,
+            code_revision=code_revision(),
+        )
+        publish(draft, folder, manifest)
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done with one video."""
+
+    video: FetchedVideo
+    media: MediaFacts
+    detector: Detector
+    options: DetectOptions
+
+    @property
+    def is_picture(self) -> bool:
+        return self.media.kind == "picture"
+
+    @property
+    def annotated(self) -> str | None:
+        if not self.options.annotate:
+            return None
+        return DETECTED_PICTURE_NAME if self.is_picture else DETECTED_VIDEO_NAME
+
+    @property
+    def frame_rate_hz(self) -> float:
+        return self.media.frame_rate or USUAL_RATE_HZ
+
+    @property
+    def rate_hz(self) -> float | None:
+        """Frames a second that are looked at; None where that is every frame."""
+        asked_hz = None if self.is_picture else self.options.rate_hz
+        return asked_hz if asked_hz and asked_hz < self.frame_rate_hz else None
+
+    @property
+    def queue_frames(self) -> int:
+        """Frames that wait between two threads at most."""
+        frame_bytes = self.media.width * self.media.height * 3
+        return max(1, min(QUEUE_FRAMES, QUEUE_BYTES // frame_bytes))
+
+    def follower(self) -> Follows:
+        if self.is_picture:
+            return EachItsOwn()
+        if not self.options.tracks:
+            return Nobody()
+        return Follower((self.rate_hz or self.frame_rate_hz) / self.options.every, self.options.min_score)
+
+
+def _look_through(
+    plan: _Plan, bounds: MediaBounds, draft: Path, stories: Stories, clock: StageClock, progress: Progress
+) -> FrameReader:
+    """Read the video once, and write all but the manifest."""
+    class_names = plan.detector.class_names
+    rows = KeyedRows(draft / "keyed.parquet")
+    thumbnails = Thumbnails(draft)
+    with ExitStack() as stack:
+        stack.callback(rows.close)
+        reader = stack.enter_context(open_frames(plan.video.path, bounds))
+        show = stack.enter_context(showing(plan.video, plan.media, draft, clock)) if plan.annotated else None
+        progress.begin("frames", _frames_expected(plan), "frames")
+        for moment in _seen(plan, reader, stack, clock):
+            with clock.measuring("keep"):
+                thumbnails.keep(moment, stories.add(moment))
+                rows.add(moment)
+            if show and moment.image is not None:
+                labels = labels_of(
+                    moment,
+                    stories,
+                    class_names,
+                    is_followed=plan.is_picture or plan.options.tracks,
+                    is_picture=plan.is_picture,
+                )
+                show(moment.image, moment.time_s, labels)
+            progress.advance("frames", 1)
+        progress.begin("frames", reader.frames_read, "frames")
+    with clock.measuring("keep"):
+        thumbnails.name(stories.sure_keys())
+        rows.named(draft / OBJECTS_TABLE_NAME, stories, class_names)
+    return reader
+
+
+def _seen(plan: _Plan, reader: FrameReader, stack: ExitStack, clock: StageClock) -> Iterator[Moment]:
+    """Yield every frame with its boxes, reading and detecting ahead in two threads."""
+    all_moments = moments(
+        reader,
+        rate_hz=plan.rate_hz,
+        every=plan.options.every,
+        last_s=1 / plan.frame_rate_hz,
+        keep_images=plan.options.annotate,
+    )
+    read = ahead(clock.drawing_from(all_moments, "decode"), buffer=plan.queue_frames)
+    stack.enter_context(closing(read))
+    seen = ahead(detected(read, plan.detector, plan.options, clock), buffer=plan.queue_frames)
+    stack.enter_context(closing(seen))
+    return carried(_followed(seen, plan.follower(), clock))
+
+
+def _followed(seen: Iterable[Moment], follower: Follows, clock: StageClock) -> Iterator[Moment]:
+    for moment in seen:
+        if moment.boxes is not None:
+            with clock.measuring("track"):
+                moment.boxes = moment.boxes.followed(follower.update(moment.boxes, moment.time_s))
+        yield moment
+
+
+def _frames_expected(plan: _Plan) -> float | None:
+    if plan.is_picture:
+        return 1
+    return round(plan.media.duration_s * plan.frame_rate_hz) if plan.media.duration_s else None

@@ -1,0 +1,69 @@
+"""Which frames are looked at, which of them the detector sees, and which are only drawn.
+
+In: all frames of a video, in order. Out: a `Moment` for each. Does not know what is seen.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from tasks.detection.boxes import Moment
+from tasks.detection.detector import Picture
+
+SAME_TIME_S = 1e-6  # times of containers are rounded: 29.97 frames a second are 33.3667 ms
+
+
+class FrameLike(Protocol):
+    """A frame as `tasks.video.frames` reads it."""
+
+    @property
+    def index(self) -> int:
+        """Its place in the video."""
+        ...
+
+    @property
+    def time_s(self) -> float:
+        """When it comes on show."""
+        ...
+
+    @property
+    def image(self) -> Picture:
+        """Its pixels."""
+        ...
+
+
+def moments(
+    frames: Iterable[FrameLike], *, rate_hz: float | None, every: int, last_s: float, keep_images: bool
+) -> Iterator[Moment]:
+    """Yield every frame, and say of each what is done with it.
+
+    With a rate, the frames looked at are those on show at 0, 1 / rate, 2 / rate, ... seconds; without, all are. Of
+    these, the detector sees the first and every `every`-th after it. `last_s` is how long the last frame is on show.
+    Without `keep_images`, only what the detector sees keeps its pixels.
+    """
+    looks = 0
+    for frame, until_s in _with_ends(frames, last_s):
+        is_looked_at = rate_hz is None or _is_on_show_at_a_tick(frame.time_s, until_s, rate_hz, is_first=not looks)
+        is_detected = is_looked_at and looks % every == 0
+        looks += is_looked_at
+        image = frame.image if keep_images or is_detected else None
+        yield Moment(frame.index, frame.time_s, image, is_looked_at, is_detected)
+
+
+def _with_ends(frames: Iterable[FrameLike], last_s: float) -> Iterator[tuple[FrameLike, float]]:
+    """Yield each frame with the time at which the next one takes its place."""
+    pending: FrameLike | None = None
+    for frame in frames:
+        if pending is not None:
+            yield pending, frame.time_s
+        pending = frame
+    if pending is not None:
+        yield pending, pending.time_s + last_s
+
+
+def _is_on_show_at_a_tick(from_s: float, until_s: float, rate_hz: float, *, is_first: bool) -> bool:
+    """Say whether any of 0, 1 / rate, 2 / rate, ... lies in [from_s, until_s); the first frame stands in before it."""
+    if is_first:
+        return True
+    tick = math.ceil((from_s - SAME_TIME_S) * rate_hz)
+    return tick / rate_hz < until_s - SAME_TIME_S

@@ -1,0 +1,123 @@
+"""`objects.parquet`: a row for each box of each moment that was looked at, as `tasks.contracts.objects` has it.
+
+In: moments with boxes, in order, then the names of their tracks. Out: a Parquet file. Does not know which tracks are
+sure until the end; so it writes the rows with the keys of their tracks first, and goes over them once more. Neither
+pass holds more than `GROUP_ROWS` rows.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.detection.boxes import NO_TRACK, Moment
+from tasks.detection.stories import Stories
+
+GROUP_ROWS = 16_384
+COMPRESSION = "zstd"
+KEYED = pa.schema(
+    [
+        ("frame", pa.int64()),
+        ("time_s", pa.float64()),
+        ("key", pa.int64()),
+        ("class_id", pa.int16()),
+        ("score", pa.float32()),
+        *((name, pa.float32()) for name in ("x_min", "y_min", "x_max", "y_max")),
+        ("mask", pa.string()),
+        ("carried", pa.bool_()),
+    ]
+)
+OBJECTS = pa.schema(
+    [
+        ("frame", pa.int64()),
+        ("time_s", pa.float64()),
+        ("track_id", pa.int32()),
+        ("class_id", pa.int16()),
+        ("class_name", pa.string()),
+        *(KEYED.field(name) for name in ("score", "x_min", "y_min", "x_max", "y_max", "mask", "carried")),
+    ]
+)
+
+
+class KeyedRows:
+    """The first pass: rows with the keys of their tracks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = pq.ParquetWriter(path, KEYED, compression=COMPRESSION)
+        self._moments: list[Moment] = []
+        self._rows = 0
+
+    def add(self, moment: Moment) -> None:
+        """Take the boxes of a moment, if it was looked at."""
+        if moment.boxes is None or not len(moment.boxes) or not moment.is_looked_at:
+            return
+        self._moments.append(Moment(moment.index, moment.time_s, None, True, True, moment.boxes))
+        self._rows += len(moment.boxes)
+        if self._rows >= GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        try:
+            self._flush()
+        finally:
+            self._writer.close()
+
+    def named(self, path: Path, stories: Stories, class_names: tuple[str, ...]) -> None:
+        """Write the second pass to `path`, with the numbers and the classes of the tracks, and drop the first."""
+        names = Naming(stories, class_names)
+        with pq.ParquetFile(self._path) as keyed, pq.ParquetWriter(path, OBJECTS, compression=COMPRESSION) as writer:
+            for batch in keyed.iter_batches(GROUP_ROWS):
+                writer.write_batch(names.name(batch))
+        self._path.unlink()
+
+    def _flush(self) -> None:
+        if self._moments:
+            self._writer.write_table(_keyed_rows(self._moments))
+        self._moments, self._rows = [], 0
+
+
+class Naming:
+    """The second pass: keys become numbers of tracks, and the boxes of a track get its class."""
+
+    def __init__(self, stories: Stories, class_names: tuple[str, ...]) -> None:
+        self._track_ids = stories.sure_keys()
+        self._classes = {key: story.class_id for key in self._track_ids if (story := stories.sure(key))}
+        self._class_names = pa.array(class_names)
+
+    def name(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows as the table has them; those carried by a track that was never sure are left out."""
+        keys = batch["key"].to_numpy().tolist()
+        own = batch["class_id"].to_numpy().tolist()
+        class_ids = pa.array([self._classes.get(key, each) for key, each in zip(keys, own, strict=True)], pa.int16())
+        track_ids = pa.array([self._track_ids.get(key, NO_TRACK) for key in keys], pa.int32())
+        columns: Mapping[str, Any] = {
+            **{name: batch[name] for name in batch.schema.names if name in OBJECTS.names},
+            "track_id": track_ids,
+            "class_id": class_ids,
+            "class_name": self._class_names.take(class_ids),
+        }
+        made = pa.record_batch([columns[name] for name in OBJECTS.names], schema=OBJECTS)
+        return made.filter(pc.or_(pc.invert(made["carried"]), pc.not_equal(made["track_id"], NO_TRACK)))  # pyright: ignore[reportAttributeAccessIssue] - made at import time
+
+
+def _keyed_rows(moments: list[Moment]) -> pa.Table:
+    found = [(moment, moment.boxes) for moment in moments if moment.boxes is not None]
+    counts = [len(boxes) for _, boxes in found]
+    corners = np.concatenate([boxes.boxes for _, boxes in found])
+    columns = [
+        np.repeat([moment.index for moment, _ in found], counts),
+        np.repeat([moment.time_s for moment, _ in found], counts),
+        np.concatenate([boxes.keys for _, boxes in found]),
+        np.concatenate([boxes.class_ids for _, boxes in found]),
+        np.concatenate([boxes.scores for _, boxes in found]),
+        *(np.ascontiguousarray(side) for side in corners.T),
+        [mask for _, boxes in found for mask in boxes.masks],
+        np.repeat([boxes.carried for _, boxes in found], counts),
+    ]
+    return pa.table([pa.array(each, field.type) for each, field in zip(columns, KEYED, strict=True)], schema=KEYED)
