@@ -1,0 +1,28 @@
+"""How videos are fetched, and what of them is read.
+
+In: values from `conf/`, a form or the command line. Out: frozen configs. Does not know any video.
+"""
+
+from pydantic import Field
+
+from tasks.contracts.model import FrozenModel
+
+
+class FetchConfig(FrozenModel):
+    """How a video is fetched, and which are refused."""
+
+    largest_height: int = Field(default=720, ge=144, le=4320, description="pixels; the best format up to this is taken")
+    largest_bytes: int = Field(default=2 << 30, ge=1, le=1 << 50, description="bytes above which a video is refused")
+    longest_s: float = Field(default=4 * 3600, gt=0, le=48 * 3600, description="seconds above which one is refused")
+    playlists: bool = Field(default=False, description="take the first video of a playlist, rather than refuse it")
+    attempts: int = Field(default=3, ge=1, le=50, description="tries of one download, the first included")
+    timeout_s: float = Field(default=20.0, gt=0, le=600, description="seconds of silence that end an attempt")
+    allow_private: bool = Field(default=False, description="let addresses of private networks be fetched from")
+
+
+class MediaBounds(FrozenModel):
+    """What of a file is read; beyond it the file is refused before anything is decoded."""
+
+    largest_side: int = Field(default=8192, ge=16, le=32768, description="pixels of the longer side")
+    largest_pixels: int = Field(default=8192 * 4320, ge=256, le=1 << 30, description="pixels of one frame")
+    longest_s: float = Field(default=6 * 3600, gt=0, le=7 * 24 * 3600, description="seconds of a video")
