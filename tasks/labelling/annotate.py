@@ -1,6 +1,7 @@
 """A copy of the video with the current labels drawn, and the scored frames as pictures.
 
-In: a video and its captions. Out: `labelled.mp4` with the sound kept; `frames/*.jpg`. Does not know what labels mean.
+In: a video and its captions. Out: `labelled.mp4` with the sound kept, of a picture `labelled.png`; `frames/*.jpg`.
+Does not know what labels mean.
 Decoding, drawing and encoding run at once, each in a thread.
 """
 
@@ -47,6 +48,18 @@ def write_annotated(
                 encoding.submit(writing.write, frame.image, frame.time_s)
                 progress.advance(what, frame.time_s - done_s)
                 done_s = frame.time_s
+
+
+def draw_picture(source: Path, bounds: MediaBounds, captions: Captions, destination: Path) -> None:
+    """Write a picture with the captions of its one moment.
+
+    Raises:
+        VideoError: the picture cannot be read.
+    """
+    with open_frames(source, bounds) as reader:
+        frame = next(iter(reader))
+    draw_captions(frame.image, captions.at(frame.time_s))
+    Image.fromarray(frame.image).save(destination)
 
 
 def keep_frames(source: Path, bounds: MediaBounds, captions: Captions, rate_hz: float, folder: Path) -> None:

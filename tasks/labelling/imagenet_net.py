@@ -16,6 +16,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from tasks.contracts.errors import WeightsError
 
@@ -31,7 +32,7 @@ class ImagenetNet:
     """The network, ready to classify on the GPU where there is one."""
 
     def __init__(self, module: EfficientNet, device: str) -> None:
-        self.module = module.to(device).to(memory_format=torch.channels_last)
+        self.module = convert_conv2d_weight_memory_format(module.to(device), torch.channels_last)
         self.device = device
 
     @classmethod

@@ -24,7 +24,7 @@ from tasks.contracts.labels import (
 from tasks.contracts.media import FetchedVideo, VideoRecord
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.labelling.annotate import keep_frames, write_annotated
+from tasks.labelling.annotate import draw_picture, keep_frames, write_annotated
 from tasks.labelling.captions import Captions
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.labeller import Labeller, SecondScores
@@ -35,7 +35,9 @@ from tasks.labelling.table import best_labels, write_table
 from tasks.video.config import MediaBounds
 
 LABELLING_VERSION = 1  # raise by hand when the same video, model and options give another answer
-FILES = (LABELS_TABLE_NAME, LABELLED_VIDEO_NAME, LABELLED_FRAMES_FOLDER)
+LABELLED_PICTURE_NAME = "labelled.png"
+ANNOTATED_NAMES = {"video": LABELLED_VIDEO_NAME, "picture": LABELLED_PICTURE_NAME}
+FILES = (LABELS_TABLE_NAME, LABELLED_VIDEO_NAME, LABELLED_PICTURE_NAME, LABELLED_FRAMES_FOLDER)
 
 Labels = Sequence[tuple[int, str]]
 
@@ -49,8 +51,6 @@ def label_video(
     progress: Progress | None = None,
 ) -> LabelsManifest:
     """Label a video over time, and leave the answer in its folder, in the place of an earlier one.
-
-    Of a picture, which has one moment, no copy is drawn unless its frames are to be kept.
 
     Raises:
         VideoError: the file is no video or picture, is broken or is out of bounds.
@@ -66,7 +66,7 @@ def label_video(
         write_table(stage / LABELS_TABLE_NAME, scored, smooth, labels, best=options.table_top, always=held)
         captions = Captions(scored.times_s, smooth, labels)
         if manifest.annotated_video:
-            write_annotated(video.path, bounds, captions, stage / manifest.annotated_video, told)
+            _draw(video.path, bounds, captions, stage / manifest.annotated_video, told)
         if options.keep_frames:
             keep_frames(video.path, bounds, captions, options.rate_hz, stage / LABELLED_FRAMES_FOLDER)
         (stage / LABELS_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -96,6 +96,13 @@ def find_labels(folder: Path, identity: str) -> LabelsManifest | None:
     return manifest if is_whole and manifest.identity == identity else None
 
 
+def _draw(path: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:
+    if destination.name == LABELLED_PICTURE_NAME:
+        draw_picture(path, bounds, captions, destination)
+    else:
+        write_annotated(path, bounds, captions, destination, progress)
+
+
 def _manifest(
     video: FetchedVideo,
     labeller: Labeller,
@@ -115,7 +122,7 @@ def _manifest(
         match_score=scored.match_score,
         top=_top(scored.video_scores, labels, options.top_k),
         segments=find_segments(scored.times_s, smooth, labels, options, end_s),
-        annotated_video=LABELLED_VIDEO_NAME if options.annotate and scored.facts.kind == "video" else None,
+        annotated_video=ANNOTATED_NAMES[scored.facts.kind] if options.annotate else None,
         code_revision=code_revision(),
     )
 

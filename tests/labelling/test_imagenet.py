@@ -1,0 +1,114 @@
+"""The labeller that needs no download."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.classifier.tracking import tracking_store
+from tasks.contracts.errors import VideoError, WeightsError
+from tasks.labelling import imagenet as imagenet_module
+from tasks.labelling.config import LabelOptions
+from tasks.labelling.imagenet import ImagenetLabeller, prepare
+from tasks.labelling.label import label_video
+from tasks.labelling.labeller import open_labeller
+from tasks.labelling.moments import check_moments
+from tasks.video.config import MediaBounds
+from tasks.weights.store import WeightsStore
+from tests.labelling.colours import fetched, write_clip
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_it_is_opened_by_name_and_says_what_it_is(tmp_path: Path) -> None:
+    weights = WeightsStore(folder=tmp_path, given=None, table={})
+    labeller = open_labeller("imagenet", store=tracking_store(tmp_path), weights=weights)
+    assert labeller.record.name == "imagenet"
+    assert labeller.record.feature_space == "imagenet-frames"
+    (file,) = labeller.record.weights
+    assert file.name == "efficientnet-lite0"
+    assert file.sha256.startswith("57934424")  # the file's own name ends with the beginning of its digest
+    assert len(labeller.label_names) == len(labeller.label_ids) == 1000
+
+
+@pytest.mark.parametrize(("height", "width"), [(360, 640), (640, 360), (100, 100), (1, 5), (2160, 3840)])
+def test_the_middle_is_cut_out_as_after_a_resize_to_256(height: int, width: int) -> None:
+    rows, columns = np.mgrid[0:height, 0:width]
+    image = np.stack([255 * rows / height, 255 * columns / width, 0 * rows], axis=2).astype(np.uint8)
+    scale = 256 / min(height, width)
+    resized = Image.fromarray(image).resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
+    left, top = (resized.width - 224) // 2, (resized.height - 224) // 2
+    wanted = np.asarray(resized.crop((left, top, left + 224, top + 224)))
+    assert np.abs(prepare(image).astype(int) - wanted).mean() < 2
+
+
+def test_moments_of_a_video_are_scored_and_counted(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", ["red", "blue", "green"])
+    scored = ImagenetLabeller.open().score(clip, MediaBounds(), LabelOptions(rate_hz=2))
+    assert scored.times_s == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5])
+    assert scored.scores.shape == (6, 1000)
+    assert scored.scores.sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    assert scored.video_scores == pytest.approx(scored.scores.mean(axis=0))
+    assert scored.frames_read == 6
+    assert scored.is_silent is scored.match_score is None
+
+
+def test_more_moments_than_memory_holds_are_refused_with_a_rate_that_would_do() -> None:
+    check_moments(Path("film.mp4"), 6.9, 7200)
+    check_moments(Path("film.mp4"), 60, None)
+    with pytest.raises(VideoError, match=r"film\.mp4 would be scored at over 50,000 moments, 30 a second for 7,200 s"):
+        check_moments(Path("film.mp4"), 30, 7200)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagenet_module, "PACKAGE", "no_such_package")
+    with pytest.raises(WeightsError, match=r"the package no-such-package carries them"):
+        ImagenetLabeller.open()
+
+
+def test_opening_it_imports_nothing_heavy() -> None:
+    heavy = {"torch", "torchvision", "mlflow", "tensorflow", "prefect", "pandas"}
+    code = (
+        "import sys; from tasks.labelling.imagenet import ImagenetLabeller; import tasks.labelling.label; "
+        "ImagenetLabeller.open(); print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not heavy & set(run.stdout.split())
+
+
+@pytest.fixture(scope="session")
+def food_mix(real_data: Path) -> Path:
+    """18.8 s: a cup of coffee, a hot dog, an apple, a banana, fruit, bottles; with sound."""
+    return real_data / "media" / "videos" / "food_mix_with_audio.mp4"
+
+
+@pytest.mark.parametrize("options", [{}, {"centred": True}, {"window": 1}], ids=["default", "centred", "unsmoothed"])
+def test_food_is_espresso_then_hotdog_then_banana(food_mix: Path, tmp_path: Path, options: dict) -> None:
+    chosen = LabelOptions.model_validate({"annotate": False, **options})
+    made = label_video(fetched(food_mix), ImagenetLabeller.open(), chosen, MediaBounds(), tmp_path)
+    wanted = ["espresso", "hotdog", "banana"]
+    assert [segment.name for segment in made.segments if segment.name in wanted] == wanted
+    assert [segment.name for segment in made.segments][:2] == wanted[:2]
+
+
+def test_the_first_sign_of_life_does_not_wait_for_torch(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", ["red"])
+    code = """
+import sys
+from pathlib import Path
+from tasks.labelling.config import LabelOptions
+from tasks.labelling.imagenet import ImagenetLabeller
+from tasks.video.config import MediaBounds
+
+class Told:
+    def begin(self, what, total, unit): print("begin", what, "torch" in sys.modules)
+    def advance(self, what, amount): print("advance", what, "torch" in sys.modules)
+
+ImagenetLabeller.open().score(Path(sys.argv[1]), MediaBounds(), LabelOptions(), Told())
+"""
+    command = [sys.executable, "-c", code, str(clip)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.splitlines() == ["begin labels of clip.mp4 False", "advance labels of clip.mp4 True"]

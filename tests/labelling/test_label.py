@@ -1,0 +1,124 @@
+"""A video's labels over time, and the files that are left."""
+
+import json
+from pathlib import Path
+
+import av
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.contracts.errors import VideoError
+from tasks.contracts.labels import LabelsManifest
+from tasks.contracts.media import FetchedVideo
+from tasks.labelling.config import LabelOptions
+from tasks.labelling.label import find_labels, identity_of, label_video
+from tasks.video.config import MediaBounds
+from tests.labelling.colours import ColourLabeller, fetched, write_clip
+
+BOUNDS = MediaBounds()
+SECONDS = ("red", "red", "green", "green", "blue", "blue")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> FetchedVideo:
+    return fetched(write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", SECONDS, sound=True))
+
+
+def labelled(video: FetchedVideo, folder: Path, **options: object) -> LabelsManifest:
+    chosen = LabelOptions.model_validate({"window": 1, **options})
+    return label_video(video, ColourLabeller(), chosen, BOUNDS, folder)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*")}
+
+
+def segments(manifest: LabelsManifest) -> list[tuple[str, float, float]]:
+    return [(segment.name, segment.start_s, segment.end_s) for segment in manifest.segments]
+
+
+def test_a_video_has_segments_a_table_a_copy_and_a_manifest(clip: FetchedVideo, tmp_path: Path) -> None:
+    made = labelled(clip, tmp_path)
+    assert segments(made) == [("red", 0, 2), ("green", 2, 4), ("blue", 4, 6)]
+    assert made.seconds == 6
+    assert {label.name for label in made.top} == {"red", "green", "blue"}
+    assert made.video.sha256 == clip.sha256
+    assert made.video.corrupt_frames == 0
+    assert names(tmp_path) == {"labels.json", "labels.parquet", "labelled.mp4"}
+    assert LabelsManifest.model_validate_json((tmp_path / "labels.json").read_bytes()) == made
+    table = pq.read_table(tmp_path / "labels.parquet").to_pandas()
+    assert list(table.groupby("time_s").first()["name"]) == list(SECONDS)
+
+
+def test_the_causal_mean_lags_and_the_centred_one_does_not(clip: FetchedVideo, tmp_path: Path) -> None:
+    causal = labelled(clip, tmp_path, window=3, annotate=False)
+    centred = labelled(clip, tmp_path, window=3, centred=True, annotate=False)
+    assert [segment.start_s for segment in causal.segments] == [0, 3, 5]
+    assert [segment.start_s for segment in centred.segments] == [0, 2, 4]
+
+
+def test_the_copy_lasts_as_long_and_keeps_the_sound(clip: FetchedVideo, tmp_path: Path) -> None:
+    labelled(clip, tmp_path)
+    with av.open(str(clip.path)) as source, av.open(str(tmp_path / "labelled.mp4")) as copy:
+        assert copy.duration == pytest.approx(source.duration, abs=0.1 * av.time_base)  # one frame
+        assert len(copy.streams.audio) == 1
+        frames = [frame.to_ndarray(format="rgb24") for frame in copy.decode(video=0)]
+    assert len(frames) == 60
+    below = [frame[-20:].mean(axis=(0, 1)).argmax() for frame in frames]
+    assert below == [0] * 20 + [1] * 20 + [2] * 20  # each frame is still there, in its place
+    assert all(frame[:20, :60].std() > 20 for frame in frames)  # and has something drawn in its corner
+
+
+def test_the_scored_frames_are_kept_where_they_are_wanted(clip: FetchedVideo, tmp_path: Path) -> None:
+    made = labelled(clip, tmp_path, keep_frames=True, annotate=False, rate_hz=2)
+    assert made.seconds == 12
+    assert names(tmp_path / "frames") == {f"{moment:06d}.jpg" for moment in range(12)}
+    assert made.annotated_video is None
+    labelled(clip, tmp_path, annotate=False)
+    assert names(tmp_path) == {"labels.json", "labels.parquet"}
+
+
+def test_a_picture_has_one_moment_and_a_labelled_picture(clip: FetchedVideo, tmp_path: Path) -> None:
+    with av.open(str(clip.path)) as container:
+        next(container.decode(video=0)).to_image().save(tmp_path / "red.png")
+    made = labelled(fetched(tmp_path / "red.png"), tmp_path / "out")
+    assert segments(made) == [("red", 0, 0)]
+    assert made.annotated_video == "labelled.png"
+    assert names(tmp_path / "out") == {"labels.json", "labels.parquet", "labelled.png"}
+
+
+def test_the_identity_is_of_content_model_and_options(clip: FetchedVideo) -> None:
+    labeller, options = ColourLabeller(), LabelOptions()
+    identity = identity_of(clip, labeller, options)
+    assert identity == identity_of(clip.model_copy(update={"title": "another"}), labeller, options)
+    other = ColourLabeller()
+    other.record = labeller.record.model_copy(update={"name": "another"})
+    changed = [
+        identity_of(clip.model_copy(update={"sha256": "1" * 64}), labeller, options),
+        identity_of(clip, other, options),
+        identity_of(clip, labeller, LabelOptions(window=7)),
+    ]
+    assert len({identity, *changed}) == 4
+
+
+@pytest.mark.parametrize("missing", ["labels.json", "labels.parquet", "labelled.mp4", "frames"])
+def test_an_answer_is_found_only_while_it_is_whole(missing: str, clip: FetchedVideo, tmp_path: Path) -> None:
+    made = labelled(clip, tmp_path, keep_frames=True)
+    assert find_labels(tmp_path, made.identity) == made
+    assert find_labels(tmp_path, "0" * 64) is None
+    (tmp_path / missing).rename(tmp_path / "gone")
+    assert find_labels(tmp_path, made.identity) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", json.dumps({"identity": 1}), "\0"], ids=["empty", "object", "other", "nul"])
+def test_what_is_no_manifest_is_no_answer(text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text(text)
+    assert find_labels(tmp_path, "0" * 64) is None
+
+
+def test_a_file_that_is_no_video_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_text("no video at all")
+    with pytest.raises(VideoError, match=r"notes\.mp4"):
+        labelled(fetched(path), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
