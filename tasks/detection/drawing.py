@@ -57,7 +57,8 @@ def draw(image: Picture, labels: list[Label]) -> None:
     for label in sorted(labels, key=lambda label: -_area(label.box)):
         if label.mask is not None:
             draw_mask(image, unpack_mask(label.mask), label.colour, MASK_OPACITY)
-        draw_box(image, label.box, label.colour, label.text)
+        left, top, right, bottom = label.box.tolist()
+        draw_box(image, (left, top, right, bottom), label.colour, label.text)
 
 
 def _area(box: NDArray[np.float32]) -> float:

@@ -5,35 +5,15 @@ In: all frames of a video, in order. Out: a `Moment` for each. Does not know wha
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 from tasks.detection.boxes import Moment
-from tasks.detection.detector import Picture
+from tasks.video.frames import Frame
 
 SAME_TIME_S = 1e-6  # times of containers are rounded: 29.97 frames a second are 33.3667 ms
 
 
-class FrameLike(Protocol):
-    """A frame as `tasks.video.frames` reads it."""
-
-    @property
-    def index(self) -> int:
-        """Its place in the video."""
-        ...
-
-    @property
-    def time_s(self) -> float:
-        """When it comes on show."""
-        ...
-
-    @property
-    def image(self) -> Picture:
-        """Its pixels."""
-        ...
-
-
 def moments(
-    frames: Iterable[FrameLike], *, rate_hz: float | None, every: int, last_s: float, keep_images: bool
+    frames: Iterable[Frame], *, rate_hz: float | None, every: int, last_s: float, keep_images: bool
 ) -> Iterator[Moment]:
     """Yield every frame, and say of each what is done with it.
 
@@ -50,9 +30,9 @@ def moments(
         yield Moment(frame.index, frame.time_s, image, is_looked_at, is_detected)
 
 
-def _with_ends(frames: Iterable[FrameLike], last_s: float) -> Iterator[tuple[FrameLike, float]]:
+def _with_ends(frames: Iterable[Frame], last_s: float) -> Iterator[tuple[Frame, float]]:
     """Yield each frame with the time at which the next one takes its place."""
-    pending: FrameLike | None = None
+    pending: Frame | None = None
     for frame in frames:
         if pending is not None:
             yield pending, frame.time_s

@@ -5,6 +5,7 @@ In: pictures and labels, in order of time. Out: `detected.mp4` or `detected.png`
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from tasks.detection.detector import Picture
 from tasks.detection.drawing import Label, draw
 from tasks.detection.stage_clock import StageClock
 from tasks.video.overlap import Behind
-from tasks.video.writing import open_writer
+from tasks.video.writing import VideoWriter, open_writer
 
 USUAL_RATE_HZ = 25.0  # of a video that does not say its own
 
@@ -33,7 +34,7 @@ class Show(Protocol):
 def showing(video: FetchedVideo, media: MediaFacts, draft: Path, clock: StageClock) -> Iterator[Show]:
     """Yield what takes the pictures; drawing and writing are done in a thread behind the caller."""
     if media.kind == "picture":
-        yield lambda image, _, labels: _show_picture(image, labels, draft / DETECTED_PICTURE_NAME, clock)
+        yield _PictureShow(draft / DETECTED_PICTURE_NAME, clock)
         return
     rate_hz = media.frame_rate or USUAL_RATE_HZ
     path = draft / DETECTED_VIDEO_NAME
@@ -41,19 +42,33 @@ def showing(video: FetchedVideo, media: MediaFacts, draft: Path, clock: StageClo
         open_writer(path, width=media.width, height=media.height, frame_rate=rate_hz, sound_of=video.path) as writer,
         Behind() as behind,
     ):
-
-        def show_frame(image: Picture, time_s: float, labels: list[Label]) -> None:
-            with clock.measuring("draw"):
-                draw(image, labels)
-            with clock.measuring("encode"):
-                writer.write(image, time_s)
-
-        yield lambda image, time_s, labels: behind.submit(show_frame, image, time_s, labels)
+        yield _VideoShow(writer, behind, clock)
 
 
-def _show_picture(image: Picture, labels: list[Label], path: Path, clock: StageClock) -> None:
-    with clock.measuring("draw"):
-        draw(image, labels)
-    with clock.measuring("encode"):
-        _, content = cv2.imencode(".png", image[:, :, ::-1])
-        path.write_bytes(content.tobytes())
+@dataclass(frozen=True)
+class _VideoShow:
+    writer: VideoWriter
+    behind: Behind
+    clock: StageClock
+
+    def __call__(self, image: Picture, time_s: float, labels: list[Label]) -> None:
+        self.behind.submit(self._draw_and_write, image, time_s, labels)
+
+    def _draw_and_write(self, image: Picture, time_s: float, labels: list[Label]) -> None:
+        with self.clock.measuring("draw"):
+            draw(image, labels)
+        with self.clock.measuring("encode"):
+            self.writer.write(image, time_s)
+
+
+@dataclass(frozen=True)
+class _PictureShow:
+    path: Path
+    clock: StageClock
+
+    def __call__(self, image: Picture, time_s: float, labels: list[Label]) -> None:  # noqa: ARG002 - as of a video
+        with self.clock.measuring("draw"):
+            draw(image, labels)
+        with self.clock.measuring("encode"):
+            _, content = cv2.imencode(".png", image[:, :, ::-1])
+            self.path.write_bytes(content.tobytes())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.objects import THUMBNAILS_FOLDER, ObjectTrack
 from tasks.detection.boxes import NO_TRACK, Moment
-from tasks.video.drawing import colour_of
+from tasks.video.drawing import colour_of, hex_of
 
 SURE_SCORE = 0.5  # one box as sure as this makes a track
 SURE_BOXES = 3  # so do this many weaker ones
@@ -119,7 +119,7 @@ class Stories:
             best_time_s=story.best_time_s,
             best_box=(left, top, right, bottom),
             thumbnail=thumbnail_name(number),
-            colour="#{:02x}{:02x}{:02x}".format(*colour_of(number)),
+            colour=hex_of(colour_of(number)),
         )
 
 
