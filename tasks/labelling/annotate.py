@@ -12,6 +12,7 @@ from PIL import Image
 
 from tasks.contracts.progress import Progress
 from tasks.labelling.captions import Captions, draw_captions
+from tasks.labelling.clock import VideoClock
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
 from tasks.video.overlap import Behind, ahead
@@ -30,10 +31,9 @@ def write_annotated(
     Raises:
         VideoError: the video cannot be read or written.
     """
-    what = f"drawing {source.name}"
     with open_frames(source, bounds) as reader:
         facts = reader.facts
-        progress.begin(what, facts.duration_s, "s")
+        clock = VideoClock(progress, f"drawing {source.name}", facts.duration_s)
         writer = open_writer(
             destination,
             width=facts.width,
@@ -41,13 +41,12 @@ def write_annotated(
             frame_rate=facts.frame_rate or PLAIN_RATE_HZ,
             sound_of=source if facts.has_sound else None,
         )
-        done_s = 0.0
         with writer as writing, Behind() as encoding, closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames:
             for frame in frames:
                 draw_captions(frame.image, captions.at(frame.time_s))
                 encoding.submit(writing.write, frame.image, frame.time_s)
-                progress.advance(what, frame.time_s - done_s)
-                done_s = frame.time_s
+                clock.reach(frame.time_s)
+        clock.finish()
 
 
 def draw_picture(source: Path, bounds: MediaBounds, captions: Captions, destination: Path) -> None:

@@ -22,6 +22,7 @@ from tasks.contracts.files import file_digest
 from tasks.contracts.labels import ModelRecord
 from tasks.contracts.media import WeightsRecord
 from tasks.contracts.progress import Progress, Silent
+from tasks.labelling.clock import VideoClock
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.imagenet_names import imagenet_names
 from tasks.labelling.labeller import SecondScores
@@ -78,18 +79,18 @@ class ImagenetLabeller:
         self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
     ) -> SecondScores:
         """Score frames at `rate_hz`; each is one moment."""
-        told, what = progress or Silent(), f"labels of {path.name}"
         times_s: list[float] = []
         scores: list[NDArray[np.float32]] = []
         with open_frames(path, bounds, rate_hz=options.rate_hz) as reader:
-            told.begin(what, reader.facts.duration_s, "s")
+            clock = VideoClock(progress or Silent(), f"labels of {path.name}", reader.facts.duration_s)
             check_moments(path, options.rate_hz, reader.facts.duration_s)
             with closing(ahead(map(_prepared, reader), buffer=AHEAD_FRAMES)) as frames:
                 for batch in _batches(frames, BATCH_FRAMES):
                     times_s += [time_s for time_s, _ in batch]
                     check_moments(path, options.rate_hz, times_s[-1])
                     scores.append(self._net.classify([image for _, image in batch]))
-                    told.advance(what, len(batch) / options.rate_hz)
+                    clock.reach(times_s[-1] + 1 / options.rate_hz)
+            clock.finish()
         together = np.concatenate(scores)
         return SecondScores(
             times_s=np.array(times_s),

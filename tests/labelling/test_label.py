@@ -11,6 +11,7 @@ from tasks.contracts.errors import VideoError
 from tasks.contracts.labels import LabelsManifest
 from tasks.contracts.media import FetchedVideo
 from tasks.labelling.config import LabelOptions
+from tasks.labelling.imagenet import ImagenetLabeller
 from tasks.labelling.label import find_labels, identity_of, label_video
 from tasks.video.config import MediaBounds
 from tests.labelling.colours import ColourLabeller, fetched, write_clip
@@ -48,6 +49,28 @@ def test_a_video_has_segments_a_table_a_copy_and_a_manifest(clip: FetchedVideo, 
     assert LabelsManifest.model_validate_json((tmp_path / "labels.json").read_bytes()) == made
     table = pq.read_table(tmp_path / "labels.parquet").to_pandas()
     assert list(table.groupby("time_s").first()["name"]) == list(SECONDS)
+
+
+class Told:
+    """A listener that adds up."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float | None] = {}
+        self.done: dict[str, float] = {}
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        self.totals[what] = total
+        assert unit == "s"
+
+    def advance(self, what: str, amount: float) -> None:
+        self.done[what] = self.done.get(what, 0.0) + amount
+
+
+def test_progress_is_told_in_seconds_of_the_video(clip: FetchedVideo, tmp_path: Path) -> None:
+    told = Told()
+    label_video(clip, ImagenetLabeller.open(), LabelOptions(), BOUNDS, tmp_path, told)
+    assert told.totals == {"labels of clip.mp4": pytest.approx(6), "drawing clip.mp4": pytest.approx(6)}
+    assert told.done == {name: pytest.approx(total) for name, total in told.totals.items()}
 
 
 def test_the_causal_mean_lags_and_the_centred_one_does_not(clip: FetchedVideo, tmp_path: Path) -> None:
