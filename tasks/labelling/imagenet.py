@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.contracts.errors import WeightsError
+from tasks.contracts.errors import VideoError, WeightsError
 from tasks.contracts.files import file_digest
 from tasks.contracts.labels import ModelRecord
 from tasks.contracts.media import WeightsRecord
@@ -91,6 +91,8 @@ class ImagenetLabeller:
                     scores.append(self._net.classify([image for _, image in batch]))
                     clock.reach(times_s[-1] + 1 / options.rate_hz)
             clock.finish()
+        if not scores:
+            raise VideoError(f"{path.name} shows no frame at any moment: is it a video? Fetch or copy it again.")
         together = np.concatenate(scores)
         return SecondScores(
             times_s=np.array(times_s),

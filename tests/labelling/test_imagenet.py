@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -92,6 +93,15 @@ def test_food_is_espresso_then_hotdog_then_banana(food_mix: Path, tmp_path: Path
     wanted = ["espresso", "hotdog", "banana"]
     assert [segment.name for segment in made.segments if segment.name in wanted] == wanted
     assert [segment.name for segment in made.segments][:2] == wanted[:2]
+
+
+def test_the_labelled_copy_of_the_food_lasts_as_long_and_has_its_sound(food_mix: Path, tmp_path: Path) -> None:
+    label_video(fetched(food_mix), ImagenetLabeller.open(), LabelOptions(), MediaBounds(), tmp_path)
+    with av.open(str(food_mix)) as source, av.open(str(tmp_path / "labelled.mp4")) as copy:
+        assert copy.duration == pytest.approx(source.duration, abs=av.time_base / 15)  # one frame
+        assert copy.streams.video[0].frames == source.streams.video[0].frames == 282
+        sounds = [sum(packet.size for packet in each.demux(audio=0)) for each in (source, copy)]
+    assert sounds[0] == sounds[1] > 0
 
 
 def test_the_first_sign_of_life_does_not_wait_for_torch(tmp_path: Path) -> None:

@@ -139,6 +139,20 @@ def test_what_is_no_manifest_is_no_answer(text: str, tmp_path: Path) -> None:
     assert find_labels(tmp_path, "0" * 64) is None
 
 
+def test_a_broken_frame_is_counted_and_costs_no_more(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", SECONDS)
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][25]
+        place, size = packet.pos, packet.size
+    assert place is not None
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\xff" * size)
+    made = labelled(fetched(path), tmp_path / "out")
+    assert made.video.corrupt_frames == 1
+    assert segments(made) == [("red", 0, 2), ("green", 2, 4), ("blue", 4, 6)]
+
+
 def test_a_file_that_is_no_video_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "notes.mp4"
     path.write_text("no video at all")
