@@ -1,0 +1,79 @@
+"""Connections that reach public addresses only, whatever a name resolves to and wherever a redirect leads.
+
+In: hosts that strangers name. Out: a connected socket, or a refusal. The check is made on the very address that is
+connected to, so a name that resolves to something else a moment later gains nothing. Does not know what is fetched.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any
+
+Resolve = Callable[..., list[tuple[Any, Any, int, str, Any]]]  # as socket.getaddrinfo
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last four bytes
+
+
+class RefusedAddressError(OSError):
+    """A host whose address is private."""
+
+
+def is_public(address: str) -> bool:
+    """Say whether an IP address is of the public internet: not private, shared, local, multicast or reserved."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    inner = _carried(found)
+    return found.is_global and not found.is_multicast and (inner is None or is_public(str(inner)))
+
+
+class Guard:
+    """Opens connections to public addresses; remembers what it refused, as libraries hide the reason."""
+
+    def __init__(self, *, allow_private: bool, resolve: Resolve = socket.getaddrinfo) -> None:
+        self.refused: str | None = None
+        self._allow_private = allow_private
+        self._resolve = resolve
+
+    def connect(self, address: tuple[str, int], timeout: object = None, source_address: Any = None) -> socket.socket:  # noqa: ANN401
+        """Connect as `socket.create_connection` does, to an address that is admitted.
+
+        Raises:
+            RefusedAddressError: the host has only addresses that are not.
+            OSError: none of those that are can be connected to.
+        """
+        host, port = address
+        found = self._resolve(host, port, 0, socket.SOCK_STREAM)
+        admitted = [each for each in found if self._allow_private or is_public(each[4][0])]
+        if not admitted:
+            self.refused = host
+            raise RefusedAddressError(f"{host} is not on the public internet")
+        failure: OSError | None = None
+        for family, kind, protocol, _name, place in admitted:
+            try:
+                return _connected(socket.socket(family, kind, protocol), place, timeout, source_address)
+            except OSError as error:
+                failure = error
+        raise failure or OSError(f"{host} has no address")
+
+
+def _connected(opened: socket.socket, place: Any, timeout: object, source_address: Any) -> socket.socket:  # noqa: ANN401
+    try:
+        if isinstance(timeout, int | float):
+            opened.settimeout(timeout)
+        if source_address:
+            opened.bind(source_address)
+        opened.connect(place)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _carried(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address stands for, where it does."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return None
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
