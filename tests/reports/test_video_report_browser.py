@@ -120,7 +120,7 @@ def test_enter_on_a_lane_seeks_to_its_start_and_the_thumbnail_to_the_best_view(o
     page = opened()
     page.locator(bar(page, 3)).press("Enter")
     assert player_time(page) == pytest.approx(3.0, abs=0.01)
-    page.get_by_role("button", name="Best view of bottle 3, at 3.5 s").click()
+    page.get_by_role("button", name="bottle 3 0.80, best view at 3.5 s").click()
     assert player_time(page) == pytest.approx(3.5, abs=0.01)
 
 
@@ -194,7 +194,7 @@ def test_without_a_player_the_axis_keeps_the_time(opened: Opener) -> None:
 
 def test_the_focus_shows_what_a_lane_stands_for_until_escape(opened: Opener) -> None:
     page = opened()
-    page.get_by_role("button", name="Best view of bottle 2").focus()
+    page.get_by_role("button", name="bottle 2 0.80, best view").focus()
     page.keyboard.press("Tab")
     expect(page.locator(bar(page, 2))).to_be_focused()
     card = page.get_by_role("tooltip")
@@ -220,14 +220,14 @@ def test_five_hundred_lanes_unfold_in_two_steps(opened: Opener) -> None:
     expect(lanes).to_have_count(25)
     page.get_by_text("Show 288 more").click()
     expect(lanes).to_have_count(313)
-    page.get_by_role("button", name=re.compile("^Best view of bottle 499")).click()
+    page.get_by_role("button", name="bottle 499 0.80, best view").click()
     assert player_time(page) == pytest.approx(5.99, abs=0.2)
     expect(page.locator("#player")).to_be_in_viewport()
 
 
 def test_a_thing_on_a_picture_is_marked_where_it_is(opened: Opener) -> None:
     page = opened("picture")
-    page.get_by_role("button", name="Show cup 1").click()
+    page.get_by_role("button", name="cup 1 0.80, show where").click()
     mark, picture = page.locator("#mark").bounding_box(), page.locator("#picture").bounding_box()
     assert mark
     assert picture
