@@ -68,11 +68,12 @@ def _open_session(path: Path) -> "InferenceSession":
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY
+    # Weights kept in another file are looked for in this folder; as it is none, a network brings its own or is refused.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [name for name in wanted if name in ort.get_available_providers()]
     content = _content(path)
     try:
-        # Bytes rather than the path: then no part of the network can be taken from another file beside it.
         return ort.InferenceSession(content, options, providers=providers)
     # ONNX Runtime's exceptions have no base but Exception, and it raises RuntimeError and others beside them.
     except Exception as error:
