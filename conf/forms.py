@@ -3,6 +3,7 @@
 In: values from a form, a command or a deployment. Out: checked, frozen requests. Does not know how they are met.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -115,5 +116,119 @@ class TrainClassifierForm(TrainOptions):
     )
 
 
+Source = Annotated[str, Field(min_length=1, max_length=2000)]
+SOURCES = "A file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4)"
+
+
+class VideosForm(FrozenModel):
+    """Which videos, and where what is made of them goes."""
+
+    sources: tuple[Source, ...] = Field(
+        min_length=1, description=f"Videos or pictures, one a line. {SOURCES}", json_schema_extra=_at(0)
+    )
+    annotate: bool | None = Field(
+        default=None,
+        description="Write a copy of each video with the answer drawn; empty: as configured",
+        json_schema_extra=_at(40),
+    )
+    out: Path | None = Field(
+        default=None, description="Folder with one folder for each video; empty: the home's", json_schema_extra=_at(41)
+    )
+    again: bool = Field(
+        default=False, description="Do anew what was done before with the same options", json_schema_extra=_at(42)
+    )
+
+
+class LabelVideosForm(VideosForm):
+    """What videos show over time."""
+
+    model: str = Field(
+        default="imagenet",
+        min_length=1,
+        description="imagenet (needs no download), champion, NAME@champion, NAME/3, models:/NAME/3 or a run's id",
+        json_schema_extra=_at(10),
+    )
+    rate_hz: float | None = Field(
+        default=None,
+        gt=0,
+        le=60,
+        description="Moments a second that are scored; empty: as configured",
+        json_schema_extra=_at(11),
+    )
+    window: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="The score is the mean of the last K moments; 1: none; empty: as configured",
+        json_schema_extra=_at(12),
+    )
+    centred: bool | None = Field(
+        default=None,
+        description="The mean reaches as far ahead as back; empty: as configured",
+        json_schema_extra=_at(13),
+    )
+    keep_frames: bool | None = Field(
+        default=None,
+        description="Keep the annotated frames as pictures too; empty: as configured",
+        json_schema_extra=_at(14),
+    )
+
+
+DetectorName = Literal["auto", "pointrend", "pointrend-resnet101", "yolox-nano"]
+Speed = Literal["normal", "fast", "rapid"]
+
+
+class DetectObjectsForm(VideosForm):
+    """The objects in videos, and when."""
+
+    detector: DetectorName = Field(
+        default="auto",
+        description="auto: pointrend (masks) where there is a GPU, else yolox-nano (boxes, real time on a CPU)",
+        json_schema_extra=_at(10),
+    )
+    speed: Speed = Field(
+        default="normal",
+        description="fast and rapid give pointrend a smaller picture: quicker, and blind to small things",
+        json_schema_extra=_at(11),
+    )
+    rate_hz: float | None = Field(
+        default=None,
+        gt=0,
+        le=240,
+        description="Frames a second that are looked at; empty: as configured, or every one",
+        json_schema_extra=_at(12),
+    )
+    every: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Detect on every N-th frame, and carry boxes between by their tracks; empty: as configured",
+        json_schema_extra=_at(13),
+    )
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="Only things of these classes, e.g. bottle; empty: all 80", json_schema_extra=_at(14)
+    )
+    min_score: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Scores below this do not count; empty: the detector's own bound",
+        json_schema_extra=_at(15),
+    )
+
+
 class PipelineForm(PrepareDatasetForm, TrainOptions):
-    """The whole path: a dataset version, its candidates, their comparison, and the gate."""
+    """The whole path: a dataset version, its candidates, their comparison, the gate, and the videos to look at."""
+
+    videos: tuple[Source, ...] = Field(
+        default=(),
+        description=f"Videos that the champion labels and a detector looks at. {SOURCES}",
+        json_schema_extra=_at(30),
+    )
+    video_model: str = Field(
+        default="auto",
+        min_length=1,
+        description="auto: the champion where the weights of YouTube-8M's features are at hand, else imagenet",
+        json_schema_extra=_at(31),
+    )
+    detector: DetectorName = Field(default="auto", description="As in detect-objects", json_schema_extra=_at(32))

@@ -35,6 +35,21 @@ class Home:
         return self.root / "vocabulary"
 
     @property
+    def fetched(self) -> Path:
+        """Downloaded videos, by source and format."""
+        return self.root / "fetched"
+
+    @property
+    def videos(self) -> Path:
+        """What was found in videos: one folder for each."""
+        return self.root / "videos"
+
+    @property
+    def weights(self) -> Path:
+        """Files of weights that were fetched."""
+        return self.root / "weights"
+
+    @property
     def models(self) -> Path:
         """What MLflow keeps: its database and the artifacts."""
         return self.root / "mlflow"

@@ -50,3 +50,4 @@ class FlowSection(FrozenModel):
     retry_delay_s: float = Field(
         default=10.0, ge=0, le=3600, description="seconds before the first; doubles, with jitter"
     )
+    videos_per_batch: int = Field(default=16, ge=1, le=10_000, description="videos that make one task run")

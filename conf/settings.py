@@ -16,7 +16,11 @@ from conf.refusals import refusal
 from conf.sections import FilterSection, FlowSection, TrackingSection, TrainSection
 from tasks.classifier.config import PRESETS, GateConfig, TrainConfig
 from tasks.contracts.errors import ConfigError
+from tasks.detection.config import DetectOptions
+from tasks.labelling.config import LabelOptions
 from tasks.shards.config import DownloadConfig
+from tasks.video.config import FetchConfig, MediaBounds
+from tasks.weights.config import WeightsEntry
 
 
 class Settings(BaseSettings):
@@ -32,6 +36,14 @@ class Settings(BaseSettings):
     presets: dict[str, TrainConfig] = Field(default={}, description="models of your own, beside the built-in presets")
     gate: GateConfig = GateConfig()
     tracking: TrackingSection = TrackingSection()
+    fetch: FetchConfig = FetchConfig()
+    media: MediaBounds = MediaBounds()
+    label: LabelOptions = LabelOptions()
+    detect: DetectOptions = DetectOptions()
+    weights: Path | None = Field(default=None, description="folder of weights that are used as they are")
+    weight_files: dict[str, WeightsEntry] = Field(
+        default={}, description="entries that go before those of conf/weights.toml, e.g. for a mirror of your own"
+    )
     flow: FlowSection = FlowSection()
 
     @classmethod

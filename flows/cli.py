@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import config, dataset, demo, models, pipeline, shards, train, vocabulary
+from flows.commands import (
+    config,
+    dataset,
+    demo,
+    detect,
+    label,
+    models,
+    pipeline,
+    report,
+    shards,
+    train,
+    vocabulary,
+    weights,
+    youtube_id,
+)
 from flows.commands.console import ERR, note, print_error
 from flows.commands.session import Session
 from tasks.contracts.errors import ReelsiftError
@@ -20,7 +34,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
     name="reelsift",
-    help="From the name of a label to a YouTube-8M dataset and a trained, compared, promoted classifier.",
+    help="What videos show: from the name of a label to a trained classifier, and any video labelled with its objects.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,6 +46,11 @@ app.add_typer(shards.app, name="shards")
 app.add_typer(dataset.app, name="dataset")
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
+app.command("label")(label.label)
+app.command("detect")(detect.detect)
+app.command("report")(report.report)
+app.command("id")(youtube_id.youtube_id)
+app.add_typer(weights.app, name="weights")
 app.add_typer(config.app, name="config")
 
 

@@ -1,18 +1,24 @@
-"""Flow: the whole path, from the names of labels to a champion.
+"""Flow: the whole path, from the names of labels to a champion, and on to videos that it labels.
 
     prepare dataset ─► train classifier ─► compare models ─► promote the best, if the gate lets it
+                                                                └─► label videos ─► detect objects, where asked for
 
-In: a form. Out: the dataset version, the comparison and the promotion. Each step does only what is missing.
+In: a form. Out: the dataset version, the comparison, the promotion, and what was found in the videos. Each step does
+only what is missing.
 """
 
 from typing import Any
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
-from conf.forms import PipelineForm, PrepareDatasetForm, TrainClassifierForm
+from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm, PrepareDatasetForm, TrainClassifierForm
 from conf.running import running_settings
+from flows.detect_objects import detect_objects
+from flows.label_videos import label_videos
 from flows.prepare_dataset import prepare_dataset
 from flows.train_classifier import train_classifier
+from flows.video_request import video_model
 from tasks.classifier.tracking import tracking_store
 from tasks.compare_models import compare_models
 from tasks.promote_model import promote_model
@@ -33,4 +39,15 @@ def pipeline(form: PipelineForm) -> dict[str, Any]:
     references = [f"{each['name']}/{each['version']}" for each in trained["candidates"]]
     comparison = compare_models(version["id"], references, store, settings.gate, root=root)
     promotion = promote_model(version["id"], comparison["rows"][0]["model"], store, settings.gate, root=root)
-    return {"dataset": version, "comparison": comparison, "promotion": promotion}
+    made = {"dataset": version, "comparison": comparison, "promotion": promotion}
+    return made | _look(form, f"{version['slug']}@champion") if form.videos else made
+
+
+def _look(form: PipelineForm, champion: str) -> dict[str, Any]:
+    """Label the form's videos, and find the objects in them."""
+    model, why_not = video_model(form.video_model, champion, running_settings())
+    if why_not:
+        get_run_logger().warning("Left out: %s", why_not)
+    labels = label_videos(LabelVideosForm(sources=form.videos, model=model))
+    objects = detect_objects(DetectObjectsForm(sources=form.videos, detector=form.detector))
+    return {"labels": labels, "objects": objects}

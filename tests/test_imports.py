@@ -17,6 +17,7 @@ STAGES = {stage: set(DATASET_PATH[:place]) for place, stage in enumerate(DATASET
     "features": {"weights", "video"},
     "labelling": {"classifier", "weights", "video", "features"},
     "detection": {"weights", "video"},
+    "per_video": {"shards", "weights", "video", "labelling", "detection"},
 }
 SERVING = {"reports"}
 FREE_OF_STAGES = {"contracts"}

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from pydantic import ValidationError
 
 from conf.forms import PrepareDatasetForm
 from flows.commands.bars import progress_shown
@@ -24,6 +23,7 @@ from flows.commands.options import (
     Share,
     Strict,
     Yes,
+    checked_form,
     confirm_size,
 )
 from flows.commands.session import Session
@@ -90,13 +90,7 @@ def confirmed_form(kind: type[FormT], session: Session, *, yes: bool, **values: 
     values["background"] = int(background) if background and background.isdecimal() else background
     values["partitions"] = tuple(values["partitions"] or PARTITIONS)
     values["exclude"] = tuple(values["exclude"] or ())
-    try:
-        form = kind(**values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise typer.BadParameter(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}"
-        ) from error
+    form = checked_form(kind, **values)
     config = session.settings.download_from(form.mirror)
     confirm_size(form.partitions, config, is_bounded=bool(form.limit or form.shards), yes=yes)
     from flows.dataset_request import request_of

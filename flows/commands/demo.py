@@ -1,4 +1,4 @@
-"""`reelsift demo`: the whole path on the best mirror that can be had, and what it made."""
+"""`reelsift demo`: the whole path on the best mirror and video that can be had, and what it made."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,14 @@ import typer
 
 from conf.forms import PipelineForm
 from flows.commands.console import note, print_json, say
+from flows.commands.demo_video import DATA_BESIDE_CHECKOUT, look_at_video
 from flows.commands.options import AsJson
 from flows.commands.pipeline import print_outcome
 from flows.commands.session import Session
 
 LABEL = "Cooking"
 # A mirror kept beside the checkout, for machines that cannot reach the public one.
-BESIDE_CHECKOUT = Path(__file__).parents[3] / "shared" / "data" / "yt8m-mirror"
+BESIDE_CHECKOUT = DATA_BESIDE_CHECKOUT / "yt8m-mirror"
 PUBLIC_SHARDS = 40  # of each partition: 250 MB, a minute on a fast line
 PROBE_TIMEOUT_S = 5.0
 
@@ -36,7 +37,7 @@ def demo(
     label: Annotated[str, typer.Option(metavar="NAME", help="What to learn.")] = LABEL,
     as_json: AsJson = False,
 ) -> None:
-    """From the name of a label to a champion, in minutes: download, filter, train, compare, promote."""
+    """From the name of a label to a champion, and on to a video labelled with its objects, in minutes."""
     session: Session = context.obj
     with _found_mirror(session) as found:
         note(f"Mirror: {found.what}.")
@@ -44,13 +45,15 @@ def demo(
             # Made-up videos must not meet real ones: neither as versions of a dataset nor as a champion's rivals.
             session = replace(session, home=session.settings.paths.root / "synthetic")
         made = session.run_flow("pipeline", PipelineForm(labels=(label,), mirror=found.mirror, limit=found.limit))
+    looked = look_at_video(session, made["dataset"]["slug"])
     if as_json:
-        print_json(made | {"mirror": found.what, "synthetic": found.is_synthetic})
+        print_json(made | looked.made | {"mirror": found.what, "synthetic": found.is_synthetic})
         return
     if found.is_synthetic:
         say("SYNTHETIC DATA: these videos were made up. The figures say that the path works, and nothing about videos.")
     print_outcome(made)
     _print_next(session)
+    looked.show()
 
 
 @contextmanager

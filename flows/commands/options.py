@@ -3,9 +3,10 @@
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from pydantic import BaseModel, ValidationError
 
 from conf.forms import SHARE_PATTERN
 from flows.commands.console import note
@@ -60,7 +61,23 @@ Strict = Annotated[bool, typer.Option("--strict", help="Fail on a damaged shard 
 DiscardShards = Annotated[bool, typer.Option("--discard-shards", help="Delete each shard once its rows are kept.")]
 DatasetRef = Annotated[str, typer.Argument(metavar="REF", help="An id, the beginning of one, a slug, or latest.")]
 
+FormT = TypeVar("FormT", bound=BaseModel)
+
 PARTITIONS = ("video/train", "video/validate")
+
+
+def checked_form(kind: type[FormT], **values: Any) -> FormT:  # noqa: ANN401 - options of any kind
+    """Check options as the form of the flow does.
+
+    Raises:
+        typer.BadParameter: an option is not what the form allows.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise typer.BadParameter(f"{where}: {first['msg']}, got {first['input']!r}") from error
 
 
 def confirm_size(partitions: "Sequence[str]", config: "DownloadConfig", *, is_bounded: bool, yes: bool) -> None:

@@ -29,12 +29,14 @@ class Session:
     config: Path | None = None
     home: Path | None = None
     debug: bool = False
+    weights: Path | None = None  # no option of the command line: what the demonstration finds beside the checkout
 
     @cached_property
     def layers(self) -> list[Layer]:
         """The layers of the settings, the last one winning."""
-        options = Layer("command line", {"home": str(self.home)}) if self.home else None
-        return setting_layers(self.config, options)
+        chosen = {"home": self.home, "weights": self.weights}
+        options = {name: str(path) for name, path in chosen.items() if path}
+        return setting_layers(self.config, Layer("command line", options) if options else None)
 
     @cached_property
     def settings(self) -> Settings:

@@ -2,20 +2,22 @@
 
 In: two folders and a table. Out: a file with its digest, or an error that says where to get it. Does not open it.
 
-A folder that is given (REELSIFT_WEIGHTS) goes first and is used as it is. In the other one a file is held to the
-table's digest, or, where its host publishes none, to the digest that it had when it was first fetched.
+A folder that is given (REELSIFT_WEIGHTS) goes first, and its files are used as they are. A file in the other one is
+held to the digest that was recorded when it was fetched; what a person put there by hand is used as it is, too.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
 
 from tasks.contracts.errors import MissingWeightsError, WeightsError
-from tasks.contracts.files import file_digest
 from tasks.contracts.media import WeightsRecord
 from tasks.contracts.model import FrozenModel
 from tasks.weights.config import WeightsEntry
+from tasks.weights.digests import known_digest
+from tasks.weights.receipt import read_receipt
 
 
 class WeightsStore(FrozenModel):
@@ -35,6 +37,12 @@ class WeightsStore(FrozenModel):
             raise WeightsError(f"No weights {name!r}; there are {', '.join(self.table)}: `reelsift weights list`.")
         return self.table[name]
 
+    def path(self, name: str) -> Path | None:
+        """Return where a file lies, the given folder going first; None where it is not here."""
+        file_name = self.entry(name).file_name
+        places = (folder / file_name for folder in (self.given, self.folder) if folder)
+        return next((path for path in places if path.is_file()), None)
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -49,19 +57,28 @@ def find_weights(name: str, store: WeightsStore) -> Weights:
 
     Raises:
         MissingWeightsError: it is not here.
-        WeightsError: it is not what it should be, or the table has no such name.
+        WeightsError: it is not the file that was fetched, or the table has no such name.
     """
-    entry = store.entry(name)
-    if store.given and (store.given / entry.file_name).is_file():
-        return _weights(name, store.given / entry.file_name)
-    path = store.folder / entry.file_name
-    if not path.is_file():
+    entry, path = store.entry(name), store.path(name)
+    if path is None:
         raise MissingWeightsError(
             f"No weights {name}: {entry.file_name} is not here. Fetch it with `reelsift weights fetch {name}` (from "
             f"{entry.urls[0]}), or put it by hand into {store.folder}, or into a folder that REELSIFT_WEIGHTS names."
         )
-    return _weights(name, path)
+    digest = known_digest(path, store.folder)
+    receipt = read_receipt(path)
+    if receipt and receipt.sha256 != digest:
+        raise WeightsError(
+            f"The weights {path} have sha256 {digest}, but {receipt.sha256} when they were fetched: the file has "
+            f"changed. Delete it, and `reelsift weights fetch {name}`."
+        )
+    return Weights(path, WeightsRecord(name=name, file_name=path.name, sha256=digest))
 
 
-def _weights(name: str, path: Path) -> Weights:
-    return Weights(path, WeightsRecord(name=name, file_name=path.name, sha256=file_digest(path)))
+def missing_weights(names: Iterable[str], store: WeightsStore) -> list[str]:
+    """Return those of the names whose files are not here.
+
+    Raises:
+        WeightsError: the table has no such name.
+    """
+    return [name for name in names if store.path(name) is None]

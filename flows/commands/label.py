@@ -1,0 +1,121 @@
+"""`reelsift label`: what videos show over time."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conf.forms import LabelVideosForm
+from flows.commands.bars import progress_shown
+from flows.commands.console import note, print_json, print_table, say
+from flows.commands.options import AsJson, checked_form
+from flows.commands.session import Session
+from flows.commands.videos import (
+    AgainVideos,
+    Annotate,
+    InFlow,
+    Out,
+    Rate,
+    Sources,
+    clock,
+    collected,
+    print_outcomes,
+    read_outcomes,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tasks.contracts.labels import LabelsManifest
+    from tasks.contracts.outcomes import VideoOutcome
+
+SHOWN = 40  # segments of a video that are printed; the report has them all
+
+
+def label(
+    context: typer.Context,
+    source: Sources,
+    model: Annotated[
+        str,
+        typer.Option(metavar="MODEL", help="imagenet, champion, NAME@champion, NAME/3 or a run's id."),
+    ] = "imagenet",
+    fps: Rate = None,
+    window: Annotated[
+        int | None, typer.Option(metavar="K", min=1, help="The mean of the last K moments is the score; 1: none.")
+    ] = None,
+    centred: Annotated[
+        bool | None, typer.Option("--centred/--causal", help="Let the mean reach as far ahead as back.")
+    ] = None,
+    annotate: Annotate = None,
+    keep_frames: Annotated[
+        bool | None, typer.Option("--keep-frames", help="Keep the annotated frames as pictures, too.")
+    ] = None,
+    out: Out = None,
+    again: AgainVideos = False,
+    in_flow: InFlow = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what videos show, second by second: labels over time, a copy with the label drawn, and a report."""
+    session: Session = context.obj
+    form = checked_form(
+        LabelVideosForm,
+        sources=tuple(source),
+        model=model,
+        rate_hz=fps,
+        window=window,
+        centred=centred,
+        annotate=annotate,
+        keep_frames=keep_frames,
+        out=out,
+        again=again,
+    )
+    through_flow = in_flow or session.has_prefect_server
+    made = session.run_flow("label_videos", form) if through_flow else label_directly(form, session)
+    outcomes = read_outcomes(made)
+    if as_json:
+        print_json(made | {"videos": [_as_json(outcome) for outcome in outcomes]})
+    print_outcomes(outcomes, lambda outcome: None if as_json else print_labels(outcome))
+
+
+def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
+    """Call the stages here, without any server, and answer as the flow does."""
+    note(f"Labelling {len(form.sources):,} with {form.model} ...")
+    from flows.video_request import label_options, workplace_of
+    from tasks.labelling.labeller import open_labeller
+    from tasks.per_video.each import do_each
+    from tasks.per_video.fetching import fetch_each
+    from tasks.per_video.labels import labels_job
+
+    workplace = workplace_of(form, session.settings)
+    options = label_options(form, session.settings)
+    with progress_shown() as progress:
+        labeller = open_labeller(form.model, store=session.store, weights=workplace.weights)
+        videos = fetch_each(form.sources, workplace, progress)
+        outcomes = collected(do_each(labels_job(labeller, options, workplace, progress), videos, again=form.again))
+    return {"model": labeller.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+
+
+def print_labels(outcome: "VideoOutcome") -> None:
+    """Print a video's segments, and what it shows as a whole."""
+    made = _manifest(outcome)
+    lasts = made.video.media.duration_s
+    say(f"{made.video.title}: {'a picture' if lasts is None else clock(lasts)}, labelled by {made.model.name}")
+    if made.is_silent:
+        note("Its sound could not be used: the model saw the picture alone.")
+    rows = [(f"{clock(each.start_s)}-{clock(each.end_s)}", each.name, each.score) for each in made.segments]
+    if rows:
+        print_table("What it shows when", ("when", "label", "score"), rows[:SHOWN])
+    if len(rows) > SHOWN:
+        note(f"... and {len(rows) - SHOWN:,} more: the report has them all.")
+    say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in made.top))
+
+
+def _manifest(outcome: "VideoOutcome") -> "LabelsManifest":
+    from tasks.contracts.labels import LABELS_NAME, LabelsManifest
+
+    folder: Path = outcome.folder  # pyright: ignore[reportAssignmentType] - only a failed video has none
+    return LabelsManifest.model_validate_json((folder / LABELS_NAME).read_bytes())
+
+
+def _as_json(outcome: "VideoOutcome") -> dict[str, Any]:
+    found = {"labels": _manifest(outcome).model_dump(mode="json")} if outcome.folder else {}
+    return outcome.model_dump(mode="json") | found

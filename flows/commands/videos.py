@@ -1,0 +1,76 @@
+"""What `reelsift label` and `reelsift detect` share: options, the direct way, and what they print of each video."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conf.forms import SOURCES
+from flows.commands.console import note, print_error, say
+
+if TYPE_CHECKING:
+    from tasks.contracts.outcomes import VideoOutcome
+
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help=SOURCES + ".", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder with one folder for each video.")]
+Rate = Annotated[
+    float | None, typer.Option("--fps", metavar="R", min=0.001, help="Moments or frames a second that are looked at.")
+]
+Annotate = Annotated[
+    bool | None, typer.Option("--annotate/--no-annotate", help="Write a copy of each video with the answer drawn.")
+]
+AgainVideos = Annotated[bool, typer.Option("--again", help="Do anew what was done before with the same options.")]
+InFlow = Annotated[
+    bool, typer.Option("--flow", help="Run as a flow of Prefect's; so too where PREFECT_API_URL is set.")
+]
+
+
+def collected(outcomes: "Iterable[VideoOutcome]") -> "list[VideoOutcome]":
+    """Let the work be done, and say of each video that it is."""
+    done = []
+    for outcome in outcomes:
+        if outcome.answer:  # why a video failed is said at the end, where it is not overlooked
+            note(f"{outcome.source}: {outcome.answer}{_pace(outcome)}")
+        done.append(outcome)
+    return done
+
+
+def print_outcomes(outcomes: "list[VideoOutcome]", print_answer: "Callable[[VideoOutcome], None]") -> None:
+    """Print what was found in each video and where its report lies; the failures come last.
+
+    Raises:
+        typer.Exit: with 1, where a video failed.
+    """
+    for outcome in outcomes:
+        if outcome.status != "failed":
+            print_answer(outcome)
+            say(f"Report: {outcome.report}")
+    failures = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failures:
+        print_error(
+            f"{outcome.source}: {outcome.reason}" if outcome.source not in str(outcome.reason) else str(outcome.reason)
+        )
+    if failures:
+        raise typer.Exit(1)
+
+
+def read_outcomes(made: dict[str, Any]) -> "list[VideoOutcome]":
+    """Read the outcomes in a flow's answer."""
+    from tasks.contracts.outcomes import VideoOutcome
+
+    return [VideoOutcome.model_validate(row) for row in made["videos"]]
+
+
+def clock(seconds: float) -> str:
+    """Write a time in a video as people do: `0:07`, `1:02:03`; tenths where there are any."""
+    whole, tenths = divmod(round(seconds * 10), 10)
+    hours, rest = divmod(whole, 3600)
+    text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    return f"{text}.{tenths}" if tenths else text
+
+
+def _pace(outcome: "VideoOutcome") -> str:
+    if outcome.status == "cached":
+        return " (was there already; `--again` does it anew)"
+    return f" ({outcome.seconds:.1f} s)" if outcome.status == "done" else ""

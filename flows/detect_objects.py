@@ -1,0 +1,38 @@
+"""Flow: the objects in videos, and when.
+
+    sources ─► batches ─► fetch videos ─► detect batch ─► one row for each video
+               (the next batch is fetched while one is looked at)
+
+In: a form. Out: the detector's name and one outcome for each source. A source that fails, fails alone.
+"""
+
+from typing import Any
+
+from prefect import flow
+
+from conf.forms import DetectObjectsForm
+from conf.running import running_settings
+from flows.fetched_batches import RUNNER, fetched_batches
+from flows.video_request import detect_options, workplace_of
+from tasks.contracts.outcomes import VideoOutcome
+from tasks.detect_batch import detect_batch, detecting
+from tasks.detection.detector import chosen_detector
+from tasks.per_video.each import all_done
+from tasks.videos_artifact import show_videos
+
+
+@flow(name="detect-objects", task_runner=RUNNER)
+def detect_objects(form: DetectObjectsForm) -> dict[str, Any]:
+    """Detect in what the form names; what is there already, by the same detector and options, is not done again."""
+    settings = running_settings()
+    workplace, options = workplace_of(form, settings), detect_options(form, settings)
+    detector = chosen_detector(form.detector)
+    job = detecting(detector, form.speed, options, workplace)
+    outcomes: list[VideoOutcome] = []
+    for videos in fetched_batches(form.sources, workplace, settings.flow.videos_per_batch):
+        is_there = not form.again and all_done(job, videos)
+        detect = detect_batch.with_options(refresh_cache=not is_there)
+        rows = detect(videos, detector, form.speed, options, workplace, again=form.again)
+        outcomes += map(VideoOutcome.model_validate, rows)
+    show_videos(outcomes, key="detected-videos", made_by=detector)
+    return {"detector": detector, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}

@@ -1,0 +1,40 @@
+"""Flow: what videos show over time.
+
+    sources ─► batches ─► fetch videos ─► label batch ─► one row for each video
+               (the next batch is fetched while one is labelled)
+
+In: a form. Out: the model's name and one outcome for each source. A source that fails, fails alone.
+"""
+
+from typing import Any
+
+from prefect import flow
+
+from conf.forms import LabelVideosForm
+from conf.running import running_settings
+from flows.fetched_batches import RUNNER, fetched_batches
+from flows.video_request import label_options, workplace_of
+from tasks.classifier.tracking import tracking_store
+from tasks.contracts.outcomes import VideoOutcome
+from tasks.label_batch import label_batch, labelling
+from tasks.labelling.reference import exact_reference
+from tasks.per_video.each import all_done
+from tasks.videos_artifact import show_videos
+
+
+@flow(name="label-videos", task_runner=RUNNER)
+def label_videos(form: LabelVideosForm) -> dict[str, Any]:
+    """Label what the form names; what is there already, by the same model and options, is not done again."""
+    settings = running_settings()
+    workplace, options = workplace_of(form, settings), label_options(form, settings)
+    store = tracking_store(settings.paths.root, settings.tracking.uri)
+    model = exact_reference(form.model, store)
+    job = labelling(model, store, options, workplace)
+    outcomes: list[VideoOutcome] = []
+    for videos in fetched_batches(form.sources, workplace, settings.flow.videos_per_batch):
+        is_there = not form.again and all_done(job, videos)
+        label = label_batch.with_options(refresh_cache=not is_there)
+        rows = label(videos, model, store, options, workplace, again=form.again)
+        outcomes += map(VideoOutcome.model_validate, rows)
+    show_videos(outcomes, key="labelled-videos", made_by=model)
+    return {"model": model, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}

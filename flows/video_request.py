@@ -1,0 +1,77 @@
+"""What the forms of videos mean for the stages.
+
+In: a form and the settings. Out: options and a workplace, complete and within bounds. Does not fetch anything.
+"""
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
+from conf.settings import Settings
+from conf.weights import load_weights_table
+from tasks.contracts.errors import ConfigError
+from tasks.contracts.model import FrozenModel
+from tasks.detection.config import DetectOptions
+from tasks.features.needed import NEEDED_WEIGHTS
+from tasks.labelling.config import LabelOptions
+from tasks.per_video.workplace import Workplace
+from tasks.weights.store import WeightsStore, missing_weights
+
+OptionsT = TypeVar("OptionsT", bound=FrozenModel)
+
+
+def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
+    """Return where videos are kept, and how they are come by."""
+    return Workplace(
+        fetched=settings.paths.fetched,
+        out=form.out.expanduser().absolute() if form.out else settings.paths.videos,
+        fetch=settings.fetch,
+        download=settings.download_from(),
+        bounds=settings.media,
+        weights=weights_of(settings),
+    )
+
+
+def weights_of(settings: Settings) -> WeightsStore:
+    """Return where weights lie, and what is known of each file."""
+    given = settings.weights.expanduser().absolute() if settings.weights else None
+    table = {**load_weights_table(), **settings.weight_files}
+    return WeightsStore(folder=settings.paths.weights, given=given, table=table)
+
+
+def video_model(wanted: str, champion: str, settings: Settings) -> tuple[str, str | None]:
+    """Return the model that labels videos, and why it is not the champion where `auto` could not take that.
+
+    A model of YouTube-8M's features needs the networks that those features come from, and their weights.
+    """
+    if wanted != "auto":
+        return wanted, None
+    missing = missing_weights(NEEDED_WEIGHTS, weights_of(settings))
+    if not missing:
+        return champion, None
+    return "imagenet", (
+        f"{champion} as the model, since the weights that its features need are not here ({', '.join(missing)}): "
+        f"`reelsift weights fetch {' '.join(missing)}`. Labelled with imagenet instead."
+    )
+
+
+def label_options(form: LabelVideosForm, settings: Settings) -> LabelOptions:
+    """Return the options of labelling: the settings, and what the form says otherwise."""
+    return _changed(settings.label, form)
+
+
+def detect_options(form: DetectObjectsForm, settings: Settings) -> DetectOptions:
+    """Return the options of detecting: the settings, and what the form says otherwise."""
+    return _changed(settings.detect, form)
+
+
+def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
+    """Put what the form says in the place of what is configured; None says nothing."""
+    said = {name: value for name, value in form if name in type(options).model_fields and value is not None}
+    try:
+        return type(options).model_validate({**options.model_dump(), **said})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "options"
+        raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error

@@ -1,0 +1,1 @@
+"""What is done with one video, from its name to its folder, and with many, each failing alone."""

@@ -1,0 +1,26 @@
+"""One video of many: whatever is wrong with it stays with it.
+
+In: a source and the work to do for it. Out: its outcome, also where the work failed. Does not know the work.
+"""
+
+import logging
+from collections.abc import Callable
+
+from tasks.contracts.errors import ReelsiftError
+from tasks.contracts.outcomes import FAILED, VideoOutcome
+
+
+def alone(source: str, work: Callable[[], VideoOutcome]) -> VideoOutcome:
+    """Do the work and return its outcome; a failure becomes an outcome too, so that the other videos are not lost."""
+    try:
+        return work()
+    except ReelsiftError as error:
+        return failed(source, str(error))
+    except Exception as error:
+        logging.getLogger("reelsift").exception("Unexpected failure of %s", source)
+        return failed(source, f"{type(error).__name__}: {error} (unexpected: `--debug` shows where)")
+
+
+def failed(source: str, reason: str) -> VideoOutcome:
+    """Return the outcome of a source that failed for this reason."""
+    return VideoOutcome(source=source, status=FAILED, reason=" ".join(reason.split()))
