@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tasks.classifier.config import TrainConfig
-from tasks.contracts.artifacts import Sha256
+from tasks.contracts.artifacts import YT8M_FEATURE_SPACE, Sha256
 from tasks.contracts.errors import ModelError
 from tasks.contracts.files import file_digest
 from tasks.contracts.model import FrozenModel
 
-FEATURE_SPACE = "yt8m-video-2018"  # mean_rgb (1024) then mean_audio (128) of the release of 2018, not normalised
+FEATURE_SPACE = YT8M_FEATURE_SPACE
 CARD_NAME = "classifier.json"
 WEIGHTS_NAME = "model.safetensors"
 

@@ -18,6 +18,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RGB_SIZE = 1024  # floats of mean_rgb
 AUDIO_SIZE = 128  # floats of mean_audio
 FEATURE_SIZE = RGB_SIZE + AUDIO_SIZE  # what a classifier sees: mean_rgb, then mean_audio
+YT8M_FEATURE_SPACE = "yt8m-video-2018"  # mean_rgb then mean_audio of the release of 2018, not normalised
 VOCABULARY_SIZE = 3862  # labels of the release of 2018
 
 
