@@ -23,7 +23,6 @@ from tasks.features.second_features import read_features
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.labeller import SecondScores
 from tasks.video.config import MediaBounds
-from tasks.video.probe import probe
 from tasks.weights.store import WeightsStore
 
 RATE_HZ = 1.0  # features of YouTube-8M are of one frame and one stretch of sound each second
@@ -74,14 +73,13 @@ class RegisteredLabeller:
                 f"{self.record.name} looks at features of one moment a second, not {options.rate_hz:g}: leave `--fps` "
                 f"at {RATE_HZ:g}, or label with `--model imagenet`."
             )
-        facts = probe(path, bounds)
         features = read_features(path, bounds, self.extractor, progress)
         mean = features.mean()
         return SecondScores(
             times_s=features.times_s,
             scores=self.classifier.predict(features.per_second()),
             video_scores=self.classifier.predict(mean)[0],
-            facts=facts,
+            facts=features.facts,
             frames_read=features.frames_read,
             corrupt_frames=features.corrupt_frames,
             match_score=float(self.classifier.predict_match(mean)[0]) if self.classifier.has_match else None,

@@ -1,5 +1,7 @@
 """`labels.parquet`: the best labels of every moment."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from tasks.labelling import table as table_module
 from tasks.labelling.labeller import SecondScores
 from tasks.labelling.table import best_labels, write_table
 
+ROOT = Path(__file__).parents[2]
 LABELS = [(30, "hotdog"), (10, "espresso"), (20, "banana")]
 FACTS = MediaFacts(kind="video", width=2, height=2, duration_s=2.0, frame_rate=1.0, codec="h264", has_sound=False)
 
@@ -53,3 +56,17 @@ def test_labels_of_segments_are_kept_in_every_moment(tmp_path: Path, monkeypatch
     assert list(table.groupby("time_s").size()) == [1 if row.argmax() == 2 else 2 for row in scores]
     assert set(table.loc[table["label_id"] == 20, "time_s"]) == set(range(10))
     assert list(table.groupby("time_s")["smoothed"].first()) == list(scores.max(axis=1))
+
+
+def test_writing_it_does_not_import_pandas(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from tests.labelling.test_table import *
+table_module.write_table(
+    Path(sys.argv[1]), scored(np.ones((2, 3), np.float32)), np.ones((2, 3), np.float32), LABELS, best=2, always=frozenset()
+)
+print("pandas" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "labels.parquet")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout == "False\n"
