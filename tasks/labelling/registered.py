@@ -7,6 +7,8 @@ mean features for the video as a whole. Does not know how features are computed 
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import save
 
 from tasks.classifier.card import WEIGHTS_NAME
@@ -77,14 +79,18 @@ class RegisteredLabeller:
         mean = features.mean()
         return SecondScores(
             times_s=features.times_s,
-            scores=self.classifier.predict(features.per_second()),
-            video_scores=self.classifier.predict(mean)[0],
+            scores=self._scores(features.per_second()),
+            video_scores=self._scores(mean)[0],
             facts=features.facts,
             frames_read=features.frames_read,
             corrupt_frames=features.corrupt_frames,
             match_score=float(self.classifier.predict_match(mean)[0]) if self.classifier.has_match else None,
             is_silent=features.is_silent,
         )
+
+    def _scores(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Sums of products of shares, as a mixture of experts gives, may pass 1 by a rounding.
+        return np.clip(self.classifier.predict(features), 0, 1)
 
 
 def _weights_record(row: ModelRow, classifier: FittedClassifier) -> WeightsRecord:

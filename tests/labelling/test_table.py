@@ -63,9 +63,8 @@ def test_writing_it_does_not_import_pandas(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from tests.labelling.test_table import *
-table_module.write_table(
-    Path(sys.argv[1]), scored(np.ones((2, 3), np.float32)), np.ones((2, 3), np.float32), LABELS, best=2, always=frozenset()
-)
+scores = np.ones((2, 3), np.float32)
+table_module.write_table(Path(sys.argv[1]), scored(scores), scores, LABELS, best=2, always=frozenset())
 print("pandas" in sys.modules)
 """
     command = [sys.executable, "-c", code, str(tmp_path / "labels.parquet")]

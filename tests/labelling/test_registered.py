@@ -1,0 +1,135 @@
+"""The labeller of a registered model, from the clip's frames and sound through small networks of the real form."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from conf.weights import load_weights_table
+from tasks.classifier.card import CARD_NAME, read_card
+from tasks.classifier.config import ModelKind, TrainConfig
+from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.models import build_model
+from tasks.classifier.registry import ModelRow
+from tasks.classifier.tracking import TrackingStore, tracking_store
+from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError, UnknownModelError
+from tasks.features.second_features import read_features
+from tasks.labelling.config import LabelOptions
+from tasks.labelling.label import identity_of, label_video
+from tasks.labelling.labeller import open_labeller
+from tasks.labelling.registered import RegisteredLabeller
+from tasks.video.config import MediaBounds
+from tasks.weights.store import WeightsStore
+from tests.labelling.colours import fetched, write_clip
+from tests.support.classifiers import DATASET_ID, registered
+from tests.support.feature_weights import write_feature_weights
+
+BOUNDS = MediaBounds()
+LABELS = 4
+
+
+def with_match() -> FittedClassifier:
+    """A classifier of random weights that also says whether a video matches."""
+    torch.manual_seed(0)
+    config = TrainConfig(model=ModelKind.MOE)
+    module = build_model(config, LABELS + 1).eval()
+    names = tuple(f"label {index}" for index in range(LABELS))
+    return FittedClassifier(module, tuple(range(10, 10 + LABELS)), names, config, DATASET_ID, has_match=True)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def store(home: Path) -> TrackingStore:
+    return tracking_store(home)
+
+
+@pytest.fixture(scope="module")
+def row(store: TrackingStore) -> ModelRow:
+    return registered(store, classifier=with_match(), alias="champion")
+
+
+@pytest.fixture(scope="module")
+def weights(home: Path) -> WeightsStore:
+    given = write_feature_weights(home / "given")
+    return WeightsStore(folder=home / "weights", given=given, table=load_weights_table())
+
+
+@pytest.fixture(scope="module")
+def labeller(row: ModelRow, store: TrackingStore, weights: WeightsStore) -> RegisteredLabeller:
+    opened = open_labeller("champion", store=store, weights=weights)
+    assert isinstance(opened, RegisteredLabeller)
+    return opened
+
+
+@pytest.mark.parametrize("sound", [True, False], ids=["with-sound", "silent"])
+def test_a_video_is_labelled_second_by_second(sound: bool, labeller: RegisteredLabeller, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", ["red", "green", "blue"], sound=sound)
+    options = LabelOptions(window=1, table_top=LABELS)
+    made = label_video(fetched(clip), labeller, options, BOUNDS, tmp_path / "out")
+    features = read_features(clip, BOUNDS, labeller.extractor)
+    classifier = with_match()
+
+    assert made.seconds == 3
+    assert made.is_silent is not sound
+    assert made.match_score == pytest.approx(classifier.predict_match(features.mean())[0])
+    whole = classifier.predict(features.mean())[0]
+    assert [label.label_id for label in made.top] == [10 + column for column in np.argsort(-whole, kind="stable")]
+    assert [label.score for label in made.top] == pytest.approx(np.sort(whole)[::-1])
+
+    table = pq.read_table(tmp_path / "out" / "labels.parquet").to_pandas()
+    scores = table.pivot_table(index="time_s", columns="label_id", values="score").to_numpy()
+    np.testing.assert_allclose(scores, classifier.predict(features.per_second()), atol=1e-6)
+
+
+def test_the_record_names_everything_between_the_frames_and_the_scores(
+    labeller: RegisteredLabeller, row: ModelRow, tmp_path: Path
+) -> None:
+    record = labeller.record
+    assert (record.name, record.feature_space) == ("cooking/1", "yt8m-video-2018")
+    assert (record.dataset_id, record.run_id) == (DATASET_ID, row.run_id)
+    with_match().save(tmp_path)
+    assert record.weights[-1].name == "cooking/1"
+    assert record.weights[-1].sha256 == read_card(tmp_path / CARD_NAME).weights_sha256
+    given = {weights.file_name: weights.sha256 for weights in record.weights[:-1]}
+    assert {"classify_image_graph_def.pb", "vggish_model.ckpt", "vggish_pca_params.npz"} <= given.keys()
+
+
+def test_the_identity_follows_the_weights(labeller: RegisteredLabeller, row: ModelRow, tmp_path: Path) -> None:
+    video = fetched(write_clip(tmp_path / "clip.mp4", ["red"]))
+    torch.manual_seed(1)
+    other = replace(with_match(), module=build_model(TrainConfig(model=ModelKind.MOE), LABELS + 1))
+    retrained = RegisteredLabeller(row, other, labeller.extractor)
+    assert identity_of(video, retrained, LabelOptions()) != identity_of(video, labeller, LabelOptions())
+
+
+def test_a_classifier_of_another_space_is_refused_by_name(labeller: RegisteredLabeller, row: ModelRow) -> None:
+    stranger = replace(with_match(), feature_space="yt8m-video-2017")
+    with pytest.raises(FeatureSpaceError, match=r"cooking/1 looks at .*'yt8m-video-2017'.* are 'yt8m-video-2018'"):
+        RegisteredLabeller(row, stranger, labeller.extractor)
+
+
+def test_another_rate_than_one_a_second_is_refused(labeller: RegisteredLabeller, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", ["red"])
+    with pytest.raises(ModelError, match=r"cooking/1 looks at features of one moment a second, not 2: .*--fps"):
+        label_video(fetched(clip), labeller, LabelOptions(rate_hz=2), BOUNDS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_weights_are_missed_when_the_model_is_opened(
+    row: ModelRow, store: TrackingStore, weights: WeightsStore
+) -> None:
+    nowhere = weights.model_copy(update={"given": None})
+    with pytest.raises(MissingWeightsError, match=r"inception-2015.*reelsift weights fetch"):
+        open_labeller(row.reference, store=store, weights=nowhere)
+
+
+def test_an_unknown_model_is_named_before_any_weights_are(store: TrackingStore, row: ModelRow, tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match=r"No model 'cooking/9'.*cooking@champion, cooking/1"):
+        open_labeller("cooking/9", store=store, weights=WeightsStore(folder=tmp_path, table={}))
