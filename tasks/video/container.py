@@ -11,6 +11,7 @@ import av
 import av.logging
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 from tasks.contracts.errors import VideoError
 
@@ -22,47 +23,73 @@ FORMATS = (
 )
 OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 HINT = "Name a video that a player opens; `reelsift detect --help` says what a source may be."
+SHOWN = 40  # characters of a text that was found
 
-av.logging.set_level(av.logging.PANIC)  # what FFmpeg has to say is said in errors and counts
+# Silent: what FFmpeg has to say is said in errors and counts. Any other level lets FFmpeg's threads call Python, which
+# they wait for while a decoder that is being freed waits for them: a deadlock.
+av.logging.set_level(None)
 
 
 @contextmanager
-def open_container(path: Path) -> Iterator[InputContainer]:
-    """Open `path` while the block runs.
+def open_container(path: Path, *, largest_pixels: int | None = None) -> Iterator[InputContainer]:
+    """Open `path` while the block runs; FFmpeg decodes no picture of more than `largest_pixels` while it looks.
 
     Raises:
         VideoError: it is missing, empty, or no video.
     """
     _check_file(path)
+    limit = {"max_pixels": str(largest_pixels)} if largest_pixels else {}
     try:
-        container = av.open(str(path.absolute()), options=OPEN_OPTIONS, metadata_errors="replace")
+        container = av.open(str(path.absolute()), options=OPEN_OPTIONS | limit, metadata_errors="replace")
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path} is no video that can be opened: {found_in(path)}. {HINT}") from error
     with container:
         yield container
 
 
+def picture_of(container: InputContainer) -> VideoStream | None:
+    """Return the stream of moving pictures; the cover of a piece of music is none."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
+    return streams[0] if streams else None
+
+
+def start_of(container: InputContainer) -> float:
+    """Return when, on the file's own clock, its first picture is shown, in seconds: time 0 of all that is handed on.
+
+    MPEG transport streams begin anywhere, and sound may begin before or after the picture.
+    """
+    stream = picture_of(container)
+    if stream is None or stream.start_time is None or stream.time_base is None:
+        return 0.0
+    return float(stream.start_time * stream.time_base)
+
+
 def _check_file(path: Path) -> None:
     try:
         size_bytes = path.stat().st_size
-    except OSError as error:
-        raise VideoError(f"{path} cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     if not path.is_file():
-        raise VideoError(f"{path} is no file.")
+        raise VideoError(f"{path} is no file. {HINT}")
     if not size_bytes:
         raise VideoError(f"{path} is empty (0 bytes). Fetch or copy it again.")
 
 
 def found_in(path: Path) -> str:
     """Say in a few words what a file seems to hold."""
-    with path.open("rb") as file:
-        start = file.read(512)
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
     if start[4:8] in {b"ftyp", b"moov", b"mdat", b"free", b"wide"}:
         return "it begins as an mp4, but its index is missing or broken (cut short while it was copied?)"
-    if start.startswith(b"#EXTM3U"):
+    if start.startswith((b"#EXTM3U", b"ffconcat")):
         return "it holds a playlist, which names other files"
     try:
-        text = start.decode("utf-8")
+        text = start.decode("utf-8", "strict" if len(start) < 512 else "ignore")
     except UnicodeDecodeError:
         return f"its first bytes are {start[:8].hex(' ')}"
-    return f"it holds text: {' '.join(text.split())[:40]!r}"
+    if "\0" in text:
+        return f"its first bytes are {start[:8].hex(' ')}"
+    return f"it holds plain text: {' '.join(text.split())[:SHOWN]!r}"

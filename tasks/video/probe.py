@@ -1,19 +1,23 @@
-"""What a file holds, told by its headers.
+"""What a file holds, told by its headers and its first frame.
 
-In: a path and bounds. Out: `MediaFacts`. Does not decode more than it must.
+In: a path and bounds. Out: `MediaFacts`. Does not decode more than it must: how a frame is to be turned is known
+only with the first of them.
 """
 
 from pathlib import Path
 
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
 from tasks.video.bounds import check_size
 from tasks.video.config import MediaBounds
-from tasks.video.container import open_container
+from tasks.video.container import open_container, picture_of
+from tasks.video.decoding import Counts, decoded
 from tasks.video.picture import is_picture, probe_picture
+from tasks.video.upright import QUARTER_DEG, rotation_of
 
 MICROSECONDS = 1_000_000  # of a container's duration
 
@@ -22,53 +26,63 @@ def probe(path: Path, bounds: MediaBounds) -> MediaFacts:
     """Return what a video or picture is.
 
     Raises:
-        VideoError: it is neither, or out of bounds.
+        VideoError: it is neither, is out of bounds, or none of its frames can be decoded.
     """
     if is_picture(path):
         return probe_picture(path, bounds)
-    with open_container(path) as container:
-        return facts_of(path, container, bounds)
+    with open_container(path, largest_pixels=bounds.largest_pixels) as container:
+        stream = picture_stream(path, container, bounds)
+        return facts_of(container, stream, next(decoded(path, container, stream, Counts())))
 
 
-def picture_stream(path: Path, container: InputContainer) -> VideoStream:
-    """Return the stream of moving pictures; the cover of a piece of music is none.
-
-    Raises:
-        VideoError: there is none.
-    """
-    streams = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
-    if streams:
-        return streams[0]
-    found = f"only sound ({container.streams.audio[0].codec_context.name})" if container.streams.audio else "no stream"
-    raise VideoError(f"{path} holds {found}, and no picture: there is nothing to look at.")
-
-
-def facts_of(path: Path, container: InputContainer, bounds: MediaBounds) -> MediaFacts:
-    """Return what the headers say.
+def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -> VideoStream:
+    """Return the stream of moving pictures, ready to be decoded.
 
     Raises:
-        VideoError: there is no picture, or it is out of bounds.
+        VideoError: there is none, there is no decoder for it, or its headers are out of bounds.
     """
-    stream = picture_stream(path, container)
+    stream = picture_of(container)
+    if stream is None:
+        sound = container.streams.audio
+        found = f"only sound ({_codec_of(sound[0])})" if sound else f"no pictures (it is {container.format.long_name})"
+        raise VideoError(f"{path} holds {found}: there is nothing to look at. Name a video or a picture.")
+    if stream.codec_context is None:
+        raise VideoError(f"{path} has pictures of a kind that cannot be decoded: convert it to H.264 first.")
     check_size(path, stream.width, stream.height, bounds)
     duration_s = _duration_s(container, stream)
     if duration_s is not None and duration_s > bounds.longest_s:
         raise VideoError(
             f"{path} lasts {duration_s:,.0f} s, over `media.longest_s` of {bounds.longest_s:,.0f}: raise that bound."
         )
+    stream.codec_context.options = {"max_pixels": str(bounds.largest_pixels)}  # of frames that grow on the way
+    stream.thread_type = "AUTO"  # frames at once: twice as fast on two cores as slices at once
+    return stream
+
+
+def facts_of(container: InputContainer, stream: VideoStream, first: VideoFrame) -> MediaFacts:
+    """Return what the headers and the first frame say."""
+    rotation_deg = rotation_of(first)
+    turned = rotation_deg % (2 * QUARTER_DEG) == QUARTER_DEG
     rate = stream.average_rate or stream.guessed_rate
     return MediaFacts(
         kind="video",
-        width=stream.width,
-        height=stream.height,
-        duration_s=duration_s,
+        width=first.height if turned else first.width,
+        height=first.width if turned else first.height,
+        duration_s=_duration_s(container, stream),
         frame_rate=float(rate) if rate else None,
-        codec=stream.codec_context.name,
+        codec=_codec_of(stream),
         has_sound=bool(container.streams.audio),
+        rotation_deg=rotation_deg,
     )
 
 
+def _codec_of(stream: object) -> str:
+    """Return the name of the format, not of the decoder: `av1`, not `libdav1d`."""
+    context = getattr(stream, "codec_context", None)
+    return context.codec.canonical_name if context is not None else "unknown"
+
+
 def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.time_base:
+    if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return container.duration / MICROSECONDS if container.duration else None
+    return container.duration / MICROSECONDS if container.duration and container.duration > 0 else None
