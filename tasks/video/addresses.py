@@ -11,6 +11,8 @@ from typing import Any
 
 Resolve = Callable[..., list[tuple[Any, Any, int, str, Any]]]  # as socket.getaddrinfo
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last four bytes
+# Public by its number, and yet reached only from within a cloud, where it tells machines their secrets.
+CLOUD_INSIDE = frozenset({ipaddress.ip_address("168.63.129.16")})
 
 
 class RefusedAddressError(OSError):
@@ -20,17 +22,32 @@ class RefusedAddressError(OSError):
 def is_public(address: str) -> bool:
     """Say whether an IP address is of the public internet: not private, shared, local, multicast or reserved."""
     found = ipaddress.ip_address(address.partition("%")[0])
+    if not found.is_global or found.is_multicast or found in CLOUD_INSIDE or _is_set_aside(found):
+        return False
     inner = _carried(found)
-    return found.is_global and not found.is_multicast and (inner is None or is_public(str(inner)))
+    return inner is None or is_public(str(inner))
 
 
 class Guard:
-    """Opens connections to public addresses; remembers what it refused, as libraries hide the reason."""
+    """Opens connections to public addresses; remembers what it refused, as libraries hide the reason.
 
-    def __init__(self, *, allow_private: bool, resolve: Resolve = socket.getaddrinfo) -> None:
+    Args:
+        allow_private: admit every address.
+        resolve: what a host's addresses are.
+        admits: whether an address is connected to.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        resolve: Resolve = socket.getaddrinfo,
+        admits: Callable[[str], bool] = is_public,
+    ) -> None:
         self.refused: str | None = None
-        self._allow_private = allow_private
+        self.allow_private = allow_private
         self._resolve = resolve
+        self._admits = admits
 
     def connect(self, address: tuple[str, int], timeout: object = None, source_address: Any = None) -> socket.socket:  # noqa: ANN401
         """Connect as `socket.create_connection` does, to an address that is admitted.
@@ -41,7 +58,7 @@ class Guard:
         """
         host, port = address
         found = self._resolve(host, port, 0, socket.SOCK_STREAM)
-        admitted = [each for each in found if self._allow_private or is_public(each[4][0])]
+        admitted = [each for each in found if self.allow_private or self._admits(each[4][0])]
         if not admitted:
             self.refused = host
             raise RefusedAddressError(f"{host} is not on the public internet")
@@ -65,6 +82,13 @@ def _connected(opened: socket.socket, place: Any, timeout: object, source_addres
         opened.close()
         raise
     return opened
+
+
+def _is_set_aside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Say whether an IPv6 address is of a block that Python counts as global although nobody there is public."""
+    if isinstance(address, ipaddress.IPv4Address) or address in NAT64:
+        return False
+    return address.is_site_local or address.is_reserved
 
 
 def _carried(

@@ -11,13 +11,18 @@ from tasks.contracts.model import FrozenModel
 class FetchConfig(FrozenModel):
     """How a video is fetched, and which are refused."""
 
-    largest_height: int = Field(default=720, ge=144, le=4320, description="pixels; the best format up to this is taken")
+    largest_height: int = Field(
+        default=720, ge=144, le=4320, description="pixels; the best format up to this is taken, a higher one never"
+    )
     largest_bytes: int = Field(default=2 << 30, ge=1, le=1 << 50, description="bytes above which a video is refused")
     longest_s: float = Field(default=4 * 3600, gt=0, le=48 * 3600, description="seconds above which one is refused")
     playlists: bool = Field(default=False, description="take the first video of a playlist, rather than refuse it")
     attempts: int = Field(default=3, ge=1, le=50, description="tries of one download, the first included")
     timeout_s: float = Field(default=20.0, gt=0, le=600, description="seconds of silence that end an attempt")
-    allow_private: bool = Field(default=False, description="let addresses of private networks be fetched from")
+    allow_private: bool = Field(
+        default=False, description="fetch from addresses of private networks too, and through the environment's proxy"
+    )
+    refresh: bool = Field(default=False, description="fetch again what was fetched before")
 
 
 class MediaBounds(FrozenModel):

@@ -3,24 +3,25 @@
 In: an address and bounds. Out: the file and what its host says of it, or an error in one line. Does not know the cache.
 """
 
-import re
+import random
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts.errors import FetchError, RefusedSourceError, WithdrawnVideoError
+from tasks.contracts.errors import FetchError, RefusedSourceError
 from tasks.contracts.progress import Progress
+from tasks.shards.mirror import shown
 from tasks.video.addresses import Guard
 from tasks.video.config import FetchConfig
+from tasks.video.failures import is_passing, plain_line, translated
 from tasks.video.joined import join_streams
+from tasks.video.meter import Meter
+from tasks.video.offers import check_offer, chooser, only_video
 
-# What hosts say of a video that they no longer have, as yt-dlp passes it on.
-GONE = re.compile(
-    r"unavailable|has been removed|private video|terminated|no longer available|does not exist|HTTP Error 410",
-    re.IGNORECASE,
-)
-NOISE = re.compile(r"\x1b\[[0-9;]*m|^ERROR: *|\[[\w:+-]+\] |; please report this issue.*|\(caused by .*", re.DOTALL)
+BACKOFF_S = 0.5  # before retry n, up to this times 2^(n-1) seconds are waited at random
+LONGEST_ADDRESS = 2048  # characters; longer ones are no addresses of pages
 
 
 @dataclass(frozen=True)
@@ -48,115 +49,59 @@ def download(address: str, folder: Path, config: FetchConfig, guard: Guard, prog
         RefusedSourceError: it lies in a private network, is too large, too long, a playlist, or still going on.
         WithdrawnVideoError: its host no longer has it.
         FetchError: it could not be fetched.
+        DiskSpaceError: it does not fit on the disk.
     """
-    from yt_dlp.utils import DownloadCancelled, YoutubeDLError  # noqa: PLC0415 - a second of imports, not for files
-
-    from tasks.video.guarded_ydl import GuardedYdl  # noqa: PLC0415 - the same
+    from yt_dlp.utils import YoutubeDLError  # noqa: PLC0415 - a second of imports, which files need not wait for
 
     folder.mkdir(parents=True, exist_ok=True)
-    meter = _Meter(progress, f"fetching {address}", config, address)
-    try:
-        with GuardedYdl(guard, _params(folder, config, meter)) as ydl:
-            found: Any = ydl.extract_info(address, download=False, process=True)
-            info: Any = _only_video(found, address, config)
-            _check(info, address, config)
-            ydl.process_ie_result(info, download=True)
-    except DownloadCancelled as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise RefusedSourceError(str(error)) from error
-    except (YoutubeDLError, OSError, ValueError) as error:
-        raise _translated(error, address, guard) from error
-    return Downloaded(_whole(folder, address), str(info.get("title") or address), info.get("webpage_url"))
+    meter = Meter(progress, shown(address), config)
+    for attempt in range(1, config.attempts + 1):
+        try:
+            return _try(address, folder, config, guard, meter)
+        except RefusedSourceError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        except (YoutubeDLError, OSError, ValueError) as error:
+            if attempt == config.attempts or not is_passing(error):
+                raise translated(error, shown(address), guard) from error
+        time.sleep(random.uniform(0, BACKOFF_S * 2 ** (attempt - 1)))  # noqa: S311 - spread, not a secret
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _params(folder: Path, config: FetchConfig, meter: "_Meter") -> dict[str, Any]:
-    height = f"[height<=?{config.largest_height}]"
+def _try(address: str, folder: Path, config: FetchConfig, guard: Guard, meter: Meter) -> Downloaded:
+    from tasks.video.guarded_ydl import GuardedYdl  # noqa: PLC0415 - loads yt-dlp
+
+    named = shown(address)
+    with GuardedYdl(guard, folder, _params(named, config, meter), lambda info: check_offer(info, named, config)) as ydl:
+        found: Any = ydl.extract_info(address, download=False, process=True)
+        info: Any = only_video(found, named, config)
+        check_offer(info, named, config)
+        ydl.process_ie_result(info, download=True)
+    came = [path for path in ydl.files if path.is_file()]
+    if not came or len(came) < len(ydl.files):
+        raise FetchError(f"{named} could not be fetched whole: its host offers it in a form that needs ffmpeg.")
+    path = came[0] if len(came) == 1 else join_streams(came, folder / "joined.mkv")
+    return Downloaded(path, plain_line(str(info.get("title") or "")) or named, _page(info))
+
+
+def _params(address: str, config: FetchConfig, meter: Meter) -> dict[str, Any]:
     return {
-        # Sound and picture in one file first; else both, joined afterwards; else what there is.
-        "format": f"b{height}/(bv{height},ba)/b/bv",
-        # A number in place of the title, the id and the format: none of those becomes a path.
-        "outtmpl": {"default": str(folder / "%(autonumber)d.media")},
+        "format": chooser(address, config),
         "logger": _Quiet(),
         "progress_hooks": [meter.hear],
         "noplaylist": True,
-        "playlist_items": "1",
+        "playlist_items": "1" if config.playlists else "1:2",  # the second tells that it is a list
         "socket_timeout": config.timeout_s,
-        "retries": config.attempts - 1,
+        "retries": 0,  # a whole try is repeated instead: addresses of files may be short-lived
+        "extractor_retries": 0,
         "fragment_retries": config.attempts - 1,
-        "extractor_retries": config.attempts - 1,
+        "skip_unavailable_fragments": False,
         "continuedl": True,
     }
 
 
-class _Meter:
-    """Passes on how far a download is, and ends one that is too large."""
-
-    def __init__(self, progress: Progress, label: str, config: FetchConfig, address: str) -> None:
-        self._progress, self._label, self._config, self._address = progress, label, config, address
-        self._done = 0.0
-
-    def hear(self, state: dict[str, Any]) -> None:
-        done = float(state.get("downloaded_bytes") or 0)
-        total = state.get("total_bytes") or state.get("total_bytes_estimate")
-        if max(done, state.get("total_bytes") or 0) > self._config.largest_bytes:
-            from yt_dlp.utils import DownloadCancelled  # noqa: PLC0415 - loaded already when this is called
-
-            raise DownloadCancelled(
-                f"{self._address} is larger than `fetch.largest_bytes` of {self._config.largest_bytes:,} bytes: raise "
-                "that, or take a smaller format with `fetch.largest_height`."
-            )
-        self._progress.begin(self._label, total, "B")
-        self._progress.advance(self._label, done - self._done if done >= self._done else done)
-        self._done = done
-
-
-def _only_video(info: dict[str, Any] | None, address: str, config: FetchConfig) -> dict[str, Any]:
-    if not info:
-        raise FetchError(f"No video was found at {address}.")
-    if info.get("_type") not in {"playlist", "multi_video"}:
-        return info
-    entries = [each for each in info.get("entries") or () if each]
-    if not entries:
-        raise FetchError(f"No video was found at {address}.")
-    count = info.get("playlist_count") or len(entries)
-    if count > 1 and not config.playlists:
-        raise RefusedSourceError(
-            f"{address} is a list of {count} videos: name one of them, or set `fetch.playlists` to take the first."
-        )
-    return entries[0]
-
-
-def _check(info: dict[str, Any], address: str, config: FetchConfig) -> None:
-    """Refuse what is known to be out of bounds before any of it is fetched."""
-    if info.get("is_live"):
-        raise RefusedSourceError(f"{address} is still going on: fetch it when it has ended.")
-    lasts_s = float(info.get("duration") or 0)
-    if lasts_s > config.longest_s:
-        raise RefusedSourceError(
-            f"{address} lasts {lasts_s:,.0f} s, over `fetch.longest_s` of {config.longest_s:,.0f}: raise that."
-        )
-    size_bytes = int(info.get("filesize") or 0)
-    if size_bytes > config.largest_bytes:
-        raise RefusedSourceError(
-            f"{address} has {size_bytes:,} bytes, over `fetch.largest_bytes` of {config.largest_bytes:,}: raise that."
-        )
-
-
-def _translated(error: Exception, address: str, guard: Guard) -> Exception:
-    if guard.refused:
-        return RefusedSourceError(
-            f"{address} leads to {guard.refused}, which is not on the public internet, and is not fetched from. If you "
-            "trust whoever names videos, set `fetch.allow_private`: REELSIFT_FETCH__ALLOW_PRIVATE=true."
-        )
-    reason = " ".join(NOISE.sub("", str(error)).split()) or type(error).__name__
-    if GONE.search(reason):
-        return WithdrawnVideoError(f"{address} is no longer there: {reason}")
-    return FetchError(f"{address} could not be fetched: {reason} What has come is kept; try again.")
-
-
-def _whole(folder: Path, address: str) -> Path:
-    """Return the one file that came, or the one that sound and picture are joined to."""
-    found = sorted(folder.glob("*.media"))
-    if not found:
-        raise FetchError(f"{address} gave no file: its host may have no format that can be fetched without ffmpeg.")
-    return found[0] if len(found) == 1 else join_streams(found, folder / "joined.mkv")
+def _page(info: dict[str, Any]) -> str | None:
+    """Return the web page of a video as a link may show it; what a host says may be anything."""
+    page = str(info.get("webpage_url") or "")
+    is_one = page.lower().startswith(("http://", "https://")) and page.isprintable() and len(page) <= LONGEST_ADDRESS
+    return shown(page) if is_one else None

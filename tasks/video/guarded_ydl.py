@@ -1,28 +1,32 @@
 """yt-dlp, held to what a pipeline may do: http and https through a guard, nothing executed, nothing of a person's own.
 
-In: parameters and a guard. Out: a `YoutubeDL` whose every connection the guard makes. Does not know what is fetched.
+In: parameters, a guard and a folder. Out: a `YoutubeDL` whose every connection the guard makes, and whose files bear
+names that no stranger has chosen. Does not know what is fetched.
 
-Only yt-dlp's handler upon urllib is kept. Its other handlers, and proxies from the environment, would connect by
-themselves; plugins, configuration files, cookies, netrc, JavaScript runtimes and ffmpeg are not used.
+Only yt-dlp's handler upon urllib is kept: its other ones would connect by themselves. A proxy would connect for us,
+past the guard; so the environment's is used only where private addresses are allowed anyway. Plugins, configuration
+files, cookies, netrc, JavaScript runtimes, ffmpeg and all other programs are not used.
 """
 
-import http.client
+import hashlib
 import os
-from typing import Any
-from urllib.request import OpenerDirector
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
 
 os.environ.setdefault("YTDLP_NO_PLUGINS", "1")  # read when yt_dlp is imported
 
 from yt_dlp import YoutubeDL
-from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
+from yt_dlp.utils import Popen
 
 from tasks.video.addresses import Guard
+from tasks.video.guarded_http import guarded_handler
 
 NOTHING_RUN: dict[str, Any] = {
     "quiet": True,
     "no_warnings": True,
     "noprogress": True,
-    "proxy": "",  # none, whatever the environment says
+    "color": "no_color",
     "cachedir": False,
     "usenetrc": False,
     "enable_file_urls": False,
@@ -37,44 +41,46 @@ NOTHING_RUN: dict[str, Any] = {
 }
 
 
-class GuardedYdl(YoutubeDL):
-    """A `YoutubeDL` whose connections a guard makes."""
+def _refuse_to_run(_self: object, args: object, *_: object, **__: object) -> NoReturn:
+    raise PermissionError(f"yt-dlp may run no program here, and wanted to: {args!r}")
 
-    def __init__(self, guard: Guard, params: dict[str, Any]) -> None:
+
+# A few of its extractors would run what they find on the PATH.
+Popen.__init__ = _refuse_to_run  # pyright: ignore[reportAttributeAccessIssue] - it takes whatever the original takes
+
+
+class GuardedYdl(YoutubeDL):
+    """A `YoutubeDL` whose connections a guard makes; `files` are those that it has been told to write, in order."""
+
+    def __init__(
+        self, guard: Guard, folder: Path, params: dict[str, Any], check: Callable[[dict[str, Any]], None]
+    ) -> None:
         self.guard = guard
-        merged: Any = {**NOTHING_RUN, **params}
+        self.files: list[Path] = []
+        self._folder = folder
+        self._check = check
+        no_proxy = {} if guard.allow_private else {"proxy": ""}
+        merged: Any = {**NOTHING_RUN, **no_proxy, **params}
         super().__init__(merged)
 
     def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:  # noqa: ANN401, ARG002 - yt-dlp's own
         """Take one handler, whose connections the guard makes, in place of all that yt-dlp has."""
-        only: Any = [_handler(self.guard)]
+        only: Any = [guarded_handler(self.guard)]
         return super().build_request_director(only, preferences)
 
+    def process_info(self, info_dict: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
+        """Check one file before it is fetched, and fetch it."""
+        self._check(info_dict)
+        path = self._path(info_dict)
+        if path not in self.files:
+            self.files.append(path)
+        return super().process_info(info_dict)
 
-def _handler(guard: Guard) -> Any:  # noqa: ANN401 - a class of yt-dlp's, which has no types
-    """Return a request handler of which each connection, after a redirect too, is made by `guard`."""
+    def prepare_filename(self, info_dict: Any, *_: object, **__: object) -> str:  # noqa: ANN401 - yt-dlp's own
+        """Return a name that comes from no template: neither titles nor ids nor extensions become paths."""
+        return str(self._path(info_dict))
 
-    class GuardedConnection(http.client.HTTPConnection):
-        def connect(self) -> None:
-            self._create_connection = guard.connect
-            super().connect()
-
-    class GuardedTlsConnection(http.client.HTTPSConnection):
-        def connect(self) -> None:
-            self._create_connection = guard.connect
-            super().connect()
-
-    def connection_class(base: Any, req: Any) -> Any:  # noqa: ANN401, ARG001 - yt-dlp's own signature
-        return GuardedTlsConnection if issubclass(base, http.client.HTTPSConnection) else GuardedConnection
-
-    class GuardedRH(UrllibRH):
-        _SUPPORTED_URL_SCHEMES = ("http", "https")  # its ftp would connect by itself
-
-        def _create_instance(self, *args: Any, **kwargs: Any) -> OpenerDirector:  # noqa: ANN401 - yt-dlp's own
-            opener: Any = super()._create_instance(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
-            for place in opener.handlers:
-                if isinstance(place, HTTPHandler):
-                    place._make_conn_class = connection_class
-            return opener
-
-    return GuardedRH
+    def _path(self, info_dict: dict[str, Any]) -> Path:
+        """Name a file by its format, so that what has come of one format is not continued with another."""
+        key = f"{info_dict.get('format_id')}\n{info_dict.get('filesize')}\n{info_dict.get('height')}"
+        return self._folder / f"{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:16]}.media"

@@ -4,22 +4,27 @@ In: a source and what was asked of it. Out: a `Place` with a video that is whole
 comes from a stranger. Does not fetch.
 """
 
+import errno
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import ValidationError
 
+from tasks.contracts.errors import DiskSpaceError, FetchError
 from tasks.contracts.files import write_text
 from tasks.contracts.media import FetchedVideo
 
 CARD_NAME = "fetched.json"
 MEDIA_NAME = "video"
 PARTS_NAME = "parts"  # what has come so far, kept for the next try
+LOCK_NAME = "lock"
 
 
 @dataclass(frozen=True)
@@ -47,25 +52,68 @@ class Place:
             return None
         return video.model_copy(update={"path": self.media}) if is_whole else None
 
-    def clear(self) -> None:
-        """Remove what the video was put together from."""
+    def take(self, path: Path) -> None:
+        """Make a file the video; until there is a card for it, it is nobody's."""
+        (self.folder / CARD_NAME).unlink(missing_ok=True)
+        path.replace(self.media)
         shutil.rmtree(self.parts, ignore_errors=True)
-
-    def tidy(self) -> None:
-        """Remove the folder of what has come so far, if nothing has."""
-        if self.parts.is_dir() and not any(self.parts.iterdir()):
-            self.parts.rmdir()
 
     def keep(self, video: FetchedVideo) -> None:
         """Note that the video is whole; the card comes last."""
         write_text(self.folder / CARD_NAME, video.model_dump_json(indent=2) + "\n")
 
+    def tidy(self) -> None:
+        """Leave nothing where nothing has come; only for the holder of the lock."""
+        with suppress(OSError):  # not empty, or not there
+            self.parts.rmdir()
+        if {path.name for path in self.folder.iterdir()} <= {LOCK_NAME}:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
 
 @contextmanager
 def place_of(cache: Path, key: str) -> Iterator[Place]:
-    """Yield the place of a key, while no other process fills it; the kernel lets go of a dead process's lock."""
-    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:32]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield Place(folder)
+    """Yield the place of a key, while no other process fills it; the kernel lets go of a dead process's lock.
+
+    Raises:
+        FetchError: the cache cannot be written to.
+        DiskSpaceError: it is full.
+    """
+    place = Place(cache.absolute() / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32])
+    try:
+        with _locked(place.folder / LOCK_NAME):
+            try:
+                yield place
+            finally:
+                place.tidy()
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise DiskSpaceError(
+                f"No room for fetched videos in {cache}: free some, or name another disk in REELSIFT_HOME."
+            ) from error
+        raise FetchError(
+            f"Fetched videos cannot be kept in {cache}: {error.strerror or error}. Mend that, or name another folder "
+            "in REELSIFT_HOME."
+        ) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("w")
+        except FileNotFoundError:  # its former holder has just removed the folder
+            continue
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(file, path):
+                yield
+                return
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Say whether the open file still bears the name: its former holder may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tasks.contracts.errors import RefusedSourceError, SourceError
 
@@ -15,6 +16,7 @@ YT8M_ID = re.compile(r"[A-Za-z0-9]{4}")
 SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):")  # two letters or more: `C:` is a drive
 HOST_LIKE = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+/.*")
 CHOICES = "A source is a file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4, like ZU9H)"
+SMUGGLED = "__youtubedl_smuggle"  # how parts of yt-dlp hand each other orders, within an address
 WATCH_PAGE = "https://www.youtube.com/watch?v="
 
 
@@ -47,17 +49,18 @@ def parse_source(text: str) -> Source:
         RefusedSourceError: an address that is neither http nor https.
         SourceError: it is none of the things that a source may be.
     """
-    scheme = SCHEME.match(text)
-    if scheme and not _is_file(text):
-        return Source(text, _addressed(text, scheme["scheme"].lower()))
     if _is_file(text):
         return Source(text, SourceKind.FILE)
+    text = text.strip()  # as it was pasted
+    scheme = SCHEME.match(text)
+    if scheme:
+        _check_address(text, scheme["scheme"].lower())
+        return Source(text, SourceKind.URL)
     if YOUTUBE_ID.fullmatch(text):
         return Source(text, SourceKind.YOUTUBE)
     if YT8M_ID.fullmatch(text):
         return Source(text, SourceKind.YT8M)
-    hint = f" For an address write https://{text}" if HOST_LIKE.fullmatch(text) else ""
-    raise SourceError(f"No video {text!r}: there is no such file, and it is no id. {CHOICES}.{hint}")
+    raise SourceError(f"No video {text!r}: {_problem(text)}, and it is no id. {CHOICES}.")
 
 
 def watch_page(youtube_id: str) -> str:
@@ -65,10 +68,28 @@ def watch_page(youtube_id: str) -> str:
     return WATCH_PAGE + youtube_id
 
 
-def _addressed(text: str, scheme: str) -> SourceKind:
-    if scheme in {"http", "https"} and text[len(scheme) :].startswith("://"):
-        return SourceKind.URL
-    raise RefusedSourceError(f"{text!r} is not fetched: only http and https are. {CHOICES}.")
+def _check_address(text: str, scheme: str) -> None:
+    if scheme not in {"http", "https"} or not text[len(scheme) :].startswith("://"):
+        raise RefusedSourceError(f"{text!r} is not fetched: only http and https are. {CHOICES}.")
+    if SMUGGLED in text:
+        raise RefusedSourceError(f"{text!r} is not fetched: it holds orders to yt-dlp. Name the address of a page.")
+    try:
+        sound = bool(urlsplit(text).hostname) and text.isprintable() and " " not in text
+    except ValueError:  # brackets that hold no IPv6 address
+        sound = False
+    if not sound:
+        raise SourceError(f"{text!r} is no address: it needs a host, and no blanks. {CHOICES}.")
+
+
+def _problem(text: str) -> str:
+    try:
+        is_folder = Path(text).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):  # as below
+        is_folder = False
+    if is_folder:
+        return "that is a folder, name the files in it"
+    hint = f" (for an address write https://{text})" if HOST_LIKE.fullmatch(text) else ""
+    return f"there is no such file{hint}"
 
 
 def _is_file(text: str) -> bool:

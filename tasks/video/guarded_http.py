@@ -1,0 +1,63 @@
+"""yt-dlp's http, of which each connection is made by a guard, and each page bounded.
+
+In: a guard. Out: a request handler for yt-dlp that knows http and https alone. Does not know what is asked for.
+"""
+
+import http.client
+from typing import Any
+from urllib.request import OpenerDirector
+
+from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
+
+from tasks.video.addresses import Guard
+from tasks.video.bounded_pages import bound_reading, unpacked_response
+
+OTHER_SCHEMES = ("ftp", "data")  # of urllib's; a redirect may lead there, and ftp would connect by itself
+
+
+def guarded_handler(guard: Guard) -> Any:  # noqa: ANN401 - a class of yt-dlp's, which has no types
+    """Return a request handler of which each connection, after a redirect too, is made by `guard`."""
+    return type("GuardedRH", (_GuardedRH,), {"connection_class": staticmethod(_connection_class(guard))})
+
+
+def _connection_class(guard: Guard) -> Any:  # noqa: ANN401 - as yt-dlp's `_make_conn_class`
+    class GuardedConnection(http.client.HTTPConnection):
+        def connect(self) -> None:
+            self._create_connection = guard.connect
+            super().connect()
+
+    class GuardedTlsConnection(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            self._create_connection = guard.connect
+            super().connect()
+
+    def connection_class(base: Any, req: Any) -> Any:  # noqa: ANN401 - yt-dlp's own signature
+        if guard.allow_private and "Ytdl-socks-proxy" in req.headers:  # the environment's
+            return HTTPHandler._make_conn_class(base, req)
+        return GuardedTlsConnection if issubclass(base, http.client.HTTPSConnection) else GuardedConnection
+
+    return connection_class
+
+
+class _GuardedRH(UrllibRH):
+    """Makes no connection by itself."""
+
+    _SUPPORTED_URL_SCHEMES = ("http", "https")
+    connection_class: Any
+
+    def _create_instance(self, *args: Any, **kwargs: Any) -> OpenerDirector:  # noqa: ANN401 - yt-dlp's own
+        opener: Any = super()._create_instance(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        for scheme in OTHER_SCHEMES:
+            opener.handle_open.pop(scheme, None)
+        for each in opener.handlers:
+            if isinstance(each, HTTPHandler):
+                handler: Any = each
+                handler._make_conn_class = self.connection_class
+                handler.http_response = handler.https_response = unpacked_response
+        return opener
+
+    def _prepare_headers(self, request: Any, headers: Any) -> None:  # noqa: ANN401, ARG002 - yt-dlp's own
+        headers["Accept-Encoding"] = "identity"  # a packed page cannot be bounded by its length
+
+    def _send(self, request: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
+        return bound_reading(super()._send(request))
