@@ -1,6 +1,6 @@
 """Opening a file that may hold anything, as a container of streams.
 
-In: a path. Out: an open PyAV container, or a `VideoError` that says what was found. Does not decode.
+In: a path. Out: an open PyAV container and its packets, or a `VideoError` that says what was found. Does not decode.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,8 @@ import av
 import av.logging
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
 from tasks.contracts.errors import VideoError
@@ -62,6 +64,20 @@ def start_of(container: InputContainer) -> float:
     if stream is None or stream.start_time is None or stream.time_base is None:
         return 0.0
     return float(stream.start_time * stream.time_base)
+
+
+def packets_of(container: InputContainer, stream: Stream) -> Iterator[Packet | None]:
+    """Yield the packets of one stream, then an empty one that empties its decoder.
+
+    Where the file ends in the middle of a packet, what came before it is whole; then the last one is None.
+    """
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all  # not read from the disk where the format has an index
+    try:
+        yield from container.demux(stream)
+    except FFmpegError:
+        yield None
 
 
 def _check_file(path: Path) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tasks.contracts.errors import VideoError
+from tasks.video.container import packets_of
 
 
 @dataclass
@@ -43,7 +44,8 @@ def decoded(path: Path, container: InputContainer, stream: VideoStream, counts: 
         VideoError: not one frame came.
     """
     any_came = False
-    for packet in _packets(container, stream, counts):
+    for packet in packets_of(container, stream):
+        counts.corrupt += packet is None
         for frame in _frames_of(stream, packet, counts):
             any_came = True
             yield frame
@@ -51,15 +53,7 @@ def decoded(path: Path, container: InputContainer, stream: VideoStream, counts: 
         raise VideoError(f"None of the frames of {path} can be decoded. Fetch or copy it again.")
 
 
-def _packets(container: InputContainer, stream: VideoStream, counts: Counts) -> Iterator[av.Packet | None]:
-    try:
-        yield from container.demux(stream)
-    except FFmpegError:  # the file ends in the middle of a packet: what came before it is whole
-        counts.corrupt += 1
-        yield None  # lets the decoder hand out what it holds
-
-
-def _frames_of(stream: VideoStream, packet: av.Packet | None, counts: Counts) -> list[VideoFrame]:
+def _frames_of(stream: VideoStream, packet: Packet | None, counts: Counts) -> list[VideoFrame]:
     try:
         frames = stream.decode(packet)
     except (FFmpegError, MemoryError):  # a broken header may ask for any amount

@@ -11,7 +11,9 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -71,28 +73,47 @@ def write_video(
 ) -> Path:
     """Write a video of 10 frames a second, or with frames at `times_s`; `rotation_deg` is anticlockwise."""
     with av.open(str(path), "w", format=container, options=options or {}) as file:
-        sound = file.add_stream(tone.codec, rate=tone.rate_hz, layout=tone.layout) if tone else None
+        sound = _sound_stream(file, tone) if tone else None
+        pictures = images if images is not None else shades(10)
         stream = None
-        for index, image in enumerate(images if images is not None else shades(10)):
-            if stream is None:
-                stream = file.add_stream(codec, rate=RATE_HZ, options=encoder or {})
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = pix_fmt
-                stream.codec_context.time_base = TIME_BASE
-                if rotation_deg:
-                    stream.set_display_rotation(rotation_deg)
+        for index, image in enumerate(pictures):
+            stream = stream or _picture_stream(file, image, codec, pix_fmt, encoder, rotation_deg)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             time_s = times_s[index] if times_s else index / RATE_HZ
             frame.pts, frame.time_base = round((time_s + start_s) / TIME_BASE), TIME_BASE
             file.mux(stream.encode(frame))
         if stream:
             file.mux(stream.encode(None))
-        if tone:
+        if tone and sound:
             _add_tone(file, sound, tone)
     return path
 
 
-def _add_tone(file: OutputContainer, stream: av.AudioStream, tone: Tone) -> None:
+def _picture_stream(
+    file: OutputContainer,
+    image: NDArray[np.uint8],
+    codec: str,
+    pix_fmt: str,
+    encoder: dict[str, str] | None,
+    rotation_deg: int,
+) -> VideoStream:
+    stream = file.add_stream(codec, rate=RATE_HZ, options=encoder or {})
+    assert isinstance(stream, VideoStream)
+    stream.height, stream.width = image.shape[:2]
+    stream.pix_fmt = pix_fmt
+    stream.codec_context.time_base = TIME_BASE
+    if rotation_deg:
+        stream.set_display_rotation(rotation_deg)
+    return stream
+
+
+def _sound_stream(file: OutputContainer, tone: Tone) -> AudioStream:
+    stream = file.add_stream(tone.codec, rate=tone.rate_hz, layout=tone.layout)
+    assert isinstance(stream, AudioStream)
+    return stream
+
+
+def _add_tone(file: OutputContainer, stream: AudioStream, tone: Tone) -> None:
     count = round(tone.duration_s * tone.rate_hz)
     wave = 0.5 * np.sin(2 * np.pi * tone.frequency_hz * np.arange(count) / tone.rate_hz)
     planes = np.tile(wave.astype(np.float32), (av.AudioLayout(tone.layout).nb_channels, 1))

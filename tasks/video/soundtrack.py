@@ -1,0 +1,104 @@
+"""The sound of one file on its way into another.
+
+In: a file with sound and the mp4 that is written. Out: its packets, in step with the pictures. Does not know the
+pictures.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+from tasks.video.container import open_container, packets_of, start_of
+from tasks.video.sound import aligned_samples, sound_of
+
+COPIED = frozenset({"aac", "mp3"})  # what mp4 may hold and browsers play; anything else is encoded anew
+ENCODED_AS, ENCODED_LAYOUT, ENCODED_RATE_HZ = "aac", "stereo", 48_000
+FRAME_SAMPLES = 1024  # of AAC
+LEAD_S = 0.1  # of packets before the first picture: decoders need the one before the first that is heard
+LONGEST_S = 7 * 24 * 3600.0
+
+
+class Soundtrack:
+    """The sound of `source`, handed on to `target` as far as the pictures have come."""
+
+    def __init__(self, target: OutputContainer, source: Path) -> None:
+        """Open the source, and add a stream to the target where there is sound."""
+        self._target = target
+        self._waiting: Packet | None = None
+        self._packets: Iterator[Packet] = iter(())
+        self._closing = ExitStack()
+        container = self._closing.enter_context(open_container(source))
+        found = sound_of(container)
+        if found is None:
+            return
+        if found.codec_context.codec.canonical_name in COPIED:
+            self._packets = _copied(container, found, target.add_stream_from_template(found))
+        else:
+            stream = target.add_stream(ENCODED_AS, rate=ENCODED_RATE_HZ, layout=ENCODED_LAYOUT)
+            self._packets = _encoded(container, stream)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
+    ) -> None:
+        """Close the source."""
+        self._closing.close()
+
+    def reach(self, time_s: float | None) -> None:
+        """Hand on what is heard up to `time_s`, or all the rest: pictures and sound lie side by side in the file."""
+        while True:
+            packet = self._waiting or next(self._packets, None)
+            self._waiting = packet
+            if packet is None or (time_s is not None and _time_s(packet) > time_s):
+                return
+            self._waiting = None
+            self._target.mux(packet)
+
+
+def _time_s(packet: Packet) -> float:
+    return float((packet.dts or 0) * packet.time_base)
+
+
+def _copied(container: InputContainer, found: AudioStream, stream: AudioStream) -> Iterator[Packet]:
+    """Yield the packets as they are, their times counted from the first picture, rising."""
+    time_base = found.time_base or Fraction(1, found.sample_rate)
+    start = round(start_of(container) / time_base)
+    last = round(-LEAD_S / time_base)
+    for packet in packets_of(container, found):
+        if packet is None or packet.dts is None or packet.pts is None or packet.is_corrupt:
+            continue
+        packet.pts, packet.dts = packet.pts - start, packet.dts - start
+        if packet.dts > last:
+            last = packet.dts
+            packet.stream = stream
+            yield packet
+
+
+def _encoded(container: InputContainer, stream: AudioStream) -> Iterator[Packet]:
+    rate_hz = stream.sample_rate
+    fifo = av.AudioFifo()
+    place = 0
+    for samples in aligned_samples(container, LONGEST_S, layout=ENCODED_LAYOUT, rate_hz=rate_hz):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=ENCODED_LAYOUT)
+        frame.sample_rate, frame.pts, frame.time_base = rate_hz, place, Fraction(1, rate_hz)
+        place += frame.samples
+        fifo.write(frame)
+        for whole in fifo.read_many(FRAME_SAMPLES):
+            yield from stream.encode(whole)
+    rest = fifo.read(0, partial=True) if place else None
+    if rest is not None:
+        yield from stream.encode(rest)
+    if place:
+        yield from stream.encode(None)
