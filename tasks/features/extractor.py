@@ -13,7 +13,7 @@ from tasks.contracts.artifacts import YT8M_FEATURE_SPACE
 from tasks.contracts.media import WeightsRecord
 from tasks.features.needed import NEEDED_WEIGHTS
 from tasks.features.picture_network import PictureNetwork
-from tasks.features.quantise import dequantise, quantise, quantise_sound
+from tasks.features.quantise import dequantise, quantise
 from tasks.features.sound_network import SoundNetwork
 from tasks.weights.store import WeightsStore, find_weights
 
@@ -34,7 +34,7 @@ class FeatureExtractor:
 
     def of_sound(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the features (n, 128), as the dataset gives them, of windows (n, 15600) of mono samples at 16 kHz."""
-        return dequantise(quantise_sound(self.sound.project(self.sound.embed(windows))))
+        return dequantise(quantise(self.sound.project(self.sound.embed(windows))))
 
 
 def load_extractor(store: WeightsStore) -> FeatureExtractor:

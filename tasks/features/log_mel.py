@@ -1,10 +1,10 @@
-"""Sound as VGGish sees it: the logarithm of a mel spectrogram, one picture a second.
+"""Sound as VGGish sees it: the logarithm of a mel spectrogram.
 
-In: mono samples at 16 kHz. Out: log-mel pictures (N, 96, 64). Does not know any network.
+In: mono samples at 16 kHz. Out: log-mel spectrograms. Does not know any network.
 
-All of it is as in `mel_features.py` and `vggish_params.py` of AudioSet's VGGish: a periodic Hann window of 25 ms every
-10 ms, magnitudes (not powers) of a Fourier transform of 512 points, 64 triangular bands between 125 and 7500 Hz on
-HTK's mel scale, whose lowest bin is left out. YouTube-8M has one picture a second where AudioSet has one each .96 s.
+All of it is as in `mel_features.py` and `vggish_params.py` of https://github.com/tensorflow/models
+(research/audioset/vggish): a periodic Hann window of 25 ms every 10 ms, magnitudes (not powers) of a Fourier transform
+of 512 points, 64 triangular bands between 125 and 7500 Hz on HTK's mel scale, without the lowest bin.
 """
 
 from functools import cache
@@ -17,26 +17,31 @@ from tasks.video.sound import SAMPLE_RATE_HZ
 
 WINDOW, HOP = 400, 160  # samples: 25 ms, 10 ms
 FFT = 512  # the next power of two
-FRAMES = 96  # of 10 ms: .96 s
+FRAMES = 96  # of 10 ms: what VGGish looks at
 BANDS = 64
 LOWEST_HZ, HIGHEST_HZ = 125.0, 7500.0
-OFFSET = 0.01  # added before the logarithm
+LOG_OFFSET = 0.01
 EXAMPLE_SAMPLES = (FRAMES - 1) * HOP + WINDOW  # 15,600: .975 s
 MEL_BREAK_HZ, MEL_Q = 700.0, 1127.0
 
 
-def examples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the log-mel pictures (N, 96, 64) of windows of samples (N, 15600 or more), in [-1, 1].
+def examples(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what VGGish looks at (n, 96, 64) of windows of samples (n, 15600), in [-1, 1].
 
     Raises:
         ValueError: the windows are of another shape.
     """
-    if samples.ndim != 2 or samples.shape[1] < EXAMPLE_SAMPLES:
-        msg = f"samples must have shape (n, {EXAMPLE_SAMPLES} or more), got {samples.shape}"
+    if windows.ndim != 2 or windows.shape[1] != EXAMPLE_SAMPLES:
+        msg = f"windows must have shape (n, {EXAMPLE_SAMPLES}), got {windows.shape}"
         raise ValueError(msg)
-    stretches = sliding_window_view(samples[:, :EXAMPLE_SAMPLES].astype(np.float64), WINDOW, axis=1)[:, ::HOP]
+    return log_mel(windows)
+
+
+def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the spectrogram (..., 1 + (n - 400) // 160, 64) of samples (..., n)."""
+    stretches = sliding_window_view(samples.astype(np.float64), WINDOW, axis=-1)[..., ::HOP, :]
     magnitudes = np.abs(np.fft.rfft(stretches * _hann(), FFT))
-    return np.log(magnitudes @ mel_matrix() + OFFSET).astype(np.float32)
+    return np.log(magnitudes @ mel_matrix() + LOG_OFFSET).astype(np.float32)
 
 
 @cache
