@@ -92,7 +92,7 @@ class Stories:
 
     def sure_keys(self) -> dict[int, int]:
         """Return the number of each sure track, by its key."""
-        return {key: story.track_id for key, story in self._stories.items() if story.track_id is not None}
+        return {key: story.track_id or 0 for key, story in self._stories.items() if story.track_id is not None}
 
     def tracks(self) -> tuple[ObjectTrack, ...]:
         """Return the sure tracks, by start, then by number."""

@@ -5,16 +5,15 @@ sure until the end; so it writes the rows with the keys of their tracks first, a
 pass holds more than `GROUP_ROWS` rows.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.detection.boxes import NO_TRACK, Moment
+from tasks.detection.columns import flags, numbers, texts
 from tasks.detection.stories import Stories
 
 GROUP_ROWS = 16_384
@@ -78,7 +77,7 @@ class KeyedRows:
 
     def _flush(self) -> None:
         if self._moments:
-            self._writer.write_table(_keyed_rows(self._moments))
+            self._writer.write_batch(_keyed_rows(self._moments))
         self._moments, self._rows = [], 0
 
 
@@ -88,36 +87,37 @@ class Naming:
     def __init__(self, stories: Stories, class_names: tuple[str, ...]) -> None:
         self._track_ids = stories.sure_keys()
         self._classes = {key: story.class_id for key in self._track_ids if (story := stories.sure(key))}
-        self._class_names = pa.array(class_names)
+        self._class_names = class_names
 
     def name(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows as the table has them; those carried by a track that was never sure are left out."""
-        keys = batch["key"].to_numpy().tolist()
-        own = batch["class_id"].to_numpy().tolist()
-        class_ids = pa.array([self._classes.get(key, each) for key, each in zip(keys, own, strict=True)], pa.int16())
-        track_ids = pa.array([self._track_ids.get(key, NO_TRACK) for key in keys], pa.int32())
-        columns: Mapping[str, Any] = {
-            **{name: batch[name] for name in batch.schema.names if name in OBJECTS.names},
-            "track_id": track_ids,
-            "class_id": class_ids,
-            "class_name": self._class_names.take(class_ids),
-        }
+        # As lists: to_numpy would import pandas.
+        given: list[list[Any]] = [batch[name].to_pylist() for name in ("key", "class_id", "carried")]
+        keys, own, is_carried = given
+        class_ids = [self._classes.get(key, each) for key, each in zip(keys, own, strict=True)]
+        track_ids = [self._track_ids.get(key, NO_TRACK) for key in keys]
+        columns: dict[str, Any] = {name: batch[name] for name in batch.schema.names if name in OBJECTS.names}
+        columns["track_id"] = numbers(np.array(track_ids), pa.int32())
+        columns["class_id"] = numbers(np.array(class_ids), pa.int16())
+        columns["class_name"] = texts([self._class_names[class_id] for class_id in class_ids])
         made = pa.record_batch([columns[name] for name in OBJECTS.names], schema=OBJECTS)
-        return made.filter(pc.or_(pc.invert(made["carried"]), pc.not_equal(made["track_id"], NO_TRACK)))  # pyright: ignore[reportAttributeAccessIssue] - made at import time
+        is_kept = [not carried or number != NO_TRACK for carried, number in zip(is_carried, track_ids, strict=True)]
+        return made.filter(flags(np.array(is_kept, np.bool_)))
 
 
-def _keyed_rows(moments: list[Moment]) -> pa.Table:
+def _keyed_rows(moments: list[Moment]) -> pa.RecordBatch:
     found = [(moment, moment.boxes) for moment in moments if moment.boxes is not None]
     counts = [len(boxes) for _, boxes in found]
-    corners = np.concatenate([boxes.boxes for _, boxes in found])
-    columns = [
-        np.repeat([moment.index for moment, _ in found], counts),
-        np.repeat([moment.time_s for moment, _ in found], counts),
-        np.concatenate([boxes.keys for _, boxes in found]),
-        np.concatenate([boxes.class_ids for _, boxes in found]),
-        np.concatenate([boxes.scores for _, boxes in found]),
-        *(np.ascontiguousarray(side) for side in corners.T),
-        [mask for _, boxes in found for mask in boxes.masks],
-        np.repeat([boxes.carried for _, boxes in found], counts),
-    ]
-    return pa.table([pa.array(each, field.type) for each, field in zip(columns, KEYED, strict=True)], schema=KEYED)
+    columns = {
+        "frame": np.repeat([moment.index for moment, _ in found], counts),
+        "time_s": np.repeat([moment.time_s for moment, _ in found], counts),
+        "key": np.concatenate([boxes.keys for _, boxes in found]),
+        "class_id": np.concatenate([boxes.class_ids for _, boxes in found]),
+        "score": np.concatenate([boxes.scores for _, boxes in found]),
+    }
+    corners = np.concatenate([boxes.boxes for _, boxes in found]).T
+    columns |= dict(zip(("x_min", "y_min", "x_max", "y_max"), corners, strict=True))
+    made = {name: numbers(values, KEYED.field(name).type) for name, values in columns.items()}
+    made["mask"] = texts([mask for _, boxes in found for mask in boxes.masks])
+    made["carried"] = flags(np.repeat([boxes.carried for _, boxes in found], counts))
+    return pa.record_batch([made[name] for name in KEYED.names], schema=KEYED)

@@ -12,6 +12,7 @@ from tasks.detection.config import DetectOptions
 from tasks.detection.detector import chosen_detector, has_gpu, open_detector
 from tasks.weights.store import WeightsStore
 from tests.detection.conftest import store_of
+from tests.support.square_videos import write_picture
 
 
 def test_classes_of_options_are_spelled_as_the_detectors_do() -> None:
@@ -56,18 +57,25 @@ def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
         open_detector("yolox-nano", speed="normal", weights=store_of(tmp_path))
 
 
-OPENING = """
+LOOKING = """
 import sys
+from pathlib import Path
+from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects
 from tasks.detection.detector import open_detector
+from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
-open_detector("yolox-nano", speed="normal", weights=WeightsStore.model_validate_json(sys.argv[1]))
-heavy = {"torch", "pixellib", "mlflow", "tensorflow", "trackers", "supervision", "matplotlib", "prefect"}
+from tests.support.square_videos import fetched
+detector = open_detector("yolox-nano", speed="normal", weights=WeightsStore.model_validate_json(sys.argv[1]))
+picture = fetched(Path(sys.argv[2]))
+print(detect_objects(picture, detector, DetectOptions(), MediaBounds(), picture.path.with_name("out")).counts)
+heavy = {"torch", "pixellib", "mlflow", "tensorflow", "trackers", "supervision", "matplotlib", "pandas", "prefect"}
 print(sorted(heavy & set(sys.modules)))
 """
 
 
-def test_yolox_needs_none_of_the_heavy_libraries(square_weights: WeightsStore) -> None:
-    command = [sys.executable, "-c", OPENING, square_weights.model_dump_json()]
+def test_a_picture_needs_none_of_the_heavy_libraries(square_weights: WeightsStore, tmp_path: Path) -> None:
+    picture = write_picture(tmp_path / "p.png", ("apple", 4, 4))
+    command = [sys.executable, "-c", LOOKING, square_weights.model_dump_json(), str(picture.path)]
     made = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert made.stdout.strip() == "[]"
+    assert made.stdout.splitlines() == ["{'apple': 1}", "[]"]

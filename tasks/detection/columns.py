@@ -1,0 +1,44 @@
+"""Columns of Arrow made of memory as it is.
+
+In: arrays and texts. Out: Arrow arrays. Does not know what they hold. `pa.array` is not used: it would first import
+pandas, more than a second, to see whether what it is given is one of its own.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+TYPES = {
+    pa.int16(): np.int16,
+    pa.int32(): np.int32,
+    pa.int64(): np.int64,
+    pa.float32(): np.float32,
+    pa.float64(): np.float64,
+}
+
+
+def numbers(values: NDArray[np.generic], kind: pa.DataType) -> pa.Array:
+    """Return numbers, (N,), as `kind`."""
+    held = np.ascontiguousarray(values, TYPES[kind])
+    return pa.Array.from_buffers(kind, len(held), [None, pa.py_buffer(held)])
+
+
+def flags(values: NDArray[np.bool_]) -> pa.Array:
+    """Return true and false, (N,)."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def texts(values: Sequence[str | None]) -> pa.Array:
+    """Return texts; None is null."""
+    encoded = [(value or "").encode() for value in values]
+    ends = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(each) for each in encoded], out=ends[1:])
+    is_there = _bits(np.array([value is not None for value in values], np.bool_))
+    buffers = [is_there, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(values, bitorder="little"))
