@@ -4,6 +4,7 @@ In: RGB uint8 (H, W, 3), which is changed in place. Out: the same array. Does no
 """
 
 import colorsys
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,11 @@ PALETTE: tuple[Colour, ...] = (
 )  # fmt: skip
 GOLDEN_RATIO = 0.618_033_988_75
 LONGEST = 60  # characters of a plate
+LONGEST_READ = 1000  # of a text that a stranger wrote
+LEAST_HEIGHT_PX = 8
+LEAST_TEXT_PX, SIDE_TO_TEXT = 14, 24  # height of a box's plate, and how often it goes into the shorter side
+SIDE_TO_LINE = 240  # the same of its outline
+TEXT_TO_PLATE = 0.68
 FONT = "mpl-data/fonts/ttf/DejaVuSans.ttf"
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
@@ -40,55 +46,82 @@ def hex_of(colour: Colour) -> str:
 
 
 def draw_plate(image: Picture, text: str, *, x: int, y: int, colour: Colour, height_px: int) -> Picture:
-    """Draw text on a plate whose upper left corner is at (x, y), cut off at the borders."""
-    plate = _plate(shown(text), colour, max(8, height_px))
+    """Draw text on a plate whose upper left corner is at (x, y), cut off at the borders; no text, no plate."""
+    line = shown(text)
+    if not line:
+        return image
+    plate, opacity = _plate(line, colour, max(LEAST_HEIGHT_PX, height_px))
     top, left = max(y, 0), max(x, 0)
     bottom, right = min(y + plate.shape[0], image.shape[0]), min(x + plate.shape[1], image.shape[1])
     if bottom > top and right > left:
-        image[top:bottom, left:right] = plate[top - y : bottom - y, left - x : right - x]
+        rows, columns = slice(top - y, bottom - y), slice(left - x, right - x)
+        cv2.copyTo(plate[rows, columns], opacity[rows, columns], image[top:bottom, left:right])
     return image
 
 
-def draw_box(image: Picture, box: tuple[float, float, float, float], colour: Colour, text: str = "") -> Picture:
+def draw_box(image: Picture, box: Sequence[float], colour: Colour, text: str = "") -> Picture:
     """Draw a box (x_min, y_min, x_max, y_max in pixels), and its text above, or inside where there is no room."""
-    thickness = max(1, round(min(image.shape[:2]) / 240))
-    left, top, right, bottom = (round(float(value)) for value in box)
+    side = min(image.shape[:2])
+    thickness, height_px = max(1, round(side / SIDE_TO_LINE)), max(LEAST_TEXT_PX, round(side / SIDE_TO_TEXT))
+    left, top, right, bottom = _within(image, box)
     cv2.rectangle(image, (left, top), (right, bottom), colour, thickness)
     if text:
-        height_px = max(12, round(min(image.shape[:2]) / 24))
-        draw_plate(
-            image, text, x=left, y=top - height_px if top >= height_px else top, colour=colour, height_px=height_px
-        )
+        width_px = _plate(shown(text), colour, height_px)[0].shape[1]
+        x, y = max(0, min(left, image.shape[1] - width_px)), top - height_px if top >= height_px else top
+        draw_plate(image, text, x=x, y=y, colour=colour, height_px=height_px)
     return image
 
 
 def draw_mask(image: Picture, mask: NDArray[np.bool_], colour: Colour, alpha: float = 0.45) -> Picture:
     """Tint the pixels of a mask (H, W)."""
-    image[mask] = (image[mask] * (1 - alpha) + np.asarray(colour) * alpha).astype(np.uint8)
+    bits = np.ascontiguousarray(mask, np.bool_).view(np.uint8)
+    left, top, width, height = cv2.boundingRect(bits)  # most masks are small: what lies around them is not looked at
+    if width and height:
+        part = image[top : top + height, left : left + width]
+        tinted = cv2.addWeighted(part, 1 - alpha, np.full_like(part, colour), alpha, 0)
+        cv2.copyTo(tinted, bits[top : top + height, left : left + width], part)
     return image
 
 
 def shown(text: str) -> str:
     """Return text that fits on a plate: one line, nothing invisible, not too long."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    line = " ".join("".join(character if character.isprintable() else " " for character in text[:LONGEST_READ]).split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "\u2026"
 
 
+def _within(image: Picture, box: Sequence[float]) -> tuple[int, int, int, int]:
+    """Return a box in whole pixels, all four sides of which are to be seen."""
+    last_x, last_y = image.shape[1] - 1, image.shape[0] - 1
+    left, top, right, bottom = np.nan_to_num(np.asarray(box, np.float64))
+    x_min, x_max = (round(float(np.clip(value, 0, last_x))) for value in (left, right))
+    y_min, y_max = (round(float(np.clip(value, 0, last_y))) for value in (top, bottom))
+    return x_min, y_min, x_max, y_max
+
+
 @lru_cache(maxsize=512)
-def _plate(text: str, colour: Colour, height_px: int) -> Picture:
-    """Render text once: a video shows the same one on hundreds of frames."""
-    font = _font(round(height_px * 0.68))
-    width = round(font.getlength(text)) + height_px // 2
-    plate = Image.new("RGB", (max(width, 1), height_px), colour)
-    ink = BLACK if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 128 else WHITE  # BT.601's luma
-    ImageDraw.Draw(plate).text((height_px // 4, height_px // 2), text, font=font, fill=ink, anchor="lm")
-    return np.array(plate, np.uint8)
+def _plate(text: str, colour: Colour, height_px: int) -> tuple[Picture, Picture]:
+    """Render text once, as a video shows the same one on hundreds of frames: RGB, and where it is not see-through."""
+    font = _font(round(height_px * TEXT_TO_PLATE))
+    width = max(1, round(font.getlength(text)) + height_px // 2)
+    plate, opacity = Image.new("RGB", (width, height_px), colour), Image.new("L", (width, height_px), 0)
+    ImageDraw.Draw(opacity).rounded_rectangle((0, 0, width - 1, height_px - 1), height_px // 6, fill=255)
+    ImageDraw.Draw(plate).text((height_px // 4, height_px // 2), text, font=font, fill=_ink_on(colour), anchor="lm")
+    return np.array(plate, np.uint8), np.array(opacity, np.uint8)
+
+
+def _ink_on(colour: Colour) -> Colour:
+    """Return black or white, whichever stands out more: https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio."""
+    parts = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in np.divide(colour, 255)
+    ]
+    luminance = 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+    return BLACK if (luminance + 0.05) ** 2 > 0.05 * 1.05 else WHITE
 
 
 @lru_cache(maxsize=16)
 def _font(size_px: int) -> ImageFont.FreeTypeFont:
     """Return matplotlib's own DejaVu Sans, which has most scripts; matplotlib itself is not imported."""
     spec = find_spec("matplotlib")
-    assert spec is not None
+    assert spec is not None  # the lock holds it
     assert spec.submodule_search_locations
     return ImageFont.truetype(Path(next(iter(spec.submodule_search_locations))) / FONT, size_px)

@@ -6,7 +6,7 @@ not know what is made. FFmpeg, ONNX Runtime, OpenCV and PyTorch let other thread
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,28 +16,24 @@ POLL_S = 0.1  # how soon a producer notices that nobody wants more
 
 
 def ahead(iterable: Iterable[ItemT], *, buffer: int) -> Generator[ItemT]:
-    """Yield what `iterable` yields, up to `buffer` items of it made ahead in a thread of their own."""
+    """Yield what `iterable` yields, up to `buffer` items of it made ahead in a thread of their own.
+
+    What the producer raises is raised here, after the items that came before it. Closing this generator, as
+    `contextlib.closing` does, ends the producer and waits for it.
+    """
     items: queue.Queue[Any] = queue.Queue(maxsize=buffer)
     closed = threading.Event()
     failure: list[BaseException] = []
 
-    def offer(item: object) -> bool:
-        while not closed.is_set():
-            try:
-                items.put(item, timeout=POLL_S)
-            except queue.Full:
-                continue
-            return True
-        return False
-
     def produce() -> None:
+        iterator = iter(iterable)
         try:
-            for item in iterable:
-                if not offer(item):
-                    break
+            _hand_over(iterator, items, closed)
+            if isinstance(iterator, Generator):
+                iterator.close()  # here, in the thread in which it ran, and before the consumer goes on
         except BaseException as error:  # noqa: BLE001 - it is raised again where the items are consumed
             failure.append(error)
-        offer(_END)
+        _offer(_END, items, closed)
 
     thread = threading.Thread(target=produce, name="ahead", daemon=True)
     thread.start()
@@ -49,6 +45,23 @@ def ahead(iterable: Iterable[ItemT], *, buffer: int) -> Generator[ItemT]:
     finally:
         closed.set()
         thread.join()
+
+
+def _hand_over(iterator: Iterator[object], items: queue.Queue[Any], closed: threading.Event) -> None:
+    for item in iterator:
+        if not _offer(item, items, closed):
+            return
+
+
+def _offer(item: object, items: queue.Queue[Any], closed: threading.Event) -> bool:
+    """Wait until there is room for an item; say whether anybody still wants it."""
+    while not closed.is_set():
+        try:
+            items.put(item, timeout=POLL_S)
+        except queue.Full:
+            continue
+        return True
+    return False
 
 
 class Behind:
