@@ -10,23 +10,16 @@ waits between two stages is bounded in bytes.
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tasks.contracts.media import FetchedVideo, MediaFacts, VideoRecord
+from tasks.contracts.media import FetchedVideo, VideoRecord
 from tasks.contracts.objects import (
-    DETECTED_PICTURE_NAME,
-    DETECTED_VIDEO_NAME,
     OBJECTS_TABLE_NAME,
     ObjectsManifest,
 )
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.detection.boxes import NO_TRACK, Boxes, Moment
+from tasks.detection.boxes import Moment
 from tasks.detection.carry import carried
 from tasks.detection.config import DetectOptions
 from tasks.detection.detector import Detector
@@ -35,12 +28,12 @@ from tasks.detection.drawing import labels_of
 from tasks.detection.identity import identity_of
 from tasks.detection.looking import detected
 from tasks.detection.moments import moments
-from tasks.detection.showing import USUAL_RATE_HZ, showing
+from tasks.detection.plan import Follows, Plan
+from tasks.detection.showing import showing
 from tasks.detection.stage_clock import StageClock
 from tasks.detection.stories import Stories
 from tasks.detection.table import KeyedRows
 from tasks.detection.thumbnails import Thumbnails
-from tasks.detection.tracking import Follower
 from tasks.video.config import MediaBounds
 from tasks.video.frames import FrameReader, open_frames
 from tasks.video.overlap import ahead
@@ -49,32 +42,6 @@ from tasks.video.probe import probe
 __all__ = ["detect_objects", "find_objects", "identity_of"]
 
 STAGES = ("decode", "detect", "track", "keep", "draw", "encode")
-QUEUE_BYTES = 96 << 20  # of pictures that wait between two threads, at most
-QUEUE_FRAMES = 16
-
-
-class Follows(Protocol):
-    """Gives boxes the keys of their tracks."""
-
-    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:
-        """Return the key of each box."""
-        ...
-
-
-class EachItsOwn:
-    """Every box is a thing of its own: those of a picture."""
-
-    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
-        """Return keys from 0."""
-        return np.arange(len(found))
-
-
-class Nobody:
-    """No box belongs to a track."""
-
-    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
-        """Return `NO_TRACK` for each box."""
-        return np.full(len(found), NO_TRACK)
 
 
 def detect_objects(
@@ -95,7 +62,7 @@ def detect_objects(
     """
     clock = StageClock(*STAGES)
     media = probe(video.path, bounds)
-    plan = _Plan(video, media, detector, options)
+    plan = Plan(video, media, detector, options)
     with drafting(folder) as draft:
         stories = Stories(detector.class_names, sure_at_once=plan.is_picture)
         reader = _look_through(plan, bounds, draft, stories, clock, progress or Silent())
@@ -116,51 +83,8 @@ def detect_objects(
     return manifest
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is to be done with one video."""
-
-    video: FetchedVideo
-    media: MediaFacts
-    detector: Detector
-    options: DetectOptions
-
-    @property
-    def is_picture(self) -> bool:
-        return self.media.kind == "picture"
-
-    @property
-    def annotated(self) -> str | None:
-        if not self.options.annotate:
-            return None
-        return DETECTED_PICTURE_NAME if self.is_picture else DETECTED_VIDEO_NAME
-
-    @property
-    def frame_rate_hz(self) -> float:
-        return self.media.frame_rate or USUAL_RATE_HZ
-
-    @property
-    def rate_hz(self) -> float | None:
-        """Frames a second that are looked at; None where that is every frame."""
-        asked_hz = None if self.is_picture else self.options.rate_hz
-        return asked_hz if asked_hz and asked_hz < self.frame_rate_hz else None
-
-    @property
-    def queue_frames(self) -> int:
-        """Frames that wait between two threads at most."""
-        frame_bytes = self.media.width * self.media.height * 3
-        return max(1, min(QUEUE_FRAMES, QUEUE_BYTES // frame_bytes))
-
-    def follower(self) -> Follows:
-        if self.is_picture:
-            return EachItsOwn()
-        if not self.options.tracks:
-            return Nobody()
-        return Follower((self.rate_hz or self.frame_rate_hz) / self.options.every, self.options.min_score)
-
-
 def _look_through(
-    plan: _Plan, bounds: MediaBounds, draft: Path, stories: Stories, clock: StageClock, progress: Progress
+    plan: Plan, bounds: MediaBounds, draft: Path, stories: Stories, clock: StageClock, progress: Progress
 ) -> FrameReader:
     """Read the video once, and write all but the manifest."""
     class_names = plan.detector.class_names
@@ -170,7 +94,7 @@ def _look_through(
         stack.callback(rows.close)
         reader = stack.enter_context(open_frames(plan.video.path, bounds))
         show = stack.enter_context(showing(plan.video, plan.media, draft, clock)) if plan.annotated else None
-        progress.begin("frames", _frames_expected(plan), "frames")
+        progress.begin("frames", plan.frames_expected, "frames")
         for moment in _seen(plan, reader, stack, clock):
             with clock.measuring("keep"):
                 thumbnails.keep(moment, stories.add(moment))
@@ -180,7 +104,7 @@ def _look_through(
                     moment,
                     stories,
                     class_names,
-                    is_followed=plan.is_picture or plan.options.tracks,
+                    is_followed=plan.is_followed,
                     is_picture=plan.is_picture,
                 )
                 show(moment.image, moment.time_s, labels)
@@ -192,7 +116,7 @@ def _look_through(
     return reader
 
 
-def _seen(plan: _Plan, reader: FrameReader, stack: ExitStack, clock: StageClock) -> Iterator[Moment]:
+def _seen(plan: Plan, reader: FrameReader, stack: ExitStack, clock: StageClock) -> Iterator[Moment]:
     """Yield every frame with its boxes, reading and detecting ahead in two threads."""
     all_moments = moments(
         reader,
@@ -214,9 +138,3 @@ def _followed(seen: Iterable[Moment], follower: Follows, clock: StageClock) -> I
             with clock.measuring("track"):
                 moment.boxes = moment.boxes.followed(follower.update(moment.boxes, moment.time_s))
         yield moment
-
-
-def _frames_expected(plan: _Plan) -> float | None:
-    if plan.is_picture:
-        return 1
-    return round(plan.media.duration_s * plan.frame_rate_hz) if plan.media.duration_s else None

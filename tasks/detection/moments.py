@@ -18,7 +18,7 @@ def moments(
     """Yield every frame, and say of each what is done with it.
 
     With a rate, the frames looked at are those on show at 0, 1 / rate, 2 / rate, ... seconds; without, all are. Of
-    these, the detector sees the first and every `every`-th after it. `last_s` is how long the last frame is on show.
+    these, the detector sees the first and every `every`-th after it. `last_s` is how long the last frame is on show, if it does not say so itself.
     Without `keep_images`, only what the detector sees keeps its pixels.
     """
     looks = 0
@@ -38,7 +38,7 @@ def _with_ends(frames: Iterable[Frame], last_s: float) -> Iterator[tuple[Frame, 
             yield pending, frame.time_s
         pending = frame
     if pending is not None:
-        yield pending, pending.time_s + last_s
+        yield pending, pending.time_s + (pending.duration_s or last_s)
 
 
 def _is_on_show_at_a_tick(from_s: float, until_s: float, rate_hz: float, *, is_first: bool) -> bool:

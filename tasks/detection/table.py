@@ -92,9 +92,8 @@ class Naming:
     def name(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows as the table has them; those carried by a track that was never sure are left out."""
         # As lists: to_numpy would import pandas.
-        given: list[list[Any]] = [batch[name].to_pylist() for name in ("key", "class_id", "carried")]
-        keys, own, is_carried = given
-        class_ids = [self._classes.get(key, each) for key, each in zip(keys, own, strict=True)]
+        keys, own, is_carried = (batch[name].to_pylist() for name in ("key", "class_id", "carried"))
+        class_ids = [self._classes.get(key, each or 0) for key, each in zip(keys, own, strict=True)]
         track_ids = [self._track_ids.get(key, NO_TRACK) for key in keys]
         columns: dict[str, Any] = {name: batch[name] for name in batch.schema.names if name in OBJECTS.names}
         columns["track_id"] = numbers(np.array(track_ids), pa.int32())

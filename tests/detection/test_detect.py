@@ -1,10 +1,6 @@
 """The objects of a video, from the file to the folder, on clips of squares."""
 
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +8,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.errors import VideoError
 from tasks.contracts.media import FetchedVideo
-from tasks.contracts.objects import DetectorRecord, ObjectsManifest
+from tasks.contracts.objects import ObjectsManifest
 from tasks.detection.config import DetectOptions
-from tasks.detection.detect import detect_objects, find_objects, identity_of
-from tasks.detection.detector import Detections, Picture
+from tasks.detection.detect import detect_objects, identity_of
 from tasks.detection.packed_masks import unpack_mask
 from tasks.detection.table import OBJECTS
 from tasks.detection.yolox import YoloxDetector
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
-from tasks.weights.store import WeightsStore
-from tests.support.square_videos import RATE_HZ, fetched, write_clip, write_picture
+from tests.detection.conftest import FRAMES
+from tests.support.same_thing import SameThing
+from tests.support.square_videos import RATE_HZ, write_clip, write_picture
 
-FRAMES = 40
 BOUNDS = MediaBounds()
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> FetchedVideo:
-    """Four seconds: an apple that stands, a bottle that comes and goes, and a cup that moves."""
-    scenes = [
-        [
-            ("apple", 4, 4),
-            *([("bottle", 84, 4)] if 10 <= index < 30 else []),
-            ("cup", 4 + 8 * (index // 4), 84),
-        ]
-        for index in range(FRAMES)
-    ]
-    return write_clip(tmp_path_factory.mktemp("clip") / "squares.mp4", scenes)
 
 
 def detect(
@@ -194,72 +174,8 @@ def test_progress_counts_frames(clip: FetchedVideo, square_detector: YoloxDetect
     assert (progress.totals, progress.done) == ([FRAMES, FRAMES], FRAMES)
 
 
-def test_what_is_there_is_found_again_and_only_under_its_identity(
-    clip: FetchedVideo, square_detector: YoloxDetector, tmp_path: Path
-) -> None:
-    options = DetectOptions()
-    assert find_objects(tmp_path, identity_of(clip, square_detector.record, options)) is None
-    made = detect_objects(clip, square_detector, options, BOUNDS, tmp_path)
-    assert find_objects(tmp_path, made.identity) == made
-    assert find_objects(tmp_path, identity_of(clip, square_detector.record, DetectOptions(every=2))) is None
-
-
-@pytest.mark.parametrize("name", ["objects.parquet", "detected.mp4", "thumbnails/track-0001.jpg", "objects.json"])
-def test_what_is_not_whole_is_not_found(
-    name: str, clip: FetchedVideo, square_detector: YoloxDetector, tmp_path: Path
-) -> None:
-    made = detect_objects(clip, square_detector, DetectOptions(), BOUNDS, tmp_path)
-    (tmp_path / name).unlink()
-    assert find_objects(tmp_path, made.identity) is None
-
-
-def test_a_damaged_manifest_is_as_none(tmp_path: Path) -> None:
-    (tmp_path / "objects.json").write_text("{")
-    assert find_objects(tmp_path, "0" * 64) is None
-
-
-@pytest.mark.parametrize("content", [b"", b"just some text, renamed\n" * 50], ids=["empty", "text"])
-def test_a_broken_video_leaves_nothing_behind(content: bytes, square_detector: YoloxDetector, tmp_path: Path) -> None:
-    (tmp_path / "broken.mp4").write_bytes(content)
-    with pytest.raises(VideoError, match=r"broken\.mp4"):
-        detect(fetched(tmp_path / "broken.mp4"), square_detector, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-class Failing:
-    """A detector that fails at its third picture, or gives a mask of each."""
-
-    class_names = ("thing",)
-    batch_size = 1
-
-    def __init__(self, record: DetectorRecord, *, fails: bool) -> None:
-        self.record = record
-        self._left = 2 if fails else 10**6
-
-    def detect(self, images: Sequence[Picture]) -> list[Detections]:
-        self._left -= len(images)
-        if self._left < 0:
-            message = "out of memory"
-            raise RuntimeError(message)
-        masks = np.zeros((1, *images[0].shape[:2]), np.bool_)
-        masks[0, 10:40, 10:40] = True
-        box, one = np.array([[10, 10, 40, 40]], np.float32), np.array([0.9], np.float32)
-        return [Detections(box, one, np.zeros(1, np.int16), masks) for _ in images]
-
-
-def test_a_failure_half_way_leaves_what_was_there_before(
-    clip: FetchedVideo, square_detector: YoloxDetector, tmp_path: Path
-) -> None:
-    made = detect_objects(clip, square_detector, DetectOptions(), BOUNDS, tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(RuntimeError, match="out of memory"):
-        detect_objects(clip, Failing(square_detector.record, fails=True), DetectOptions(every=2), BOUNDS, tmp_path)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert find_objects(tmp_path, made.identity) == made
-
-
 def test_masks_are_kept_and_drawn(clip: FetchedVideo, square_detector: YoloxDetector, tmp_path: Path) -> None:
-    detector = Failing(square_detector.record, fails=False)
+    detector = SameThing(square_detector.record, fails=False)
     made = detect_objects(clip, detector, DetectOptions(), BOUNDS, tmp_path)
     rows = pq.read_table(tmp_path / "objects.parquet").to_pylist()
     assert made.boxes == FRAMES
@@ -268,43 +184,6 @@ def test_masks_are_kept_and_drawn(clip: FetchedVideo, square_detector: YoloxDete
     assert (int(mask.sum()), bool(mask[10:40, 10:40].all())) == (900, True)
     detect_objects(clip, detector, DetectOptions(masks=False), BOUNDS, tmp_path)
     assert pq.read_table(tmp_path / "objects.parquet")["mask"].null_count == FRAMES
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from typing import Any
-from tasks.detection.config import DetectOptions
-from tasks.detection.detect import detect_objects
-from tasks.detection.yolox import YoloxDetector
-from tasks.video.config import MediaBounds
-from tasks.weights.store import WeightsStore
-from tests.support.square_videos import fetched
-store = WeightsStore.model_validate_json(sys.argv[1])
-detector = YoloxDetector.open(speed="normal", weights=store)
-print("ready", flush=True)
-while True:
-    detect_objects(fetched(Path(sys.argv[2])), detector, DetectOptions(), MediaBounds(), Path(sys.argv[3]))
-    print("done", flush=True)
-"""
-
-
-def test_a_killed_run_leaves_the_old_or_nothing(
-    clip: FetchedVideo, square_detector: YoloxDetector, square_weights: WeightsStore, tmp_path: Path
-) -> None:
-    folder = tmp_path / "out"
-    arguments = [square_weights.model_dump_json(), str(clip.path), str(folder)]
-    process = subprocess.Popen([sys.executable, "-c", KILLED, *arguments], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process, process.stdout:
-        assert [process.stdout.readline().strip() for _ in range(2)] == ["ready", "done"]
-        time.sleep(0.15)
-        process.kill()
-    identity = identity_of(clip, square_detector.record, DetectOptions())
-    is_there = (folder / "objects.json").exists()
-    assert (find_objects(folder, identity) is not None) == is_there
-    made = detect_objects(clip, square_detector, DetectOptions(), BOUNDS, folder)
-    assert find_objects(folder, identity) == made
 
 
 def test_memory_does_not_grow_with_the_gap_between_detections(

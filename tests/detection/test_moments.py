@@ -58,3 +58,10 @@ def test_the_detector_sees_every_nth_frame_that_is_looked_at() -> None:
 def test_pixels_that_nobody_needs_are_let_go() -> None:
     found = made([place / 10 for place in range(6)], every=3, keep_images=False)
     assert [moment.image is not None for moment in found] == [True, False, False] * 2
+
+
+def test_a_last_frame_that_says_how_long_it_lasts_is_looked_at_in_that_time() -> None:
+    image = np.zeros((2, 2, 3), np.uint8)
+    frames = [Frame(0, 0.0, image, 0.3), Frame(1, 0.3, image, 2.0)]
+    found = moments(frames, rate_hz=1.0, every=1, last_s=0.1, keep_images=True)
+    assert [moment.is_looked_at for moment in found] == [True, True]
