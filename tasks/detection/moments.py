@@ -18,8 +18,8 @@ def moments(
     """Yield every frame, and say of each what is done with it.
 
     With a rate, the frames looked at are those on show at 0, 1 / rate, 2 / rate, ... seconds; without, all are. Of
-    these, the detector sees the first and every `every`-th after it. `last_s` is how long the last frame is on show, if it does not say so itself.
-    Without `keep_images`, only what the detector sees keeps its pixels.
+    these, the detector sees the first and every `every`-th after it. `last_s` is how long the last frame is on show,
+    where it does not say so itself. Without `keep_images`, only what the detector sees keeps its pixels.
     """
     looks = 0
     for frame, until_s in _with_ends(frames, last_s):
