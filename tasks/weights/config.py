@@ -3,17 +3,21 @@
 In: entries of a table. Out: frozen `WeightsEntry`s. Does not know where the table lies.
 """
 
+from typing import Annotated
+
 from pydantic import Field
 
 from tasks.contracts.artifacts import Sha256
 from tasks.contracts.model import FrozenModel
+
+Address = Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S+$")]
 
 
 class WeightsEntry(FrozenModel):
     """One file of weights."""
 
     file_name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="as it lies in a folder")
-    urls: tuple[str, ...] = Field(min_length=1, description="http(s) addresses, the best first")
+    urls: tuple[Address, ...] = Field(min_length=1, description="http(s) addresses, the best first")
     size_bytes: int | None = Field(default=None, ge=1, description="of what the address gives, where it is known")
     sha256: Sha256 | None = Field(default=None, description="of what the address gives, where it is known")
     licence: str = Field(description="SPDX id, or a few words")

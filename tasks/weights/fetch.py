@@ -3,10 +3,13 @@
 In: names in the table. Out: files in the store's folder, each with a receipt. Does not open them.
 """
 
-import shutil
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tasks.contracts.errors import DownloadError, MissingWeightsError
+from tasks.contracts.errors import DownloadError, MissingWeightsError, WeightsError
 from tasks.contracts.files import appearing, file_digest
 from tasks.contracts.progress import Progress
 from tasks.shards.config import DownloadConfig
@@ -15,7 +18,7 @@ from tasks.shards.transfer import fetch_file
 from tasks.weights.archive import extract_member
 from tasks.weights.config import WeightsEntry
 from tasks.weights.receipt import Receipt, write_receipt
-from tasks.weights.store import Weights, WeightsStore, find_weights
+from tasks.weights.store import Weights, WeightsStore, by_hand, find_weights
 
 ARCHIVES = "archives"  # folder of archives, whose files are needed one by one
 
@@ -27,53 +30,76 @@ def fetch_weights(
 
     Raises:
         MissingWeightsError: it could not be fetched; the message says how to get it by hand.
-        WeightsError: what came is not what the table says, or its archive is not what it should be.
+        WeightsError: the table has no such name, what is here is damaged, or the archive is not what it should be.
+        DiskSpaceError: there is no room for it.
     """
-    entry = store.entry(name)
+    errand = _Errand(name, store.entry(name), store, download, progress)
     if store.path(name) is None:
-        _fetch(name, entry, store, download, progress)
+        errand.run()
     return find_weights(name, store)
 
 
-def _fetch(
-    name: str, entry: WeightsEntry, store: WeightsStore, download: DownloadConfig, progress: Progress | None
-) -> None:
-    path = store.folder / entry.file_name
-    came = store.folder / ARCHIVES / Path(entry.urls[0]).name if entry.archive_member else path
-    remote = RemoteFile(f"weights {name}", entry.urls, entry.sha256, "sha256", entry.size_bytes)
-    try:
-        digest = fetch_file(remote, came, download, progress).digest if not _is_kept(came, entry) else file_digest(came)
-    except DownloadError as error:
-        raise MissingWeightsError(
-            f"The weights {name} could not be fetched from {', '.join(entry.urls)}: {_cause(error)} What has come is "
-            f"kept. Try again, or get {_what(entry)} in a browser and put {entry.file_name} into {store.folder}, or "
-            "into a folder that REELSIFT_WEIGHTS names."
-        ) from error
-    if not entry.archive_member:
-        write_receipt(path, Receipt(url=entry.urls[0], sha256=digest))
-        return
-    with appearing(path) as temporary:
-        extract_member(came, entry.archive_member, temporary)
-    write_receipt(path, Receipt(url=entry.urls[0], sha256=file_digest(path), archive_sha256=digest))
-    _drop_archive(came, entry, store)
+@dataclass(frozen=True)
+class _Errand:
+    """The fetching of one file."""
+
+    name: str
+    entry: WeightsEntry
+    store: WeightsStore
+    download: DownloadConfig
+    progress: Progress | None
+
+    def run(self) -> None:
+        """Have the file and its receipt in the store's folder."""
+        path = self.store.folder / self.entry.file_name
+        if self.entry.archive_member:
+            write_receipt(path, self._unpack(self.entry.archive_member, path))
+            _drop_archive(_archive_path(self.entry, self.store), self.entry, self.store)
+        else:
+            write_receipt(path, Receipt(url=self.entry.urls[0], sha256=self._come(path)))
+
+    def _unpack(self, member: str, path: Path) -> Receipt:
+        """Fetch the archive, unless it is here for the sake of another file, and take one file out of it."""
+        archive = _archive_path(self.entry, self.store)
+        digest = file_digest(archive) if archive.is_file() else self._come(archive)
+        try:
+            with appearing(path) as temporary:
+                extract_member(archive, member, temporary)
+        except WeightsError as error:
+            archive.unlink(missing_ok=True)  # else it would be taken for good the next time
+            raise WeightsError(
+                f"The weights {self.name} are not in what {self.entry.urls[0]} sends: {error} It has been deleted: try "
+                f"again, or {by_hand(self.entry, self.store)}"
+            ) from error
+        return Receipt(url=self.entry.urls[0], sha256=file_digest(path), archive_sha256=digest)
+
+    def _come(self, destination: Path) -> str:
+        """Bring what the address gives to a place, and return its sha256."""
+        entry = self.entry
+        remote = RemoteFile(f"weights {self.name}", entry.urls, entry.sha256, "sha256", entry.size_bytes)
+        try:
+            return fetch_file(remote, destination, self.download, self.progress).digest
+        except DownloadError as error:
+            again = "What has come is kept: try again" if entry.sha256 else "Try again"
+            raise MissingWeightsError(
+                f"The weights {self.name} could not be fetched: {_cause(error)} {again} (`reelsift weights fetch "
+                f"{self.name}`), or get {' or '.join(entry.urls)} in a browser, and {by_hand(entry, self.store)}"
+            ) from error
 
 
-def _is_kept(came: Path, entry: WeightsEntry) -> bool:
-    """Say whether an archive is here already, of which another file was taken."""
-    return bool(entry.archive_member) and came.is_file()
+def _archive_path(entry: WeightsEntry, store: WeightsStore) -> Path:
+    """Return the place of an archive, which is its address's alone."""
+    unique = hashlib.sha256(entry.urls[0].encode()).hexdigest()[:8]
+    return store.folder / ARCHIVES / f"{unique}-{Path(urlsplit(entry.urls[0]).path).name}"
 
 
-def _drop_archive(came: Path, entry: WeightsEntry, store: WeightsStore) -> None:
+def _drop_archive(archive: Path, entry: WeightsEntry, store: WeightsStore) -> None:
     """Remove an archive once everything that the table takes from it is here."""
-    siblings = [each for each in store.table.values() if each.urls == entry.urls and each.archive_member]
-    if all((store.folder / each.file_name).is_file() for each in siblings):
-        came.unlink(missing_ok=True)
-        if not any(came.parent.iterdir()):
-            shutil.rmtree(came.parent, ignore_errors=True)
-
-
-def _what(entry: WeightsEntry) -> str:
-    return f"{entry.archive_member} out of the archive" if entry.archive_member else "it"
+    siblings = [name for name, each in store.table.items() if each.archive_member and each.urls[0] == entry.urls[0]]
+    if all(store.path(name) for name in siblings):
+        archive.unlink(missing_ok=True)
+        with suppress(OSError):  # other archives are in it
+            archive.parent.rmdir()
 
 
 def _cause(error: DownloadError) -> str:

@@ -15,6 +15,7 @@ from pydantic import Field
 from tasks.contracts.errors import MissingWeightsError, WeightsError
 from tasks.contracts.media import WeightsRecord
 from tasks.contracts.model import FrozenModel
+from tasks.shards.space import format_bytes
 from tasks.weights.config import WeightsEntry
 from tasks.weights.digests import known_digest
 from tasks.weights.receipt import read_receipt
@@ -61,18 +62,29 @@ def find_weights(name: str, store: WeightsStore) -> Weights:
     """
     entry, path = store.entry(name), store.path(name)
     if path is None:
+        size = f"{format_bytes(entry.size_bytes)} " if entry.size_bytes else ""
         raise MissingWeightsError(
-            f"No weights {name}: {entry.file_name} is not here. Fetch it with `reelsift weights fetch {name}` (from "
-            f"{entry.urls[0]}), or put it by hand into {store.folder}, or into a folder that REELSIFT_WEIGHTS names."
+            f"No weights {name}: {entry.file_name} is not here. Fetch it with `reelsift weights fetch {name}` ({size}"
+            f"from {entry.urls[0]}), or {by_hand(entry, store)}"
         )
     digest = known_digest(path, store.folder)
-    receipt = read_receipt(path)
+    receipt = read_receipt(path) if path.parent == store.folder else None
     if receipt and receipt.sha256 != digest:
         raise WeightsError(
             f"The weights {path} have sha256 {digest}, but {receipt.sha256} when they were fetched: the file has "
             f"changed. Delete it, and `reelsift weights fetch {name}`."
         )
     return Weights(path, WeightsRecord(name=name, file_name=path.name, sha256=digest))
+
+
+def by_hand(entry: WeightsEntry, store: WeightsStore) -> str:
+    """Return how a person without a connection may have a file here, for a message."""
+    source = f"{entry.archive_member} out of its archive" if entry.archive_member else "it"
+    folder = f"into {store.folder}, or into a folder that REELSIFT_WEIGHTS names"
+    if store.given:
+        is_folder = "" if store.given.is_dir() else ", which is no folder"
+        folder = f"into {store.folder} or {store.given} (as REELSIFT_WEIGHTS names it{is_folder})"
+    return f"put {source} there by hand, as {entry.file_name}, {folder}."
 
 
 def missing_weights(names: Iterable[str], store: WeightsStore) -> list[str]:
