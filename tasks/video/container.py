@@ -3,6 +3,7 @@
 In: a path. Out: an open PyAV container and its packets, or a `VideoError` that says what was found. Does not decode.
 """
 
+import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,9 +104,9 @@ def found_in(path: Path) -> str:
     if start.startswith((b"#EXTM3U", b"ffconcat")):
         return "it holds a playlist, which names other files"
     try:
-        text = start.decode("utf-8", "strict" if len(start) < 512 else "ignore")
+        line = " ".join(codecs.getincrementaldecoder("utf-8")().decode(start).split())  # which may end in a character
     except UnicodeDecodeError:
+        line = "\0"
+    if not line.isprintable():
         return f"its first bytes are {start[:8].hex(' ')}"
-    if "\0" in text:
-        return f"its first bytes are {start[:8].hex(' ')}"
-    return f"it holds plain text: {' '.join(text.split())[:SHOWN]!r}"
+    return f"it holds plain text: {line[:SHOWN]!r}"

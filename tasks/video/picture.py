@@ -50,10 +50,7 @@ def probe_picture(path: Path, bounds: MediaBounds) -> MediaFacts:
 def read_picture(path: Path, bounds: MediaBounds) -> NDArray[np.uint8]:
     """Return a picture, upright, as RGB uint8 (H, W, 3)."""
     with _opened(path, bounds) as image:
-        try:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise VideoError(f"{path} is a broken picture: {error}. Fetch or copy it again.") from error
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
 
 
 @contextmanager
@@ -66,4 +63,7 @@ def _opened(path: Path, bounds: MediaBounds) -> Iterator[Image.Image]:
         raise VideoError(f"{path} begins as a picture, but is none that can be read: {error}.") from error
     with image:
         check_size(path, *image.size, bounds)
-        yield image
+        try:
+            yield image
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow's, of what follows the header
+            raise VideoError(f"{path} is a broken picture: {error}. Fetch or copy it again.") from error
