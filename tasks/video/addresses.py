@@ -11,8 +11,10 @@ from typing import Any
 
 Resolve = Callable[..., list[tuple[Any, Any, int, str, Any]]]  # as socket.getaddrinfo
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last four bytes
-# Public by its number, and yet reached only from within a cloud, where it tells machines their secrets.
-CLOUD_INSIDE = frozenset({ipaddress.ip_address("168.63.129.16")})
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291: all that is public in IPv6
+# Global by Python's account, and yet not public: one that is reached only from within a cloud, where it tells machines
+# their secrets, and those that the IETF keeps for its protocols (RFC 6890; Python 3.11 knows some of these only).
+SET_ASIDE = (ipaddress.ip_network("168.63.129.16/32"), ipaddress.ip_network("192.0.0.0/24"))
 
 
 class RefusedAddressError(OSError):
@@ -22,7 +24,7 @@ class RefusedAddressError(OSError):
 def is_public(address: str) -> bool:
     """Say whether an IP address is of the public internet: not private, shared, local, multicast or reserved."""
     found = ipaddress.ip_address(address.partition("%")[0])
-    if not found.is_global or found.is_multicast or found in CLOUD_INSIDE or _is_set_aside(found):
+    if not found.is_global or found.is_multicast or _is_set_aside(found):
         return False
     inner = _carried(found)
     return inner is None or is_public(str(inner))
@@ -85,10 +87,10 @@ def _connected(opened: socket.socket, place: Any, timeout: object, source_addres
 
 
 def _is_set_aside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Say whether an IPv6 address is of a block that Python counts as global although nobody there is public."""
-    if isinstance(address, ipaddress.IPv4Address) or address in NAT64:
-        return False
-    return address.is_site_local or address.is_reserved
+    """Say whether Python counts an address as global although nobody there is public."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return any(address in block for block in SET_ASIDE)
+    return address not in GLOBAL_UNICAST and address not in NAT64
 
 
 def _carried(

@@ -20,11 +20,14 @@ GONE = re.compile(
 )
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 NOISE = re.compile(
-    r"^ERROR: *|\[[\w:+-]+\] |; please report this issue.*|\(caused by .*|Confirm you are on the latest.*|"
+    r"^ERROR: *|Got error: |\[[\w:+-]+\] |; please report this issue.*|\(caused by .*|Confirm you are on the latest.*|"
     r"Use --\S+.*|You might want to use a VPN.*",
     re.DOTALL,
 )
+OTHER_SCHEME = re.compile(r"unknown url type|Unsupported url scheme", re.IGNORECASE)
+BROKEN_OFF = re.compile(r"Got error: |Giving up after")  # of yt-dlp's downloaders, without a cause to look at
 LONGEST_REASON = 300  # characters; some of them are a stranger's
+FOR_GOOD = (RefusedAddressError, PageTooLargeError)
 TRY_AGAIN = frozenset({408, 425, 429})  # and all from 500 on
 
 
@@ -35,6 +38,8 @@ def translated(error: Exception, address: str, guard: Guard) -> ReelsiftError:
             f"{address} leads to {guard.refused}, which is not on the public internet, and is not fetched from. If you "
             "trust whoever names videos, set `fetch.allow_private`: REELSIFT_FETCH__ALLOW_PRIVATE=true."
         )
+    if OTHER_SCHEME.search(str(error)):
+        return RefusedSourceError(f"{address} leads to an address that is neither http nor https, and is not fetched.")
     reason = plain_line(NOISE.sub("", COLOURS.sub("", str(error)))) or type(error).__name__
     if os.strerror(errno.ENOSPC) in reason:
         return DiskSpaceError(f"No room for {address}: {reason} Free some, or name another disk in REELSIFT_HOME.")
@@ -49,12 +54,12 @@ def is_passing(error: Exception) -> bool:
     from yt_dlp.networking.exceptions import HTTPError, TransportError  # noqa: PLC0415 - loaded when this is called
 
     causes = list(_causes(error))
-    if any(isinstance(each, RefusedAddressError | PageTooLargeError) for each in causes):
+    if OTHER_SCHEME.search(str(error)) or any(isinstance(each, FOR_GOOD) for each in causes):
         return False
     statuses = [each.status for each in causes if isinstance(each, HTTPError)]
     if statuses:
         return any(status >= 500 or status in TRY_AGAIN for status in statuses)
-    return any(isinstance(each, TransportError) for each in causes) or "Giving up after" in str(error)
+    return any(isinstance(each, TransportError) for each in causes) or bool(BROKEN_OFF.search(str(error)))
 
 
 def plain_line(text: str, longest: int = LONGEST_REASON) -> str:

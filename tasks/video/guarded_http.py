@@ -8,6 +8,7 @@ from typing import Any
 from urllib.request import OpenerDirector
 
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
+from yt_dlp.networking.exceptions import HTTPError
 
 from tasks.video.addresses import Guard
 from tasks.video.bounded_pages import bound_reading, unpacked_response
@@ -15,9 +16,20 @@ from tasks.video.bounded_pages import bound_reading, unpacked_response
 OTHER_SCHEMES = ("ftp", "data")  # of urllib's; a redirect may lead there, and ftp would connect by itself
 
 
-def guarded_handler(guard: Guard) -> Any:  # noqa: ANN401 - a class of yt-dlp's, which has no types
-    """Return a request handler of which each connection, after a redirect too, is made by `guard`."""
-    return type("GuardedRH", (_GuardedRH,), {"connection_class": staticmethod(_connection_class(guard))})
+def guarded_handler(guard: Guard, opened: list[Any]) -> Any:  # noqa: ANN401 - a class of yt-dlp's, which has no types
+    """Return a request handler of which each connection, after a redirect too, is made by `guard`.
+
+    Responses that are not closed yet are found in `opened`.
+    """
+    return type(
+        "GuardedRH", (_GuardedRH,), {"connection_class": staticmethod(_connection_class(guard)), "opened": opened}
+    )
+
+
+def close_all(opened: list[Any]) -> None:
+    """Hang up on hosts whose answers nobody has read to the end: looking at the start of a file leaves such."""
+    while opened:
+        opened.pop().close()
 
 
 def _connection_class(guard: Guard) -> Any:  # noqa: ANN401 - as yt-dlp's `_make_conn_class`
@@ -44,6 +56,7 @@ class _GuardedRH(UrllibRH):
 
     _SUPPORTED_URL_SCHEMES = ("http", "https")
     connection_class: Any
+    opened: list[Any]
 
     def _create_instance(self, *args: Any, **kwargs: Any) -> OpenerDirector:  # noqa: ANN401 - yt-dlp's own
         opener: Any = super()._create_instance(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
@@ -60,4 +73,12 @@ class _GuardedRH(UrllibRH):
         headers["Accept-Encoding"] = "identity"  # a packed page cannot be bounded by its length
 
     def _send(self, request: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
-        return bound_reading(super()._send(request))
+        try:
+            return self._noted(super()._send(request))
+        except HTTPError as error:
+            self._noted(error.response)
+            raise
+
+    def _noted(self, response: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
+        self.opened[:] = [each for each in self.opened if not each.closed] + [response]
+        return bound_reading(response)

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-os.environ.setdefault("YTDLP_NO_PLUGINS", "1")  # read when yt_dlp is imported
+os.environ["YTDLP_NO_PLUGINS"] = "1"  # read when yt_dlp looks for some
 
 from yt_dlp import YoutubeDL
+from yt_dlp.downloader.common import FileDownloader
 from yt_dlp.utils import Popen
 
 from tasks.video.addresses import Guard
-from tasks.video.guarded_http import guarded_handler
+from tasks.video.guarded_http import close_all, guarded_handler
 
 NOTHING_RUN: dict[str, Any] = {
     "quiet": True,
@@ -46,7 +47,19 @@ def _refuse_to_run(_self: object, args: object, *_: object, **__: object) -> NoR
 
 
 # A few of its extractors would run what they find on the PATH.
-Popen.__init__ = _refuse_to_run  # pyright: ignore[reportAttributeAccessIssue] - it takes whatever the original takes
+setattr(Popen, "__init__", _refuse_to_run)  # noqa: B010 - an assignment would not pass for its type
+_open_for_writing: Any = FileDownloader.sanitize_open
+
+
+def _open_and_remember(downloader: Any, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - yt-dlp's own
+    """Open a file, so that one that is given up half-way is closed, and what has come of it is on the disk."""
+    stream, name = _open_for_writing(downloader, *args, **kwargs)
+    if isinstance(downloader.ydl, GuardedYdl):
+        downloader.ydl.opened.append(stream)
+    return stream, name
+
+
+setattr(FileDownloader, "sanitize_open", _open_and_remember)  # noqa: B010 - an assignment would not pass for its type
 
 
 class GuardedYdl(YoutubeDL):
@@ -57,6 +70,7 @@ class GuardedYdl(YoutubeDL):
     ) -> None:
         self.guard = guard
         self.files: list[Path] = []
+        self.opened: list[Any] = []  # responses and files
         self._folder = folder
         self._check = check
         no_proxy = {} if guard.allow_private else {"proxy": ""}
@@ -65,16 +79,22 @@ class GuardedYdl(YoutubeDL):
 
     def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:  # noqa: ANN401, ARG002 - yt-dlp's own
         """Take one handler, whose connections the guard makes, in place of all that yt-dlp has."""
-        only: Any = [guarded_handler(self.guard)]
+        only: Any = [guarded_handler(self.guard, self.opened)]
         return super().build_request_director(only, preferences)
 
     def process_info(self, info_dict: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
         """Check one file before it is fetched, and fetch it."""
+        close_all(self.opened)
         self._check(info_dict)
         path = self._path(info_dict)
         if path not in self.files:
             self.files.append(path)
         return super().process_info(info_dict)
+
+    def close(self) -> None:
+        """End it, and hang up."""
+        close_all(self.opened)
+        super().close()
 
     def prepare_filename(self, info_dict: Any, *_: object, **__: object) -> str:  # noqa: ANN401 - yt-dlp's own
         """Return a name that comes from no template: neither titles nor ids nor extensions become paths."""

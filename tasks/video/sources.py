@@ -16,6 +16,7 @@ YT8M_ID = re.compile(r"[A-Za-z0-9]{4}")
 SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):")  # two letters or more: `C:` is a drive
 HOST_LIKE = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+/.*")
 CHOICES = "A source is a file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4, like ZU9H)"
+LONGEST_SHOWN = 200  # characters
 SMUGGLED = "__youtubedl_smuggle"  # how parts of yt-dlp hand each other orders, within an address
 WATCH_PAGE = "https://www.youtube.com/watch?v="
 
@@ -60,7 +61,7 @@ def parse_source(text: str) -> Source:
         return Source(text, SourceKind.YOUTUBE)
     if YT8M_ID.fullmatch(text):
         return Source(text, SourceKind.YT8M)
-    raise SourceError(f"No video {text!r}: {_problem(text)}, and it is no id. {CHOICES}.")
+    raise SourceError(f"No video {text[:LONGEST_SHOWN]!r}: {_problem(text)}, and it is no id. {CHOICES}.")
 
 
 def watch_page(youtube_id: str) -> str:
@@ -83,7 +84,7 @@ def _check_address(text: str, scheme: str) -> None:
 
 def _problem(text: str) -> str:
     try:
-        is_folder = Path(text).expanduser().is_dir()
+        is_folder = text != "" and Path(text).expanduser().is_dir()
     except (OSError, ValueError, RuntimeError):  # as below
         is_folder = False
     if is_folder:
