@@ -5,7 +5,7 @@ index in front, under its final name only once it is whole. Does not draw.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -87,12 +87,10 @@ class VideoWriter:
         self._mux(None, None)
 
     def _mux(self, frame: av.VideoFrame | None, sound_until_s: float | None) -> None:
-        try:
+        with _told(self._path):
             self._container.mux(self._stream.encode(frame))
             if self.sound:
                 self.sound.reach(sound_until_s)
-        except (FFmpegError, OSError) as error:
-            raise VideoError(f"{self._path} cannot be written: {error}.") from error
 
 
 @contextmanager
@@ -107,16 +105,39 @@ def open_writer(
     Raises:
         VideoError: it cannot be written.
     """
-    with appearing(path) as temporary, ExitStack() as stack:
-        try:
-            container = av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
-        except (FFmpegError, OSError) as error:
-            raise VideoError(f"{path} cannot be written: {error}.") from error
-        stack.enter_context(container)
+    with (
+        appearing(path) as temporary,
+        _opened(path, temporary) as container,
+        Soundtrack(container, sound_of) if sound_of else nullcontext() as sound,
+    ):
         writer = VideoWriter(path, container, width, height, frame_rate)
-        writer.sound = stack.enter_context(Soundtrack(container, sound_of)) if sound_of else None
+        writer.sound = sound
         yield writer
         writer.close()
+
+
+@contextmanager
+def _opened(path: Path, temporary: Path) -> Iterator[OutputContainer]:
+    """Open an mp4, and write its index at the end."""
+    with _told(path):
+        container = av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
+    try:
+        yield container
+    except BaseException:
+        with suppress(FFmpegError, OSError):  # it is thrown away, and what went wrong before says more
+            container.close()
+        raise
+    with _told(path):
+        container.close()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say in one line what could not be written: FFmpeg names the temporary file."""
+    try:
+        yield
+    except (FFmpegError, OSError) as error:
+        raise VideoError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def _even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
