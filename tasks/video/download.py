@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts.errors import FetchError, RefusedSourceError
+from tasks.contracts.errors import FetchError, RefusedSourceError, VideoError
 from tasks.contracts.progress import Progress
 from tasks.shards.mirror import shown
 from tasks.video.addresses import Guard
@@ -80,8 +80,17 @@ def _try(address: str, folder: Path, config: FetchConfig, guard: Guard, meter: M
     came = [path for path in ydl.files if path.is_file()]
     if not came or len(came) < len(ydl.files):
         raise FetchError(f"{named} could not be fetched whole: its host offers it in a form that needs ffmpeg.")
-    path = came[0] if len(came) == 1 else join_streams(came, folder / "joined.mkv")
-    return Downloaded(path, plain_line(str(info.get("title") or "")) or named, _page(info))
+    return Downloaded(_joined(came, folder, named), plain_line(str(info.get("title") or "")) or named, _page(info))
+
+
+def _joined(came: list[Path], folder: Path, address: str) -> Path:
+    if len(came) == 1:
+        return came[0]
+    try:
+        return join_streams(came, folder / "joined.mkv")
+    except VideoError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # else the next try would find the same
+        raise FetchError(f"{address} gives picture and sound that cannot be put together. Try again.") from error
 
 
 def _params(address: str, config: FetchConfig, meter: Meter) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tasks.contracts.files import file_digest
 from tasks.shards.config import DownloadConfig
 from tasks.video.config import FetchConfig
 from tasks.video.fetch import ON_YOUTUBE, fetch_video
-from tests.support.media import write_picture
+from tests.support.media import Tone, shades, write_picture, write_sound, write_video
 from tests.support.mirror_server import Fault, status
 from tests.support.video_server import write_clip, write_hls, write_page
 from tests.video.fetching import Heard, Site
@@ -87,6 +87,35 @@ def test_a_playlist_of_segments_is_put_together(site: Site) -> None:
     video = site.fetch("live.m3u8")
     with av.open(str(video.path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 30
+
+
+def write_split(folder: Path) -> None:
+    """Write a playlist of which the picture and the sound are lists of their own."""
+    write_hls(folder, "picture", write_video(folder / "p.mp4", shades(20)))
+    write_hls(folder, "sound", write_sound(folder / "s.m4a", Tone(duration_s=2.0)))
+    (folder / "master.m3u8").write_text(
+        '#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="en",URI="sound.m3u8"\n'
+        '#EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS="avc1.42001e,mp4a.40.2",RESOLUTION=64x48,AUDIO="a"\npicture.m3u8\n'
+    )
+
+
+def test_picture_and_sound_that_come_apart_are_joined(site: Site) -> None:
+    write_split(site.folder)
+    heard = Heard()
+    video = site.fetch("master.m3u8", heard)
+    with av.open(str(video.path)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        assert sum(1 for _ in container.decode(video=0)) == 20
+    assert site.left() == ["fetched.json", "video"]
+
+
+def test_picture_and_sound_that_cannot_be_joined_are_not_kept(site: Site) -> None:
+    write_split(site.folder)
+    for segment in site.folder.glob("sound*.ts"):
+        segment.write_text("no sound at all")
+    with pytest.raises(FetchError, match="picture and sound that cannot be put together"):
+        site.fetch("master.m3u8")
+    assert not any(site.cache.iterdir())
 
 
 def test_a_picture_is_fetched_too(site: Site) -> None:
