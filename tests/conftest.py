@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.features.late_tensorflow import late_tensorflow
 from tasks.records.synthetic import write_mirror
+
+late_tensorflow()  # before any test imports it by itself, in an order that PyTorch does not survive
 
 REAL_DATA = Path(os.environ.get("REELSIFT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

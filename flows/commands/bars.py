@@ -51,7 +51,12 @@ def progress_shown() -> Iterator[Listener]:
         with listening(lines):
             yield lines
         return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), CountColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        CountColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=ERR, transient=True) as progress:
         bars = Bars(progress)
         with listening(bars):

@@ -24,6 +24,7 @@ DATA_BESIDE_CHECKOUT = Path(__file__).parents[3] / "shared" / "data"
 SAMPLE = DATA_BESIDE_CHECKOUT / "media" / "videos" / "food_mix_with_audio.mp4"
 WEIGHTS = DATA_BESIDE_CHECKOUT / "weights"
 DETECTOR_WEIGHTS = "yolox-nano"
+MASKS_WEIGHTS = "pointrend-resnet50"
 BRIEFLY = {"attempts": 1, "connect_timeout_s": 5.0, "read_timeout_s": 10.0}
 
 
@@ -73,7 +74,20 @@ def look_at_video(session: Session, slug: str) -> Looked:
         looked.made["objects"] = detect_directly(DetectObjectsForm(sources=video, detector="yolox-nano"), session)
     except WeightsError as error:
         looked.left_out.append(f"the detector yolox-nano. {error}")
+    looked.left_out += _not_for_this_machine(session)
     return looked
+
+
+def _not_for_this_machine(session: Session) -> list[str]:
+    """Name the detector that was not tried, and why."""
+    from flows.video_request import weights_of
+    from tasks.detection.detector import has_gpu
+    from tasks.weights.store import missing_weights
+
+    reasons = [] if has_gpu() else ["it wants a GPU, and there is none here"]
+    if missing_weights([MASKS_WEIGHTS], weights_of(session.settings)):
+        reasons.append(f"its weights are not here (`reelsift weights fetch {MASKS_WEIGHTS}`)")
+    return [f"the detector pointrend, which gives masks: {' and '.join(reasons)}."] if reasons else []
 
 
 def _have_weights(session: Session) -> None:

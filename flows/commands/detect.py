@@ -12,12 +12,14 @@ from flows.commands.session import Session
 from flows.commands.videos import (
     AgainVideos,
     Annotate,
+    DetectorOption,
     InFlow,
     Out,
     Rate,
     Sources,
     clock,
     collected,
+    print_failures,
     print_outcomes,
     read_outcomes,
 )
@@ -34,10 +36,7 @@ SHOWN = 40  # tracks of a video that are printed; the report has them all
 def detect(
     context: typer.Context,
     source: Sources,
-    detector: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="auto, pointrend, pointrend-resnet101 (with masks) or yolox-nano."),
-    ] = "auto",
+    detector: DetectorOption = "auto",
     speed: Annotated[
         str, typer.Option(metavar="S", help="normal, fast or rapid: how large a picture pointrend sees.")
     ] = "normal",
@@ -75,7 +74,9 @@ def detect(
     outcomes = read_outcomes(made)
     if as_json:
         print_json(made | {"videos": [_as_json(outcome) for outcome in outcomes]})
-    print_outcomes(outcomes, lambda outcome: None if as_json else print_objects(outcome))
+        print_failures(outcomes)
+        return
+    print_outcomes(outcomes, print_objects)
 
 
 def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:

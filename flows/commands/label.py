@@ -18,6 +18,7 @@ from flows.commands.videos import (
     Sources,
     clock,
     collected,
+    print_failures,
     print_outcomes,
     read_outcomes,
 )
@@ -73,7 +74,9 @@ def label(
     outcomes = read_outcomes(made)
     if as_json:
         print_json(made | {"videos": [_as_json(outcome) for outcome in outcomes]})
-    print_outcomes(outcomes, lambda outcome: None if as_json else print_labels(outcome))
+        print_failures(outcomes)
+        return
+    print_outcomes(outcomes, print_labels)
 
 
 def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:

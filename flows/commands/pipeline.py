@@ -1,6 +1,6 @@
 """`reelsift pipeline`: the whole path in one command."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +25,7 @@ from flows.commands.options import (
     Yes,
 )
 from flows.commands.session import Session
+from flows.commands.videos import DetectorOption
 
 
 def pipeline(
@@ -42,10 +43,18 @@ def pipeline(
     model: Models = None,
     seed: Seed = None,
     again: Again = False,
+    video: Annotated[
+        list[str] | None,
+        typer.Option("--video", metavar="SOURCE", help="Label it with the champion and detect in it; may be repeated."),
+    ] = None,
+    video_model: Annotated[
+        str, typer.Option(metavar="MODEL", help="auto: the champion where its features can be had, else imagenet.")
+    ] = "auto",
+    detector: DetectorOption = "auto",
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a dataset version, train candidates, compare them, and promote the best if the gate lets it."""
+    """Make a dataset version, train candidates, let the best through the gate, and look at videos with it."""
     session: Session = context.obj
     form = confirmed_form(
         PipelineForm,
@@ -64,12 +73,31 @@ def pipeline(
         models=tuple(model or ()),
         seed=seed,
         again=again,
+        videos=tuple(video or ()),
+        video_model=video_model,
+        detector=detector,
     )
     made = session.run_flow("pipeline", form)
     if as_json:
         print_json(made)
         return
     print_outcome(made)
+    if video:
+        print_found(made)
+
+
+def print_found(made: dict[str, Any]) -> None:
+    """Print what was found in the videos of a pipeline.
+
+    Raises:
+        typer.Exit: with 1, where a video failed.
+    """
+    from flows.commands.detect import print_objects
+    from flows.commands.label import print_labels
+    from flows.commands.videos import print_outcomes, read_outcomes
+
+    print_outcomes(read_outcomes(made["labels"]), print_labels)
+    print_outcomes(read_outcomes(made["objects"]), print_objects)
 
 
 def print_outcome(made: dict[str, Any]) -> None:

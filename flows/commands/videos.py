@@ -21,6 +21,10 @@ Annotate = Annotated[
     bool | None, typer.Option("--annotate/--no-annotate", help="Write a copy of each video with the answer drawn.")
 ]
 AgainVideos = Annotated[bool, typer.Option("--again", help="Do anew what was done before with the same options.")]
+DetectorOption = Annotated[
+    str,
+    typer.Option("--detector", metavar="NAME", help="auto, pointrend, pointrend-resnet101 (with masks) or yolox-nano."),
+]
 InFlow = Annotated[
     bool, typer.Option("--flow", help="Run as a flow of Prefect's; so too where PREFECT_API_URL is set.")
 ]
@@ -46,6 +50,15 @@ def print_outcomes(outcomes: "list[VideoOutcome]", print_answer: "Callable[[Vide
         if outcome.status != "failed":
             print_answer(outcome)
             say(f"Report: {outcome.report}")
+    print_failures(outcomes)
+
+
+def print_failures(outcomes: "list[VideoOutcome]") -> None:
+    """Print why videos failed.
+
+    Raises:
+        typer.Exit: with 1, where one did.
+    """
     failures = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in failures:
         print_error(

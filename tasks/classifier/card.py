@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tasks.classifier.config import TrainConfig
 from tasks.contracts.artifacts import YT8M_FEATURE_SPACE, Sha256
-from tasks.contracts.errors import ModelError
+from tasks.contracts.errors import FeatureSpaceError, ModelError
 from tasks.contracts.files import file_digest
 from tasks.contracts.model import FrozenModel
 
@@ -31,7 +31,7 @@ class ClassifierCard(FrozenModel):
     label_names: tuple[str, ...]
     has_match: bool = Field(description="the last output says whether a video matches the dataset at all")
     dataset_id: str
-    feature_space: str = Field(pattern=f"^{FEATURE_SPACE}$")
+    feature_space: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="what it looks at; who uses it checks it")
     weights_sha256: Sha256
 
     @model_validator(mode="after")
@@ -47,9 +47,10 @@ def read_card(path: Path) -> ClassifierCard:
 
     Raises:
         ModelError: it is missing, or is not a card.
+        FeatureSpaceError: it looks at other features than those that can be had here.
     """
     try:
-        return ClassifierCard.model_validate_json(path.read_bytes())
+        card = ClassifierCard.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelError(
             f"No classifier at {path.parent}: it has no {CARD_NAME}. Train one: `reelsift train`."
@@ -58,6 +59,12 @@ def read_card(path: Path) -> ClassifierCard:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise ModelError(f"{path} is not a classifier's card: {where}: {first['msg']}. Train it again.") from error
+    if card.feature_space != FEATURE_SPACE:
+        raise FeatureSpaceError(
+            f"The classifier at {path.parent} has the feature_space {card.feature_space!r}, and what can be had here "
+            f"is {FEATURE_SPACE!r}: its answers would mean nothing. Train a model on a dataset of this release."
+        )
+    return card
 
 
 def read_weights(path: Path, card: ClassifierCard, module: nn.Module) -> dict[str, Tensor]:
