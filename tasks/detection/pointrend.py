@@ -19,8 +19,8 @@ from PIL import Image
 from tasks.contracts.errors import DetectorError
 from tasks.contracts.objects import DetectorRecord
 from tasks.detection.detector import Detections, Picture
-from tasks.detection.pointrend_network import Backbone, build_network, class_names, fill, prepare
-from tasks.detection.unpickler import read_checkpoint
+from tasks.detection.pointrend_checkpoint import fill, read_checkpoint
+from tasks.detection.pointrend_network import Backbone, build_network, class_names, prepare
 from tasks.weights.store import Weights, WeightsStore, find_weights
 
 SHORTER_SIDE = 800  # pixels of the network's input, unless the longer side would exceed its bound

@@ -1,32 +1,24 @@
 """PixelLib's PointRend network, built and filled for inference.
 
-In: which backbone, the arrays of a checkpoint, a device. Out: the network, in evaluation mode. Does not know pictures.
+In: which backbone, the a device. Out: the network, in evaluation mode. Does not know pictures.
 
 The network and its configuration are PixelLib's own (0.7.1, after detectron2); what is changed is what does not change
 its answers: each frozen batch normalisation is folded into the convolution before it, and weights lie channels last.
 """
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import PIL.Image
 import torch
-from numpy.typing import NDArray
 from torch import nn
-
-from tasks.contracts.errors import WeightsError
 
 Backbone = Literal["resnet50", "resnet101"]
 CONFIGS: dict[Backbone, str] = {
     "resnet50": "pointrend_rcnn_R_50_FPN_3x_coco.yaml",
     "resnet101": "pointrend_rcnn_X_101_32x8d_FPN_3x_coco.yaml",
 }
-# Made by the network itself, so that a checkpoint may lack or have them.
-OWN_BUFFERS = ("pixel_mean", "pixel_std", "cell_anchors", "num_batches_tracked")
-NAMED = 3  # names in a message
 
 
 def build_network(backbone: Backbone, device: str, min_score: float) -> Any:  # noqa: ANN401 - PixelLib has no types
@@ -49,29 +41,6 @@ def build_network(backbone: Backbone, device: str, min_score: float) -> Any:  # 
 def class_names() -> tuple[str, ...]:
     """Return the names of PixelLib's 80 classes, in the order of their ids."""
     return tuple(_imported().instanceSegmentation().class_names)
-
-
-def fill(network: nn.Module, arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
-    """Copy a checkpoint's arrays into the network.
-
-    Raises:
-        WeightsError: an array is missing, is too much, or has another shape.
-    """
-    state = network.state_dict()
-    missing = [name for name in state if name not in arrays and not _is_own(name)]
-    extra = [name for name in arrays if name not in state and not _is_own(name)]
-    if missing or extra:
-        raise WeightsError(
-            f"The weights {path} are not those of this network: {len(missing)} arrays are missing{_first(missing)}, "
-            f"{len(extra)} are too many{_first(extra)}. Does the file belong to the other backbone?"
-        )
-    shared = {name: arrays[name] for name in state if name in arrays}
-    for name, array in shared.items():
-        if array.shape != tuple(state[name].shape):
-            raise WeightsError(
-                f"{name} in the weights {path} must have shape {tuple(state[name].shape)}, got {array.shape}."
-            )
-    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in shared.items()}, strict=False)
 
 
 def prepare(network: nn.Module) -> None:
@@ -103,11 +72,3 @@ def _imported() -> Any:  # noqa: ANN401 - a module without types
         warnings.simplefilter("ignore")
         import pixellib.torchbackend.instance as pixellib  # noqa: PLC0415 - eight seconds, only where it is used
     return pixellib
-
-
-def _is_own(name: str) -> bool:
-    return any(part in name for part in OWN_BUFFERS)
-
-
-def _first(names: list[str]) -> str:
-    return f" ({', '.join(names[:NAMED])}{' ...' if len(names) > NAMED else ''})" if names else ""

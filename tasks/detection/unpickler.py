@@ -1,157 +1,184 @@
-"""A pickled checkpoint from a stranger, opened so that nothing in it can run.
+"""A stranger's pickle, read without running any of it: only arrays come out.
 
-In: a .pkl file in the format of detectron2's model zoo: {"model": {name: array}, "__author__": text}. Out: the arrays.
-Does not know the network.
+In: the path of a checkpoint. Out: dicts, lists, tuples, texts, numbers and arrays. Does not know networks.
 
-A pickle is a program whose calls name what they call. Here the only names that mean anything are those that arrays are
-put together from, and each stands for something of ours that admits no more than arrays need.
+Python's own unpickler has no part in this: `pickletools` cuts the file into instructions, and those few that hold
+arrays are followed here. Nothing that the file names is imported or called, and what it asks for beyond arrays is
+refused by name. What is made is never larger than the file, nor are there more instructions than a checkpoint needs
+many times over.
 """
 
-import pickle
-from collections import OrderedDict
-from math import prod
+import pickletools
 from pathlib import Path
-from typing import Any, NoReturn
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import cast
 
 from tasks.contracts.errors import WeightsError
+from tasks.detection.unpickler_arrays import (
+    Name,
+    PickledArray,
+    PickledType,
+    RefusedError,
+    Value,
+    described,
+    made_by,
+    named,
+)
 
-ARRAY_KINDS = "fiub"  # floats, signed and unsigned integers, booleans
+LARGEST_FILE_BYTES = 1 << 30  # PointRend's larger checkpoint has 430 MB
+MOST_INSTRUCTIONS = 1_000_000  # a checkpoint of 400 arrays has about 10,000
+WHAT_TO_DO = "delete it, and fetch the real one with `reelsift weights fetch`."
+MARK = object()
+
+# Instructions that put their own argument on the stack.
+TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
+NUMBERS = {"BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT"}
+PUSHED = TEXTS | BYTES | NUMBERS
+TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+NO_MEANING = {"PROTO", "FRAME"}
 
 
-def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a checkpoint by their names.
+def read_arrays(path: Path) -> Value:
+    """Return what the pickle at `path` holds; arrays come as `PickledArray`.
 
     Raises:
-        WeightsError: the file asks for anything but arrays, is cut short, or is laid out otherwise.
+        WeightsError: it asks for anything but arrays, is damaged, or is too large.
     """
     try:
-        with path.open("rb") as file:
-            # S301: this unpickler admits arrays only. Checkpoints of Python 2 hold their bytes as latin1.
-            found = _ArraysOnly(file, encoding="latin1").load()
-    except WeightsError as error:
-        raise WeightsError(f"The weights {path} are refused: {error}") from error
-    except (pickle.UnpicklingError, EOFError, OSError, MemoryError, RecursionError) as error:
-        raise _unreadable(path, error) from error
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, LookupError) as error:
-        raise _unreadable(path, error) from error  # what a broken program makes the unpickler do
-    return _arrays_of(found, path)
+        return _Reader(_content(path)).read()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}): {WHAT_TO_DO}") from error
+    except RefusedError as error:
+        raise WeightsError(f"{path} is no checkpoint of arrays: {error}. None of it was run: {WHAT_TO_DO}") from error
+    # A damaged file shows itself in many ways: no such instruction, a stack too short, an argument of another kind.
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        said = " ".join(str(error).split())[:80] or type(error).__name__
+        raise WeightsError(f"{path} is no whole pickle of arrays ({said}): {WHAT_TO_DO}") from error
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler for which nothing has a name but what arrays are put together from."""
-
-    def find_class(self, module_name: str, global_name: str) -> Any:  # noqa: ANN401 - the base class's own signature
-        """Return what a name stands for here.
-
-        Raises:
-            WeightsError: it is no part of an array.
-        """
-        try:
-            return ADMITTED[module_name, global_name]
-        except KeyError:
-            raise WeightsError(
-                f"it asks for {module_name}.{global_name}, and a checkpoint may ask for arrays only. It may be "
-                "malicious: delete it, and fetch the weights again from where you trust."
-            ) from None
-
-    def persistent_load(self, pid: Any) -> NoReturn:  # noqa: ANN401 - the base class's own signature
-        """Refuse references to anything outside of the file."""
-        raise WeightsError(f"it refers to something outside of itself ({str(pid)[:40]!r}).")
+def _content(path: Path) -> bytes:
+    size_bytes = path.stat().st_size
+    if size_bytes > LARGEST_FILE_BYTES:
+        raise RefusedError(f"it has {size_bytes:,} bytes, over {LARGEST_FILE_BYTES:,}")
+    return path.read_bytes()
 
 
-class _Kind:
-    """What `numpy.ndarray` stands for: it can be named, and not called."""
+class _Reader:
+    """The stack and the memory of one reading."""
 
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._stack: list[Value] = []
+        self._memory: dict[int, Value] = {}
+        self._bytes_left = len(content)  # that may yet be made of what is in memory already
 
-class _Type:
-    """A plain number's type, in the place of a `numpy.dtype`, whose own state can be set to do harm."""
+    def read(self) -> Value:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(self._content)):
+            if count == MOST_INSTRUCTIONS:
+                raise RefusedError(f"it has over {MOST_INSTRUCTIONS:,} instructions")
+            if opcode.name == "STOP":
+                break
+            self._follow(opcode.name, argument)
+        return self._stack.pop()
 
-    def __init__(self, name: object, align: object = False, copy: object = True) -> None:
-        del align, copy
-        if not isinstance(name, str) or np.dtype(name).kind not in ARRAY_KINDS:
-            raise WeightsError(f"it holds values of the type {str(name)[:40]!r}, and only numbers are admitted.")
-        self.dtype: np.dtype[Any] = np.dtype(name)
+    def _follow(self, name: str, argument: Value) -> None:  # noqa: C901, PLR0912 - a table of cases, each on its own
+        stack = self._stack
+        match name:
+            case _ if name in PUSHED:
+                stack.append(argument)
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[name])
+            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
+                stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[name]())
+            case "MARK":
+                stack.append(MARK)
+            case "TUPLE" | "LIST":
+                taken = self._pop_to_mark()
+                stack.append(taken if name == "LIST" else tuple(taken))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack.append(tuple(self._pop(TUPLES[name])))
+            case "DICT":
+                taken = self._pop_to_mark()
+                stack.append({})
+                self._set(taken)
+            case "SETITEM" | "SETITEMS":
+                self._set(self._pop(2) if name == "SETITEM" else self._pop_to_mark())
+            case "APPEND" | "APPENDS":
+                self._extend(self._pop(1) if name == "APPEND" else self._pop_to_mark())
+            case "BINPUT" | "LONG_BINPUT" | "PUT":
+                self._memory[argument] = stack[-1]
+            case "MEMOIZE":
+                self._memory[len(self._memory)] = stack[-1]
+            case "BINGET" | "LONG_BINGET" | "GET":
+                stack.append(self._memory[argument])
+            case _:
+                self._make(name, argument)
 
-    def __setstate__(self, state: Any) -> None:  # noqa: ANN401 - whatever a stranger wrote
-        """Take the order of the bytes: all that the state of a plain type says."""
-        if not isinstance(state, tuple) or len(state) < 5 or state[2:5] != (None, None, None):
-            raise WeightsError("it holds values that are put together from others, and only numbers are admitted.")
-        if state[1] not in {"<", ">", "=", "|"}:
-            raise WeightsError(f"it holds numbers in the order {str(state[1])[:10]!r}.")
-        self.dtype = self.dtype.newbyteorder(state[1])
+    def _make(self, name: str, argument: Value) -> None:
+        """Follow an instruction that makes something by a name."""
+        match name:
+            case "GLOBAL":
+                self._stack.append(named(argument.replace(" ", ".")))
+            case "STACK_GLOBAL":
+                self._stack.append(named(".".join(self._pop(2))))
+            case "REDUCE":
+                called, arguments = self._pop(2)
+                if called == Name("_codecs.encode"):
+                    self._spend(len(arguments[0]))
+                self._stack.append(made_by(called, arguments))
+            case "BUILD":
+                self._build(*self._pop(1))
+            case _ if name not in NO_MEANING:
+                asked = f" with {described(argument)}" if isinstance(argument, str) else ""
+                raise RefusedError(f"it holds the instruction {name}{asked}")
 
+    def _build(self, state: Value) -> None:
+        built = self._stack[-1]
+        # An ordered dict of PyTorch has an attribute, which says nothing of the arrays.
+        if type(built) is dict:
+            return
+        if not isinstance(built, PickledArray | PickledType):
+            raise RefusedError(f"it sets the attributes of {described(built)}")
+        # A pickle of Python 2 has texts for bytes.
+        if isinstance(built, PickledArray) and isinstance(state[-1], str):
+            self._spend(len(state[-1]))
+            state = (*state[:-1], state[-1].encode("latin-1"))
+        built.set_state(state)
 
-class _Array:
-    """An array in the making, in the place of a `numpy.ndarray`: made only once all of its state has been looked at."""
+    def _spend(self, size_bytes: int) -> None:
+        """Count copies of texts: one text of the file can be named many times."""
+        self._bytes_left -= size_bytes
+        if self._bytes_left < 0:
+            raise RefusedError("it makes more bytes than it has")
 
-    array: NDArray[Any] | None = None
+    def _set(self, items: list[Value]) -> None:
+        keys, values = items[::2], items[1::2]
+        # Texts only: a key of nested tuples could take for ever to hash.
+        if not all(type(key) is str for key in keys):
+            raise RefusedError("a key in it is no text")
+        cast("dict[str, Value]", self._top(dict)).update(zip(keys, values, strict=True))
 
-    def __setstate__(self, state: Any) -> None:  # noqa: ANN401 - whatever a stranger wrote
-        """Take shape, type, order and bytes, which must agree."""
-        _, shape, kind, is_fortran, content = state
-        raw = content.encode("latin1") if isinstance(content, str) else content
-        if not isinstance(kind, _Type) or not isinstance(raw, bytes) or not isinstance(shape, tuple):
-            raise WeightsError("it holds an array that is not one of numbers.")
-        if any(not isinstance(side, int) or side < 0 for side in shape):
-            raise WeightsError(f"it holds an array of the shape {str(shape)[:60]}.")
-        if prod(shape) * kind.dtype.itemsize != len(raw):
-            raise WeightsError(f"it holds an array of the shape {str(shape)[:60]}, but {len(raw):,} bytes for it.")
-        self.array = np.frombuffer(raw, kind.dtype).reshape(shape, order="F" if is_fortran else "C")
+    def _extend(self, items: list[Value]) -> None:
+        cast("list[Value]", self._top(list)).extend(items)
 
+    def _top(self, kind: type) -> Value:
+        if type(self._stack[-1]) is not kind:
+            raise RefusedError(f"it fills a {type(self._stack[-1]).__name__} as if it were a {kind.__name__}")
+        return self._stack[-1]
 
-def _started(kind: object, shape: object, code: object) -> _Array:
-    """Start an array as NumPy's pickles do: with nothing in it, so that no size can be asked for."""
-    if kind is not _Kind or shape != (0,) or code not in {"b", b"b"}:
-        raise WeightsError("it starts an array in a way that NumPy does not.")
-    return _Array()
+    def _pop(self, count: int) -> list[Value]:
+        if count > len(self._stack):
+            raise ValueError("it takes more than there is")
+        taken = self._stack[-count:]
+        del self._stack[-count:]
+        return taken
 
-
-def _scalar(kind: object, content: object) -> Any:  # noqa: ANN401 - a number of any type
-    """Return one number."""
-    raw = content.encode("latin1") if isinstance(content, str) else content
-    if not isinstance(kind, _Type) or not isinstance(raw, bytes) or len(raw) != kind.dtype.itemsize:
-        raise WeightsError("it holds a number that is none.")
-    return np.frombuffer(raw, kind.dtype)[0]
-
-
-def _encode(text: object, encoding: object = "latin1") -> bytes:
-    """Return the bytes that protocols before 3 write as text."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise WeightsError(f"it asks to encode something as {str(encoding)[:40]!r}.")
-    return text.encode("latin1")
-
-
-ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _Kind,
-    ("numpy", "dtype"): _Type,
-    ("numpy.core.multiarray", "_reconstruct"): _started,
-    ("numpy._core.multiarray", "_reconstruct"): _started,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): _encode,
-}
-
-
-def _arrays_of(found: object, path: Path) -> dict[str, NDArray[Any]]:
-    model = found.get("model") if isinstance(found, dict) else None
-    if not isinstance(found, dict) or not isinstance(model, dict) or "__author__" not in found:
-        raise WeightsError(
-            f"The weights {path} are laid out otherwise than PixelLib's: `model` and `__author__` must be in it."
-        )
-    arrays = {}
-    for name, made in model.items():
-        if not isinstance(name, str) or not isinstance(made, _Array) or made.array is None:
-            raise WeightsError(f"The weights {path} hold {str(name)[:80]!r}, which is no array of numbers.")
-        arrays[name] = made.array
-    return arrays
-
-
-def _unreadable(path: Path, error: Exception) -> WeightsError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return WeightsError(
-        f"The weights {path} are no checkpoint that can be read: {reason}. Delete it and fetch it again."
-    )
+    def _pop_to_mark(self) -> list[Value]:
+        place = len(self._stack) - 1
+        while self._stack[place] is not MARK:
+            place -= 1
+            if place < 0:
+                raise ValueError("a mark is missing")
+        taken = self._stack[place + 1 :]
+        del self._stack[place:]
+        return taken
