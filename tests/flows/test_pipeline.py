@@ -8,6 +8,7 @@ from prefect import get_client
 
 from conf.forms import PipelineForm, TrainClassifierForm
 from conf.home import Home
+from flows.commands.demo_clip import made_clip
 from flows.pipeline import pipeline
 from flows.train_classifier import train_classifier
 from tasks.classifier.registry import list_models, resolve
@@ -63,3 +64,19 @@ def test_an_unknown_preset_is_refused_before_anything_is_trained(mirror: MirrorS
     with pytest.raises(ConfigError, match="No model preset 'huge'"):
         run_flow(pipeline, form)
     assert not home.models.exists()
+
+
+def test_the_path_goes_on_to_videos(
+    mirror: MirrorServer, home: Home, real_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not (real_data / "weights" / "yolox_nano.onnx").is_file():
+        pytest.skip("no yolox_nano.onnx among the real data")
+    monkeypatch.setenv("REELSIFT_WEIGHTS", str(real_data / "weights"))
+    clip = str(made_clip(tmp_path))
+    form = PipelineForm(labels=("Cooking",), mirror=mirror.url, models=("logistic",), videos=(clip, "nowhere.mp4"))
+    made = run_flow(pipeline, form).result
+    assert made["labels"]["model"] == "imagenet"  # the weights of the champion's features cannot be had here
+    assert made["objects"]["detector"] == "yolox-nano"
+    for found in (made["labels"], made["objects"]):
+        assert [video["status"] for video in found["videos"]] == ["done", "failed"]
+    assert {"labelled-videos", "detected-videos"} <= artifacts()
