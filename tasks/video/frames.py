@@ -105,7 +105,8 @@ def _at_rate(frames: Iterator[Shown], rate_hz: float) -> Iterator[Frame]:
     moment = 0
     held: Shown | None = None
     for shown in chain(frames, [None]):
-        while held and moment / rate_hz < (_end_s(held) - CLOSE_S if shown is None else shown.time_s - CLOSE_S):
+        until_s = shown.time_s if shown else _end_s(held) if held else 0.0
+        while held and (moment / rate_hz < until_s - CLOSE_S or not (moment or shown)):  # at least one of all comes
             yield Frame(held.index, moment / rate_hz, upright(held.frame), 1 / rate_hz)
             moment += 1
         held = shown

@@ -3,6 +3,7 @@
 In: a path and bounds. Out: `MediaFacts` and RGB uint8 (H, W, 3). Does not know videos.
 """
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
@@ -19,6 +20,9 @@ from tasks.video.config import MediaBounds
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # an animated GIF is a video
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
+
+# what Pillow raises of files that are broken
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 def is_picture(path: Path) -> bool:
@@ -55,15 +59,15 @@ def read_picture(path: Path, bounds: MediaBounds) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path, bounds: MediaBounds) -> Iterator[Image.Image]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bounds say it better
-            image = Image.open(path, formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise VideoError(f"{path} begins as a picture, but is none that can be read: {error}.") from error
-    with image:
-        check_size(path, *image.size, bounds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of bombs, which the bounds say better, and of tags that nobody asks for
         try:
-            yield image
-        except (OSError, ValueError, SyntaxError) as error:  # Pillow's, of what follows the header
-            raise VideoError(f"{path} is a broken picture: {error}. Fetch or copy it again.") from error
+            image = Image.open(path, formats=FORMATS)
+        except BROKEN as error:
+            raise VideoError(f"{path} begins as a picture, but is none that can be read: {error}.") from error
+        with image:
+            check_size(path, *image.size, bounds)
+            try:
+                yield image
+            except BROKEN as error:  # of what follows the header
+                raise VideoError(f"{path} is a broken picture: {error}. Fetch or copy it again.") from error

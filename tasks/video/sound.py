@@ -65,7 +65,7 @@ def aligned_samples(
         return
     start_s, place, left = start_of(container), 0, round(longest_s * rate_hz)
     for piece in _resampled(container, stream, layout, rate_hz):
-        samples = np.asarray(piece.to_ndarray(), np.float32).clip(-1, 1)
+        samples = np.nan_to_num(np.asarray(piece.to_ndarray(), np.float32)).clip(-1, 1)
         late = 0 if piece.time is None else round((piece.time - start_s) * rate_hz) - place
         if place == 0 and late < 0:
             samples = samples[:, -late:]

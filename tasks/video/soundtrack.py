@@ -15,6 +15,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
 from av.packet import Packet
 
 from tasks.video.container import open_container, packets_of, start_of
@@ -64,7 +65,13 @@ class Soundtrack:
             if packet is None or (time_s is not None and _time_s(packet) > time_s):
                 return
             self._waiting = None
-            self._target.mux(packet)
+            try:
+                self._target.mux(packet)
+            except FFmpegError as error:
+                if isinstance(
+                    error, OSError
+                ):  # of the disk; a packet that is broken loses neither the rest nor pictures
+                    raise
 
 
 def _time_s(packet: Packet) -> float:

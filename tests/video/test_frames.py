@@ -13,6 +13,7 @@ import pytest
 from tasks.contracts.errors import VideoError
 from tasks.video.config import MediaBounds
 from tasks.video.frames import Frame, open_frames
+from tasks.video.writing import open_writer
 from tests.support.media import (
     Tone,
     number_of,
@@ -128,6 +129,20 @@ def test_one_frame(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", shades(1))
     assert [(frame.index, frame.time_s) for frame in read(clip)] == [(0, 0.0)]
     assert [(frame.index, frame.time_s) for frame in read(clip, 1)] == [(0, 0.0)]
+
+
+def test_a_frame_that_is_shown_for_no_time_comes_all_the_same(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "a.mp4", width=64, height=48, frame_rate=10, sound_of=None) as writer:
+        writer.write(red_over_blue(), 0.0, 1e-5)
+    assert len(read(tmp_path / "a.mp4", 1)) == 1
+
+
+def test_tags_that_are_broken_are_nobodys_concern(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "picture.jpg", orientation=6)
+    path.write_bytes(
+        path.read_bytes().replace(b"\x01\x12\x00\x03\x00\x00\x00\x01", b"\x01\x12\x00\x07\xff\xff\xff\x01")
+    )
+    assert [frame.image.shape for frame in read(path)] == [(48, 64, 3)]
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,14 @@ def _no_codec(path: Path) -> Path:
     return path
 
 
+def _no_headers(path: Path) -> Path:
+    """Break the header of every frame of AAC from the middle on (ADTS: twelve set bits and what follows)."""
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(content[:half] + content[half:].replace(b"\xff\xf1\x50", b"\xff\xf1\x5c"))
+    return path
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "spoil"),
     [
@@ -156,6 +164,7 @@ def _no_codec(path: Path) -> Path:
             "clip.mov", "pcm_alaw", lambda path: spoil_packets(path, range(3), "audio"), id="noise, encoded anew"
         ),
         pytest.param("clip.mkv", "flac", _no_codec, id="of an unknown kind"),
+        pytest.param("clip.ts", "aac", _no_headers, id="headers broken"),
     ],
 )
 def test_a_broken_sound_does_not_lose_the_pictures(
