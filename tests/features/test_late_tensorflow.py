@@ -27,4 +27,6 @@ CODE = """if True:
 def test_pytorch_lives_with_a_tensorflow_that_greets_nobody_and_swallows_nothing() -> None:
     """Each brings LLVM, and in the wrong order the process ends without a word (one process: both take seconds)."""
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert (run.returncode, run.stdout, run.stderr) == (0, "1.0 True\nalive\n", "an alarm\n")
+    assert (run.returncode, run.stdout) == (0, "1.0 True\nalive\n"), run.stderr
+    assert run.stderr.startswith("an alarm\n")  # PyTorch may go on about the GPU that it does not find
+    assert not any(greeting in run.stderr for greeting in ("absl", "port.cc", "oneDNN"))
