@@ -149,10 +149,10 @@ def _no_codec(path: Path) -> Path:
 
 
 def _no_headers(path: Path) -> Path:
-    """Break the header of every frame of AAC from the middle on (ADTS: twelve set bits and what follows)."""
+    """Break the header of every frame of AAC from the middle on (ADTS: it begins with twelve set bits)."""
     content = path.read_bytes()
     half = len(content) // 2
-    path.write_bytes(content[:half] + content[half:].replace(b"\xff\xf1\x50", b"\xff\xf1\x5c"))
+    path.write_bytes(content[:half] + content[half:].replace(b"\xff\xf1\x50", b"\x00\x00\x00"))
     return path
 
 
