@@ -21,7 +21,7 @@ GREETINGS = re.compile(rb"WARNING: All log messages before absl|I\d{4} |To enabl
 def late_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
     """Import TensorFlow, without what it writes on stderr of its own build, and without it taking a whole GPU."""
     if "tensorflow" not in sys.modules:
-        _triton_first()
+        _pytorch_first()
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters is raised, too
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # PyTorch wants some of that memory, too
         with _without_greetings():
@@ -32,11 +32,13 @@ def late_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
     return tf
 
 
-def _triton_first() -> None:
-    """Load Triton's library, where it is: PyTorch does so sooner or later, and after TensorFlow that kills the process.
+def _pytorch_first() -> None:
+    """Load PyTorch and Triton's library before TensorFlow; a process that labels needs PyTorch anyway.
 
-    Both bring LLVM; with TensorFlow 2.21 and Triton 3.7 the one that comes second must not be Triton.
+    After TensorFlow 2.21, PyTorch finds no CUDA ("Error loading CUDA libraries"), and Triton 3.7, which it loads sooner
+    or later, ends the process: both bring an LLVM of their own.
     """
+    importlib.import_module("torch")
     if find_spec("triton"):
         importlib.import_module("triton._C.libtriton")
 

@@ -32,7 +32,9 @@ class SoundNetwork:
         """
         arrays = read_arrays(pca, {PCA_VECTORS: (AUDIO_SIZE, AUDIO_SIZE), PCA_MEANS: (AUDIO_SIZE, 1)})
         self._vectors, self._means = arrays[PCA_VECTORS], arrays[PCA_MEANS][:, 0]
-        self._layers = read_layers(checkpoint)
+        tf = late_tensorflow()
+        layers = read_layers(checkpoint)
+        self._layers = {name: (tf.constant(kernel), tf.constant(bias)) for name, (kernel, bias) in layers.items()}
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the embeddings (n, 128) of windows of samples (n, 15600), mono, 16 kHz, in [-1, 1]."""
@@ -40,15 +42,15 @@ class SoundNetwork:
         flow: Any = tf.constant(examples(windows)[..., None])
         for block in BLOCKS:
             for name in block:
-                weights, biases = self._layers[name]
-                flow = tf.nn.relu(tf.nn.conv2d(flow, weights, strides=1, padding="SAME") + biases)
+                kernel, bias = self._layers[name]
+                flow = tf.nn.relu(tf.nn.conv2d(flow, kernel, strides=1, padding="SAME") + bias)
             flow = tf.nn.max_pool2d(flow, ksize=2, strides=2, padding="SAME")
         flow = tf.reshape(flow, (len(windows), -1))
         for name in DENSE:
-            weights, biases = self._layers[name]
-            flow = tf.nn.relu(flow @ weights + biases)
-        weights, biases = self._layers[EMBEDDING]
-        return (flow @ weights + biases).numpy()
+            kernel, bias = self._layers[name]
+            flow = tf.nn.relu(flow @ kernel + bias)
+        kernel, bias = self._layers[EMBEDDING]
+        return (flow @ kernel + bias).numpy()
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the projections (n, 128) of embeddings (n, 128)."""
