@@ -54,11 +54,12 @@ def detect_batch(
 
 def detecting(detector: str, speed: str, options: DetectOptions, workplace: Workplace) -> Job[ObjectsManifest]:
     """Return the job that the task does, for whoever asks what of it is there."""
-    opened = _opened(detector, speed, workplace.weights.model_dump_json())
+    opened = _opened(detector, speed, workplace.weights.model_dump_json(), options.min_score)
     return objects_job(opened, options, workplace, current_progress())
 
 
 @lru_cache(maxsize=1)
-def _opened(detector: str, speed: str, weights: str) -> Detector:
+def _opened(detector: str, speed: str, weights: str, min_score: float | None) -> Detector:
     """Open a detector once for all batches of a process; the store of weights comes as JSON, which can be hashed."""
-    return open_detector(detector, speed=speed, weights=WeightsStore.model_validate_json(weights))
+    store = WeightsStore.model_validate_json(weights)
+    return open_detector(detector, speed=speed, weights=store, min_score=min_score)

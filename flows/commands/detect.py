@@ -91,7 +91,8 @@ def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]
     workplace = workplace_of(form, session.settings)
     options = detect_options(form, session.settings)
     with progress_shown() as progress:
-        detector = open_detector(form.detector, speed=form.speed, weights=workplace.weights, min_score=form.min_score)
+        weights, min_score = workplace.weights, options.min_score
+        detector = open_detector(form.detector, speed=form.speed, weights=weights, min_score=min_score)
         note(f"The detector is {detector.record.name}, on {detector.record.device}.")
         videos = fetch_each(form.sources, workplace, progress)
         outcomes = collected(do_each(objects_job(detector, options, workplace, progress), videos, again=form.again))

@@ -3,7 +3,7 @@
     objects.parquet  frame int64, time_s double, track_id int32, class_id int16, class_name string, score float in
                      [0, 1], x_min, y_min, x_max, y_max float (pixels of the picture as shown), mask string (COCO RLE
                      as JSON {"size": [height, width], "counts": "..."}) or null, carried bool (true: the box was
-                     carried there by its track, not detected on this frame)
+                     carried there by its track, not detected on this frame). track_id -1: of no sure track
 
 In: nothing. Out: frozen values. Does not know how objects are found.
 """
@@ -57,9 +57,11 @@ class ObjectsManifest(FrozenModel):
     detector: DetectorRecord
     options: dict[str, JsonValue]
     boxes: int = Field(ge=0, description="detected boxes, without carried ones")
-    counts: dict[str, int] = Field(description="tracks of each class, commonest first")
+    counts: dict[str, int] = Field(
+        description="tracks of each class, commonest first; without tracks: most at one moment"
+    )
     tracks: tuple[ObjectTrack, ...] = Field(description="by start, then by id")
-    stage_seconds: dict[str, float] = Field(description="seconds of work: decode, detect, track, draw, encode")
+    stage_seconds: dict[str, float] = Field(description="seconds of work: decode, detect, track, draw, encode, keep")
     wall_seconds: float = Field(ge=0)
     annotated: str | None = Field(default=None, description="file beside this one with the boxes drawn")
     code_revision: str

@@ -107,7 +107,7 @@ def subject(folder: Path) -> tuple[FetchedVideo, WeightsStore]:
     """Return what is looked at, and with which weights."""
     video, weights = REAL_DATA / "media" / "videos" / "bottle-detection.mp4", REAL_DATA / "weights"
     if video.is_file() and (weights / "yolox_nano.onnx").is_file():
-        return fetched(video), WeightsStore(folder=weights, given=weights, table=load_weights_table())
+        return fetched(video), WeightsStore(folder=folder, given=weights, table=load_weights_table())
     (folder / "yolox_nano.onnx").write_bytes(square_network())
     clip = write_clip(folder / "squares.mp4", [[("cup", 4 + 8 * (index // 10 % 11), 44)] for index in range(600)])
     return clip, WeightsStore(folder=folder, given=folder, table=load_weights_table())

@@ -15,8 +15,8 @@ FRAMES = 40  # of the clip
 
 
 def store_of(folder: Path) -> WeightsStore:
-    """Return a store that takes files from `folder` as they are."""
-    return WeightsStore(folder=folder, given=folder, table=load_weights_table())
+    """Return a store that takes files from `folder` as they are, and writes nothing into it."""
+    return WeightsStore(folder=folder / "none", given=folder, table=load_weights_table())
 
 
 @pytest.fixture(scope="session")
