@@ -1,30 +1,34 @@
 """PixelLib's PointRend: boxes, classes and masks, in our own loop.
 
-In: pictures. Out: `Detections` with masks. Does not know videos.
+In: pictures, RGB uint8 (H, W, 3). Out: `Detections` with masks. Does not know videos.
 
-Side by side with PixelLib's `segmentImage` the boxes, classes and scores are the same. Its speeds are: the longer side
-of the network's input is at most 1,333, 667 or 333 pixels. (It means to lower the shorter side, too, but sets a key
-that nothing reads; what it does, not what it means, is what its users know.)
+Boxes, classes and scores are those of PixelLib's `segmentImage`. Its speeds are: the longer side of the network's input
+is at most 1,333, 667 or 333 pixels. (It means to lower the shorter side, too, but sets a key that nothing reads: what
+it does, not what it means, is what its users know. From 5 : 3 on, as most videos are, the two are the same.)
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from torch import Tensor
 
 from tasks.contracts.errors import DetectorError
 from tasks.contracts.objects import DetectorRecord
+from tasks.detection.classes import COCO_CLASSES
 from tasks.detection.detector import Detections, Picture
 from tasks.detection.pointrend_checkpoint import fill, read_checkpoint
-from tasks.detection.pointrend_network import Backbone, build_network, class_names, prepare
+from tasks.detection.pointrend_faster import make_faster
+from tasks.detection.pointrend_input import input_size, padded, resized
+from tasks.detection.pointrend_masks import add_masks
+from tasks.detection.pointrend_network import Backbone, build_network
 from tasks.weights.store import Weights, WeightsStore, find_weights
 
-SHORTER_SIDE = 800  # pixels of the network's input, unless the longer side would exceed its bound
-LONGER_SIDE = {"normal": 1333, "fast": 667, "rapid": 333}
 MIN_SCORE = {"normal": 0.5, "fast": 0.3, "rapid": 0.2}  # PixelLib's own for each speed
 BATCH = {"cpu": 1, "cuda": 8}  # batches gain nothing on a CPU
 
@@ -32,34 +36,25 @@ BATCH = {"cpu": 1, "cuda": 8}  # batches gain nothing on a CPU
 class PointRendDetector:
     """PointRend, ready to look at pictures."""
 
-    def __init__(self, backbone: Backbone, *, speed: str, weights: Weights, min_score: float | None = None) -> None:
-        """Build the network and fill it.
+    class_names = COCO_CLASSES
 
-        Raises:
-            WeightsError: the file is none of this network's.
-        """
+    def __init__(self, backbone: Backbone, *, speed: str, weights: Weights, min_score: float | None = None) -> None:
         arrays = read_checkpoint(weights.path)  # what is wrong with the file is said before PixelLib is imported
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
         bound = MIN_SCORE[speed] if min_score is None else min_score
-        self._network = build_network(backbone, device, bound)
+        self._network = build_network(backbone, self._device, bound)
         fill(self._network, arrays, weights.path)
-        prepare(self._network)
-        self._longer_side = LONGER_SIDE[speed]
-        self._device = device
-        self.class_names = class_names()
-        self.batch_size = BATCH[device]
+        make_faster(self._network, self._device)
+        self._speed = speed
+        self._threads = ThreadPoolExecutor(min(BATCH["cuda"], os.cpu_count() or 1), thread_name_prefix="pointrend")
+        self.batch_size = BATCH[self._device]
         self.record = DetectorRecord(
-            name=f"pointrend-{backbone}", weights=weights.record, device=device, speed=speed, has_masks=True
+            name=f"pointrend-{backbone}", weights=weights.record, device=self._device, speed=speed, has_masks=True
         )
 
     @classmethod
     def open(
-        cls,
-        network: Literal["resnet50", "resnet101"],
-        *,
-        speed: str,
-        weights: WeightsStore,
-        min_score: float | None = None,
+        cls, network: Backbone, *, speed: str, weights: WeightsStore, min_score: float | None = None
     ) -> "PointRendDetector":
         """Look for the checkpoint, and build the network upon it.
 
@@ -70,69 +65,87 @@ class PointRendDetector:
         return cls(network, speed=speed, weights=find_weights(f"pointrend-{network}", weights), min_score=min_score)
 
     def detect(self, images: Sequence[Picture]) -> list[Detections]:
-        """Return what is in each picture, RGB uint8 (H, W, 3), in their order; boxes in pixels, masks (N, H, W).
+        """Return what is in each picture, in their order; boxes in pixels, masks (N, H, W).
+
+        Pictures of one size go through the network together.
 
         Raises:
             DetectorError: the GPU's memory does not suffice for a single picture.
         """
-        try:
-            return self._detect(images)
-        except torch.cuda.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            if len(images) == 1:
-                raise DetectorError(
-                    f"The GPU's memory does not suffice for a picture of {images[0].shape[1]}x{images[0].shape[0]}: "
-                    "take `--speed fast` or `rapid`, or free the GPU of others."
-                ) from error
-            self.batch_size = max(1, len(images) // 2)
-            half = len(images) // 2
-            return [*self.detect(images[:half]), *self.detect(images[half:])]
+        made: dict[int, Detections] = {}
+        for shape in dict.fromkeys(image.shape for image in images):
+            places = [place for place, image in enumerate(images) if image.shape == shape]
+            found, at_once = in_halves(self._look, [images[place] for place in places])
+            if at_once < len(places):
+                self.batch_size = min(self.batch_size, at_once)
+            made.update(zip(places, found, strict=True))
+        return [made[place] for place in range(len(images))]
 
     @torch.inference_mode()
-    def _detect(self, images: Sequence[Picture]) -> list[Detections]:
-        inputs = [self._input(image) for image in images]
-        with self._precision():
-            batch = self._network.preprocess_image(inputs)
-            tensor = batch.tensor.contiguous(memory_format=torch.channels_last)
-            features = self._network.backbone(tensor)
-            proposals, _ = self._network.proposal_generator(batch, features, None)
-            instances, _ = self._network.roi_heads(batch, features, proposals, None)
-            found = self._network._postprocess(instances, inputs, batch.image_sizes)
-        return [_detections(each["instances"], image) for each, image in zip(found, images, strict=True)]
+    def _look(self, images: Sequence[Picture]) -> list[Detections]:
+        """Return what is in pictures of one size."""
+        # PixelLib's package costs a second, and is there by now.
+        from pixellib.torchbackend.instance.structures.image_list import ImageList  # noqa: PLC0415
 
-    def _input(self, image: Picture) -> dict[str, Any]:
-        """Return what the network takes: BGR float32 (3, h, w), scaled as PixelLib does, and the picture's own size."""
-        height, width = image.shape[:2]
-        scaled = Image.fromarray(np.ascontiguousarray(image[:, :, ::-1])).resize(
-            input_size(width, height, self._longer_side), Image.Resampling.BILINEAR
-        )
-        tensor = torch.from_numpy(np.array(scaled, np.float32).transpose(2, 0, 1))
-        return {"image": tensor, "height": height, "width": width}
+        height, width = images[0].shape[:2]
+        inner = input_size(width, height, self._speed)
+        with self._precision():
+            batch = ImageList(self._input(images, inner), [(inner[1], inner[0])] * len(images))
+            features = self._network.backbone(batch.tensor)
+            proposals, _ = self._network.proposal_generator(batch, features, None)
+            # Places in pixels need more digits than half precision has, and are read from the maps in their precision.
+            features = {name: each.float() for name, each in features.items()}
+            instances = self._network.roi_heads._forward_box(features, proposals)
+            add_masks(self._network.roi_heads.mask_head, features, instances)
+        outer = [{"height": height, "width": width}] * len(images)
+        found = self._network._postprocess(instances, outer, batch.image_sizes)
+        return [_detections(each["instances"], height, width) for each in found]
+
+    def _input(self, images: Sequence[Picture], size: tuple[int, int]) -> Tensor:
+        """Return what the network takes: float32 (pictures, 3, h, w), channels last."""
+        small = np.stack(list(self._threads.map(lambda image: resized(image, size), images)))
+        pixels_nhwc = torch.from_numpy(small)
+        if self._device == "cuda":
+            pixels_nhwc = pixels_nhwc.pin_memory().to(self._device, non_blocking=True)
+        network = self._network
+        return padded(pixels_nhwc, network.pixel_mean, network.pixel_std, network.backbone.size_divisibility)
 
     def _precision(self) -> AbstractContextManager[Any]:
-        """Let a GPU compute in half precision where that is safe; a CPU gains nothing by it."""
+        """Let a GPU compute in half precision where that is safe; a CPU is to answer as PixelLib does."""
         return torch.autocast("cuda", torch.float16) if self._device == "cuda" else nullcontext()
 
 
-def input_size(width: int, height: int, longer_side: int) -> tuple[int, int]:
-    """Return the width and height of the network's input (detectron2's `ResizeShortestEdge`)."""
-    scale = SHORTER_SIDE / min(width, height)
-    scaled_width, scaled_height = (SHORTER_SIDE, scale * height) if width <= height else (scale * width, SHORTER_SIDE)
-    if max(scaled_width, scaled_height) > longer_side:
-        shrink = longer_side / max(scaled_width, scaled_height)
-        scaled_width, scaled_height = scaled_width * shrink, scaled_height * shrink
-    return int(scaled_width + 0.5), int(scaled_height + 0.5)
+def in_halves(
+    look: Callable[[Sequence[Picture]], list[Detections]], images: Sequence[Picture]
+) -> tuple[list[Detections], int]:
+    """Return what is in pictures, and how many could be looked at together: as many as the GPU's memory holds.
+
+    Raises:
+        DetectorError: it does not hold one.
+    """
+    try:
+        return look(images), len(images)
+    except torch.OutOfMemoryError as error:
+        if len(images) == 1:
+            height, width = images[0].shape[:2]
+            raise DetectorError(
+                f"The GPU has not the memory for a picture of {width} x {height}: take `--speed fast` or `rapid`, "
+                "end what else runs on it, or take `--detector yolox-nano`."
+            ) from error
+    # Outside of the handler: its error holds on to all that was computed until then.
+    torch.cuda.empty_cache()
+    half = len(images) // 2
+    first, at_once = in_halves(look, images[:half])
+    rest, at_once_then = in_halves(look, images[half:])
+    return first + rest, min(at_once, at_once_then)
 
 
-def _detections(instances: Any, image: Picture) -> Detections:  # noqa: ANN401 - PixelLib has no types
-    """Return the network's answer as arrays; an answer without masks has none of them."""
-    boxes: NDArray[np.float32] = instances.pred_boxes.tensor.float().cpu().numpy()
-    masks: NDArray[np.bool_] = np.zeros((len(boxes), *image.shape[:2]), np.bool_)
-    if len(boxes):
-        masks = instances.pred_masks.cpu().numpy().astype(np.bool_)
+def _detections(instances: Any, height: int, width: int) -> Detections:  # noqa: ANN401 - PixelLib has no types
+    """Return the network's answer as arrays."""
+    masks: NDArray[np.bool_] = instances.pred_masks.cpu().numpy().astype(np.bool_, copy=False)
     return Detections(
-        boxes=boxes,
+        boxes=instances.pred_boxes.tensor.float().cpu().numpy(),
         scores=instances.scores.float().cpu().numpy(),
         class_ids=instances.pred_classes.cpu().numpy().astype(np.int16),
-        masks=masks,
+        masks=masks.reshape(-1, height, width),
     )
