@@ -6,7 +6,7 @@ import typer
 
 from conf.forms import DetectObjectsForm
 from flows.commands.bars import progress_shown
-from flows.commands.console import note, print_json, print_table, say
+from flows.commands.console import note, print_table, say
 from flows.commands.options import AsJson, checked_form
 from flows.commands.session import Session
 from flows.commands.videos import (
@@ -19,15 +19,12 @@ from flows.commands.videos import (
     Sources,
     clock,
     collected,
-    print_failures,
-    print_outcomes,
-    read_outcomes,
+    manifest_bytes,
+    print_made,
 )
+from tasks.contracts.objects import OBJECTS_NAME, ObjectsManifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tasks.contracts.objects import ObjectsManifest
     from tasks.contracts.outcomes import VideoOutcome
 
 SHOWN = 40  # tracks of a video that are printed; the report has them all
@@ -71,12 +68,7 @@ def detect(
     )
     through_flow = in_flow or session.has_prefect_server
     made = session.run_flow("detect_objects", form) if through_flow else detect_directly(form, session)
-    outcomes = read_outcomes(made)
-    if as_json:
-        print_json(made | {"videos": [_as_json(outcome) for outcome in outcomes]})
-        print_failures(outcomes)
-        return
-    print_outcomes(outcomes, print_objects)
+    print_made(made, print_objects, OBJECTS_NAME, as_json=as_json)
 
 
 def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:
@@ -101,7 +93,7 @@ def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]
 
 def print_objects(outcome: "VideoOutcome") -> None:
     """Print the names of what was found, how many of each, and from when to when."""
-    made = _manifest(outcome)
+    made = ObjectsManifest.model_validate_json(manifest_bytes(outcome, OBJECTS_NAME))
     say(f"{made.video.title}: {[track.class_name for track in made.tracks[:SHOWN]]}")
     if made.video.media.kind == "picture":
         rows = [(track.class_name, track.score) for track in made.tracks]
@@ -124,15 +116,3 @@ def print_objects(outcome: "VideoOutcome") -> None:
     if len(rows) > SHOWN:
         note(f"... and {len(rows) - SHOWN:,} more: the report has them all.")
     say("In all: " + (", ".join(f"{count:,} {name}" for name, count in made.counts.items()) or "nothing known"))
-
-
-def _manifest(outcome: "VideoOutcome") -> "ObjectsManifest":
-    from tasks.contracts.objects import OBJECTS_NAME, ObjectsManifest
-
-    folder: Path = outcome.folder  # pyright: ignore[reportAssignmentType] - only a failed video has none
-    return ObjectsManifest.model_validate_json((folder / OBJECTS_NAME).read_bytes())
-
-
-def _as_json(outcome: "VideoOutcome") -> dict[str, Any]:
-    found = {"objects": _manifest(outcome).model_dump(mode="json")} if outcome.folder else {}
-    return outcome.model_dump(mode="json") | found

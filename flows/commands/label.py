@@ -6,7 +6,7 @@ import typer
 
 from conf.forms import LabelVideosForm
 from flows.commands.bars import progress_shown
-from flows.commands.console import note, print_json, print_table, say
+from flows.commands.console import note, print_table, say
 from flows.commands.options import AsJson, checked_form
 from flows.commands.session import Session
 from flows.commands.videos import (
@@ -18,15 +18,12 @@ from flows.commands.videos import (
     Sources,
     clock,
     collected,
-    print_failures,
-    print_outcomes,
-    read_outcomes,
+    manifest_bytes,
+    print_made,
 )
+from tasks.contracts.labels import LABELS_NAME, LabelsManifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tasks.contracts.labels import LabelsManifest
     from tasks.contracts.outcomes import VideoOutcome
 
 SHOWN = 40  # segments of a video that are printed; the report has them all
@@ -71,12 +68,7 @@ def label(
     )
     through_flow = in_flow or session.has_prefect_server
     made = session.run_flow("label_videos", form) if through_flow else label_directly(form, session)
-    outcomes = read_outcomes(made)
-    if as_json:
-        print_json(made | {"videos": [_as_json(outcome) for outcome in outcomes]})
-        print_failures(outcomes)
-        return
-    print_outcomes(outcomes, print_labels)
+    print_made(made, print_labels, LABELS_NAME, as_json=as_json)
 
 
 def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
@@ -99,7 +91,7 @@ def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
 
 def print_labels(outcome: "VideoOutcome") -> None:
     """Print a video's segments, and what it shows as a whole."""
-    made = _manifest(outcome)
+    made = LabelsManifest.model_validate_json(manifest_bytes(outcome, LABELS_NAME))
     lasts = made.video.media.duration_s
     say(f"{made.video.title}: {'a picture' if lasts is None else clock(lasts)}, labelled by {made.model.name}")
     if made.is_silent:
@@ -110,15 +102,3 @@ def print_labels(outcome: "VideoOutcome") -> None:
     if len(rows) > SHOWN:
         note(f"... and {len(rows) - SHOWN:,} more: the report has them all.")
     say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in made.top))
-
-
-def _manifest(outcome: "VideoOutcome") -> "LabelsManifest":
-    from tasks.contracts.labels import LABELS_NAME, LabelsManifest
-
-    folder: Path = outcome.folder  # pyright: ignore[reportAssignmentType] - only a failed video has none
-    return LabelsManifest.model_validate_json((folder / LABELS_NAME).read_bytes())
-
-
-def _as_json(outcome: "VideoOutcome") -> dict[str, Any]:
-    found = {"labels": _manifest(outcome).model_dump(mode="json")} if outcome.folder else {}
-    return outcome.model_dump(mode="json") | found

@@ -1,5 +1,6 @@
 """What `reelsift label` and `reelsift detect` share: options, the direct way, and what they print of each video."""
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.forms import SOURCES
-from flows.commands.console import note, print_error, say
+from flows.commands.console import note, print_error, print_json, say
 
 if TYPE_CHECKING:
     from tasks.contracts.outcomes import VideoOutcome
@@ -66,6 +67,33 @@ def print_failures(outcomes: "list[VideoOutcome]") -> None:
         )
     if failures:
         raise typer.Exit(1)
+
+
+def print_made(
+    made: dict[str, Any], print_answer: "Callable[[VideoOutcome], None]", manifest_name: str, *, as_json: bool
+) -> None:
+    """Print what a run made: for people, or as one JSON object with the manifest of each video.
+
+    Raises:
+        typer.Exit: with 1, where a video failed.
+    """
+    outcomes = read_outcomes(made)
+    if not as_json:
+        print_outcomes(outcomes, print_answer)
+        return
+    print_json(made | {"videos": [_with_manifest(outcome, manifest_name) for outcome in outcomes]})
+    print_failures(outcomes)
+
+
+def manifest_bytes(outcome: "VideoOutcome", name: str) -> bytes:
+    """Read a manifest of a video that did not fail."""
+    assert outcome.folder is not None
+    return (outcome.folder / name).read_bytes()
+
+
+def _with_manifest(outcome: "VideoOutcome", name: str) -> dict[str, Any]:
+    found = {Path(name).stem: json.loads(manifest_bytes(outcome, name))} if outcome.folder else {}
+    return outcome.model_dump(mode="json") | found
 
 
 def read_outcomes(made: dict[str, Any]) -> "list[VideoOutcome]":

@@ -14,6 +14,7 @@ from tasks.contracts.model import FrozenModel
 LABELS_NAME = "labels.json"
 LABELS_TABLE_NAME = "labels.parquet"
 LABELLED_VIDEO_NAME = "labelled.mp4"
+LABELLED_PICTURE_NAME = "labelled.png"
 LABELLED_FRAMES_FOLDER = "frames"
 
 

@@ -88,13 +88,14 @@ def _look_through(
 ) -> FrameReader:
     """Read the video once, and write all but the manifest."""
     class_names = plan.detector.class_names
+    what = f"objects in {plan.video.path.name}"
     rows = KeyedRows(draft / "keyed.parquet")
     thumbnails = Thumbnails(draft)
     with ExitStack() as stack:
         stack.callback(rows.close)
         reader = stack.enter_context(open_frames(plan.video.path, bounds))
         show = stack.enter_context(showing(plan.video, plan.media, draft, clock)) if plan.annotated else None
-        progress.begin("frames", plan.frames_expected, "frames")
+        progress.begin(what, plan.frames_expected, "frames")
         for moment in _seen(plan, reader, stack, clock):
             with clock.measuring("keep"):
                 thumbnails.keep(moment, stories.add(moment))
@@ -108,8 +109,8 @@ def _look_through(
                     is_picture=plan.is_picture,
                 )
                 show(moment.image, moment.time_s, labels)
-            progress.advance("frames", 1)
-        progress.begin("frames", reader.frames_read, "frames")
+            progress.advance(what, 1)
+        progress.begin(what, reader.frames_read, "frames")
     with clock.measuring("keep"):
         thumbnails.name(stories.sure_keys())
         rows.named(draft / OBJECTS_TABLE_NAME, stories, class_names)

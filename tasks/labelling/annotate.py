@@ -44,7 +44,7 @@ def write_annotated(
         with writer as writing, Behind() as encoding, closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames:
             for frame in frames:
                 draw_captions(frame.image, captions.at(frame.time_s))
-                encoding.submit(writing.write, frame.image, frame.time_s)
+                encoding.submit(writing.write, frame.image, frame.time_s, frame.duration_s)
                 clock.reach(frame.time_s)
         clock.finish()
 

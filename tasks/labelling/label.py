@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from tasks.contracts.labels import (
     LABELLED_FRAMES_FOLDER,
+    LABELLED_PICTURE_NAME,
     LABELLED_VIDEO_NAME,
     LABELS_NAME,
     LABELS_TABLE_NAME,
@@ -35,7 +36,6 @@ from tasks.labelling.table import best_labels, write_table
 from tasks.video.config import MediaBounds
 
 LABELLING_VERSION = 1  # raise by hand when the same video, model and options give another answer
-LABELLED_PICTURE_NAME = "labelled.png"
 ANNOTATED_NAMES = {"video": LABELLED_VIDEO_NAME, "picture": LABELLED_PICTURE_NAME}
 FILES = (LABELS_TABLE_NAME, LABELLED_VIDEO_NAME, LABELLED_PICTURE_NAME, LABELLED_FRAMES_FOLDER)
 
