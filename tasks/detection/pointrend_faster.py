@@ -2,9 +2,10 @@
 
 In: the network, filled. Out: the same network, changed in place. Does not know pictures.
 
-On one core, 640 x 480 pixels: frozen norms folded into convolutions and maps that lie channels last take 13 % off the
-backbone, Winograd's way a fourth off each wide convolution. Fusing sums and ReLUs as well (oneDNN's own operators) gave
-2 % more, and `torch.compile` compiles for longer than most videos take: both are left out.
+The backbone on one core, 640 x 480 pixels: 0.93 s as it is, 0.89 in inference mode, 0.83 with frozen norms folded into
+convolutions and maps that lie channels last, 0.75 with Winograd's way for the wide convolutions. Fusing sums and ReLUs
+by oneDNN's own operators would give 2 % more. `torch.compile` comes to 0.75 without Winograd's way, and compiles for
+23 s for each size of picture. Both are left out.
 """
 
 from typing import Any

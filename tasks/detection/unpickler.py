@@ -24,7 +24,7 @@ from tasks.detection.unpickler_arrays import (
     named,
 )
 
-LARGEST_FILE_BYTES = 1 << 30  # PointRend's larger checkpoint has 430 MB
+LARGEST_FILE_BYTES = 1 << 30  # PointRend's larger checkpoint has 495 MB
 MOST_INSTRUCTIONS = 1_000_000  # a checkpoint of 400 arrays has about 10,000
 WHAT_TO_DO = "delete it, and fetch the real one with `reelsift weights fetch`."
 MARK = object()
