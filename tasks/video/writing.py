@@ -22,9 +22,9 @@ from tasks.contracts.files import appearing
 from tasks.video.soundtrack import Soundtrack
 
 TIME_BASE = Fraction(1, 90_000)  # of MPEG: fine enough for any frame rate
-# Measured at 640x360 on two cores: ultrafast 470-530 frames a second, superfast 360-400, veryfast 250-300 at 60 % of its
-# size, faster 110-140. Where few frames are looked at, the encoder is what all else waits for. Without B-frames a frame's time is its place in the file, so that the length of the last one is
-# kept when frames come at any time.
+# Measured at 640x360 on two cores: ultrafast 470-530 frames a second, superfast 360-400, veryfast 250-300 at 60 % of
+# its size, faster 110-140. Where few frames are looked at, the encoder is what all else waits for. Without B-frames a
+# frame's time is its place in the file, so that the length of the last one is kept when frames come at any time.
 ENCODER = {"preset": "superfast", "crf": "23", "bf": "0"}
 KEY_EVERY_S = 2.0  # a click on a lane seeks: from key frame to key frame
 LEAST_KEY_FRAMES = 12
