@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.contracts.columns import flags, numbers, texts
 from tasks.detection.boxes import NO_TRACK, Moment
-from tasks.detection.columns import flags, numbers, texts
 from tasks.detection.stories import Stories
 
 GROUP_ROWS = 16_384

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.contracts.columns import numbers, texts
 from tasks.labelling.labeller import SecondScores
 
 SCHEMA = pa.schema(
@@ -37,18 +38,18 @@ def write_table(
 ) -> None:
     """Write each moment's `best` labels by the smoothed score, and those whose ids are in `always`, best first."""
     ids = np.array([label_id for label_id, _ in labels], np.int32)
-    names = [name.encode() for _, name in labels]
+    names = [name for _, name in labels]
     kept_always = np.isin(ids, list(always))
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for first in range(0, len(smoothed), MOMENTS_A_GROUP):
             group = slice(first, first + MOMENTS_A_GROUP)
             rows, columns = _chosen(smoothed[group], ids, best, kept_always)
             kept = [
-                _flat(scored.times_s[group][rows]),
-                _flat(ids[columns]),
-                _texts([names[column] for column in columns]),
-                _flat(scored.scores[group][rows, columns]),
-                _flat(smoothed[group][rows, columns]),
+                numbers(scored.times_s[group][rows], pa.float64()),
+                numbers(ids[columns], pa.int32()),
+                texts([names[column] for column in columns]),
+                numbers(scored.scores[group][rows, columns], pa.float32()),
+                numbers(smoothed[group][rows, columns], pa.float32()),
             ]
             writer.write_batch(pa.RecordBatch.from_arrays(kept, schema=SCHEMA))
 
@@ -69,15 +70,3 @@ def _chosen(
     rows, columns = np.nonzero(kept)
     order = np.lexsort((ids[columns], -smoothed[rows, columns], rows))
     return rows[order], columns[order]
-
-
-def _flat(values: NDArray[np.generic]) -> pa.Array:
-    """Take an array's memory as it is; `pa.array` would first import pandas, to see whether it is one of its own."""
-    held = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(held.dtype), len(held), [None, pa.py_buffer(held)])
-
-
-def _texts(encoded: Sequence[bytes]) -> pa.Array:
-    """Lay texts out as Arrow does: where each ends, and all their UTF-8 end to end."""
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])

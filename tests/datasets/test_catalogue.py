@@ -1,3 +1,5 @@
+"""Dataset versions, listed and named by reference."""
+
 import os
 import shutil
 from pathlib import Path

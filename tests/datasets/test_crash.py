@@ -1,3 +1,5 @@
+"""A publisher that is killed at any moment leaves a whole version or none."""
+
 import subprocess
 import sys
 import threading

@@ -1,3 +1,5 @@
+"""What one dataset version has that another has not."""
+
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.difference import Change, difference
 from tasks.datasets.manifest import Dataset

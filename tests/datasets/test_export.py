@@ -1,3 +1,5 @@
+"""Dataset versions in other forms."""
+
 import csv
 import json
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The id and the slug of a dataset version."""
+
 import re
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Videos of a dataset version as arrays."""
+
 from pathlib import Path
 
 import numpy as np

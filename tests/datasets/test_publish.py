@@ -1,3 +1,5 @@
+"""Parts become a dataset version, whole or not at all."""
+
 import errno
 import os
 import re

@@ -1,3 +1,5 @@
+"""A dataset version held to its digests."""
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The figures of a dataset version show what its manifest says."""
+
 from collections.abc import Callable
 from pathlib import Path
 

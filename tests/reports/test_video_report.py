@@ -1,3 +1,5 @@
+"""The page of a video's folder, as it is written."""
+
 import json
 import re
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""The chart of labels over time."""
+
 from pathlib import Path
 
 import pyarrow as pa

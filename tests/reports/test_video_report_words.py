@@ -1,3 +1,5 @@
+"""What was found, in words."""
+
 from pathlib import Path
 
 import pytest

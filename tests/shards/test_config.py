@@ -1,3 +1,5 @@
+"""The bounds of a download's config."""
+
 import pytest
 from pydantic import ValidationError
 

@@ -1,3 +1,5 @@
+"""Faults, and how long to wait after one."""
+
 from datetime import UTC, datetime
 
 import pytest

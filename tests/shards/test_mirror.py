@@ -1,3 +1,5 @@
+"""Where files lie on each kind of mirror."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Download plans, as they come and as they are refused."""
+
 import hashlib
 import itertools
 import json

@@ -1,3 +1,5 @@
+"""Labels by name, index and knowledge-graph id."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""The vocabulary's file, read with suspicion."""
+
 import subprocess
 import sys
 from pathlib import Path
