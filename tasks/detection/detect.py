@@ -14,16 +14,17 @@ from pathlib import Path
 
 from tasks.contracts.media import FetchedVideo, VideoRecord
 from tasks.contracts.objects import (
+    OBJECTS_NAME,
     OBJECTS_TABLE_NAME,
     ObjectsManifest,
 )
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
+from tasks.contracts.staging import staged
 from tasks.detection.boxes import Moment
 from tasks.detection.carry import carried
 from tasks.detection.config import DetectOptions
 from tasks.detection.detector import Detector
-from tasks.detection.draft import drafting, find_objects, publish
 from tasks.detection.drawing import labels_of
 from tasks.detection.identity import identity_of
 from tasks.detection.looking import detected
@@ -34,6 +35,7 @@ from tasks.detection.stage_clock import StageClock
 from tasks.detection.stories import Stories
 from tasks.detection.table import KeyedRows
 from tasks.detection.thumbnails import Thumbnails
+from tasks.detection.whole import FILES, find_objects
 from tasks.video.config import MediaBounds
 from tasks.video.frames import FrameReader, open_frames
 from tasks.video.overlap import ahead
@@ -63,7 +65,7 @@ def detect_objects(
     clock = StageClock(*STAGES)
     media = probe(video.path, bounds)
     plan = Plan(video, media, detector, options)
-    with drafting(folder) as draft:
+    with staged(folder, files=FILES, manifest=OBJECTS_NAME) as draft:
         stories = Stories(detector.class_names, sure_at_once=plan.is_picture)
         reader = _look_through(plan, bounds, draft, stories, clock, progress or Silent())
         manifest = ObjectsManifest(
@@ -79,7 +81,7 @@ def detect_objects(
             annotated=plan.annotated,
             code_revision=code_revision(),
         )
-        publish(draft, folder, manifest)
+        (draft / OBJECTS_NAME).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return manifest
 
 

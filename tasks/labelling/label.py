@@ -25,13 +25,13 @@ from tasks.contracts.labels import (
 from tasks.contracts.media import FetchedVideo, VideoRecord
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
+from tasks.contracts.staging import staged
 from tasks.labelling.annotate import draw_picture, keep_frames, write_annotated
 from tasks.labelling.captions import Captions
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.labeller import Labeller, SecondScores
 from tasks.labelling.segments import end_of, find_segments
 from tasks.labelling.smoothing import smoothed
-from tasks.labelling.staging import staged
 from tasks.labelling.table import best_labels, write_table
 from tasks.video.config import MediaBounds
 

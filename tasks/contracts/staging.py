@@ -6,6 +6,7 @@ Does not know what the files hold.
 A run that is killed leaves the old answer whole, or the new one, or no manifest: what is beside it is then made again.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ def staged(folder: Path, *, files: tuple[str, ...], manifest: str) -> Iterator[P
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with TemporaryDirectory(prefix=".labelling-", suffix=".tmp", dir=folder) as stage:
+        with TemporaryDirectory(prefix=".making-", suffix=".tmp", dir=folder) as stage:
             yield Path(stage)
             _publish(Path(stage), folder, files, manifest)
     finally:
@@ -37,8 +38,16 @@ def _publish(stage: Path, folder: Path, files: tuple[str, ...], manifest: str) -
     for name in files:
         _remove(folder / name)
         if (stage / name).exists():
-            (stage / name).rename(folder / name)
-    (stage / manifest).rename(folder / manifest)
+            _move(stage / name, folder / name)
+    _move(stage / manifest, folder / manifest)
+
+
+def _move(made: Path, place: Path) -> None:
+    """Have the disk hold a file before its name does; those of a folder can be made again."""
+    if made.is_file():
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+    made.rename(place)
 
 
 def _remove(path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.labelling.staging import staged
+from tasks.contracts.staging import staged
 
 FILES = ("table", "video", "frames")
 

@@ -1,0 +1,30 @@
+"""Whether the files about the objects of one video are there and whole.
+
+In: a folder. Out: the manifest, where it and what it names are there. Does not know what they say.
+"""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.contracts.objects import (
+    DETECTED_PICTURE_NAME,
+    DETECTED_VIDEO_NAME,
+    OBJECTS_NAME,
+    OBJECTS_TABLE_NAME,
+    THUMBNAILS_FOLDER,
+    ObjectsManifest,
+)
+
+FILES = (OBJECTS_TABLE_NAME, DETECTED_VIDEO_NAME, DETECTED_PICTURE_NAME, THUMBNAILS_FOLDER)
+
+
+def find_objects(folder: Path, identity: str) -> ObjectsManifest | None:
+    """Return the manifest in `folder` if it has this identity, and all that it names is there."""
+    try:
+        manifest = ObjectsManifest.model_validate_json((folder / OBJECTS_NAME).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    named = [OBJECTS_TABLE_NAME, manifest.annotated, *(track.thumbnail for track in manifest.tracks)]
+    is_whole = all((folder / name).is_file() for name in named if name)
+    return manifest if is_whole and manifest.identity == identity else None
