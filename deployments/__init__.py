@@ -1,0 +1,1 @@
+"""Where the flows run: deployments and the local stack. The same flows run without any of it."""
