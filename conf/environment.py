@@ -19,13 +19,14 @@ def apply_environment(home: Home, *, quiet: bool = True) -> None:
 
     A variable that is set already wins, so a person's own server and profile are respected.
     """
-    for name, value in _variables(home, quiet=quiet).items():
+    for name, value in home_variables(home, quiet=quiet).items():
         os.environ.setdefault(name, value)
     home.make_results()
     _find_own_commands()
 
 
-def _variables(home: Home, *, quiet: bool) -> dict[str, str]:
+def home_variables(home: Home, *, quiet: bool) -> dict[str, str]:
+    """Return what a process of this home must find in its environment."""
     return {
         "REELSIFT_HOME": str(home.root),
         "PREFECT_HOME": str(home.prefect),

@@ -70,6 +70,16 @@ class Home:
         return self.root / "reports"
 
     @property
+    def stack(self) -> Path:
+        """The local stack: which processes it has, and what they print."""
+        return self.root / "stack"
+
+    @property
+    def batches(self) -> Path:
+        """Batches of videos that are handed to a pool: one folder for each run of a flow."""
+        return self.root / "batches"
+
+    @property
     def logs(self) -> Path:
         """What the flows logged."""
         return self.root / "logs"

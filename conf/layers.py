@@ -19,8 +19,8 @@ from tasks.contracts.errors import ConfigError
 CONF_FOLDER = Path(__file__).parent
 ENV_PREFIX = "REELSIFT_"
 ENV_DELIMITER = "__"
-# Not settings: which file to read, and where the tests find real data.
-OTHER_VARIABLES = frozenset({"REELSIFT_CONFIG", "REELSIFT_REAL_DATA"})
+# Not settings: which file to read, where the tests find real data, and the stack and worker that a process belongs to.
+OTHER_VARIABLES = frozenset({"REELSIFT_CONFIG", "REELSIFT_REAL_DATA", "REELSIFT_STACK", "REELSIFT_WORKER"})
 BUILT_IN = "built-in"
 
 Values = Mapping[str, Any]  # nested, as TOML and the environment give them

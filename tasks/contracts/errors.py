@@ -26,7 +26,9 @@
     ├── WeightsError               a file of weights is not what it should be
     │   └── MissingWeightsError    a file of weights is not there, and where to get it
     ├── DetectorError              a detector cannot be had or used as it was asked for
-    └── ReportError                a folder holds nothing to report on
+    ├── ReportError                a folder holds nothing to report on
+    └── StackError                 the local stack cannot be started, or a part of it has failed
+        └── AccessError            it would answer others than this machine without a password
 
 A message names the thing, the value, the choices there are, and the next command. Errors of libraries
 are translated once, at the edge, with `from`. The command line prints the message alone and exits 1.
@@ -139,3 +141,11 @@ class DetectorError(ReelsiftError):
 
 class ReportError(ReelsiftError):
     """A folder holds nothing to report on."""
+
+
+class StackError(ReelsiftError):
+    """The local stack cannot be started, or a part of it has failed."""
+
+
+class AccessError(StackError):
+    """The local stack would answer others than this machine, and has no password."""
