@@ -1,0 +1,179 @@
+"""`reelsift up`, `status`, `logs` and `down`: the local stack from a terminal.
+
+In: options. Out: lines and tables for people, or one JSON object. Imports what it needs when it runs.
+"""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from deployments.stack.options import StackOptions, credentials_for
+from flows.commands.bars import progress_shown
+from flows.commands.console import OUT, note, print_json, print_table, say
+from flows.commands.options import AsJson
+from flows.commands.session import Session
+from tasks.contracts.errors import StackError
+from tasks.contracts.progress_lines import scaled
+
+if TYPE_CHECKING:
+    from conf.running_stack import RunningPart, StackState
+    from deployments.stack.plan import StackPlan
+
+DEFAULTS = StackOptions()
+LINES = 50
+
+Host = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Listen here; any but this machine's own address demands a password.")
+]
+PublicName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The name by which browsers elsewhere reach this machine.")
+]
+PrefectPort = Annotated[int, typer.Option("--prefect-port", metavar="PORT", help="Of the Prefect server.")]
+MlflowPort = Annotated[int, typer.Option("--mlflow-port", metavar="PORT", help="Of the MLflow server.")]
+GpuWorkers = Annotated[
+    int | None, typer.Option(metavar="N", help="Workers of the pool gpu [default: one for each GPU, at least one].")
+]
+CpuRuns = Annotated[int, typer.Option(metavar="N", help="Runs that the pool cpu has at once.")]
+
+
+def up(
+    context: typer.Context,
+    host: Host = DEFAULTS.host,
+    public_name: PublicName = None,
+    prefect_port: PrefectPort = DEFAULTS.prefect_port,
+    mlflow_port: MlflowPort = DEFAULTS.mlflow_port,
+    gpu_workers: GpuWorkers = None,
+    cpu_runs: CpuRuns = DEFAULTS.cpu_runs,
+    as_json: AsJson = False,
+) -> None:
+    """Start a Prefect server, an MLflow server and workers here, and deploy the flows; again, it mends what died."""
+    session: Session = context.obj
+    options = _options(
+        host=host,
+        public_name=public_name,
+        prefect_port=prefect_port,
+        mlflow_port=mlflow_port,
+        gpu_workers=gpu_workers,
+        cpu_runs=cpu_runs,
+    )
+    plan = _plan(session, options)
+    from deployments.stack.up import bring_up
+
+    began_s = time.monotonic()
+    with progress_shown() as progress:
+        state = bring_up(plan, progress)
+    seconds = time.monotonic() - began_s
+    if as_json:
+        print_json(state.model_dump(mode="json") | {"seconds": round(seconds, 1)})
+        return
+    say(f"{len(state.parts)} parts are ready after {seconds:.0f} s:")
+    for part in state.parts:
+        say(f"  {part.name:<10} {part.address or ''}")
+    note("`reelsift status` looks after them, `reelsift logs NAME` shows what one says, `reelsift down` ends them.")
+
+
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Say how each part of the local stack is; exits with 1 where one is not ready."""
+    session: Session = context.obj
+    state = _running(session)
+    from deployments.stack.status import stack_status
+
+    rows = stack_status(_plan(session, StackOptions.model_validate(state.options)), state)
+    if as_json:
+        print_json({"parts": [row.model_dump(mode="json") for row in rows]})
+    else:
+        print_table(
+            f"The stack in {session.settings.paths.root}",
+            ("part", "state", "process", "since", "memory", "address"),
+            (
+                (
+                    row.name,
+                    row.state,
+                    str(row.pid),
+                    f"{row.since.astimezone():%Y-%m-%d %H:%M:%S}",
+                    scaled(row.memory_bytes, "B"),
+                    row.address or "",
+                )
+                for row in rows
+            ),
+        )
+    if any(row.state != "ready" for row in rows):
+        note("`reelsift up` starts what is dead; `reelsift logs NAME` shows what a part said last.")
+        raise typer.Exit(1)
+
+
+def logs(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `reelsift status` has it, e.g. gpu-0.")],
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="How many of the last.")] = LINES,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it says more, until Ctrl-C.")] = False,
+) -> None:
+    """Print what a part of the local stack says."""
+    session: Session = context.obj
+    state = _running(session)
+    part = _part(state, name)
+    from deployments.stack.logs import following, last_lines
+
+    for line in last_lines(part.log, lines):
+        say(line)
+    if follow:
+        for text in following(part.log, lambda: part.is_alive):
+            OUT.file.write(text)
+            OUT.file.flush()
+
+
+def down(context: typer.Context, as_json: AsJson = False) -> None:
+    """End every process of the local stack; runs that are under way end as crashed, and can be retried."""
+    session: Session = context.obj
+    from deployments.stack.down import take_down
+
+    began_s = time.monotonic()
+    downed = take_down(session.settings.paths)
+    seconds = time.monotonic() - began_s
+    if as_json:
+        print_json({"parts": downed.parts, "processes": downed.processes, "killed": downed.killed, "seconds": seconds})
+        return
+    if not downed.processes:
+        say(f"No stack runs in {session.settings.paths.root}.")
+        return
+    killed = f", {downed.killed} of them the hard way" if downed.killed else ""
+    say(f"{len(downed.parts)} parts are down after {seconds:.0f} s: {downed.processes} processes ended{killed}.")
+
+
+def _options(**values: Any) -> StackOptions:  # noqa: ANN401 - options of any kind
+    try:
+        return StackOptions(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise typer.BadParameter(f"--{option}: {first['msg']}, got {first['input']!r}") from error
+
+
+def _plan(session: Session, options: StackOptions) -> "StackPlan":
+    credentials = credentials_for(options)
+    from deployments.stack.plan import plan_stack
+
+    return plan_stack(session.settings.paths, options, credentials, config=session.config)
+
+
+def _running(session: Session) -> "StackState":
+    """Read the state of a stack that runs.
+
+    Raises:
+        StackError: none does.
+    """
+    from conf.running_stack import read_state
+
+    state = read_state(session.settings.paths)
+    if state is None or not state.parts:
+        raise StackError(f"No stack runs in {session.settings.paths.root}: `reelsift up` starts one.")
+    return state
+
+
+def _part(state: "StackState", name: str) -> "RunningPart":
+    part = state.part(name)
+    if part is None:
+        raise StackError(f"The stack has no part {name!r}; there are {', '.join(part.name for part in state.parts)}.")
+    return part

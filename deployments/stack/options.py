@@ -1,0 +1,124 @@
+"""What somebody wants of the local stack.
+
+In: options of the command line, and the environment's password. Out: checked, frozen `StackOptions` and `Credentials`.
+Does not start anything.
+"""
+
+import ipaddress
+import os
+import socket
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from tasks.contracts.errors import AccessError
+from tasks.contracts.model import FrozenModel
+
+LOOPBACK = "127.0.0.1"
+AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
+MIN_PASSWORD_LENGTH = 12  # what MLflow asks of its own users
+
+
+class StackOptions(FrozenModel):
+    """Where the servers listen, and how many workers there are."""
+
+    host: str = Field(default=LOOPBACK, description="address that the servers listen on")
+    public_name: str | None = Field(default=None, description="name or address by which browsers reach them")
+    prefect_port: int = Field(default=4200, ge=1, le=65535)
+    mlflow_port: int = Field(default=5000, ge=1, le=65535)
+    cpu_runs: int = Field(default=4, ge=1, le=1000, description="runs that the worker of the pool `cpu` has at once")
+    gpu_workers: int | None = Field(default=None, ge=1, le=1000, description="None: one for each GPU, at least one")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the servers."""
+        return is_loopback(self.host)
+
+    @property
+    def client_host(self) -> str:
+        """The address by which processes of this machine reach the servers."""
+        return LOOPBACK if _is_wildcard(self.host) else self.host
+
+    @property
+    def browser_host(self) -> str:
+        """The name by which browsers reach the servers."""
+        if self.public_name:
+            return self.public_name
+        return socket.gethostname() if _is_wildcard(self.host) else self.host
+
+    def url(self, port: int) -> str:
+        """Return the address of a server for processes of this machine."""
+        return f"http://{_in_url(self.client_host)}:{port}"
+
+    def browser_url(self, port: int) -> str:
+        """Return the address of a server for browsers."""
+        return f"http://{_in_url(self.browser_host)}:{port}"
+
+    def origins(self, port: int) -> list[str]:
+        """Return the addresses from which a server's own pages may talk to it."""
+        own = [self.browser_url(port), self.url(port)]
+        return list(dict.fromkeys([*own, f"http://localhost:{port}"] if self.is_local else own))
+
+    def hosts(self, port: int) -> list[str]:
+        """Return the names by which a server lets itself be called, as a browser's `Host` has them."""
+        return [origin.removeprefix("http://") for origin in self.origins(port)]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The one user of the stack. Its password stays out of files, command lines and logs."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        """Return the user alone."""
+        return f"Credentials(user={self.user!r})"
+
+    @property
+    def auth_string(self) -> str:
+        """User and password as Prefect takes them."""
+        return f"{self.user}:{self.password}"
+
+
+def credentials_for(options: StackOptions) -> Credentials | None:
+    """Return the user that the environment names; None where there is none and only this machine can ask.
+
+    Raises:
+        AccessError: others could reach the servers and there is no password, or what there is will not do.
+    """
+    given = os.environ.get(AUTH_VARIABLE, "")
+    user, _, password = given.partition(":")
+    if user and len(password) >= MIN_PASSWORD_LENGTH:
+        return Credentials(user, password)
+    if given:
+        raise AccessError(
+            f"{AUTH_VARIABLE} must be USER:PASSWORD with {MIN_PASSWORD_LENGTH} characters or more after the colon "
+            f"(MLflow asks for as many); it has {len(password)}."
+        )
+    if not options.is_local:
+        raise AccessError(
+            f"Others could reach {options.host}, and there is no password: set {AUTH_VARIABLE}=USER:PASSWORD "
+            f"({MIN_PASSWORD_LENGTH} characters or more), or leave --host at {LOOPBACK}."
+        )
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address is this machine's own and nobody else's."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _in_url(host: str) -> str:
+    """Write an address as URLs do: that of version 6 in brackets."""
+    return f"[{host}]" if ":" in host else host

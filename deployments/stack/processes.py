@@ -1,0 +1,99 @@
+"""Processes that outlive the command that started them, and their ends.
+
+In: a `Part`, or parts that run. Out: processes in sessions of their own whose output goes to a file; and, once stopped,
+none of them nor of what came of them. Does not know what they do.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from conf.running_stack import RunningPart
+from deployments.stack.environment import STACK_VARIABLE
+from deployments.stack.part import Part
+from tasks.contracts.errors import StackError
+
+KILL_WAIT_S = 5.0
+
+
+def start(part: Part, log: Path) -> RunningPart:
+    """Start a part; what it prints goes to `log`, whose former content is kept beside it.
+
+    Raises:
+        StackError: it cannot be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        log.replace(log.with_suffix(".previous.log"))
+    try:
+        with log.open("wb") as output:
+            # S603: commands of the stack's own making.
+            process = subprocess.Popen(  # noqa: S603
+                part.command,
+                env=dict(part.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal is not for it
+                cwd=log.parent,
+            )
+        began_s = psutil.Process(process.pid).create_time()
+    except (OSError, psutil.Error) as error:
+        raise StackError(f"{part.name} cannot be started: {error}.") from error
+    return RunningPart(name=part.name, pid=process.pid, started_s=began_s, log=log, address=part.address)
+
+
+def trees(parts: Iterable[RunningPart]) -> list[psutil.Process]:
+    """Return the processes of the parts that live, and all that came of them."""
+    found: dict[int, psutil.Process] = {}
+    for part in parts:
+        if part.is_alive:
+            with suppress(psutil.Error):
+                root = psutil.Process(part.pid)
+                found |= {process.pid: process for process in [root, *root.children(recursive=True)]}
+    return list(found.values())
+
+
+def marked(stack: Path) -> list[psutil.Process]:
+    """Return the processes that bear the mark of a home's stack, whoever their parents are by now."""
+    return [process for process in psutil.process_iter() if _mark(process) == str(stack) and process.pid != os.getpid()]
+
+
+def stop(processes: Sequence[psutil.Process], patience_s: float) -> int:
+    """Ask processes to end, and end those that do not within `patience_s`; return how many had to be.
+
+    Raises:
+        StackError: some cannot be ended.
+    """
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=patience_s)
+    stubborn = [process for process in stubborn if _lives(process)]
+    for process in stubborn:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, left = psutil.wait_procs(stubborn, timeout=KILL_WAIT_S)
+    left = [process for process in left if _lives(process)]
+    if left:
+        raise StackError(f"Processes {', '.join(str(process.pid) for process in left)} cannot be ended.")
+    return len(stubborn)
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(STACK_VARIABLE)
+    except (psutil.Error, OSError):  # not ours to look at, or gone
+        return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Say whether a process still does anything: one that nobody has asked after yet is only a name."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,125 @@
+"""The stack, brought up.
+
+    what lives stays ─► servers ─► healthy ─► deployments, workers ─► online
+
+In: a plan. Out: a state in which every part is ready, noted in the home; where one fails, what this call started is
+stopped again. A second call finds everything there.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+from conf.running_stack import RunningPart, StackState, read_state, write_state
+from deployments.deploy import deploy_all
+from deployments.stack.health import Health
+from deployments.stack.lock import alone
+from deployments.stack.logs import last_words
+from deployments.stack.part import Part
+from deployments.stack.plan import StackPlan
+from deployments.stack.ports import check_free
+from deployments.stack.processes import marked, start, stop, trees
+from tasks.contracts.errors import StackError
+from tasks.contracts.progress import Progress
+
+READY_WITHIN_S = 180.0
+LOOK_EVERY_S = 0.25
+STOP_PATIENCE_S = 5.0
+PORT_OPTIONS = {"prefect": "--prefect-port", "mlflow": "--mlflow-port"}
+
+
+class _Rise:
+    """One call of `bring_up`: what it has started, and what it found."""
+
+    def __init__(self, plan: StackPlan, progress: Progress) -> None:
+        self._plan = plan
+        self._progress = progress
+        self._running: dict[str, RunningPart] = {}
+        self._started: list[RunningPart] = []
+
+    def run(self) -> StackState:
+        self._find()
+        self._progress.begin("stack", len(self._plan.parts) + 1, "parts")
+        try:
+            with closing(Health(self._plan.api_url, self._plan.credentials)) as health:
+                self._start(self._plan.servers)
+                self._wait(self._plan.servers, health)
+                self._start(self._plan.workers)
+                with ThreadPoolExecutor(1) as beside:
+                    deployed = beside.submit(deploy_all, self._plan.environment)
+                    self._wait(self._plan.workers, health)
+                    deployed.result()
+                self._progress.advance("stack", 1)
+        except BaseException:
+            self._undo()
+            raise
+        return self._note()
+
+    def _find(self) -> None:
+        """Keep what lives of an earlier call, and end what nobody knows of any more."""
+        state = read_state(self._plan.home) or StackState(options={})
+        self._running = {part.name: part for part in state.parts if part.is_alive}
+        asked = self._plan.options.model_dump()
+        if self._running and state.options != asked:
+            other = ", ".join(f"{name} {value}" for name, value in state.options.items() if asked.get(name) != value)
+            raise StackError(f"A stack runs here with other options ({other}): `reelsift down`, then `reelsift up`.")
+        known = {process.pid for process in trees(self._running.values())}
+        stop([process for process in marked(self._plan.home.root) if process.pid not in known], STOP_PATIENCE_S)
+
+    def _start(self, parts: Sequence[Part]) -> None:
+        missing = [part for part in parts if part.name not in self._running]
+        for part in missing:
+            if part.port:
+                check_free(self._plan.options.host, part.port, PORT_OPTIONS[part.name])
+        for part in missing:
+            running = start(part, self._plan.log(part))
+            self._running[part.name] = running
+            self._started.append(running)
+            self._note()  # a kill of this very process leaves nothing that nobody knows of
+
+    def _wait(self, parts: Sequence[Part], health: Health) -> None:
+        """Wait until all of these are ready.
+
+        Raises:
+            StackError: one has ended, or is not ready in time.
+        """
+        waiting = list(parts)
+        deadline_s = time.monotonic() + READY_WITHIN_S
+        while waiting:
+            for part in tuple(waiting):
+                running = self._running[part.name]
+                if health.is_ready(part, running):
+                    waiting.remove(part)
+                    self._progress.advance("stack", 1)
+                elif not running.is_alive:
+                    raise StackError(_failure(running, "ended while it started"))
+                elif time.monotonic() > deadline_s:
+                    raise StackError(_failure(running, f"is not ready after {READY_WITHIN_S:.0f} s"))
+            time.sleep(LOOK_EVERY_S)
+
+    def _note(self) -> StackState:
+        order = [part.name for part in self._plan.parts]
+        parts = tuple(self._running[name] for name in order if name in self._running)
+        state = StackState(options=self._plan.options.model_dump(), parts=parts)
+        write_state(self._plan.home, state)
+        return state
+
+    def _undo(self) -> None:
+        stop(trees(self._started), STOP_PATIENCE_S)
+        self._running = {name: part for name, part in self._running.items() if part not in self._started}
+        self._note()
+
+
+def bring_up(plan: StackPlan, progress: Progress) -> StackState:
+    """Start what does not run yet, deploy the flows, and wait until every part is ready.
+
+    Raises:
+        StackError: a port is in use, a part fails, another stack runs in this home, or the flows cannot be deployed.
+    """
+    with alone(plan.home):
+        return _Rise(plan, progress).run()
+
+
+def _failure(part: RunningPart, what: str) -> str:
+    return f"{part.name} {what}. Its last words: {last_words(part.log)} `reelsift logs {part.name}` shows all."
