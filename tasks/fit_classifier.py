@@ -19,6 +19,7 @@ from tasks.classifier.splits import training_splits
 from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.errors import TrackingError
 from tasks.datasets.catalogue import open_dataset
+from tasks.datasets.folders import in_use
 from tasks.progress_log import current_progress
 
 FIT_CACHE_VERSION = 1  # raise by hand when the same config trains to something else
@@ -53,18 +54,19 @@ def fit_classifier(dataset_id: str, config: TrainConfig, store: TrackingStore, *
     from tasks.classifier.train import fit  # noqa: PLC0415
 
     dataset = open_dataset(root, dataset_id)
-    train, validate = training_splits(dataset)
-    result = fit(
-        train,
-        validate,
-        label_names={label.index: label.name for label in dataset.manifest.label_counts},
-        target_label_ids=dataset.manifest.label_ids,
-        config=config,
-        dataset_id=dataset_id,
-        progress=current_progress(),
-    )
-    started_by = StartedBy(flow_run_id=flow_run.id, flow_run_url=flow_run.ui_url) if flow_run.id else None
-    return log_candidate(store, result, dataset, validate, started_by=started_by).model_dump(mode="json")
+    with in_use(dataset.folder):  # until a model is registered that refers to it
+        train, validate = training_splits(dataset)
+        result = fit(
+            train,
+            validate,
+            label_names={label.index: label.name for label in dataset.manifest.label_counts},
+            target_label_ids=dataset.manifest.label_ids,
+            config=config,
+            dataset_id=dataset_id,
+            progress=current_progress(),
+        )
+        started_by = StartedBy(flow_run_id=flow_run.id, flow_run_url=flow_run.ui_url) if flow_run.id else None
+        return log_candidate(store, result, dataset, validate, started_by=started_by).model_dump(mode="json")
 
 
 def is_kept(candidate: Mapping[str, Any], store: TrackingStore) -> bool:

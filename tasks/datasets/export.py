@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.files import appearing
-from tasks.datasets.folders import writing
+from tasks.datasets.folders import in_use, writing
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.npz import write_npz
 from tasks.datasets.rows import BATCH_ROWS, COLUMN_TYPES, read_batches
@@ -64,7 +64,7 @@ def export(
         raise DatasetError(f"{destination} exists already. {advice}")
     known = {label.index: label.name for label in dataset.manifest.label_counts}
     writer = WRITERS[ExportFormat(file_format)]
-    with writing(str(destination), destination.parent), appearing(destination) as temporary:
+    with in_use(dataset.folder), writing(str(destination), destination.parent), appearing(destination) as temporary:
         writer(dataset, temporary, {**known, **(names or {})})
     return destination
 

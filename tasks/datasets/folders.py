@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tasks.contracts.errors import DatasetError, DiskSpaceError
@@ -22,15 +22,61 @@ TEMPORARY = ".*.tmp"  # what a killed publisher leaves behind
 def alone(root: Path) -> Iterator[None]:
     """Wait until no other process or thread publishes below `root`, then keep others out.
 
-    The kernel lets go of the lock when its holder dies, so no dead publisher blocks a living one, and
-    whatever temporary file is found under it belongs to a dead one and is deleted.
+    Whatever temporary file is found then belongs to a dead publisher and is deleted.
+    """
+    with locked(root):
+        for leftover in (*root.glob(TEMPORARY), *root.glob(f"*/{TEMPORARY}")):
+            remove(leftover)
+        yield
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Keep all others from publishing below `root`, and from deleting what is there.
+
+    The kernel lets go of the lock when its holder dies, so no dead publisher blocks a living one.
     """
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        for leftover in (*root.glob(TEMPORARY), *root.glob(f"*/{TEMPORARY}")):
-            remove(leftover)
         yield
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Keep `folder` from being deleted for its age, until the block ends or its process does.
+
+    Without effect where there is no such folder, or its file system does not lock.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            fcntl.flock(held.enter_context(_opened(folder)), fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def not_in_use(folder: Path) -> Iterator[bool]:
+    """Say whether nobody uses `folder`, and if so keep all others from it.
+
+    Raises:
+        OSError: it is not there, or its file system does not lock.
+    """
+    with _opened(folder) as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def temporary_beside(path: Path) -> Path:

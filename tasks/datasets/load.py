@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.artifacts import FEATURE_SIZE, RGB_SIZE, PartFile
 from tasks.contracts.errors import DatasetError
+from tasks.datasets.folders import in_use
 from tasks.datasets.manifest import Dataset, damaged
 from tasks.datasets.rows import flags, float_rows, label_lists, read_batches, row_count
 
@@ -70,6 +71,11 @@ def load_videos(dataset: Dataset, split: str) -> Videos:
         DatasetError: the version has no such split.
         DamagedDatasetError: a part does not hold what the manifest promises.
     """
+    with in_use(dataset.folder):
+        return _loaded(dataset, split)
+
+
+def _loaded(dataset: Dataset, split: str) -> Videos:
     rows = sum(_checked_rows(dataset.folder, part) for part in dataset.parts(split))
     ids = np.empty(rows, np.object_)
     features = np.empty((rows, FEATURE_SIZE), np.float32)
