@@ -25,8 +25,11 @@
     ├── VideoError                 a file is no video or picture, is broken, or is out of bounds
     ├── WeightsError               a file of weights is not what it should be
     │   └── MissingWeightsError    a file of weights is not there, and where to get it
+    ├── StorageError               the object store cannot be used as it was named
+    │   └── DamagedStorageError    what lies in it differs from its digest
     ├── DetectorError              a detector cannot be had or used as it was asked for
     ├── ReportError                a folder holds nothing to report on
+    ├── BatchError                 a batch of videos cannot be read, or handed to a pool
     └── StackError                 the local stack cannot be started, or a part of it has failed
         └── AccessError            it would answer others than this machine without a password
 
@@ -135,12 +138,24 @@ class MissingWeightsError(WeightsError):
     """A file of weights is not there; the message says where to get it and where to put it."""
 
 
+class StorageError(ReelsiftError):
+    """The object store cannot be used as it was named."""
+
+
+class DamagedStorageError(StorageError):
+    """What lies in the object store is missing in part, or differs from its digest."""
+
+
 class DetectorError(ReelsiftError):
     """A detector cannot be had, or cannot be used as it was asked for."""
 
 
 class ReportError(ReelsiftError):
     """A folder holds nothing to report on."""
+
+
+class BatchError(ReelsiftError):
+    """A batch of videos cannot be read, or handed to a pool."""
 
 
 class StackError(ReelsiftError):

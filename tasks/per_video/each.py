@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from tasks.contracts.labels import LabelsManifest
 from tasks.contracts.media import FetchedVideo
@@ -22,14 +22,20 @@ MadeT = TypeVar("MadeT", LabelsManifest, ObjectsManifest)
 
 
 @dataclass(frozen=True)
-class Job(Generic[MadeT]):
-    """What is to be made of each video, and how to know that it is there."""
+class Lookup(Generic[MadeT]):
+    """How to know what there is of each video."""
 
     out: Path  # one folder below it for each video
     identify: Callable[[FetchedVideo], str]  # of content, model and options: equal means the same answer
     find: Callable[[Path, str], MadeT | None]  # what lies whole in a folder under that identity
-    make: Callable[[FetchedVideo, Path], MadeT]
     in_words: Callable[[MadeT], str]
+
+
+@dataclass(frozen=True)
+class Job(Lookup[MadeT]):
+    """What is to be made of each video, and how to know that it is there."""
+
+    make: Callable[[FetchedVideo, Path], MadeT]
 
 
 def do_each(
@@ -43,22 +49,42 @@ def do_each(
             yield alone(video.source, lambda video=video: _do(job, video, again=again))
 
 
-def all_done(job: Job[MadeT], videos: Iterable[FetchedVideo | VideoOutcome]) -> bool:
+def all_done(job: Lookup[MadeT], videos: Iterable[FetchedVideo | VideoOutcome]) -> bool:
     """Say whether everything is there and whole, so that a cached result still holds."""
     fetched = [video for video in videos if isinstance(video, FetchedVideo)]
     return all(job.find(_folder(job, video), job.identify(video)) for video in fetched)
 
 
+def recall(lookup: Lookup[MadeT], video: FetchedVideo) -> VideoOutcome | None:
+    """Return the outcome of a video whose answer is there already; None where it is not."""
+    started_s = time.monotonic()
+    folder = _folder(lookup, video)
+    found = lookup.find(folder, lookup.identify(video))
+    return _outcome(lookup, video, found, folder, CACHED, started_s) if found else None
+
+
 def _do(job: Job[MadeT], video: FetchedVideo, *, again: bool) -> VideoOutcome:
+    known = None if again else recall(job, video)
+    if known:
+        return known
     started_s = time.monotonic()
     folder = _folder(job, video)
-    found = None if again else job.find(folder, job.identify(video))
-    made = found or job.make(video, folder)
+    return _outcome(job, video, job.make(video, folder), folder, DONE, started_s)
+
+
+def _outcome(
+    lookup: Lookup[MadeT],
+    video: FetchedVideo,
+    made: MadeT,
+    folder: Path,
+    status: Literal["done", "cached"],
+    started_s: float,
+) -> VideoOutcome:
     return VideoOutcome(
         source=video.source,
-        status=CACHED if found else DONE,
+        status=status,
         title=video.title,
-        answer=job.in_words(made),
+        answer=lookup.in_words(made),
         folder=folder,
         report=write_report(folder),
         seconds=round(time.monotonic() - started_s, 3),
@@ -66,5 +92,5 @@ def _do(job: Job[MadeT], video: FetchedVideo, *, again: bool) -> VideoOutcome:
     )
 
 
-def _folder(job: Job[MadeT], video: FetchedVideo) -> Path:
-    return job.out / folder_name(video)
+def _folder(lookup: Lookup[MadeT], video: FetchedVideo) -> Path:
+    return lookup.out / folder_name(video)

@@ -17,7 +17,7 @@ from tasks.video.addresses import Guard
 from tasks.video.arrived import check_arrived
 from tasks.video.config import FetchConfig
 from tasks.video.download import download as download_address
-from tasks.video.shelf import Place, place_of
+from tasks.video.shelf import Place, peek, place_of
 from tasks.video.sources import Source, SourceKind, parse_source, watch_page
 from tasks.video.youtube_id import resolve_yt8m_id
 
@@ -52,6 +52,19 @@ def fetch_video(
         if not found:
             found = _fetched(_known_ids(named, download), named, place, config, progress or Silent())
     return found.model_copy(update={"source": shown(named.text)})
+
+
+def find_video(source: str, cache: Path, config: FetchConfig) -> FetchedVideo | None:
+    """Return the video that a source names if it is on this disk already; nothing is fetched.
+
+    Raises:
+        SourceError: it is no source, or a file that cannot be read.
+    """
+    named = parse_source(source)
+    if named.kind is SourceKind.FILE:
+        return _local(named)
+    found = None if config.refresh else peek(cache, _key(named, config))
+    return found.model_copy(update={"source": shown(named.text)}) if found else None
 
 
 def _local(named: Source) -> FetchedVideo:

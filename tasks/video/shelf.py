@@ -70,6 +70,15 @@ class Place:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def peek(cache: Path, key: str) -> FetchedVideo | None:
+    """Return the video of a key if it is whole, without waiting for whoever fills its place."""
+    return _place(cache, key).find()
+
+
+def _place(cache: Path, key: str) -> Place:
+    return Place(cache.absolute() / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32])
+
+
 @contextmanager
 def place_of(cache: Path, key: str) -> Iterator[Place]:
     """Yield the place of a key, while no other process fills it; the kernel lets go of a dead process's lock.
@@ -78,7 +87,7 @@ def place_of(cache: Path, key: str) -> Iterator[Place]:
         FetchError: the cache cannot be written to.
         DiskSpaceError: it is full.
     """
-    place = Place(cache.absolute() / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32])
+    place = _place(cache, key)
     try:
         with _locked(place.folder / LOCK_NAME):
             try:

@@ -1,0 +1,30 @@
+"""What a run that hands videos to a pool, and the runs that work on them, tell each other.
+
+In: nothing. Out: frozen values. Does not know how they travel.
+"""
+
+from pydantic import Field, JsonValue
+
+from tasks.contracts.model import FrozenModel
+from tasks.contracts.outcomes import VideoOutcome
+
+BATCH_ID_PATTERN = r"^[0-9a-f]{12}$"
+
+
+class BatchRequest(FrozenModel):
+    """Videos that are one run's work, and what is wanted of them."""
+
+    id: str = Field(pattern=BATCH_ID_PATTERN, description="of the sources and the form: the same work, the same id")
+    sources: tuple[str, ...] = Field(min_length=1)
+    form: dict[str, JsonValue] = Field(description="the form of the flow that was started, its sources left out")
+    expected_s: float = Field(ge=0, description="seconds of work, as far as was known")
+
+
+class BatchRow(VideoOutcome):
+    """What became of one video, and where."""
+
+    batch: str | None = Field(default=None, description="id of its batch; None: it was there before any batch was made")
+    run: str | None = Field(default=None, description="id of the flow run that worked on it")
+    worker: str | None = Field(default=None, description="name of the worker")
+    device: str | None = Field(default=None, description="what the worker's CUDA_VISIBLE_DEVICES said; None: unset")
+    detector: str | None = Field(default=None, description="name of the detector that looked, and on what")

@@ -1,0 +1,123 @@
+"""The account of one batch: what is wanted, what is done, and that somebody is at it.
+
+    <batch>.json              what is wanted
+    <batch>.<run>.rows.jsonl  a line for each video, as it is done; each run that works on the batch has its own file
+    <batch>.<run>.pulse       a number that grows as long as the run lives
+
+In: a folder that all machines of the pool share. Out: rows that survive their writer: a line that a kill cut off is
+none. Whoever reads a pulse compares it with what it was by a clock of their own, as the clocks of machines differ. Does
+not know Prefect.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.contracts.batches import BatchRequest, BatchRow
+from tasks.contracts.errors import BatchError
+from tasks.contracts.files import write_text
+from tasks.contracts.outcomes import FAILED
+
+PULSE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The files of one batch in a folder."""
+
+    folder: Path
+    batch: str
+
+    @property
+    def request_path(self) -> Path:
+        """Where it is written what is wanted."""
+        return self.folder / f"{self.batch}.json"
+
+    def rows(self) -> dict[str, BatchRow]:
+        """Return what is known of each source; of two runs that met the same one, what went well counts."""
+        found: dict[str, BatchRow] = {}
+        for path in sorted(self.folder.glob(f"{self.batch}.*.rows.jsonl")):
+            for row in _read_rows(path):
+                known = found.get(row.source)
+                if known is None or known.status == FAILED:
+                    found[row.source] = row
+        return found
+
+    def pulse(self, run: str) -> str:
+        """Return the beat of a run; empty where it has none yet."""
+        try:
+            return self._pulse_path(run).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def add(self, run: str, row: BatchRow) -> None:
+        """Add a row, on the disk before this returns."""
+        with (self.folder / f"{self.batch}.{run}.rows.jsonl").open("ab") as file:
+            file.write(row.model_dump_json().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    @contextmanager
+    def beating(self, run: str) -> Iterator[None]:
+        """Let others see that a run lives, as long as the block lasts."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            count = 0
+            while not ended.is_set():
+                with suppress(
+                    OSError
+                ):  # a share that is away for a moment comes back; for longer, the run counts as lost
+                    write_text(self._pulse_path(run), str(count))
+                count += 1
+                ended.wait(PULSE_S)
+
+        thread = threading.Thread(target=beat, name="pulse", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _pulse_path(self, run: str) -> Path:
+        return self.folder / f"{self.batch}.{run}.pulse"
+
+
+def write_request(folder: Path, request: BatchRequest) -> Ledger:
+    """Write down what is wanted of a batch, and return its account."""
+    ledger = Ledger(folder, request.id)
+    write_text(ledger.request_path, request.model_dump_json(indent=1) + "\n")
+    return ledger
+
+
+def open_request(path: Path) -> tuple[BatchRequest, Ledger]:
+    """Read what is wanted of a batch.
+
+    Raises:
+        BatchError: the file is not there, or is not one.
+    """
+    try:
+        request = BatchRequest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BatchError(
+            f"The batch {path} cannot be read: {error.strerror}. Every worker of a pool needs the same REELSIFT_HOME: "
+            "a folder that all of their machines share."
+        ) from error
+    except ValidationError as error:
+        raise BatchError(f"{path} is not a batch of videos: start detect-objects, which makes them.") from error
+    if path.name != f"{request.id}.json":
+        raise BatchError(f"{path} holds the batch {request.id}: a batch is never renamed.")
+    return request, Ledger(path.parent, request.id)
+
+
+def _read_rows(path: Path) -> Iterator[BatchRow]:
+    with suppress(OSError):
+        for line in path.read_bytes().split(b"\n"):
+            with suppress(ValidationError):  # cut off by a kill
+                yield BatchRow.model_validate_json(line)

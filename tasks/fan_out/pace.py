@@ -1,0 +1,47 @@
+"""How long the work takes, as far as earlier runs tell.
+
+In: rows of what is done. Out: seconds of work for each second of video, kept in a file from run to run. A guess where
+there is nothing to go by. Does not do the work.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tasks.contracts.batches import BatchRow
+from tasks.contracts.files import write_text
+from tasks.contracts.outcomes import DONE
+
+PACES_NAME = "paces.json"
+# A video of YouTube-8M lasts 120 to 500 s, 230 on average (https://research.google.com/youtube8m/).
+USUAL_VIDEO_S = 230.0
+USUAL_PACE = 0.5  # seconds of work for a second of video: 30 frames a second at 60 of them a second
+OVERHEAD_S = 0.5  # of opening a video and writing its report
+
+
+def expected_s(video_s: float | None, pace: float) -> float:
+    """Return the seconds of work that a video is; one of unknown length counts as a usual one."""
+    return OVERHEAD_S + (USUAL_VIDEO_S if video_s is None else video_s) * pace
+
+
+def known_pace(folder: Path, work: str) -> float:
+    """Return the pace that was last measured for this work, or a guess."""
+    return _paces(folder).get(work, USUAL_PACE)
+
+
+def keep_pace(folder: Path, work: str, rows: Iterable[BatchRow]) -> None:
+    """Remember how long the work took, where any was done."""
+    done = [row for row in rows if row.status == DONE and row.video_s]
+    if done:
+        pace = sum(row.seconds for row in done) / sum(row.video_s or 0 for row in done)
+        write_text(folder / PACES_NAME, json.dumps(_paces(folder) | {work: round(pace, 5)}, indent=1) + "\n")
+
+
+def _paces(folder: Path) -> dict[str, float]:
+    """Return what is remembered; a damaged memory is none."""
+    try:
+        found = json.loads((folder / PACES_NAME).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    paces = found.items() if isinstance(found, dict) else ()
+    return {str(work): float(pace) for work, pace in paces if isinstance(pace, int | float) and 0 < pace < 1e6}

@@ -1,0 +1,61 @@
+"""Whether a run that works on a batch still does.
+
+In: what its server says of it and its pulse, now and then. Out: a verdict. Keeps its own clock; asks nobody.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import Field
+
+from tasks.contracts.model import FrozenModel
+
+
+class Verdict(StrEnum):
+    """What is to be thought of a run."""
+
+    WAITING = "waiting"  # nobody has taken it up
+    WORKING = "working"
+    ENDED = "ended"  # by itself, well or badly
+    CANCELLED = "cancelled"  # somebody does not want it
+    LOST = "lost"  # it was taken up, and whoever did is gone
+
+
+class Patience(FrozenModel):
+    """How long silence is taken for work."""
+
+    lost_after_s: float = Field(default=60, ge=10, le=3600, description="seconds without a pulse")
+    start_within_s: float = Field(default=600, ge=10, le=86_400, description="seconds from being taken up to a pulse")
+    attempts: int = Field(default=3, ge=1, le=20, description="runs of a batch before its videos count as failed")
+
+
+TAKEN_UP = {"PENDING", "RUNNING"}
+ENDED_STATES = {"COMPLETED", "FAILED", "CRASHED"}
+CANCELLED_STATES = {"CANCELLED", "CANCELLING"}
+
+
+@dataclass
+class Watch:
+    """Looks after one run."""
+
+    patience: Patience
+    clock: Callable[[], float] = time.monotonic
+    _pulse: str = ""
+    _changed_s: float | None = None  # when it was last seen to live
+
+    def judge(self, state: str, pulse: str) -> Verdict:
+        """Say what is to be thought of a run in `state` (a Prefect state's type) with this pulse."""
+        if state in ENDED_STATES:
+            return Verdict.ENDED
+        if state in CANCELLED_STATES:
+            return Verdict.CANCELLED
+        if state not in TAKEN_UP:
+            self._changed_s = None
+            return Verdict.WAITING
+        now_s = self.clock()
+        if self._changed_s is None or pulse != self._pulse:
+            self._pulse, self._changed_s = pulse, now_s
+        bound_s = self.patience.lost_after_s if pulse else self.patience.start_within_s
+        return Verdict.LOST if now_s - self._changed_s > bound_s else Verdict.WORKING
