@@ -19,16 +19,13 @@ def _at(position: int) -> dict[str, Any]:
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
 Partition = Annotated[str, Field(pattern=r"^[a-z]+/[a-z]+$")]
+LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking"
 
 
 class PrepareDatasetForm(FrozenModel):
     """A dataset version: which labels, of which shards."""
 
-    labels: tuple[LabelRef, ...] = Field(
-        min_length=1,
-        description="Labels by name, index or knowledge-graph id, e.g. Cooking",
-        json_schema_extra=_at(0),
-    )
+    labels: tuple[LabelRef, ...] = Field(min_length=1, description=LABELS, json_schema_extra=_at(0))
     match: Literal["any", "all"] = Field(
         default="any",
         description="A video matches with any of the labels, or with all of them",
@@ -232,3 +229,11 @@ class PipelineForm(PrepareDatasetForm, TrainOptions):
         json_schema_extra=_at(31),
     )
     detector: DetectorName = Field(default="auto", description="As in detect-objects", json_schema_extra=_at(32))
+
+
+class RetrainForm(PrepareDatasetForm, TrainOptions):
+    """What a schedule looks at: a plan's shards for some labels, and the candidates to train on new ones."""
+
+    labels: tuple[LabelRef, ...] = Field(
+        default=("Cooking",), min_length=1, description=LABELS, json_schema_extra=_at(0)
+    )

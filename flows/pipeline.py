@@ -12,16 +12,12 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm, PrepareDatasetForm, TrainClassifierForm
+from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm
 from conf.running import running_settings
 from flows.detect_objects import detect_objects
 from flows.label_videos import label_videos
-from flows.prepare_dataset import prepare_dataset
-from flows.train_classifier import train_classifier
+from flows.path_to_champion import champion_from, dataset_for
 from flows.video_request import video_model
-from tasks.classifier.tracking import tracking_store
-from tasks.compare_models import compare_models
-from tasks.promote_model import promote_model
 
 
 @flow(name="pipeline")
@@ -29,17 +25,8 @@ def pipeline(form: PipelineForm) -> dict[str, Any]:
     """Make the dataset version, train its candidates, compare them with the champion, and let the gate decide."""
     settings = running_settings()
     settings.candidates(form.models, form.seed)  # a wrong name is told now, not after hours of downloads
-    root, store = settings.paths.datasets, tracking_store(settings.paths.root, settings.tracking.uri)
-    version = prepare_dataset(
-        PrepareDatasetForm.model_validate(form.model_dump(include=set(PrepareDatasetForm.model_fields)))
-    )
-    trained = train_classifier(
-        TrainClassifierForm(dataset=version["id"], models=form.models, seed=form.seed, again=form.again)
-    )
-    references = [f"{each['name']}/{each['version']}" for each in trained["candidates"]]
-    comparison = compare_models(version["id"], references, store, settings.gate, root=root)
-    promotion = promote_model(version["id"], comparison["rows"][0]["model"], store, settings.gate, root=root)
-    made = {"dataset": version, "comparison": comparison, "promotion": promotion}
+    version = dataset_for(form)
+    made = {"dataset": version, **champion_from(version["id"], form, settings)}
     return made | _look(form, f"{version['slug']}@champion") if form.videos else made
 
 

@@ -1,7 +1,8 @@
 """Task: the parts of a request become a dataset version.
 
-In: a request and its parts. Out: the version's id, folder and figures. The cache key is the version's id; the
-caller checks that the version is still there. A newly published version says so with an event.
+In: a request and its parts. Out: the version's id, slug and figures. The cache key is the version's id; the
+caller checks that the version is still there. A newly published version says so with an event, one that was there
+before does not; the event says whether the run that published goes on to train.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,15 +12,23 @@ from typing import Any
 from prefect import task
 from prefect.context import TaskRunContext
 from prefect.events import emit_event
+from prefect.runtime import flow_run
 
 from tasks.contracts.artifacts import DatasetManifest, Part
 from tasks.contracts.revision import code_revision
-from tasks.datasets.publish import publish
+from tasks.dataset_storage import earlier_manifest, keep_dataset
+from tasks.datasets.manifest import Dataset
+from tasks.datasets.publish import is_published, publish
 from tasks.datasets.request import DatasetRequest
+from tasks.part_storage import bring_published
+from tasks.progress_log import current_progress
 from tasks.records.parts import FILTER_VERSION, options_of
 
 PUBLISH_CACHE_VERSION = 1  # raise by hand when a version's files are laid out differently
 PUBLISHED_EVENT = "reelsift.dataset.published"
+TRAINING_LABEL = "reelsift.training"  # of the event's resource; the trigger in deployments/prefect.yaml matches on it
+TRAINING_WANTED = "wanted"
+TRAINING_FOLLOWS = "follows"  # also the tag of a flow run whose caller trains on what it publishes
 
 
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
@@ -34,13 +43,28 @@ def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
     result_serializer="json",
 )
 def publish_dataset(
-    request: DatasetRequest, parts: Sequence[Mapping[str, Any]], *, root: Path, store: Path
+    request: DatasetRequest,
+    parts: Sequence[Mapping[str, Any]],
+    *,
+    root: Path,
+    store: Path,
+    storage: str | None = None,
 ) -> dict[str, Any]:
-    """Publish the version below `root`; the event comes after the commit, and only then."""
+    """Publish the version below `root` and in the storage; the event comes after the commit, and only then.
+
+    Raises:
+        DatasetError: the parts do not make up a version, or it cannot be written.
+        StorageError: the storage cannot be used.
+    """
+    taken, progress = [Part.model_validate(part) for part in parts], current_progress()
+    earlier = earlier_manifest(request.slug, request.id, storage) if storage else None
+    is_new = earlier is None and not is_published(root, request.slug, request.id)
+    if storage:
+        bring_published(store, taken, storage, progress)
     manifest = publish(
         root,
         store,
-        [Part.model_validate(part) for part in parts],
+        taken,
         slug=request.slug,
         label_ids=request.filter.label_ids,
         labels=request.label_names,
@@ -48,12 +72,24 @@ def publish_dataset(
         filter_version=FILTER_VERSION,
         splits=request.splits,
         code_revision=code_revision(),
+        earlier=earlier,
     )
-    emit_event(
-        PUBLISHED_EVENT, resource=_resource(manifest), payload={"rows": manifest.rows, "matches": manifest.matches}
-    )
+    if storage:
+        keep_dataset(Dataset(manifest, root / manifest.slug / manifest.id), taken, storage, progress)
+    summary = summary_of(manifest)
+    if is_new:
+        emit_event(PUBLISHED_EVENT, resource=_resource(manifest), payload=summary)
+    return summary
+
+
+def summary_of(manifest: DatasetManifest) -> dict[str, Any]:
+    """Return what a flow hands on of a version."""
     return {"id": manifest.id, "slug": manifest.slug, "rows": manifest.rows, "matches": manifest.matches}
 
 
 def _resource(manifest: DatasetManifest) -> dict[str, str]:
-    return {"prefect.resource.id": f"reelsift.dataset.{manifest.id}", "prefect.resource.name": manifest.slug}
+    return {
+        "prefect.resource.id": f"reelsift.dataset.{manifest.id}",
+        "prefect.resource.name": manifest.slug,
+        TRAINING_LABEL: TRAINING_FOLLOWS if TRAINING_FOLLOWS in flow_run.tags else TRAINING_WANTED,
+    }

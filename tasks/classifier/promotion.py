@@ -19,6 +19,7 @@ from tasks.classifier.registry import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS_CHAMPION,
+    PROMOTED_TAG,
     SPLIT_DIGEST_TAG,
     VERDICT_TAG,
     ModelRow,
@@ -180,7 +181,7 @@ def _record(client: MlflowClient, challenger: ModelRow, promotion: Promotion) ->
     """Keep with the challenger's version what was decided and why, whichever way it went."""
     tags = {
         VERDICT_TAG: promotion.reason,
-        "gate_promoted": json.dumps(promotion.promoted),
+        PROMOTED_TAG: json.dumps(promotion.promoted),
         "gate_forced": json.dumps(promotion.forced),
         "gate_gap": json.dumps(promotion.gap),
         "gate_champion": promotion.champion or "none",

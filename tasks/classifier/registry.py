@@ -29,7 +29,9 @@ GAP_TAG = "gap_at_20"
 MAP_TAG = "map"
 REQUIRED_TAGS = frozenset({KIND_TAG, DATASET_TAG, EXPERIMENT_TAG, SECONDS_TAG, GAP_TAG, MAP_TAG})
 SPLIT_DIGEST_TAG = "split_digest"
-VERDICT_TAG = "gate_reason"  # set by promotion
+VERDICT_TAG = "gate_reason"  # set by promotion, as is the next
+PROMOTED_TAG = "gate_promoted"  # what the gate decided, as JSON; whether the alias moved as well, the aliases say
+JSON_BOOLS = {"true": True, "false": False}
 
 TRAIN_HINT = "Train one: `reelsift train --dataset latest`."
 REFERENCE = re.compile(r"(?:models:/+)?(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -51,6 +53,7 @@ class ModelRow(FrozenModel):
     run_id: str
     created_at: AwareDatetime
     verdict: str | None = Field(description="what the gate said when it was last up for promotion")
+    promoted: bool | None = Field(default=None, description="what the gate decided then")
 
     @property
     def reference(self) -> str:
@@ -73,6 +76,7 @@ class ModelRow(FrozenModel):
             run_id=found.run_id,
             created_at=datetime.fromtimestamp(found.created_ms / 1000, UTC),
             verdict=found.tags.get(VERDICT_TAG),
+            promoted=JSON_BOOLS.get(found.tags.get(PROMOTED_TAG, "")),
         )
 
 

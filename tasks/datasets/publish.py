@@ -41,6 +41,7 @@ def publish(
     filter_version: int,
     splits: Mapping[str, str],
     code_revision: str,
+    earlier: DatasetManifest | None = None,
 ) -> DatasetManifest:
     """Publish the version that `parts` make up, or return it as it is where it is already published and whole.
 
@@ -56,6 +57,8 @@ def publish(
         filter_version: the version of the filter's code.
         splits: split to partition, e.g. `{"train": "video/train"}`.
         code_revision: of the code that made it; not part of the id.
+        earlier: the manifest under which another machine has published the version; where its parts are these, the
+            version gets it as it is, so that its bytes are the same everywhere.
 
     Raises:
         DatasetError: the parts do not make up a version, or it cannot be written.
@@ -75,10 +78,19 @@ def publish(
     version.check(store)
     name = f"{slug}/{version.id}"
     with writing(f"Dataset {name}", root), alone(root):
-        manifest = _whole(root / name) or _assemble(version, store, root / name)
+        manifest = _whole(root / name) or _assemble(version, store, root / name, earlier)
         point(root / slug / LATEST, version.id)
         point(root / LATEST, name)
     return manifest
+
+
+def is_published(root: Path, slug: str, version_id: str) -> bool:
+    """Say whether the version is there; whether its parts are whole, `is_current` says."""
+    try:
+        read_manifest(root / slug / version_id)
+    except DamagedDatasetError:
+        return False
+    return True
 
 
 def is_current(root: Path, slug: str, version_id: str) -> bool:
@@ -103,14 +115,14 @@ def _whole(folder: Path) -> DatasetManifest | None:
     return manifest if all(harmless) else None
 
 
-def _assemble(version: Version, store: Path, folder: Path) -> DatasetManifest:
+def _assemble(version: Version, store: Path, folder: Path, earlier: DatasetManifest | None) -> DatasetManifest:
     """Put the version together beside its final place, the manifest last, then move it there."""
     temporary = temporary_beside(folder)
     temporary.mkdir()
     try:
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
             list(pool.map(lambda pair: _take(store, pair[1], temporary / pair[0].name), version.files))
-        manifest = version.manifest(temporary)
+        manifest = earlier if earlier and version.is_of(earlier) else version.manifest(temporary)
         (temporary / MANIFEST_NAME).write_bytes(manifest_bytes(manifest))
         freeze(temporary / MANIFEST_NAME)
         move_into_place(temporary, folder)

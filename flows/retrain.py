@@ -1,0 +1,51 @@
+"""Flow: what is new in the plan becomes a new version, and the version perhaps a new champion.
+
+    plans ─► new shards? ─► prepare dataset ─► train classifier ─► compare models ─► promote the best, if the gate
+               │                                                                      lets it
+               └─ none, and the gate has judged what there is ─► nothing, and says so
+
+In: a form. Out: what was looked at and what was done; the artifact `retrain-<slug>` says the same. A run that was
+interrupted, wherever it was, is completed by the next: what it did is found again.
+"""
+
+from typing import Any
+
+from prefect import flow
+
+from conf.forms import RetrainForm
+from conf.running import running_settings
+from flows.dataset_request import request_of
+from flows.path_to_champion import champion_from, dataset_for
+from tasks.classifier.settled import settled_champion
+from tasks.classifier.tracking import tracking_store
+from tasks.datasets.news import news_of
+from tasks.publish_dataset import summary_of
+from tasks.retrain_artifact import show_retraining
+
+
+@flow(name="retrain")
+def retrain(form: RetrainForm) -> dict[str, Any]:
+    """Publish a version if the plan has new shards, train on what the gate has not judged, and say what was done."""
+    settings = running_settings()
+    settings.candidates(form.models, form.seed)  # a wrong name is told now, not after hours of downloads
+    store = tracking_store(settings.paths.root, settings.tracking.uri)
+    request = request_of(form, settings)
+    news = news_of(request, settings.paths.datasets)
+    settled = settled_champion(store, request.slug, news.holder.id) if news.holder else None
+    # The version asked for is prepared although it is there: should it be damaged, that mends it.
+    version = (
+        summary_of(news.holder) if news.holder and (settled or news.holder.id != request.id) else dataset_for(form)
+    )
+    made = {} if settled and not form.again else champion_from(version["id"], form, settings)
+    done = {
+        "shards": news.shards,
+        "new_shards": news.new,
+        "gone_shards": news.gone,
+        "published": news.holder is None,
+        "dataset": version,
+        "champion": settled.reference if settled else None,
+        "comparison": made.get("comparison"),
+        "promotion": made.get("promotion"),
+    }
+    show_retraining(done, store)
+    return done
