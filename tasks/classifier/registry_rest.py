@@ -1,7 +1,7 @@
 """The registry of an MLflow server, read over its REST interface without MLflow.
 
 In: a `TrackingStore` that is a server. Out: its model versions, or None where MLflow's own client must ask
-(it knows all ways of showing credentials). Interface: https://mlflow.org/docs/latest/rest-api.html, version 2.0.
+(it knows more ways of showing credentials). Interface: https://mlflow.org/docs/latest/rest-api.html, version 2.0.
 """
 
 from collections import defaultdict
@@ -12,27 +12,30 @@ import httpx
 
 from tasks.classifier.registry_version import RegisteredVersion
 from tasks.classifier.tracking import TrackingStore
+from tasks.classifier.tracking_access import TURNED_AWAY, has_other_ways, open_client, turned_away
 from tasks.contracts.errors import TrackingError
 
 API = "/api/2.0/mlflow"
 PAGE_ROWS = 1000  # the most that a server gives of registered models; it would give more of versions
 TIMEOUT_S = 10.0
-ASKS_FOR_CREDENTIALS = (401, 403)
 
 
 def search_server(store: TrackingStore) -> list[RegisteredVersion] | None:
-    """Return every model version of a store that is a server; None where it wants credentials.
+    """Return every model version of a store that is a server; None where it wants credentials of another kind.
 
     Raises:
-        TrackingError: nothing answers there, or something that is not MLflow.
+        TrackingError: nothing answers there, or something that is not MLflow, or it does not let us in.
     """
     try:
-        with httpx.Client(base_url=f"{store.uri}{API}", timeout=TIMEOUT_S) as client:
+        with open_client(f"{store.uri}{API}", TIMEOUT_S) as client:
             return _search(client)
     except httpx.HTTPStatusError as error:
-        if error.response.status_code in ASKS_FOR_CREDENTIALS:
+        status = error.response.status_code
+        if status not in TURNED_AWAY:
+            raise TrackingError(f"MLflow at {store.uri} answered {status} to a search.") from error
+        if has_other_ways():
             return None
-        raise TrackingError(f"MLflow at {store.uri} answered {error.response.status_code} to a search.") from error
+        raise turned_away(store.uri, status, error.response.text) from error
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise TrackingError(f"No MLflow server answers at {store.uri}: {error}. Is it running?") from error
 

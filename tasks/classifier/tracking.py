@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import Field
 
@@ -43,10 +43,12 @@ class TrackingStore(FrozenModel):
 
     @property
     def ui_command(self) -> str | None:
-        """The command that serves MLflow's pages of this store; None where a server does already."""
+        """The command that serves MLflow's pages of this store at `ui_url`; None where the store is a server."""
         if self.is_server:
             return None
-        return shlex.join(["mlflow", "server", "--host", "127.0.0.1", "--backend-store-uri", self.uri])
+        port = urlsplit(self.ui_url).port
+        elsewhere = ["--port", str(port)] if port and self.ui_url != LOCAL_UI else []
+        return shlex.join(["mlflow", "server", "--host", "127.0.0.1", *elsewhere, "--backend-store-uri", self.uri])
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
@@ -63,9 +65,13 @@ class TrackingStore(FrozenModel):
         """Return the address of a run's page."""
         return f"{self.ui_url}/#/experiments/{experiment_id}/runs/{run_id}"
 
+    def registry_url(self, name: str) -> str:
+        """Return the address of a registered model's page, which shows the champion and the challenger."""
+        return f"{self.ui_url}/#/models/{quote(name, safe='')}"
+
     def model_url(self, name: str, version: int) -> str:
         """Return the address of a model version's page."""
-        return f"{self.ui_url}/#/models/{quote(name, safe='')}/versions/{version}"
+        return f"{self.registry_url(name)}/versions/{version}"
 
     def compare_url(self, experiment_ids: list[str], run_ids: list[str]) -> str:
         """Return the address of MLflow's comparison of exactly these runs.
@@ -81,8 +87,10 @@ class TrackingStore(FrozenModel):
         return f"{self.ui_url}/get-artifact?{urlencode({'path': path, 'run_uuid': run_id})}"
 
 
-def tracking_store(home: Path, uri: str | None = None) -> TrackingStore:
+def tracking_store(home: Path, uri: str | None = None, ui_url: str | None = None) -> TrackingStore:
     """Return the store at `uri`, or by default a database and files below `home`/mlflow.
+
+    `ui_url` is where browsers find the pages, if that is neither a server's own address nor MLflow's usual one.
 
     Raises:
         TrackingError: MLflow cannot keep a registry at such an address.
@@ -95,9 +103,14 @@ def tracking_store(home: Path, uri: str | None = None) -> TrackingStore:
             f"{', '.join(HTTP_PREFIXES + SQL_PREFIXES)}. Leave it out for a local one at {folder}."
         )
     is_server = address.startswith(HTTP_PREFIXES)
+    if is_server and "@" in urlsplit(address).netloc:
+        raise TrackingError(
+            f"The address of MLflow at {urlsplit(address).hostname} holds a password, and would be shown in links and "
+            "runs. Leave that out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
     return TrackingStore(
         uri=address,
         artifact_root=None if is_server else (folder / "artifacts").as_uri(),
         folder=folder,
-        ui_url=address if is_server else LOCAL_UI,
+        ui_url=(ui_url or (address if is_server else LOCAL_UI)).rstrip("/"),
     )

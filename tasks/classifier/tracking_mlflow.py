@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import httpx
 
 from tasks.classifier.tracking import TrackingStore
+from tasks.classifier.tracking_access import TURNED_AWAY, turned_away
 from tasks.contracts.errors import TrackingError
 
 ENVIRONMENT = {
@@ -87,6 +88,8 @@ def translated(store: TrackingStore) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
+        if (status := error.get_http_status_code()) in TURNED_AWAY:
+            raise turned_away(store.uri, status, str(error)) from error
         first_line = str(error).splitlines()[0]
         raise TrackingError(f"MLflow at {store.uri}: {first_line}") from error
 

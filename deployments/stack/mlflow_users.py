@@ -1,0 +1,46 @@
+"""A step before `mlflow server` that lets in one user: the one whom the environment names, with that password.
+
+In: a folder, the server's command, and `MLFLOW_AUTH_ADMIN_USERNAME` and `…_PASSWORD`. Out: this process becomes the
+server (same number), with its file of settings written and its database of users made anew. MLflow alone would keep
+the password of the first start, whatever a later one says. Imports no MLflow.
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+USER_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME"
+PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_PASSWORD"  # noqa: S105 - a name
+SETTINGS_NAME, USERS_NAME = "users.ini", "users.db"
+# No default for the password: the environment has it, and files do not. Whoever is let in later may look.
+SETTINGS = """\
+[mlflow]
+database_uri = sqlite:///{users}
+default_permission = READ
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
+
+
+def with_users(command: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Return the command of a server that lets in nobody but the user of its environment."""
+    return (sys.executable, "-m", __name__, str(folder), *command, "--app-name", "basic-auth")
+
+
+def main(folder: Path, command: Sequence[str]) -> None:
+    """Prepare what the server reads, and become it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    users, settings = folder / USERS_NAME, folder / SETTINGS_NAME
+    for stale in folder.glob(f"{USERS_NAME}*"):  # with SQLite's journals
+        stale.unlink()
+    users.touch(mode=0o600)  # it will hold digests of passwords
+    settings.write_text(SETTINGS.format(users=str(users).replace("%", "%%")), encoding="utf-8")
+    os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(settings)
+    os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secrets.token_hex(32)  # signs a form of MLflow's pages
+    # S606: a command of the stack's own making, without a shell.
+    os.execv(command[0], list(command))  # noqa: S606
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,100 @@
+"""A real MLflow server on loopback that asks for a password, as `reelsift up` would start it.
+
+In: a home. Out: its address, until the block ends; then no process of it is left.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from conf.home import Home
+from deployments.stack.mlflow_server import mlflow_server
+from deployments.stack.options import Credentials, StackOptions
+from tasks.classifier.tracking import TrackingStore, tracking_store
+
+STARTS_WITHIN_S = 120
+STOPS_WITHIN_S = 30
+
+
+@dataclass(frozen=True)
+class RunningMlflow:
+    """A server, the home whose database it serves, and who may use it."""
+
+    url: str
+    home: Home
+    credentials: Credentials
+
+    @property
+    def store(self) -> TrackingStore:
+        """The server as a store of commands that run elsewhere."""
+        return tracking_store(self.home.root.parent / "elsewhere", self.url)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What MLflow's clients read."""
+        return {
+            "MLFLOW_TRACKING_USERNAME": self.credentials.user,
+            "MLFLOW_TRACKING_PASSWORD": self.credentials.password,
+        }
+
+
+@contextmanager
+def running_mlflow(home: Home) -> Iterator[RunningMlflow]:
+    """Run the server of a home until the block ends."""
+    options = StackOptions(mlflow_port=free_port())
+    credentials = Credentials("tester", "with ten words: and more")
+    part = mlflow_server(home, options, credentials, os.environ)
+    home.models.mkdir(parents=True, exist_ok=True)
+    with running(part.command, part.environment, home.models, str(part.health_url)):
+        yield RunningMlflow(options.url(options.mlflow_port), home, credentials)
+
+
+@contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str], folder: Path, health_url: str) -> Iterator[None]:
+    """Run a server, with all that comes of it, from its first answer until the block ends."""
+    log = folder / f"server-{time.monotonic_ns()}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=dict(environment), stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        _wait_until_it_answers(health_url, process, log)
+        yield
+    finally:
+        _signal_all(process.pid, signal.SIGTERM)
+        try:
+            process.wait(STOPS_WITHIN_S)
+        finally:
+            _signal_all(process.pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """Return a port that is free now: neither server says which it took when given 0."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise AssertionError(f"nothing at {url}, exit status {process.poll()}:\n{log.read_text()[-3000:]}")
+
+
+def _signal_all(group: int, number: signal.Signals) -> None:
+    """Send a signal to all that is left of a group of processes."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
