@@ -31,7 +31,8 @@
     ├── ReportError                a folder holds nothing to report on
     ├── BatchError                 a batch of videos cannot be read, or handed to a pool
     └── StackError                 the local stack cannot be started, or a part of it has failed
-        └── AccessError            it would answer others than this machine without a password
+        ├── AccessError            it would answer others than this machine without a password
+        └── DeployError            the flows cannot be deployed to a Prefect server
 
 A message names the thing, the value, the choices there are, and the next command. Errors of libraries
 are translated once, at the edge, with `from`. The command line prints the message alone and exits 1.
@@ -164,3 +165,7 @@ class StackError(ReelsiftError):
 
 class AccessError(StackError):
     """The local stack would answer others than this machine, and has no password."""
+
+
+class DeployError(StackError):
+    """The flows cannot be deployed to a Prefect server."""
