@@ -19,6 +19,7 @@ from flows.commands import (
     label,
     models,
     pipeline,
+    prune,
     report,
     shards,
     train,
@@ -51,6 +52,7 @@ app.command("detect")(detect.detect)
 app.command("report")(report.report)
 app.command("id")(youtube_id.youtube_id)
 app.add_typer(weights.app, name="weights")
+app.command("prune")(prune.prune)
 app.add_typer(config.app, name="config")
 
 

@@ -18,8 +18,11 @@ STAGES = {stage: set(DATASET_PATH[:place]) for place, stage in enumerate(DATASET
     "labelling": {"classifier", "weights", "video", "features"},
     "detection": {"weights", "video"},
     "per_video": {"shards", "weights", "video", "labelling", "detection"},
+    "fan_out": set(),
+    "pruning": {*DATASET_PATH, "video"},
 }
 SERVING = {"reports"}
+SERVING_TASKS = {"storage"}  # serves the tasks and flows; no stage knows that there is such a thing
 FREE_OF_STAGES = {"contracts"}
 FORBIDDEN_BELOW_STAGES = {"prefect", "typer", "rich", "conf", "flows", "deployments"}
 
@@ -41,7 +44,7 @@ def imported_stages(path: Path) -> set[str]:
 
 def test_every_package_below_tasks_is_a_known_stage() -> None:
     packages = {path.parent.name for path in (ROOT / "tasks").glob("*/__init__.py")}
-    assert packages == {*STAGES, *SERVING, *FREE_OF_STAGES}
+    assert packages == {*STAGES, *SERVING, *SERVING_TASKS, *FREE_OF_STAGES}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -56,7 +59,12 @@ def test_contracts_know_no_stage(package: str) -> None:
     assert not {name for path in stage_files(package) for name in imported_stages(path)} - {package}
 
 
-@pytest.mark.parametrize("stage", [*STAGES, *SERVING, *FREE_OF_STAGES])
+@pytest.mark.parametrize("package", sorted(SERVING_TASKS))
+def test_what_serves_the_tasks_knows_only_contracts(package: str) -> None:
+    assert not {name for path in stage_files(package) for name in imported_stages(path)} - {package, *FREE_OF_STAGES}
+
+
+@pytest.mark.parametrize("stage", [*STAGES, *SERVING, *SERVING_TASKS, *FREE_OF_STAGES])
 def test_a_stage_is_a_library_without_prefect_or_terminal(stage: str) -> None:
     wrong = {
         str(path): found

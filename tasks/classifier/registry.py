@@ -90,7 +90,7 @@ def list_models(store: TrackingStore, name: str | None = None) -> list[ModelRow]
     Raises:
         TrackingError: the store cannot be read.
     """
-    ours = [ModelRow.of(found) for found in _search(store) if found.tags.keys() >= REQUIRED_TAGS]
+    ours = [ModelRow.of(found) for found in registered_versions(store) if found.tags.keys() >= REQUIRED_TAGS]
     chosen = [row for row in ours if name in (None, row.name)]
     return sorted(chosen, key=lambda row: (row.created_at, row.version), reverse=True)
 
@@ -135,7 +135,12 @@ def _choices(rows: list[ModelRow]) -> str:
     return f"There are: {', '.join(shown)}{', …' if len(aliases) + len(versions) > 12 else ''}. {TRAIN_HINT}"
 
 
-def _search(store: TrackingStore) -> list[RegisteredVersion]:
+def registered_versions(store: TrackingStore) -> list[RegisteredVersion]:
+    """Return every version in the registry, whoever registered it.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
     # PLC0415: imported where they are needed, for httpx takes 0.2 s, MLflow over 3 s, and a local database neither.
     if store.is_server:
         from tasks.classifier.registry_rest import search_server  # noqa: PLC0415

@@ -56,7 +56,7 @@ def in_use(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def not_in_use(folder: Path) -> Iterator[bool]:
-    """Say whether nobody uses `folder`, and if so keep all others from it.
+    """Say whether nobody uses `folder`, or holds a lock on it if it is a file, and if so keep all others from it.
 
     Raises:
         OSError: it is not there, or its file system does not lock.
@@ -72,7 +72,7 @@ def not_in_use(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe of that name is not waited for
     try:
         yield descriptor
     finally:

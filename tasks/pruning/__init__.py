@@ -1,0 +1,1 @@
+"""What may go from a home: old versions, parts, models and leftovers that nothing refers to, found and then deleted."""

@@ -1,0 +1,131 @@
+"""What may go from a home, and its going.
+
+In: a home's folders, a store of models, bounds. Out: a `Plan`, which changes nothing; and, asked for, what became of
+each thing in it. Touches the home alone: what lies in an object store stays there. Knows no Prefect.
+
+Things are looked at, and go, in the order in which one keeps another: models, runs, versions, parts, shards.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+from tasks.classifier.tracking import TrackingStore
+from tasks.contracts.errors import TrackingError
+from tasks.contracts.model import FrozenModel
+from tasks.pruning.disk import Going
+from tasks.pruning.fetched import Fetched
+from tasks.pruning.items import Bounds, Found, Item, Kept, Kind, Outcome, Remover
+from tasks.pruning.leftovers import Leftovers
+from tasks.pruning.models import Models
+from tasks.pruning.parts import Parts
+from tasks.pruning.shards import Shards
+from tasks.pruning.versions import Versions
+
+
+class Places(FrozenModel):
+    """The folders of a home."""
+
+    home: Path
+    datasets: Path
+    parts: Path
+    shards: Path
+    fetched: Path
+    appearing: tuple[Path, ...]  # where files and folders appear by renaming, those above included
+    downloads: tuple[Path, ...]  # where downloads that were cut off wait for the next try
+    logs: tuple[Path, ...]
+
+
+class Wanted(FrozenModel):
+    """What goes only if asked for."""
+
+    models: bool = False
+    shards: bool = False
+    fetched: bool = False
+
+
+class Plan(FrozenModel):
+    """What would go, what stays although it is old, and what could not be looked at."""
+
+    goes: tuple[Item, ...]
+    stays: tuple[Kept, ...]
+    problem: str = ""
+
+    @property
+    def freed_bytes(self) -> int:
+        """What the going of all frees."""
+        return sum(item.size_bytes for item in self.goes)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """One look at a home, and what comes of it."""
+
+    places: Places
+    store: TrackingStore
+    bounds: Bounds
+    wanted: Wanted
+    _going: Going = field(default_factory=Going)
+
+    def plan(self) -> Plan:
+        """Find what may go. Where the registry cannot be read, nothing that a model might refer to is in the plan."""
+        found, problem = list[Found](), ""
+        try:
+            found += self._referred_to()
+        except TrackingError as error:
+            problem = f"{error} Nothing that a model might refer to is pruned: datasets, runs and models stay."
+        going = {item.path for each in found for item in each.goes if item.kind is Kind.DATASET and item.path}
+        found.append(self._parts.find(going))
+        found += [self._shards.find()] if self.wanted.shards else []
+        found += [self._fetched.find()] if self.wanted.fetched else []
+        found.append(self._leftovers.find())
+        goes, stays = (tuple(each for part in found for each in getattr(part, side)) for side in ("goes", "stays"))
+        return Plan(goes=goes, stays=stays, problem=problem)
+
+    def carry_out(self, plan: Plan) -> Iterator[Outcome]:
+        """Delete what is in the plan, each thing looked at once more."""
+        removers: dict[Kind, Remover] = {
+            Kind.MODEL: self._models,
+            Kind.RUN: self._models,
+            Kind.DATASET: self._versions,
+            Kind.PART: self._parts,
+            Kind.SHARD: self._shards,
+            Kind.VIDEO: self._fetched,
+            Kind.LEFTOVER: self._leftovers,
+            Kind.LOG: self._leftovers,
+        }
+        for kind, items in groupby(plan.goes, key=lambda item: item.kind):
+            yield from removers[kind].remove(list(items))
+
+    def _referred_to(self) -> Sequence[Found]:
+        found = self._models.find()
+        return [found, self._versions.find(self._models.references(found.goes))]
+
+    @cached_property
+    def _models(self) -> Models:
+        return Models(self.store, self.places.home, self.bounds, self._going, self.wanted.models)
+
+    @property
+    def _versions(self) -> Versions:
+        places, registered = self.places, self._models.models_references
+        return Versions(places.datasets, places.home, self.bounds, registered, self._going)
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.places.parts, self.places.datasets, self.places.home, self.bounds, self._going)
+
+    @property
+    def _shards(self) -> Shards:
+        return Shards(self.places.shards, self.places.parts, self.places.home, self.bounds, self._going)
+
+    @property
+    def _fetched(self) -> Fetched:
+        return Fetched(self.places.fetched, self.places.home, self.bounds, self._going)
+
+    @property
+    def _leftovers(self) -> Leftovers:
+        places = self.places
+        folders, root = (places.appearing, places.downloads, places.logs), places.datasets
+        return Leftovers(*folders, root, places.home, self.bounds, self._going)
