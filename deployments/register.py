@@ -1,0 +1,108 @@
+"""The process that deploys: `python -m deployments.register [POOL=LIMIT]...`.
+
+In: `PREFECT_API_URL` and the YAML files beside this one. Out: pools, deployments and automations on that server.
+Prefect's own command deploys, in this very process, for each start of it takes seconds.
+
+What a person has changed on the server stays: a pool that is there is left alone, and so are the schedules of a
+deployment that is there, whether they were switched on, moved or taken away. An automation that was paused stays so.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.automations import AutomationCore
+from prefect.cli import app as prefect_command
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.workers.process import ProcessWorker
+
+FOLDER = Path(__file__).parent
+PREFECT_FILE = FOLDER / "prefect.yaml"
+AUTOMATIONS_FILE = FOLDER / "automations.yaml"
+POOL_DESCRIPTIONS = {
+    "cpu": "Datasets, training and labelling: processes on machines without a GPU, or with one to spare.",
+    "gpu": "Batches of videos: one worker a GPU, one run a worker.",
+}
+
+
+def make_pools(client: SyncPrefectClient, limits: Mapping[str, int]) -> None:
+    """Make the pools that are missing. A worker that starts at the same time may be quicker, which is as good."""
+    for name, description in POOL_DESCRIPTIONS.items():
+        pool = WorkPoolCreate(
+            name=name,
+            type=ProcessWorker.type,
+            description=description,
+            base_job_template=ProcessWorker.get_default_base_job_template(),
+            concurrency_limit=limits.get(name),
+        )
+        try:
+            client.read_work_pool(name)
+        except ObjectNotFound:
+            try:
+                client.create_work_pool(pool)
+            except ObjectAlreadyExists:
+                continue
+
+
+def deploy(client: SyncPrefectClient, folder: Path) -> None:
+    """Deploy all of `prefect.yaml`, but for what a person may have changed since it was first deployed.
+
+    Prefect's command would put the file's schedules in the place of those on the server, and make the triggers anew.
+    """
+    wanted = read_yaml(PREFECT_FILE)
+    for deployment in wanted["deployments"]:
+        if _is_there(client, deployment):
+            deployment.pop("schedules", None)
+        for trigger in deployment.get("triggers", ()):
+            there = client.read_automations_by_name(trigger["name"])
+            trigger["enabled"] = there[0].enabled if there else trigger["enabled"]
+    file = folder / PREFECT_FILE.name
+    file.write_text(yaml.safe_dump(wanted, sort_keys=False), encoding="utf-8")
+    sys.argv[1:] = ["--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+    try:
+        prefect_command()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+
+
+def make_automations(client: SyncPrefectClient) -> None:
+    """Make the automations that are missing, and bring the others up to date."""
+    for given in read_yaml(AUTOMATIONS_FILE)["automations"]:
+        wanted = AutomationCore.model_validate(given)
+        there = client.read_automations_by_name(wanted.name)
+        if not there:
+            client.create_automation(wanted)
+        for each in there:
+            client.update_automation(each.id, wanted.model_copy(update={"enabled": each.enabled}))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one of the files beside this one."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _is_there(client: SyncPrefectClient, deployment: Mapping[str, Any]) -> bool:
+    flow = deployment["entrypoint"].rpartition(".")[2].replace("_", "-")
+    try:
+        client.read_deployment_by_name(f"{flow}/{deployment['name']}")
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def main() -> None:
+    """Bring everything to the server; the current folder takes a file for Prefect's command."""
+    limits = {pool: int(limit) for pool, _, limit in (each.partition("=") for each in sys.argv[1:])}
+    with get_client(sync_client=True) as client:
+        make_pools(client, limits)
+        deploy(client, Path.cwd())
+        make_automations(client)
+
+
+if __name__ == "__main__":
+    main()
