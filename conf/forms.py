@@ -65,6 +65,18 @@ class PrepareDatasetForm(FrozenModel):
     discard_shards: bool = Field(
         default=False, description="Delete each shard once its rows are kept", json_schema_extra=_at(9)
     )
+    runner: Literal["local", "dask"] | None = Field(
+        default=None,
+        description="What downloads and filters: threads here, or processes of a Dask cluster; empty: as configured",
+        json_schema_extra=_at(50),
+    )
+    dask_address: str | None = Field(
+        default=None,
+        pattern=r"^[a-z]+://\S+$",
+        max_length=300,
+        description="Dask scheduler, e.g. tcp://10.0.0.7:8786; empty: as configured, or a cluster made for the run",
+        json_schema_extra=_at(51),
+    )
 
     @property
     def part(self) -> tuple[int, int] | None:
@@ -114,7 +126,10 @@ class TrainClassifierForm(TrainOptions):
 
 
 Source = Annotated[str, Field(min_length=1, max_length=2000)]
-SOURCES = "A file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4)"
+SOURCES = (
+    "A file, an http(s) address, a YouTube id (11 characters), a YouTube-8M id (4), or @FILE: a text file with one of "
+    "these a line"
+)
 
 
 class VideosForm(FrozenModel):
@@ -212,6 +227,17 @@ class DetectObjectsForm(VideosForm):
         description="Scores below this do not count; empty: the detector's own bound",
         json_schema_extra=_at(15),
     )
+    where: Literal["auto", "here", "pool"] = Field(
+        default="auto",
+        description="pool: in batches on the workers of the pool gpu; here: in this run; auto: pool in a deployed run",
+        json_schema_extra=_at(43),
+    )
+
+
+class DetectBatchForm(FrozenModel):
+    """One batch of videos, as detect-objects hands it to a worker of a pool."""
+
+    batch: Path = Field(description="File that says which videos, and what is wanted of them", json_schema_extra=_at(0))
 
 
 class PipelineForm(PrepareDatasetForm, TrainOptions):

@@ -17,6 +17,7 @@ from conf.sections import FilterSection, FlowSection, TrackingSection, TrainSect
 from tasks.classifier.config import PRESETS, GateConfig, TrainConfig
 from tasks.contracts.errors import ConfigError
 from tasks.detection.config import DetectOptions
+from tasks.fan_out.config import PoolConfig
 from tasks.labelling.config import LabelOptions
 from tasks.shards.config import DownloadConfig
 from tasks.video.config import FetchConfig, MediaBounds
@@ -29,6 +30,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     home: Path = Field(default=Path(".reelsift"), description="folder of everything that is written")
+    storage: str | None = Field(
+        default=None,
+        description="where finished things are kept for every machine: s3://BUCKET/PREFIX, gs://… or file:///FOLDER",
+    )
     mirror: str | None = Field(default=None, description="us, eu, asia, a URL or a folder; goes before all others")
     download: DownloadConfig = DownloadConfig()
     filter: FilterSection = FilterSection()
@@ -45,6 +50,7 @@ class Settings(BaseSettings):
         default={}, description="entries that go before those of conf/weights.toml, e.g. for a mirror of your own"
     )
     flow: FlowSection = FlowSection()
+    pool: PoolConfig = PoolConfig()
 
     @classmethod
     def settings_customise_sources(

@@ -13,7 +13,7 @@ from prefect import flow
 from conf.forms import LabelVideosForm
 from conf.running import running_settings
 from flows.fetched_batches import RUNNER, fetched_batches
-from flows.video_request import label_options, workplace_of
+from flows.video_request import label_options, sources_of, workplace_of
 from tasks.classifier.tracking import tracking_store
 from tasks.contracts.outcomes import VideoOutcome
 from tasks.label_batch import label_batch, labelling
@@ -31,7 +31,7 @@ def label_videos(form: LabelVideosForm) -> dict[str, Any]:
     model = exact_reference(form.model, store)
     job = labelling(model, store, options, workplace)
     outcomes: list[VideoOutcome] = []
-    for videos in fetched_batches(form.sources, workplace, settings.flow.videos_per_batch):
+    for videos in fetched_batches(sources_of(form), workplace, settings.flow.videos_per_batch):
         is_there = not form.again and all_done(job, videos)
         label = label_batch.with_options(refresh_cache=not is_there)
         rows = label(videos, model, store, options, workplace, again=form.again)

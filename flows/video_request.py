@@ -16,6 +16,7 @@ from tasks.detection.config import DetectOptions
 from tasks.features.needed import NEEDED_WEIGHTS
 from tasks.labelling.config import LabelOptions
 from tasks.per_video.workplace import Workplace
+from tasks.video.source_list import listed
 from tasks.weights.store import WeightsStore, missing_weights
 
 OptionsT = TypeVar("OptionsT", bound=FrozenModel)
@@ -31,6 +32,15 @@ def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
         bounds=settings.media,
         weights=weights_of(settings),
     )
+
+
+def sources_of(form: VideosForm) -> list[str]:
+    """Return the form's sources, each once, those of its lists among them.
+
+    Raises:
+        SourceError: a list cannot be read.
+    """
+    return listed(form.sources)
 
 
 def weights_of(settings: Settings) -> WeightsStore:

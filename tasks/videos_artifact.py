@@ -5,6 +5,7 @@ In: outcomes. Out: an artifact: a table with one row for each video. Does not la
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from prefect.artifacts import create_table_artifact
 
@@ -13,12 +14,13 @@ from tasks.contracts.outcomes import VideoOutcome
 SHOWN = 500  # rows: the manifest has them all, and a page of thousands helps nobody
 
 
-def show_videos(outcomes: Sequence[VideoOutcome], *, key: str, made_by: str) -> None:
+def show_videos(outcomes: Sequence[VideoOutcome], *, key: str, made_by: str, manifest: Path | None = None) -> None:
     """Create the artifact `key`: failures first, as they are what somebody must look at."""
     counts = Counter(outcome.status for outcome in outcomes)
     counted = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
     rows = sorted(outcomes, key=lambda outcome: outcome.status != "failed")[:SHOWN]
-    create_table_artifact([_row(outcome) for outcome in rows], key=key, description=f"{counted}, by {made_by}")
+    where = f". All rows: {manifest}" if manifest else ""
+    create_table_artifact([_row(outcome) for outcome in rows], key=key, description=f"{counted}, by {made_by}{where}")
 
 
 def _row(outcome: VideoOutcome) -> dict[str, object]:

@@ -73,8 +73,10 @@ def detect(
 
 def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:
     """Call the stages here, without any server, and answer as the flow does."""
-    note(f"Detecting in {len(form.sources):,} with {form.detector} ...")
-    from flows.video_request import detect_options, workplace_of
+    from flows.video_request import detect_options, sources_of, workplace_of
+
+    sources = sources_of(form)
+    note(f"Detecting in {len(sources):,} with {form.detector} ...")
     from tasks.detection.detector import open_detector
     from tasks.per_video.each import do_each
     from tasks.per_video.fetching import fetch_each
@@ -86,7 +88,7 @@ def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]
         weights, min_score = workplace.weights, options.min_score
         detector = open_detector(form.detector, speed=form.speed, weights=weights, min_score=min_score)
         note(f"The detector is {detector.record.name}, on {detector.record.device}.")
-        videos = fetch_each(form.sources, workplace, progress)
+        videos = fetch_each(sources, workplace, progress)
         outcomes = collected(do_each(objects_job(detector, options, workplace, progress), videos, again=form.again))
     return {"detector": detector.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
 

@@ -73,8 +73,10 @@ def label(
 
 def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
     """Call the stages here, without any server, and answer as the flow does."""
-    note(f"Labelling {len(form.sources):,} with {form.model} ...")
-    from flows.video_request import label_options, workplace_of
+    from flows.video_request import label_options, sources_of, workplace_of
+
+    sources = sources_of(form)
+    note(f"Labelling {len(sources):,} with {form.model} ...")
     from tasks.labelling.labeller import open_labeller
     from tasks.per_video.each import do_each
     from tasks.per_video.fetching import fetch_each
@@ -84,7 +86,7 @@ def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
     options = label_options(form, session.settings)
     with progress_shown() as progress:
         labeller = open_labeller(form.model, store=session.store, weights=workplace.weights)
-        videos = fetch_each(form.sources, workplace, progress)
+        videos = fetch_each(sources, workplace, progress)
         outcomes = collected(do_each(labels_job(labeller, options, workplace, progress), videos, again=form.again))
     return {"model": labeller.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
 

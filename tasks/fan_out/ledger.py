@@ -3,6 +3,7 @@
     <batch>.json              what is wanted
     <batch>.<run>.rows.jsonl  a line for each video, as it is done; each run that works on the batch has its own file
     <batch>.<run>.pulse       a number that grows as long as the run lives
+    <batch>.<run>.at          the place of the video that the run is at
 
 In: a folder that all machines of the pool share. Out: rows that survive their writer: a line that a kill cut off is
 none. Whoever reads a pulse compares it with what it was by a clock of their own, as the clocks of machines differ. Does
@@ -38,26 +39,32 @@ class Ledger:
         """Where it is written what is wanted."""
         return self.folder / f"{self.batch}.json"
 
-    def rows(self) -> dict[str, BatchRow]:
-        """Return what is known of each source; of two runs that met the same one, what went well counts."""
-        found: dict[str, BatchRow] = {}
+    def rows(self) -> dict[int, BatchRow]:
+        """Return what is known of each place; of two runs that met the same video, what went well counts."""
+        found: dict[int, BatchRow] = {}
         for path in sorted(self.folder.glob(f"{self.batch}.*.rows.jsonl")):
             for row in _read_rows(path):
-                known = found.get(row.source)
+                known = found.get(row.place)
                 if known is None or known.status == FAILED:
-                    found[row.source] = row
+                    found[row.place] = row
         return found
 
     def pulse(self, run: str) -> str:
         """Return the beat of a run; empty where it has none yet."""
-        try:
-            return self._pulse_path(run).read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError):
-            return ""
+        return _read_text(self._path(run, "pulse"))
+
+    def at(self, run: str) -> int | None:
+        """Return the place of the video that a run was at when it was last heard of."""
+        text = _read_text(self._path(run, "at"))
+        return int(text) if text.isdecimal() else None
+
+    def begin(self, run: str, place: int) -> None:
+        """Note which video is worked on, in case that it ends the process."""
+        write_text(self._path(run, "at"), str(place))
 
     def add(self, run: str, row: BatchRow) -> None:
         """Add a row, on the disk before this returns."""
-        with (self.folder / f"{self.batch}.{run}.rows.jsonl").open("ab") as file:
+        with self._path(run, "rows.jsonl").open("ab") as file:
             file.write(row.model_dump_json().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -73,7 +80,7 @@ class Ledger:
                 with suppress(
                     OSError
                 ):  # a share that is away for a moment comes back; for longer, the run counts as lost
-                    write_text(self._pulse_path(run), str(count))
+                    write_text(self._path(run, "pulse"), str(count))
                 count += 1
                 ended.wait(PULSE_S)
 
@@ -85,8 +92,8 @@ class Ledger:
             ended.set()
             thread.join()
 
-    def _pulse_path(self, run: str) -> Path:
-        return self.folder / f"{self.batch}.{run}.pulse"
+    def _path(self, run: str, kind: str) -> Path:
+        return self.folder / f"{self.batch}.{run}.{kind}"
 
 
 def write_request(folder: Path, request: BatchRequest) -> Ledger:
@@ -114,6 +121,13 @@ def open_request(path: Path) -> tuple[BatchRequest, Ledger]:
     if path.name != f"{request.id}.json":
         raise BatchError(f"{path} holds the batch {request.id}: a batch is never renamed.")
     return request, Ledger(path.parent, request.id)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _read_rows(path: Path) -> Iterator[BatchRow]:

@@ -1,7 +1,7 @@
 """`manifest.parquet`: one row for each video of a run, whatever became of it.
 
-    source, status (done, cached, failed), reason, title, answer, folder, report, seconds, video_s, batch, run, worker,
-    device, detector
+    source, status (done, cached, failed), reason, title, answer, folder, report, seconds, video_s, place, batch, run,
+    worker, device, detector
 
 In: rows. Out: a Parquet file. Does not know how the rows came about.
 """
@@ -16,10 +16,8 @@ from tasks.contracts.batches import BatchRow
 from tasks.contracts.files import appearing
 
 MANIFEST_NAME = "manifest.parquet"
-NUMBERS = {"seconds", "video_s"}
-SCHEMA = pa.schema(
-    [(name, pa.float64() if name in NUMBERS else pa.string()) for name in BatchRow.model_fields],
-)
+NUMBERS = {"seconds": pa.float64(), "video_s": pa.float64(), "place": pa.int64()}
+SCHEMA = pa.schema([(name, NUMBERS.get(name, pa.string())) for name in BatchRow.model_fields])
 
 
 def write_manifest(folder: Path, rows: Sequence[BatchRow]) -> Path:

@@ -4,18 +4,18 @@ In: rows of what is done. Out: seconds of work for each second of video, kept in
 there is nothing to go by. Does not do the work.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.contracts.batches import BatchRow
-from tasks.contracts.files import write_text
 from tasks.contracts.outcomes import DONE
+from tasks.fan_out.memory import recalled, remember
 
 PACES_NAME = "paces.json"
 # A video of YouTube-8M lasts 120 to 500 s, 230 on average (https://research.google.com/youtube8m/).
 USUAL_VIDEO_S = 230.0
 USUAL_PACE = 0.5  # seconds of work for a second of video: 30 frames a second at 60 of them a second
+MAX_PACE = 1e6
 OVERHEAD_S = 0.5  # of opening a video and writing its report
 
 
@@ -26,7 +26,8 @@ def expected_s(video_s: float | None, pace: float) -> float:
 
 def known_pace(folder: Path, work: str) -> float:
     """Return the pace that was last measured for this work, or a guess."""
-    return _paces(folder).get(work, USUAL_PACE)
+    pace = recalled(folder / PACES_NAME).get(work)
+    return float(pace) if isinstance(pace, int | float) and 0 < pace < MAX_PACE else USUAL_PACE
 
 
 def keep_pace(folder: Path, work: str, rows: Iterable[BatchRow]) -> None:
@@ -34,14 +35,4 @@ def keep_pace(folder: Path, work: str, rows: Iterable[BatchRow]) -> None:
     done = [row for row in rows if row.status == DONE and row.video_s]
     if done:
         pace = sum(row.seconds for row in done) / sum(row.video_s or 0 for row in done)
-        write_text(folder / PACES_NAME, json.dumps(_paces(folder) | {work: round(pace, 5)}, indent=1) + "\n")
-
-
-def _paces(folder: Path) -> dict[str, float]:
-    """Return what is remembered; a damaged memory is none."""
-    try:
-        found = json.loads((folder / PACES_NAME).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    paces = found.items() if isinstance(found, dict) else ()
-    return {str(work): float(pace) for work, pace in paces if isinstance(pace, int | float) and 0 < pace < 1e6}
+        remember(folder / PACES_NAME, work, round(pace, 5))

@@ -8,9 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import Field
-
-from tasks.contracts.model import FrozenModel
+from tasks.fan_out.config import PoolConfig
 
 
 class Verdict(StrEnum):
@@ -23,14 +21,6 @@ class Verdict(StrEnum):
     LOST = "lost"  # it was taken up, and whoever did is gone
 
 
-class Patience(FrozenModel):
-    """How long silence is taken for work."""
-
-    lost_after_s: float = Field(default=60, ge=10, le=3600, description="seconds without a pulse")
-    start_within_s: float = Field(default=600, ge=10, le=86_400, description="seconds from being taken up to a pulse")
-    attempts: int = Field(default=3, ge=1, le=20, description="runs of a batch before its videos count as failed")
-
-
 TAKEN_UP = {"PENDING", "RUNNING"}
 ENDED_STATES = {"COMPLETED", "FAILED", "CRASHED"}
 CANCELLED_STATES = {"CANCELLED", "CANCELLING"}
@@ -40,7 +30,7 @@ CANCELLED_STATES = {"CANCELLED", "CANCELLING"}
 class Watch:
     """Looks after one run."""
 
-    patience: Patience
+    config: PoolConfig
     clock: Callable[[], float] = time.monotonic
     _pulse: str = ""
     _changed_s: float | None = None  # when it was last seen to live
@@ -57,5 +47,5 @@ class Watch:
         now_s = self.clock()
         if self._changed_s is None or pulse != self._pulse:
             self._pulse, self._changed_s = pulse, now_s
-        bound_s = self.patience.lost_after_s if pulse else self.patience.start_within_s
+        bound_s = self.config.lost_after_s if pulse else self.config.start_within_s
         return Verdict.LOST if now_s - self._changed_s > bound_s else Verdict.WORKING

@@ -67,6 +67,19 @@ def find_video(source: str, cache: Path, config: FetchConfig) -> FetchedVideo | 
     return found.model_copy(update={"source": shown(named.text)}) if found else None
 
 
+def path_on_disk(source: str, cache: Path, config: FetchConfig) -> Path | None:
+    """Return the file that a source names if it is on this disk already; its content is not read.
+
+    Raises:
+        SourceError: it is no source.
+    """
+    named = parse_source(source)
+    if named.kind is SourceKind.FILE:
+        return named.path
+    found = peek(cache, _key(named, config))
+    return found.path if found else None
+
+
 def _local(named: Source) -> FetchedVideo:
     path = named.path
     try:

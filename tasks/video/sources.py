@@ -43,6 +43,11 @@ class Source:
         return Path(self.text).expanduser().absolute()
 
 
+def absolute(text: str) -> str:
+    """Return a source that names the same from any folder."""
+    return str(Source(text, SourceKind.FILE).path) if _is_file(text) else text
+
+
 def parse_source(text: str) -> Source:
     """Tell what `text` names. A file that is there goes before an id that looks like its name.
 

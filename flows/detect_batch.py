@@ -1,0 +1,32 @@
+"""Flow: one batch of videos, on a worker of the pool `gpu`.
+
+    a batch's file ─► detector ─► each video: fetch (the next while one is looked at) ─► detect ─► a row in its account
+
+In: a form that names the file. Out: how many videos were looked at; what was found is in the batch's account.
+"""
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from conf.forms import DetectBatchForm, DetectObjectsForm
+from conf.running import running_settings
+from flows.video_request import detect_options, workplace_of
+from tasks.detect_in_batch import detect_in_batch
+from tasks.fan_out.ledger import open_request
+
+
+@flow(name="detect-batch")
+def detect_batch(form: DetectBatchForm) -> int:
+    """Look at the videos of a batch that nobody has looked at yet."""
+    settings = running_settings()
+    request, _ = open_request(form.batch)
+    wanted = DetectObjectsForm.model_validate({**request.form, "sources": [video.source for video in request.videos]})
+    return detect_in_batch(
+        form.batch,
+        wanted.detector,
+        wanted.speed,
+        detect_options(wanted, settings),
+        workplace_of(wanted, settings),
+        run=str(flow_run.id),
+        again=wanted.again,
+    )

@@ -1,0 +1,221 @@
+"""Batches of videos, handed to a pool and seen through to their end.
+
+    waiting ─► handed out (bounded) ─► watched: state and pulse ─┬─► ended ─► rows
+        ▲                                                        ├─► lost, or its process died ─► handed out again
+        └────────────────────────────────────────────────────────┘
+
+In: requests, the deployment that works on one, patience. Out: a row for every video of every batch, whatever became of
+the runs. One loop looks at all runs with one question a second: no thread a batch, and an end from outside reaches it
+at once, and with it the runs. Does not know what is done with the videos.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelling, Crashed
+
+from tasks.contracts.batches import BatchRequest, BatchRow
+from tasks.contracts.errors import BatchError
+from tasks.contracts.outcomes import FAILED
+from tasks.contracts.progress import Progress
+from tasks.fan_out.config import PoolConfig
+from tasks.fan_out.ledger import Ledger, write_request
+from tasks.fan_out.watch import Verdict, Watch
+
+ENDS_WITHIN_S = 10.0  # what a lost run whose process still lives gets to end in
+WARN_EVERY_S = 60.0
+
+
+@dataclass
+class _Flight:
+    """A batch that is handed out."""
+
+    request: BatchRequest
+    ledger: Ledger
+    run: FlowRun
+    watch: Watch
+    attempt: int = 1  # since the batch last got on
+    known: int = 0  # rows when the run began
+    suspects: list[int] = field(default_factory=list)  # places that runs were at when they died
+
+    @property
+    def missing(self) -> list[int]:
+        rows = self.ledger.rows()
+        return [video.place for video in self.request.videos if video.place not in rows]
+
+
+class Dispatcher:
+    """Sees one run's batches through."""
+
+    def __init__(self, folder: Path, deployment: str, pool: str, config: PoolConfig, progress: Progress) -> None:
+        """Take where the accounts of the batches lie, and what works on one batch in which pool."""
+        self._folder = folder
+        self._deployment = deployment
+        self._pool = pool
+        self._config = config
+        self._progress = progress
+        self._flying: dict[UUID, _Flight] = {}
+        self._rows: dict[int, BatchRow] = {}
+        self._told = 0
+        self.failures: list[str] = []  # why whole batches could not be worked on
+        self._warned_s = time.monotonic()
+        self._log = get_run_logger()
+
+    def run(self, requests: Iterable[BatchRequest]) -> list[BatchRow]:
+        """Return a row for every video, by place; an end from outside ends the runs as well.
+
+        Raises:
+            BatchError: there is no such deployment.
+        """
+        waiting = deque(requests)
+        with get_client(sync_client=True) as client:
+            try:
+                while waiting or self._flying:
+                    self._hand_out(waiting, client)
+                    self._look(client)
+                    time.sleep(self._config.look_every_s)
+            except BaseException:
+                self._cancel(client)
+                raise
+        return [self._rows[place] for place in sorted(self._rows)]
+
+    def _hand_out(self, waiting: deque[BatchRequest], client: SyncPrefectClient) -> None:
+        if not waiting:
+            return
+        bound = self._config.batches_per_worker * max(1, online_workers(client, self._pool))
+        while waiting and len(self._flying) < bound:
+            request = waiting.popleft()
+            self._start(request, write_request(self._folder, request))
+
+    def _start(self, request: BatchRequest, ledger: Ledger, after: _Flight | None = None) -> None:
+        known = len(ledger.rows())
+        attempt = after.attempt + 1 if after and known == after.known else 1
+        # The same attempt of the same run hands a batch out once, however often it asks.
+        key = f"{flow_run.id}-{request.id}-{flow_run.run_count}-{after.run.id if after else 'first'}"
+        try:
+            run = run_deployment(
+                self._deployment,
+                parameters={"form": {"batch": str(ledger.request_path)}},
+                timeout=0,
+                flow_run_name=f"batch-{request.id}" + (f"-again-{attempt}" if after else ""),
+                idempotency_key=key,
+            )
+        except ObjectNotFound as error:
+            raise BatchError(
+                f"There is no deployment {self._deployment!r}: `reelsift up` makes it, or "
+                "`prefect deploy --all --prefect-file deployments/prefect.yaml`."
+            ) from error
+        assert isinstance(run, FlowRun)  # a coroutine in an event loop alone
+        suspects = after.suspects if after else []
+        self._flying[run.id] = _Flight(request, ledger, run, Watch(self._config), attempt, known, suspects)
+
+    def _look(self, client: SyncPrefectClient) -> None:
+        for run in _read(client, self._flying):
+            flight = self._flying[run.id]
+            state = run.state.type.value if run.state else "SCHEDULED"
+            verdict = flight.watch.judge(state, flight.ledger.pulse(str(run.id)))
+            if verdict is Verdict.LOST:
+                self._log.warning("%s has no pulse any more; its batch is handed out again", run.name)
+                _end(client, run.id)
+            if verdict in {Verdict.ENDED, Verdict.CANCELLED, Verdict.LOST}:
+                del self._flying[run.id]
+                self._land(flight, run, verdict)
+        self._tell()
+        self._warn(client)
+
+    def _land(self, flight: _Flight, run: FlowRun, verdict: Verdict) -> None:
+        """Take the rows of a batch whose run has ended, and hand out again what is missing, where that may help."""
+        missing = flight.missing
+        message = (run.state.message if run.state else None) or "it ended without a word"
+        died = verdict is Verdict.LOST or (run.state is not None and run.state.is_crashed())
+        if missing and died:
+            self._blame(flight, str(run.id))
+            missing = flight.missing
+            got_on = len(flight.ledger.rows()) > flight.known
+            if missing and (got_on or flight.attempt < self._config.attempts):
+                self._start(flight.request, flight.ledger, after=flight)
+                return
+        if missing:
+            why = "was cancelled" if verdict is Verdict.CANCELLED else f"failed: {message}"
+            self.failures.append(message)
+            self._give_up(flight, missing, f"Its batch {flight.request.id} {why}")
+        self._rows |= flight.ledger.rows()
+
+    def _blame(self, flight: _Flight, run: str) -> None:
+        """Give up a video at which the process of a batch has died twice: the others must not suffer for it."""
+        place = flight.ledger.at(run)
+        if place is None or place not in flight.missing:
+            return
+        if place in flight.suspects:
+            reason = "The process that worked on it died twice: the video, or the memory that it takes, is at fault."
+            self._give_up(flight, [place], reason)
+        flight.suspects.append(place)
+
+    def _give_up(self, flight: _Flight, places: Sequence[int], reason: str) -> None:
+        sources = {video.place: video.source for video in flight.request.videos}
+        for place in places:
+            row = BatchRow(source=sources[place], status=FAILED, reason=reason, place=place, batch=flight.request.id)
+            flight.ledger.add("none", row)
+
+    def _tell(self) -> None:
+        done = len(self._rows) + sum(len(flight.ledger.rows()) for flight in self._flying.values())
+        if done > self._told:
+            self._progress.advance("videos", done - self._told)
+            self._told = done
+
+    def _warn(self, client: SyncPrefectClient) -> None:
+        """Say so where batches wait for a worker that is not there."""
+        if not self._flying or time.monotonic() - self._warned_s < WARN_EVERY_S:
+            return
+        self._warned_s = time.monotonic()
+        if not online_workers(client, self._pool):
+            hint = f"`reelsift up`, or `prefect worker start --pool {self._pool}`"
+            self._log.warning("No worker of %s is online, and %d batches wait: %s", self._pool, len(self._flying), hint)
+
+    def _cancel(self, client: SyncPrefectClient) -> None:
+        """End the runs of the batches: nobody would take their rows any more."""
+        for run_id in self._flying:
+            try:
+                client.set_flow_run_state(run_id, Cancelling(message="The run that wanted it has ended."))
+            except Exception as error:  # noqa: BLE001 - the others must be told as well; the server's own service follows
+                logging.getLogger("reelsift").warning("Run %s cannot be cancelled: %s", run_id, error)
+
+
+def online_workers(client: SyncPrefectClient, pool: str) -> int:
+    """Return how many workers of a pool are there; none where there is no such pool."""
+    try:
+        workers = client.read_workers_for_work_pool(pool)
+    except ObjectNotFound:
+        return 0
+    return sum(worker.status == WorkerStatus.ONLINE for worker in workers)
+
+
+def _read(client: SyncPrefectClient, runs: Iterable[UUID]) -> list[FlowRun]:
+    wanted = list(runs)
+    if not wanted:
+        return []
+    return client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=wanted)), limit=len(wanted))
+
+
+def _end(client: SyncPrefectClient, run_id: UUID) -> None:
+    """End a lost run: by its worker, should that live after all, else in the books alone."""
+    client.set_flow_run_state(run_id, Cancelling(message="It has no pulse any more."))
+    deadline_s = time.monotonic() + ENDS_WITHIN_S
+    while time.monotonic() < deadline_s:
+        state = client.read_flow_run(run_id).state
+        if state and state.is_final():
+            return
+        time.sleep(0.5)
+    client.set_flow_run_state(run_id, Crashed(message="It has no pulse any more."), force=True)
