@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tasks.contracts.model import FrozenModel
+from tasks.detection.config import CLASS_NAMES
 
 
 def _at(position: int) -> dict[str, Any]:
@@ -18,7 +19,16 @@ def _at(position: int) -> dict[str, Any]:
 
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
-Partition = Annotated[str, Field(pattern=r"^[a-z]+/[a-z]+$")]
+Partition = Annotated[
+    str,
+    # The choices of a form are the ones that have labels, and features of whole videos; elsewhere any can be named.
+    Field(
+        pattern=r"^[a-z_]+/[a-z]+$",
+        json_schema_extra={
+            "enum": ["video/train", "video/validate", "video_level/train", "video_level/validate"],
+        },
+    ),
+]
 LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking"
 
 
@@ -46,17 +56,20 @@ class PrepareDatasetForm(FrozenModel):
         json_schema_extra=_at(4),
     )
     limit: int | None = Field(
-        default=None, ge=1, description="Take at most this many shards of each partition", json_schema_extra=_at(5)
+        default=None,
+        ge=1,
+        description="Take at most this many shards of each partition, 1 or more; empty: all",
+        json_schema_extra=_at(5),
     )
     shards: str | None = Field(
         default=None,
         pattern=SHARE_PATTERN,
-        description="Take the X-th of Y shares of each partition, written X,Y, as in the official script",
+        description="Take the X-th of Y shares of each partition, written X,Y, as in the official script; empty: all",
         json_schema_extra=_at(6),
     )
-    background: int | Literal["all"] | None = Field(
+    background: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         default=None,
-        description="Unmatched videos kept for each match, or all; empty: as configured",
+        description="Unmatched videos kept for each match, 0 or more, or all; empty: as configured",
         json_schema_extra=_at(7),
     )
     strict: bool = Field(
@@ -104,7 +117,7 @@ class TrainOptions(FrozenModel):
         default=None,
         ge=0,
         lt=2**32,
-        description="Seed of every candidate; empty: as configured",
+        description="Seed of every candidate, 0 to 4294967295; empty: as configured",
         json_schema_extra=_at(21),
     )
     again: bool = Field(
@@ -164,14 +177,14 @@ class LabelVideosForm(VideosForm):
         default=None,
         gt=0,
         le=60,
-        description="Moments a second that are scored; empty: as configured",
+        description="Moments a second that are scored, above 0 and up to 60; empty: as configured",
         json_schema_extra=_at(11),
     )
     window: int | None = Field(
         default=None,
         ge=1,
         le=1000,
-        description="The score is the mean of the last K moments; 1: none; empty: as configured",
+        description="The score is the mean of the last K moments, 1 (none) to 1000; empty: as configured",
         json_schema_extra=_at(12),
     )
     centred: bool | None = Field(
@@ -188,6 +201,7 @@ class LabelVideosForm(VideosForm):
 
 DetectorName = Literal["auto", "pointrend", "pointrend-resnet101", "yolox-nano"]
 Speed = Literal["normal", "fast", "rapid"]
+ObjectClass = Annotated[str, Field(json_schema_extra={"enum": list(CLASS_NAMES)})]
 
 
 class DetectObjectsForm(VideosForm):
@@ -207,24 +221,24 @@ class DetectObjectsForm(VideosForm):
         default=None,
         gt=0,
         le=240,
-        description="Frames a second that are looked at; empty: as configured, or every one",
+        description="Frames a second that are looked at, above 0 and up to 240; empty: as configured, or every one",
         json_schema_extra=_at(12),
     )
     every: int | None = Field(
         default=None,
         ge=1,
         le=1000,
-        description="Detect on every N-th frame, and carry boxes between by their tracks; empty: as configured",
+        description="Detect on every N-th frame, 1 to 1000, and carry boxes between by tracks; empty: as configured",
         json_schema_extra=_at(13),
     )
-    classes: tuple[str, ...] | None = Field(
+    classes: tuple[ObjectClass, ...] | None = Field(
         default=None, description="Only things of these classes, e.g. bottle; empty: all 80", json_schema_extra=_at(14)
     )
     min_score: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="Scores below this do not count; empty: the detector's own bound",
+        description="Scores below this, 0 to 1, do not count; empty: the detector's own bound",
         json_schema_extra=_at(15),
     )
     where: Literal["auto", "here", "pool"] = Field(

@@ -7,7 +7,9 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.contracts.errors import DetectorError
 from tasks.contracts.model import FrozenModel
-from tasks.detection.classes import canonical_classes
+from tasks.detection.classes import COCO_CLASSES, canonical_classes
+
+CLASS_NAMES = COCO_CLASSES  # the choices of a form
 
 
 class DetectOptions(FrozenModel):
