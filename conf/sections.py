@@ -41,6 +41,10 @@ class TrackingSection(FrozenModel):
     uri: str | None = Field(
         default=None, description="MLflow server, e.g. http://127.0.0.1:5000; default: a database in the home"
     )
+    artifacts: str | None = Field(
+        default=None,
+        description="URI for the files of a database's new experiments, e.g. s3://BUCKET/mlflow; default: the home",
+    )
 
 
 class FlowSection(FrozenModel):
@@ -50,4 +54,11 @@ class FlowSection(FrozenModel):
     retry_delay_s: float = Field(
         default=10.0, ge=0, le=3600, description="seconds before the first; doubles, with jitter"
     )
+    runner: Literal["local", "dask"] = Field(
+        default="local", description="what downloads and filters shards: threads here, or processes of a Dask cluster"
+    )
+    dask_address: str | None = Field(
+        default=None, description="a Dask scheduler, e.g. tcp://10.0.0.7:8786; default: a cluster made here for the run"
+    )
+    dask_processes: int = Field(default=2, ge=1, le=256, description="processes of a cluster that is made here")
     videos_per_batch: int = Field(default=16, ge=1, le=10_000, description="videos that make one task run")

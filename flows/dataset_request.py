@@ -8,6 +8,13 @@ from conf.settings import Settings
 from tasks.datasets.request import DatasetRequest, plan_request
 
 
+def runner_of(form: PrepareDatasetForm, settings: Settings) -> tuple[str, str | None, int]:
+    """Return what runs the tasks, the Dask scheduler's address where one is named, and the processes of a new one."""
+    runner = form.runner or settings.flow.runner
+    configured = settings.flow.dask_address if runner == "dask" else None
+    return runner, form.dask_address or configured, settings.flow.dask_processes
+
+
 def request_of(form: PrepareDatasetForm, settings: Settings) -> DatasetRequest:
     """Work out what a version will be made of, which costs a few small files from the mirror.
 

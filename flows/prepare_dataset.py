@@ -1,7 +1,7 @@
 """Flow: from the names of labels to a published dataset version.
 
     plans ─► batches ─► download shards ─► filter records ─► publish dataset
-                        (only what no part holds yet)
+                        (only what no part holds yet, here or in the storage)
 
 In: a form. Out: the version's id, slug and figures. A second run with the same form finds every task cached.
 """
@@ -14,16 +14,18 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from conf.forms import PrepareDatasetForm
 from conf.running import running_settings
 from conf.settings import Settings
-from flows.dataset_request import request_of
+from flows.dask_cluster import tasks_on, tell_of
+from flows.dataset_request import request_of, runner_of
 from tasks.dataset_artifact import show_dataset
+from tasks.dataset_storage import is_stored
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.publish import is_current
 from tasks.datasets.request import DatasetRequest
 from tasks.download_shards import are_on_disk, download_shards
 from tasks.filter_records import filter_records
 from tasks.gather import gather
+from tasks.part_storage import plan_batch
 from tasks.publish_dataset import publish_dataset
-from tasks.records.parts import find_part, missing_shards
 from tasks.retries import retrying
 
 # One batch downloads while another is filtered and a third waits for either.
@@ -39,10 +41,14 @@ def prepare_dataset(form: PrepareDatasetForm) -> dict[str, Any]:
     """Download, filter and publish what the form asks for; only what is missing is done."""
     settings = running_settings()
     root, store = settings.paths.datasets, settings.paths.parts
-    request = request_of(form, settings)
-    parts = _parts(request, form, settings)
-    publish = publish_dataset.with_options(refresh_cache=not is_current(root, request.slug, request.id))
-    version = publish(request, parts, root=root, store=store)
+    request, storage = request_of(form, settings), settings.storage
+    with tasks_on(*runner_of(form, settings)):
+        parts = _parts(request, form, settings)
+    is_there = is_current(root, request.slug, request.id) and (
+        storage is None or is_stored(request.slug, request.id, storage)
+    )
+    publish = publish_dataset.with_options(refresh_cache=not is_there)
+    version = publish(request, parts, root=root, store=store, storage=storage)
     show_dataset(open_dataset(root, version["id"]))
     return version
 
@@ -53,8 +59,7 @@ def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings
     patient = retrying(settings.flow.retries, settings.flow.retry_delay_s)
     downloads, parts = [], []
     for batch in request.batches:
-        is_kept = find_part(store, batch, request.filter) is not None
-        missing = () if is_kept else missing_shards(store, batch, request.filter)
+        is_kept, missing = plan_batch(store, batch, request.filter, settings.storage)
         if missing:
             fetch = download_shards.with_options(refresh_cache=not are_on_disk(missing, folder, download), **patient)
             downloads.append(fetch.submit(missing, folder, download))
@@ -68,6 +73,9 @@ def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings
                 config=request.filter,
                 download=download,
                 discard_shards=form.discard_shards,
+                storage=settings.storage,
             )
         )
+    if runner_of(form, settings)[0] != "local":
+        tell_of(parts)
     return gather(downloads, parts)

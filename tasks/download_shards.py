@@ -50,10 +50,20 @@ def download_shards(shards: Sequence[PlannedShard], folder: Path, config: Downlo
         DownloadError: some of them could not be fetched; the others are on the disk.
         DiskSpaceError: they do not fit.
     """
+    report = fetch_shards(shards, folder, config)
+    return {"files": len(report.shards), "bytes": sum(shard.size_bytes for shard in report.shards)}
+
+
+def fetch_shards(shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig) -> DownloadReport:
+    """Do what the task does, for whoever needs the shards on another machine.
+
+    Raises:
+        DownloadError, DiskSpaceError: as the task.
+    """
     report = download(shards, folder, config, current_progress())
     if report.failed:
         raise DownloadError(_failure(report))
-    return {"files": len(report.shards), "bytes": sum(shard.size_bytes for shard in report.shards)}
+    return report
 
 
 def are_on_disk(shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig) -> bool:

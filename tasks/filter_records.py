@@ -12,9 +12,11 @@ from prefect import task
 from prefect.context import TaskRunContext
 
 from tasks.contracts.artifacts import PlannedShard
+from tasks.download_shards import fetch_shards
+from tasks.part_storage import bring_parts, keep_part
 from tasks.progress_log import current_progress
 from tasks.records.config import FilterConfig
-from tasks.records.parts import part_key, write_part
+from tasks.records.parts import missing_shards, part_key, write_part
 from tasks.shards.config import DownloadConfig
 from tasks.shards.plan import shard_path
 
@@ -39,18 +41,37 @@ def filter_records(
     config: FilterConfig,
     download: DownloadConfig,
     discard_shards: bool = False,
+    storage: str | None = None,
 ) -> dict[str, Any]:
-    """Filter the shards into the part of `store`, or find it there.
+    """Filter the shards into the part of `store`, or find it there or in the storage, which gets it as well.
 
     Raises:
         DamagedShardError: a shard is damaged and the config is strict.
+        DownloadError: a shard that another machine fetched could not be fetched here.
+        StorageError: the storage cannot be used.
     """
+    progress = current_progress()
+    if storage:
+        bring_parts(store, shards, config, storage, progress)
+    _fetch_absent(shards, folder, store, config, download)
     part = write_part(
         store,
         shards,
         config,
         lambda shard: shard_path(folder, shard, download),
-        current_progress(),
+        progress,
         discard_shards=discard_shards,
     )
+    if storage:
+        keep_part(store, part, shards, config, storage, progress)
     return part.model_dump(mode="json")
+
+
+def _fetch_absent(
+    shards: Sequence[PlannedShard], folder: Path, store: Path, config: FilterConfig, download: DownloadConfig
+) -> None:
+    """Fetch shards that are needed and not on this disk, as where the download ran on another machine of a cluster."""
+    absent = [shard for shard in shards if not shard_path(folder, shard, download).is_file()]
+    needed = missing_shards(store, absent, config) if absent else ()
+    if needed:
+        fetch_shards(needed, folder, download)

@@ -1,12 +1,14 @@
 """Fixtures that every stage's tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tasks.features.late_tensorflow import late_tensorflow
 from tasks.records.synthetic import write_mirror
+from tests.support.s3_server import CREDENTIALS, S3Server
 
 late_tensorflow()  # before any test imports it by itself, in an order that PyTorch does not survive
 
@@ -33,3 +35,12 @@ def synthetic_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mirror")
     write_mirror(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An object store on loopback, and credentials for it in the environment."""
+    with pytest.MonkeyPatch.context() as environment, S3Server() as server:
+        for name, value in CREDENTIALS.items():
+            environment.setenv(name, value)
+        yield server

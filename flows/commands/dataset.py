@@ -12,6 +12,7 @@ from flows.commands.options import (
     PARTITIONS,
     AsJson,
     Background,
+    DaskAddress,
     DatasetRef,
     DiscardShards,
     Excluded,
@@ -20,6 +21,7 @@ from flows.commands.options import (
     Match,
     MirrorName,
     Partitions,
+    Runner,
     Share,
     Strict,
     Yes,
@@ -52,6 +54,8 @@ def build(
     background: Background = None,
     strict: Strict = False,
     discard_shards: DiscardShards = False,
+    runner: Runner = None,
+    address: DaskAddress = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,6 +75,8 @@ def build(
         background=background,
         strict=strict,
         discard_shards=discard_shards,
+        runner=runner,
+        dask_address=address,
     )
     version = session.run_flow("prepare_dataset", form)
     dataset = session.open_dataset(version["id"])

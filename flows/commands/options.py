@@ -59,6 +59,16 @@ Background = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on a damaged shard instead of reporting it.")]
 DiscardShards = Annotated[bool, typer.Option("--discard-shards", help="Delete each shard once its rows are kept.")]
+Runner = Annotated[
+    str | None,
+    typer.Option(
+        "--runner", metavar="local|dask", help="Threads here, or processes of a Dask cluster, download and filter."
+    ),
+]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option("--address", metavar="tcp://HOST:PORT", help="Dask scheduler [default: a cluster made for the run]."),
+]
 DatasetRef = Annotated[str, typer.Argument(metavar="REF", help="An id, the beginning of one, a slug, or latest.")]
 
 FormT = TypeVar("FormT", bound=BaseModel)

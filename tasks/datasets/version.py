@@ -93,6 +93,11 @@ class Version:
             code_revision=self.code_revision,
         )
 
+    def is_of(self, manifest: DatasetManifest) -> bool:
+        """Say whether a manifest is of this version and of the same files."""
+        parts = tuple(file for file, _ in self.files)
+        return (manifest.id, manifest.slug, manifest.parts) == (self.id, self.slug, parts)
+
     def _check_partitions(self) -> None:
         known = set(self.splits.values())
         if len(known) < len(self.splits):

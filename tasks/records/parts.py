@@ -43,6 +43,11 @@ def part_key(shards: Sequence[PlannedShard], config: FilterConfig) -> str:
     return f"yt8m-filter-{FILTER_VERSION}-{_sha256([options_of(config), content])}"
 
 
+def batch_key(shards: Sequence[PlannedShard], config: FilterConfig) -> str:
+    """Return 16 hex digits for the shards and options: how the names of their parts begin."""
+    return part_key(shards, config).rpartition("-")[2][:16]
+
+
 def batches_of(shards: Sequence[PlannedShard], size: int = 64) -> list[tuple[PlannedShard, ...]]:
     """Group the shards of each partition so that a shard's group stays the same when more shards are selected.
 
@@ -61,10 +66,18 @@ def find_part(store: Path, shards: Sequence[PlannedShard], config: FilterConfig)
     Raises:
         DamagedShardError: a shard in it was damaged, and `config.strict` is set.
     """
-    path = find_whole(store / options_key(config), _batch_key(shards, config))
+    path = find_whole(store / options_key(config), batch_key(shards, config))
     if path is None:
         return None
-    part = describe(store, path)
+    return judged(describe(store, path), config)
+
+
+def judged(part: Part, config: FilterConfig) -> Part:
+    """Return the part as it is.
+
+    Raises:
+        DamagedShardError: a shard in it was damaged, and `config.strict` is set.
+    """
     for tally in part.shards if config.strict else ():
         refuse_damage(tally)
     return part
@@ -132,7 +145,7 @@ def _write(
     kept = kept_shards(folder, shards)
     filtered = filtered_shards(_in_order(shards), kept, config, locate, progress)
     try:
-        return describe(store, write_batch(folder, _batch_key(shards, config), filtered))
+        return describe(store, write_batch(folder, batch_key(shards, config), filtered))
     except DatasetError:
         part = find_part(store, shards, config)  # another process may have written it and discarded the shards
         if part is None:
@@ -151,10 +164,6 @@ def _number(name: str) -> int:
     if index is not None:
         return index
     return int(hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(), 16) % NUMBERED_SHARDS
-
-
-def _batch_key(shards: Sequence[PlannedShard], config: FilterConfig) -> str:
-    return part_key(shards, config).rpartition("-")[2][:16]
 
 
 def _sha256(content: object) -> str:

@@ -7,6 +7,7 @@ whatever their tables are cut into. Does not know where the rows come from.
 import errno
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -64,7 +65,7 @@ def _clear_away(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         with suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > ABANDONED_AFTER_S:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_rows(path: Path, filtered: Iterable[FilteredShard]) -> None:
