@@ -14,13 +14,13 @@ from flows.train_classifier import train_classifier
 from tasks.classifier.tracking import tracking_store
 from tasks.compare_models import compare_models
 from tasks.promote_model import promote_model
-from tasks.publish_dataset import TRAINING_FOLLOWS
+from tasks.publish_dataset import TRAINING_FOLLOWS_TAG
 
 
 def dataset_for(form: PrepareDatasetForm) -> dict[str, Any]:
     """Publish what the form asks for, and say that this run trains on it: no trigger has to start another training."""
     asked = PrepareDatasetForm.model_validate(form.model_dump(include=set(PrepareDatasetForm.model_fields)))
-    with tags(TRAINING_FOLLOWS):
+    with tags(TRAINING_FOLLOWS_TAG):
         return prepare_dataset(asked)
 
 

@@ -28,7 +28,8 @@ PUBLISH_CACHE_VERSION = 1  # raise by hand when a version's files are laid out d
 PUBLISHED_EVENT = "reelsift.dataset.published"
 TRAINING_LABEL = "reelsift.training"  # of the event's resource; the trigger in deployments/prefect.yaml matches on it
 TRAINING_WANTED = "wanted"
-TRAINING_FOLLOWS = "follows"  # also the tag of a flow run whose caller trains on what it publishes
+TRAINING_FOLLOWS = "follows"
+TRAINING_FOLLOWS_TAG = "training-follows"  # of a flow run whose caller goes on to train on what it publishes
 
 
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
@@ -91,5 +92,5 @@ def _resource(manifest: DatasetManifest) -> dict[str, str]:
     return {
         "prefect.resource.id": f"reelsift.dataset.{manifest.id}",
         "prefect.resource.name": manifest.slug,
-        TRAINING_LABEL: TRAINING_FOLLOWS if TRAINING_FOLLOWS in flow_run.tags else TRAINING_WANTED,
+        TRAINING_LABEL: TRAINING_FOLLOWS if TRAINING_FOLLOWS_TAG in flow_run.tags else TRAINING_WANTED,
     }
