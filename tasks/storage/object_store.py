@@ -72,10 +72,9 @@ class ObjectStore:
             FileNotFoundError: there is no such object.
         """
         digest = hashlib.sha256()
-        place = self._path(key)
         with (
             self.doing(f"Reading {key}"),
-            self._filesystem.open_input_stream(source) as stream,
+            self._filesystem.open_input_stream(self._path(key)) as stream,
             path.open("xb") as file,
         ):
             while block := stream.read(BLOCK_BYTES):
