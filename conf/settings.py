@@ -30,10 +30,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     home: Path = Field(default=Path(".reelsift"), description="folder of everything that is written")
-    storage: str | None = Field(
-        default=None,
-        description="where finished things are kept for every machine: s3://BUCKET/PREFIX, gs://… or file:///FOLDER",
-    )
     mirror: str | None = Field(default=None, description="us, eu, asia, a URL or a folder; goes before all others")
     download: DownloadConfig = DownloadConfig()
     filter: FilterSection = FilterSection()
@@ -48,6 +44,10 @@ class Settings(BaseSettings):
     weights: Path | None = Field(default=None, description="folder of weights that are used as they are")
     weight_files: dict[str, WeightsEntry] = Field(
         default={}, description="entries that go before those of conf/weights.toml, e.g. for a mirror of your own"
+    )
+    storage: str | None = Field(
+        default=None,
+        description="where finished things are kept for every machine: s3://BUCKET/PREFIX, gs://… or file:///FOLDER",
     )
     flow: FlowSection = FlowSection()
     pool: PoolConfig = PoolConfig()
