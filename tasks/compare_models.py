@@ -6,16 +6,18 @@ the run. Moves no alias.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from tasks.classifier.comparison import Comparison, compare, log_comparison
 from tasks.classifier.config import GateConfig
 from tasks.classifier.splits import frozen_split
 from tasks.classifier.tracking import TrackingStore
 from tasks.datasets.catalogue import open_dataset
+
+if TYPE_CHECKING:
+    from tasks.classifier.comparison import Comparison
 
 
 @task(name="compare-models", task_run_name="compare-{dataset_id}")
@@ -23,6 +25,9 @@ def compare_models(
     dataset_id: str, references: Sequence[str], store: TrackingStore, gate: GateConfig, *, root: Path
 ) -> dict[str, Any]:
     """Judge the models on the version's frozen split, and show how they compare."""
+    # Imported here: a retraining with nothing to do needs neither torch nor mlflow, 10 s of imports.
+    from tasks.classifier.comparison import compare, log_comparison  # noqa: PLC0415
+
     dataset = open_dataset(root, dataset_id)
     comparison = compare(
         store,
@@ -37,7 +42,7 @@ def compare_models(
     return comparison.model_dump(mode="json")
 
 
-def show_comparison(comparison: Comparison, picture_url: str) -> None:
+def show_comparison(comparison: "Comparison", picture_url: str) -> None:
     """Create the artifacts `comparison-<slug>`: the table, a link to MLflow's own comparison, and the picture."""
     key = f"comparison-{comparison.name}"
     create_table_artifact(
