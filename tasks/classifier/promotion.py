@@ -1,7 +1,7 @@
 """Which model is the champion, and how that changes.
 
-In: a store, a challenger and videos. Out: aliases moved, or not, and the reason kept as tags of the version. Does
-not know how models are trained.
+In: a store, a challenger and videos. Out: aliases moved, or not, the reason kept as tags of the version, and the
+registry's pages brought up to date. Does not know how models are trained.
 
 Aliases of a name: `challenger` is up for promotion, `champion` is what everything uses, `previous_champion` is
 what a rollback returns to.
@@ -18,6 +18,7 @@ from tasks.classifier.gate import decide
 from tasks.classifier.registry import (
     CHALLENGER,
     CHAMPION,
+    CHAMPION_SINCE_TAG,
     PREVIOUS_CHAMPION,
     PROMOTED_TAG,
     SPLIT_DIGEST_TAG,
@@ -26,6 +27,7 @@ from tasks.classifier.registry import (
     list_models,
     resolve,
 )
+from tasks.classifier.registry_describe import describe
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_mlflow import MlflowClient, connect, translated
 from tasks.classifier.tracking_split import split_digest
@@ -83,6 +85,7 @@ def promote(
             _record(client, challenger, promotion)
             if promotion.promoted:
                 _crown(client, challenger, champion)
+            describe(client, store, challenger.name, challenger.version)
     return promotion
 
 
@@ -102,7 +105,9 @@ def rollback(store: TrackingStore, name: str) -> ModelRow:
         with translated(store):
             client.set_model_version_tag(name, str(champion.version), "rolled_back_at", _now())
             client.set_registered_model_alias(name, PREVIOUS_CHAMPION, str(champion.version))
+            client.set_model_version_tag(name, str(previous.version), CHAMPION_SINCE_TAG, _now())
             client.set_registered_model_alias(name, CHAMPION, str(previous.version))
+            describe(client, store, name)
         return resolve(store, f"{name}@{CHAMPION}")
 
 
@@ -120,6 +125,7 @@ def nominate(store: TrackingStore, reference: str) -> ModelRow:
     client = connect(store)
     with translated(store):
         client.set_registered_model_alias(row.name, CHALLENGER, str(row.version))
+        describe(client, store, row.name)
     return resolve(store, row.reference)
 
 
@@ -200,6 +206,7 @@ def _crown(client: MlflowClient, challenger: ModelRow, champion: ModelRow | None
     name = challenger.name
     if champion:
         client.set_registered_model_alias(name, PREVIOUS_CHAMPION, str(champion.version))
+    client.set_model_version_tag(name, str(challenger.version), CHAMPION_SINCE_TAG, _now())
     client.set_registered_model_alias(name, CHAMPION, str(challenger.version))
     if CHALLENGER in challenger.aliases:
         client.delete_registered_model_alias(name, CHALLENGER)

@@ -31,6 +31,9 @@ REQUIRED_TAGS = frozenset({KIND_TAG, DATASET_TAG, EXPERIMENT_TAG, SECONDS_TAG, G
 SPLIT_DIGEST_TAG = "split_digest"
 VERDICT_TAG = "gate_reason"  # set by promotion, as is the next
 PROMOTED_TAG = "gate_promoted"  # what the gate decided, as JSON; whether the alias moved as well, the aliases say
+CHAMPION_SINCE_TAG = "champion_since"  # set where it becomes champion, by promotion or rollback
+FLOW_RUN_TAG = "prefect_flow_run_id"  # of the run that trained it, where Prefect did
+FLOW_RUN_URL_TAG = "prefect_flow_run_url"
 JSON_BOOLS = {"true": True, "false": False}
 
 TRAIN_HINT = "Train one: `reelsift train --dataset latest`."
@@ -54,6 +57,9 @@ class ModelRow(FrozenModel):
     created_at: AwareDatetime
     verdict: str | None = Field(description="what the gate said when it was last up for promotion")
     promoted: bool | None = Field(default=None, description="what the gate decided then")
+    champion_since: AwareDatetime | None = Field(default=None, description="when it last became champion")
+    flow_run_id: str | None = Field(default=None, description="of the run of Prefect's that trained it")
+    flow_run_url: str | None = None
 
     @property
     def reference(self) -> str:
@@ -77,7 +83,19 @@ class ModelRow(FrozenModel):
             created_at=datetime.fromtimestamp(found.created_ms / 1000, UTC),
             verdict=found.tags.get(VERDICT_TAG),
             promoted=JSON_BOOLS.get(found.tags.get(PROMOTED_TAG, "")),
+            champion_since=_moment(found.tags.get(CHAMPION_SINCE_TAG)),
+            flow_run_id=found.tags.get(FLOW_RUN_TAG) or None,
+            flow_run_url=found.tags.get(FLOW_RUN_URL_TAG) or None,
         )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Read a time with its zone out of a tag; anybody may have written something else there."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def list_models(store: TrackingStore, name: str | None = None) -> list[ModelRow]:

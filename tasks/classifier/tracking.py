@@ -7,7 +7,7 @@ Imports no MLflow (that costs seconds), so that commands which only look may use
 import fcntl
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -63,28 +63,48 @@ class TrackingStore(FrozenModel):
 
     def run_url(self, experiment_id: str, run_id: str) -> str:
         """Return the address of a run's page."""
-        return f"{self.ui_url}/#/experiments/{experiment_id}/runs/{run_id}"
+        return f"{self.ui_url}/{run_page(experiment_id, run_id)}"
 
     def registry_url(self, name: str) -> str:
         """Return the address of a registered model's page, which shows the champion and the challenger."""
-        return f"{self.ui_url}/#/models/{quote(name, safe='')}"
+        return f"{self.ui_url}/{registry_page(name)}"
 
     def model_url(self, name: str, version: int) -> str:
         """Return the address of a model version's page."""
-        return f"{self.registry_url(name)}/versions/{version}"
+        return f"{self.ui_url}/{version_page(name, version)}"
 
     def compare_url(self, experiment_ids: list[str], run_ids: list[str]) -> str:
-        """Return the address of MLflow's comparison of exactly these runs.
-
-        The form is that of `getCompareRunPageRoute` in MLflow 3's pages: two JSON lists in the fragment's query.
-        """
-        lists = {"runs": run_ids, "experiments": sorted(set(experiment_ids))}
-        query = urlencode({key: json.dumps(values, separators=(",", ":")) for key, values in lists.items()})
-        return f"{self.ui_url}/#/compare-runs?{query}"
+        """Return the address of MLflow's comparison of exactly these runs."""
+        return f"{self.ui_url}/{comparison_page(experiment_ids, run_ids)}"
 
     def artifact_url(self, run_id: str, path: str) -> str:
         """Return the address at which MLflow serves a file of a run, e.g. a picture."""
         return f"{self.ui_url}/get-artifact?{urlencode({'path': path, 'run_uuid': run_id})}"
+
+
+def run_page(experiment_id: str, run_id: str) -> str:
+    """Return the page of a run within MLflow's pages: a fragment, so as a link it works wherever these are served."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def registry_page(name: str) -> str:
+    """Return the page of a registered model."""
+    return f"#/models/{quote(name, safe='')}"
+
+
+def version_page(name: str, version: int) -> str:
+    """Return the page of a model version."""
+    return f"{registry_page(name)}/versions/{version}"
+
+
+def comparison_page(experiment_ids: Iterable[str], run_ids: Sequence[str]) -> str:
+    """Return the page that compares exactly these runs.
+
+    The form is that of `getCompareRunPageRoute` in MLflow 3's pages: two JSON lists in the fragment's query.
+    """
+    lists = {"runs": list(run_ids), "experiments": sorted(set(experiment_ids))}
+    query = urlencode({key: json.dumps(values, separators=(",", ":")) for key, values in lists.items()})
+    return f"#/compare-runs?{query}"
 
 
 def tracking_store(home: Path, uri: str | None = None, ui_url: str | None = None) -> TrackingStore:

@@ -17,12 +17,15 @@ from tasks.classifier.registry import (
     CHALLENGER,
     DATASET_TAG,
     EXPERIMENT_TAG,
+    FLOW_RUN_TAG,
+    FLOW_RUN_URL_TAG,
     GAP_TAG,
     KIND_TAG,
     MAP_TAG,
     SECONDS_TAG,
     SPLIT_DIGEST_TAG,
 )
+from tasks.classifier.registry_describe import describe
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_figures import candidate_figures
 from tasks.classifier.tracking_log import final_metrics, log_dataset, log_files, log_numbers
@@ -95,6 +98,7 @@ def log_candidate(
             known = {EXPERIMENT_TAG: experiment_id, GAP_TAG: repr(evaluation.gap), MAP_TAG: repr(evaluation.map)}
             version = register_classifier(client, result.classifier, run_id=run_id, name=slug, tags=tags | known)
         client.set_registered_model_alias(slug, CHALLENGER, str(version))
+        describe(client, store, slug, version)
     return Candidate(
         name=slug,
         version=version,
@@ -122,8 +126,8 @@ def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None
         "code_revision": code_revision(),
     }
     if started_by:
-        tags["prefect_flow_run_id"] = started_by.flow_run_id
-        tags["prefect_flow_run_url"] = started_by.flow_run_url or ""
+        tags[FLOW_RUN_TAG] = started_by.flow_run_id
+        tags[FLOW_RUN_URL_TAG] = started_by.flow_run_url or ""
     return tags
 
 

@@ -36,6 +36,10 @@ def tags(store: TrackingStore, row: ModelRow) -> dict[str, str]:
     return connect(store).get_model_version(row.name, str(row.version)).tags
 
 
+def page(store: TrackingStore) -> str:
+    return connect(store).get_registered_model("cooking").description
+
+
 def test_the_first_is_champion_unopposed(store: TrackingStore, bad: FittedClassifier) -> None:
     registered(store, classifier=bad, alias="challenger")
     promotion = promote(store, "challenger", VIDEOS, dataset_id=DATASET_ID, gate=GATE)
@@ -57,6 +61,11 @@ def test_the_better_one_takes_over(store: TrackingStore, good: FittedClassifier,
     assert promotion.gap - promotion.champion_gap == pytest.approx(promotion.gain)
     assert promotion.interval[0] > 0
     assert aliases(store) == {"champion": 2, "previous_champion": 1}
+    assert page(store).startswith("**Champion: [cooking/2](#/models/cooking/versions/2)**")
+    assert "Compare champion and previous champion" in page(store)
+    version = connect(store).get_model_version("cooking", "2")
+    assert "- Gate: The challenger is better" in version.description
+    assert resolve(store, "cooking/2").champion_since is not None
     kept = tags(store, row)
     assert kept["gate_reason"] == promotion.reason
     assert kept["gate_promoted"] == "true"
@@ -73,6 +82,7 @@ def test_the_worse_one_does_not(store: TrackingStore, good: FittedClassifier, ba
     promotion = promote(store, "challenger", VIDEOS, dataset_id=DATASET_ID, gate=GATE)
     assert not promotion.promoted
     assert promotion.reason.startswith("Kept the champion")
+    assert "The gate on [cooking/2](#/models/cooking/versions/2): Kept the champion" in page(store)
     assert aliases(store) == {"champion": 1, "challenger": 2}
     assert tags(store, row)["gate_promoted"] == "false"
     assert resolve(store, "cooking/2").verdict == promotion.reason
@@ -127,7 +137,11 @@ def test_two_at_once_wait_for_one_another(store: TrackingStore, good: FittedClas
 def test_rollback_and_back_again(store: TrackingStore) -> None:
     registered(store, alias="previous_champion")
     row = registered(store, alias="champion")
-    assert rollback(store, "cooking").version == 1
+    connect(store).update_registered_model("cooking", "Ask Ann before you delete any.")
+    back = rollback(store, "cooking")
+    assert back.version == 1
+    assert back.champion_since is not None
+    assert page(store).startswith("Ask Ann before you delete any.\n\n**Champion: [cooking/1]")
     assert aliases(store) == {"champion": 1, "previous_champion": 2}
     assert "rolled_back_at" in tags(store, row)
     assert rollback(store, "cooking").version == 2
@@ -143,6 +157,7 @@ def test_nomination_moves_the_challenger(store: TrackingStore) -> None:
     registered(store)
     registered(store, alias="challenger")
     assert nominate(store, "cooking/1").aliases == ("challenger",)
+    assert "| challenger | [cooking/1]" in page(store)
     assert aliases(store) == {"challenger": 1}
 
 
