@@ -41,6 +41,11 @@ class TrackingSection(FrozenModel):
     uri: str | None = Field(
         default=None, description="MLflow server, e.g. http://127.0.0.1:5000; default: a database in the home"
     )
+    ui_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/@\s]+(/\S*)?$",
+        description="where browsers find MLflow's pages, if not at the server's address; links lead there",
+    )
     artifacts: str | None = Field(
         default=None,
         description="URI for the files of a database's new experiments, e.g. s3://BUCKET/mlflow; default: the home",

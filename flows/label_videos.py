@@ -13,8 +13,8 @@ from prefect import flow
 from conf.forms import LabelVideosForm
 from conf.running import running_settings
 from flows.fetched_batches import RUNNER, fetched_batches
+from flows.tracked import store_of
 from flows.video_request import label_options, sources_of, workplace_of
-from tasks.classifier.tracking import tracking_store
 from tasks.contracts.outcomes import VideoOutcome
 from tasks.label_batch import label_batch, labelling
 from tasks.labelling.reference import exact_reference
@@ -27,7 +27,7 @@ def label_videos(form: LabelVideosForm) -> dict[str, Any]:
     """Label what the form names; what is there already, by the same model and options, is not done again."""
     settings = running_settings()
     workplace, options = workplace_of(form, settings), label_options(form, settings)
-    store = tracking_store(settings.paths.root, settings.tracking.uri)
+    store = store_of(settings)
     model = exact_reference(form.model, store)
     job = labelling(model, store, options, workplace)
     outcomes: list[VideoOutcome] = []

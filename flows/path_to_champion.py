@@ -10,8 +10,8 @@ from prefect import tags
 from conf.forms import PrepareDatasetForm, TrainClassifierForm, TrainOptions
 from conf.settings import Settings
 from flows.prepare_dataset import prepare_dataset
+from flows.tracked import store_of
 from flows.train_classifier import train_classifier
-from tasks.classifier.tracking import tracking_store
 from tasks.compare_models import compare_models
 from tasks.promote_model import promote_model
 from tasks.publish_dataset import TRAINING_FOLLOWS_TAG
@@ -26,7 +26,7 @@ def dataset_for(form: PrepareDatasetForm) -> dict[str, Any]:
 
 def champion_from(version_id: str, options: TrainOptions, settings: Settings) -> dict[str, Any]:
     """Train candidates, compare them with the champion, and let the gate judge the best of them."""
-    root, store = settings.paths.datasets, tracking_store(settings.paths.root, settings.tracking.uri)
+    root, store = settings.paths.datasets, store_of(settings)
     trained = train_classifier(
         TrainClassifierForm(dataset=version_id, models=options.models, seed=options.seed, again=options.again)
     )

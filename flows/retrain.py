@@ -16,8 +16,8 @@ from conf.forms import RetrainForm
 from conf.running import running_settings
 from flows.dataset_request import request_of
 from flows.path_to_champion import champion_from, dataset_for
+from flows.tracked import store_of
 from tasks.classifier.settled import settled_champion
-from tasks.classifier.tracking import tracking_store
 from tasks.datasets.news import news_of
 from tasks.publish_dataset import summary_of
 from tasks.retrain_artifact import show_retraining
@@ -28,7 +28,7 @@ def retrain(form: RetrainForm) -> dict[str, Any]:
     """Publish a version if the plan has new shards, train on what the gate has not judged, and say what was done."""
     settings = running_settings()
     settings.candidates(form.models, form.seed)  # a wrong name is told now, not after hours of downloads
-    store = tracking_store(settings.paths.root, settings.tracking.uri)
+    store = store_of(settings)
     request = request_of(form, settings)
     news = news_of(request, settings.paths.datasets)
     settled = settled_champion(store, request.slug, news.holder.id) if news.holder else None

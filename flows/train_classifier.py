@@ -12,8 +12,8 @@ from prefect import flow
 
 from conf.forms import TrainClassifierForm
 from conf.running import running_settings
+from flows.tracked import store_of
 from tasks.candidates_artifact import show_candidates
-from tasks.classifier.tracking import tracking_store
 from tasks.datasets.catalogue import open_dataset
 from tasks.fit_classifier import fit_classifier, is_kept
 
@@ -24,7 +24,7 @@ def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
     settings = running_settings()
     root = settings.paths.datasets
     dataset = open_dataset(root, form.dataset)
-    store = tracking_store(settings.paths.root, settings.tracking.uri)
+    store = store_of(settings)
     fit = fit_classifier.with_options(refresh_cache=form.again)
     trained = []
     for config in settings.candidates(form.models, form.seed).values():

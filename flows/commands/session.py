@@ -52,9 +52,9 @@ class Session:
     @property
     def store(self) -> "TrackingStore":
         """Where MLflow keeps runs and models."""
-        from tasks.classifier.tracking import tracking_store
+        from flows.tracked import store_of
 
-        return tracking_store(self.settings.paths.root, self.settings.tracking.uri)
+        return store_of(self.settings)
 
     @property
     def has_prefect_server(self) -> bool:

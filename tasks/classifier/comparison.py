@@ -18,6 +18,7 @@ from tasks.classifier.registry import CHAMPION, TRAIN_HINT, ModelRow, list_model
 from tasks.classifier.registry_weights import load_classifier
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_mlflow import connect, translated
+from tasks.classifier.tracking_pages import pages_answer
 from tasks.classifier.tracking_split import split_digest
 from tasks.contracts.errors import UnknownModelError
 from tasks.contracts.model import FrozenModel
@@ -57,7 +58,10 @@ class Comparison(FrozenModel):
     videos: int
     rows: tuple[ComparisonRow, ...]
     compare_url: str = Field(description="MLflow's own comparison of exactly these runs")
-    ui_command: str | None = Field(description="what to run first for that address to answer, where no server runs")
+    registry_url: str = Field(description="the registered model's page, with champion and challenger")
+    ui_command: str | None = Field(
+        description="what to run first for these addresses to answer; None where something answers there already"
+    )
 
     @property
     def best(self) -> ComparisonRow:
@@ -107,7 +111,8 @@ def compare(
         videos=judged[0].evaluation.videos,
         rows=tuple(sorted(compared, key=lambda row: row.gap, reverse=True)),
         compare_url=store.compare_url([row.experiment_id for row in rows], [row.run_id for row in rows]),
-        ui_command=store.ui_command,
+        registry_url=store.registry_url(name),
+        ui_command=None if pages_answer(store, rows[0].run_id) else store.ui_command,
     )
 
 

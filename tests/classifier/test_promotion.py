@@ -37,7 +37,7 @@ def tags(store: TrackingStore, row: ModelRow) -> dict[str, str]:
 
 
 def page(store: TrackingStore) -> str:
-    return connect(store).get_registered_model("cooking").description
+    return connect(store).get_registered_model("cooking").description or ""
 
 
 def test_the_first_is_champion_unopposed(store: TrackingStore, bad: FittedClassifier) -> None:
@@ -64,7 +64,7 @@ def test_the_better_one_takes_over(store: TrackingStore, good: FittedClassifier,
     assert page(store).startswith("**Champion: [cooking/2](#/models/cooking/versions/2)**")
     assert "Compare champion and previous champion" in page(store)
     version = connect(store).get_model_version("cooking", "2")
-    assert "- Gate: The challenger is better" in version.description
+    assert "- Gate: The challenger is better" in (version.description or "")
     assert resolve(store, "cooking/2").champion_since is not None
     kept = tags(store, row)
     assert kept["gate_reason"] == promotion.reason
