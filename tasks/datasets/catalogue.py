@@ -5,6 +5,7 @@ Reads manifests only, so it needs neither pyarrow nor pandas; whether the parts 
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,7 +39,11 @@ def list_datasets(root: Path) -> list[Entry]:
     """Return every version below `root`, the newest first; one with a damaged manifest says so."""
     folders = _folders(root)
     latest = _latest(root, folders)
-    return [_entry(folder, is_latest=folder == latest) for folder in folders]
+    entries = list[Entry]()
+    for folder in folders:
+        with suppress(FileNotFoundError):  # it has been pruned meanwhile
+            entries.append(_entry(folder, is_latest=folder == latest))
+    return entries
 
 
 def open_dataset(root: Path, ref: str) -> Dataset:
@@ -76,13 +81,13 @@ def _meant(folders: list[Path], pointed: Path, name: str) -> list[Path]:
 
 def _folders(root: Path) -> list[Path]:
     """Return the folders of all versions, the newest first."""
-    found = [
-        folder
-        for slug in _folders_named(root, SLUG_PATTERN)
-        for folder in _folders_named(slug, ID_PATTERN)
-        if (folder / MANIFEST_NAME).is_file()
-    ]
-    return sorted(found, key=lambda folder: (-_published_at_s(folder), folder))
+    found = list[tuple[float, Path]]()
+    for slug in _folders_named(root, SLUG_PATTERN):
+        for folder in _folders_named(slug, ID_PATTERN):
+            with suppress(FileNotFoundError):  # it has been pruned meanwhile
+                if (folder / MANIFEST_NAME).is_file():
+                    found.append((-_published_at_s(folder), folder))
+    return [folder for _, folder in sorted(found)]
 
 
 def _folders_named(parent: Path, pattern: str) -> list[Path]:

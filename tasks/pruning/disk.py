@@ -4,6 +4,7 @@ In: paths. Out: bytes, or the paths gone. Never leaves the home: a link is delet
 one is not touched. Does not know what the files hold.
 """
 
+import math
 import os
 import shutil
 from collections import Counter
@@ -55,22 +56,26 @@ def files_in(parent: Path, home: Path) -> list[Path]:
 def _entries(parent: Path, home: Path) -> list[Path]:
     if not parent.is_dir() or parent.is_symlink() or not is_inside(parent / "any", home):
         return []
-    return sorted(parent.iterdir())
+    with suppress(FileNotFoundError):
+        return sorted(parent.iterdir())
+    return []
 
 
 def newest_change(path: Path) -> datetime:
-    """Return when anything in `path` was last written.
-
-    Raises:
-        FileNotFoundError: it is not there.
-    """
-    return at(max([path.lstat().st_mtime, *(stat.st_mtime for stat in _stats(path))]))
+    """Return when anything in `path` was last written; what is not there any more is never old."""
+    return at(max([_time(path, "st_mtime"), *(stat.st_mtime for stat in _stats(path))]))
 
 
 def last_touched(path: Path) -> datetime:
     """Return when a file was last written or read, as far as the file system notes the latter (to a day, mostly)."""
-    stat = path.lstat()
-    return at(max(stat.st_mtime, stat.st_atime))
+    return at(max(_time(path, "st_mtime"), _time(path, "st_atime")))
+
+
+def _time(path: Path, which: str) -> float:
+    try:
+        return getattr(path.lstat(), which)
+    except FileNotFoundError:
+        return math.inf
 
 
 def at(time_s: float) -> datetime:

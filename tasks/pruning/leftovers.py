@@ -6,7 +6,7 @@ more; and those deleted. A lock that a living process holds keeps its file. Does
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatch
@@ -39,7 +39,7 @@ class Leftovers:
         goes = list[Item]()
         for path in [*_hidden(self.folders, self.home), *_unfinished(self.downloads, self.home)]:
             if self._is_abandoned(path):
-                with _if_free(path) as is_free:
+                with suppress(OSError), _if_free(path) as is_free:
                     goes += [self._item(Kind.LEFTOVER, path, "whoever was making it is gone")] if is_free else []
         goes += [self._item(Kind.LOG, path, "old") for path in _logs(self.logs, self.home) if self._is_abandoned(path)]
         return Found(goes=tuple(goes))
