@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 from prefect.automations import AutomationCore
 from prefect.cli import app as prefect_command
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectException
+from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 FOLDER = Path(__file__).parent
@@ -98,10 +100,15 @@ def _is_there(client: SyncPrefectClient, deployment: Mapping[str, Any]) -> bool:
 def main() -> None:
     """Bring everything to the server; the current folder takes a file for Prefect's command."""
     limits = {pool: int(limit) for pool, _, limit in (each.partition("=") for each in sys.argv[1:])}
-    with get_client(sync_client=True) as client:
-        make_pools(client, limits)
-        deploy(client, Path.cwd())
-        make_automations(client)
+    if get_current_settings().api.url is None:  # Prefect would start a server for this process alone
+        sys.exit("PREFECT_API_URL names no server.")
+    try:
+        with get_client(sync_client=True) as client:
+            make_pools(client, limits)
+            deploy(client, Path.cwd())
+            make_automations(client)
+    except (httpx.HTTPError, PrefectException) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

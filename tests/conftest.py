@@ -44,3 +44,14 @@ def s3_server() -> Iterator[S3Server]:
         for name, value in CREDENTIALS.items():
             environment.setenv(name, value)
         yield server
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A real Prefect server with a database of its own."""
+    from prefect.logging.configuration import setup_logging
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        setup_logging()
+        yield

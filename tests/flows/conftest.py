@@ -1,21 +1,10 @@
-"""A real Prefect server for all tests of flows, and a home for each."""
+"""A home for each test of a flow."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.logging.configuration import setup_logging
-from prefect.testing.utilities import prefect_test_harness
 
 from conf.home import Home
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A server with a database of its own, and results in a folder of its own."""
-    with prefect_test_harness(server_startup_timeout=180):
-        setup_logging()
-        yield
 
 
 @pytest.fixture
