@@ -16,7 +16,7 @@ def store_of(settings: Settings) -> TrackingStore:
     ui_url = settings.tracking.ui_url
     if ui_url is None and settings.tracking.uri is None:
         ui_url = _stack_address(settings)
-    return tracking_store(settings.paths.root, settings.tracking.uri, ui_url)
+    return tracking_store(settings.paths.root, settings.tracking.uri, ui_url, settings.tracking.artifacts)
 
 
 def _stack_address(settings: Settings) -> str | None:

@@ -27,7 +27,7 @@ class TrackingStore(FrozenModel):
     """An MLflow tracking store, which is its model registry as well."""
 
     uri: str = Field(description="sqlite:///…, another database, or the http(s) address of a server")
-    artifact_root: str | None = Field(description="file URI below which new experiments keep files; None: the server's")
+    artifact_root: str | None = Field(description="URI below which new experiments keep files; None: the server's")
     folder: Path = Field(description="local folder of the locks and of a local store")
     ui_url: str = Field(description="address of MLflow's pages, without a trailing slash")
 
@@ -107,10 +107,13 @@ def comparison_page(experiment_ids: Iterable[str], run_ids: Sequence[str]) -> st
     return f"#/compare-runs?{query}"
 
 
-def tracking_store(home: Path, uri: str | None = None, ui_url: str | None = None) -> TrackingStore:
+def tracking_store(
+    home: Path, uri: str | None = None, ui_url: str | None = None, artifacts: str | None = None
+) -> TrackingStore:
     """Return the store at `uri`, or by default a database and files below `home`/mlflow.
 
     `ui_url` is where browsers find the pages, if that is neither a server's own address nor MLflow's usual one.
+    `artifacts` is where new experiments of a database keep their files, if not below the home; a server decides itself.
 
     Raises:
         TrackingError: MLflow cannot keep a registry at such an address.
@@ -130,7 +133,7 @@ def tracking_store(home: Path, uri: str | None = None, ui_url: str | None = None
         )
     return TrackingStore(
         uri=address,
-        artifact_root=None if is_server else (folder / "artifacts").as_uri(),
+        artifact_root=None if is_server else artifacts or (folder / "artifacts").as_uri(),
         folder=folder,
         ui_url=(ui_url or (address if is_server else LOCAL_UI)).rstrip("/"),
     )

@@ -4,6 +4,7 @@ In: a `TrackingStore`. Out: a client of it, with MLflow's errors translated. The
 only what trains, compares or promotes imports this module. Does not know what is logged.
 """
 
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator
@@ -42,6 +43,14 @@ with warnings.catch_warnings():
     from mlflow.store.entities import PagedList
     from mlflow.types import Schema, TensorSpec
 
+try:  # an extra
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:
+    OBJECT_STORE_ERRORS: tuple[type[Exception], ...] = ()
+else:
+    OBJECT_STORE_ERRORS = (Boto3Error, BotoCoreError, ClientError)
+
 __all__ = [
     "DatasetInput",
     "InputTag",
@@ -76,6 +85,11 @@ def connect(store: TrackingStore) -> MlflowClient:
     """
     if store.is_server:
         _check_that_it_answers(store.uri)
+    if (store.artifact_root or "").startswith("s3://") and importlib.util.find_spec("boto3") is None:
+        raise TrackingError(
+            f"MLflow keeps files at {store.artifact_root} by boto3, which is not installed: `pip install -e '.[s3]'` "
+            "in the checkout."
+        )
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_registry_uri(store.uri)
     with store.alone("tables"), translated(store):  # two processes that make the tables at once fail both
@@ -92,6 +106,11 @@ def translated(store: TrackingStore) -> Iterator[None]:
             raise turned_away(store.uri, status, str(error)) from error
         first_line = str(error).splitlines()[0]
         raise TrackingError(f"MLflow at {store.uri}: {first_line}") from error
+    except OBJECT_STORE_ERRORS as error:
+        raise TrackingError(
+            f"MLflow's files at {store.artifact_root or store.uri}: {' '.join(str(error).split())}. Where they lie is "
+            "said by REELSIFT_TRACKING__ARTIFACTS, MLFLOW_S3_ENDPOINT_URL and AWS_*."
+        ) from error
 
 
 def _check_that_it_answers(uri: str) -> None:
