@@ -14,7 +14,7 @@ from conf.forms import TrainClassifierForm
 from conf.running import running_settings
 from flows.tracked import store_of
 from tasks.candidates_artifact import show_candidates
-from tasks.datasets.catalogue import open_dataset
+from tasks.dataset_storage import open_anywhere
 from tasks.fit_classifier import fit_classifier, is_kept
 
 
@@ -23,7 +23,7 @@ def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
     """Train, log and register the candidates one after the other: each uses the whole machine."""
     settings = running_settings()
     root = settings.paths.datasets
-    dataset = open_dataset(root, form.dataset)
+    dataset = open_anywhere(root, form.dataset, settings.storage)
     store = store_of(settings)
     fit = fit_classifier.with_options(refresh_cache=form.again)
     trained = []

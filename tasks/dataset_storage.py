@@ -97,9 +97,11 @@ def keep_dataset(dataset: Dataset, parts: Iterable[Part], storage: str, progress
 
 def _pointed(storage: str, slug: str, name: str) -> tuple[str, str] | None:
     """Return slug and id of the version to which the store's pointer for this name leads, if it has one."""
-    if name != LATEST:
-        slug, name = (name, LATEST) if not slug else ("", "")
-    if name != LATEST or not re.fullmatch(rf"({SLUG_PATTERN})?", slug):
+    if not name:
+        return None
+    if name != LATEST and not slug:
+        slug, name = name, LATEST
+    if name != LATEST or (slug and not re.fullmatch(SLUG_PATTERN, slug)):
         return None
     key = f"{PREFIX}/{slug}/{LATEST}" if slug else f"{PREFIX}/{LATEST}"
     target = (open_store(storage).read(key) or b"")[:POINTER_BYTES].decode("ascii", "replace")

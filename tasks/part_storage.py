@@ -28,7 +28,7 @@ def plan_batch(
 ) -> tuple[bool, tuple[PlannedShard, ...]]:
     """Say whether the part of a batch is where it should be, and which of the shards must be fetched to make it.
 
-    Where there is a store it should be there, and may be brought from there; else it should be in the folder.
+    It should be in the folder, and in the store where there is one; from there it can be brought without any shard.
 
     Raises:
         DamagedShardError: a shard in it was damaged, and `config.strict` is set.
@@ -37,7 +37,7 @@ def plan_batch(
     is_here = find_part(folder, shards, config) is not None
     is_stored = storage is not None and _stored(storage, shards, config) is not None
     if is_here or is_stored:
-        return is_stored or storage is None, ()
+        return is_here and (is_stored or storage is None), ()
     missing = missing_shards(folder, shards, config)
     elsewhere = _holding(storage, missing, config) if storage and missing else {}
     kept = {tally.md5 for part in elsewhere.values() for tally in part.shards}

@@ -45,9 +45,13 @@ class Session:
 
     def open_dataset(self, ref: str) -> "Dataset":
         """Open the dataset version that `ref` means."""
-        from tasks.datasets.catalogue import open_dataset
+        if self.settings.storage is None:  # pyarrow takes a while, which a look at what is here need not wait for
+            from tasks.datasets.catalogue import open_dataset
 
-        return open_dataset(self.settings.paths.datasets, ref)
+            return open_dataset(self.settings.paths.datasets, ref)
+        from tasks.dataset_storage import open_anywhere
+
+        return open_anywhere(self.settings.paths.datasets, ref, self.settings.storage)
 
     @property
     def store(self) -> "TrackingStore":
