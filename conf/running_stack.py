@@ -41,16 +41,22 @@ class StackState(FrozenModel):
     """What runs, and how it was asked for. Holds no password."""
 
     options: dict[str, str | int | None]
+    api_url: str | None = Field(default=None, description="of the Prefect server, for clients on this machine")
     parts: tuple[RunningPart, ...] = ()
 
     def part(self, name: str) -> RunningPart | None:
         """Return the part of that name."""
         return next((part for part in self.parts if part.name == name), None)
 
-    def address(self, name: str) -> str | None:
-        """Return where a part answers, if it lives."""
-        part = self.part(name)
-        return part.address if part and part.is_alive else None
+
+def running_api_url(home: Home) -> str | None:
+    """Return where the Prefect server of a home's stack answers, if one lives."""
+    try:
+        state = read_state(home)
+    except StackError:
+        return None
+    server = state.part(PREFECT_SERVER) if state else None
+    return state.api_url if state and server and server.is_alive else None
 
 
 def read_state(home: Home) -> StackState | None:

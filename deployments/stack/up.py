@@ -101,7 +101,7 @@ class _Rise:
     def _note(self) -> StackState:
         order = [part.name for part in self._plan.parts]
         parts = tuple(self._running[name] for name in order if name in self._running)
-        state = StackState(options=self._plan.options.model_dump(), parts=parts)
+        state = StackState(options=self._plan.options.model_dump(), api_url=self._plan.api_url, parts=parts)
         write_state(self._plan.home, state)
         return state
 

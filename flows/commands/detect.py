@@ -48,6 +48,9 @@ def detect(
     annotate: Annotate = None,
     out: Out = None,
     again: AgainVideos = False,
+    on_pool: Annotated[
+        bool, typer.Option("--pool", help="In batches on the workers of the pool gpu; `reelsift up` has some.")
+    ] = False,
     in_flow: InFlow = False,
     as_json: AsJson = False,
 ) -> None:
@@ -65,8 +68,9 @@ def detect(
         annotate=annotate,
         out=out,
         again=again,
+        where="pool" if on_pool else "here",
     )
-    through_flow = in_flow or session.has_prefect_server
+    through_flow = in_flow or on_pool or session.has_prefect_server
     made = session.run_flow("detect_objects", form) if through_flow else detect_directly(form, session)
     print_made(made, print_objects, OBJECTS_NAME, as_json=as_json)
 

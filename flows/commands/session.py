@@ -70,10 +70,21 @@ class Session:
         os.environ["REELSIFT_HOME"] = str(self.settings.paths.root)
         if self.config:
             os.environ[CONFIG_VARIABLE] = str(self.config)
+        self._join_stack()
         apply_environment(self.settings.paths, quiet=not self.debug)
         flow = _imported_flow(name, self.settings.paths.logs)
         with progress_shown():
             return flow(form)
+
+    def _join_stack(self) -> None:
+        """Let a run be seen at the server of this home's stack, where one runs and no other server is named."""
+        from conf.running_stack import running_api_url
+
+        address = None if self.has_prefect_server else running_api_url(self.settings.paths)
+        if address:
+            os.environ["PREFECT_API_URL"] = address
+            if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+                os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
 
 
 def _imported_flow(name: str, logs: Path) -> Callable[[Any], Any]:

@@ -24,10 +24,10 @@ def split(expected_s: Sequence[float], *, workers: int, batch_s: float) -> list[
         return []
     count = min(len(expected_s), max(workers, math.ceil(sum(expected_s) / batch_s)))
     groups: list[list[int]] = [[] for _ in range(count)]
-    loads = [(0.0, number) for number in range(count)]
+    loads = [(0.0, 0, number) for number in range(count)]  # of two with as much work, the one with fewer videos is next
     for place in sorted(range(len(expected_s)), key=lambda place: (-expected_s[place], place)):
-        load, number = heapq.heappop(loads)
+        load, size, number = heapq.heappop(loads)
         groups[number].append(place)
-        heapq.heappush(loads, (load + expected_s[place], number))
-    work = {number: load for load, number in loads}
+        heapq.heappush(loads, (load + expected_s[place], size + 1, number))
+    work = {number: load for load, _, number in loads}
     return [sorted(groups[number]) for number in sorted(work, key=lambda number: (-work[number], number))]

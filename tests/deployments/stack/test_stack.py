@@ -1,0 +1,123 @@
+"""The local stack as a person has it: up, looked after, mended, down."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.local_stack import AUTH_VARIABLE, PASSWORD, USER, LocalStack, clean_environment, waited
+
+PARTS = ["prefect", "mlflow", "cpu-0", "gpu-0", "gpu-1"]
+
+
+def test_every_part_is_ready_and_bound_to_this_machine(local_stack: LocalStack) -> None:
+    parts = local_stack.parts()
+    assert list(parts) == PARTS
+    assert {part["state"] for part in parts.values()} == {"ready"}
+    with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+        other.connect(("127.0.0.2", local_stack.prefect_port))
+
+
+def test_a_dead_part_is_told_of_and_the_next_up_mends_it_alone(local_stack: LocalStack) -> None:
+    before = local_stack.parts()
+    os.kill(before["gpu-1"]["pid"], signal.SIGKILL)
+    waited(lambda: local_stack.parts()["gpu-1"]["state"] == "dead", 10, "the worker to die")
+    told = local_stack.command("status")
+    assert told.returncode == 1
+    assert "`reelsift up` starts what is dead" in told.stderr
+    local_stack.up("--gpu-workers", "2")
+    after = local_stack.parts()
+    assert {part["state"] for part in after.values()} == {"ready"}
+    changed = [name for name in PARTS if after[name]["pid"] != before[name]["pid"]]
+    assert changed == ["gpu-1"]
+
+
+def test_other_options_are_refused_while_it_runs(local_stack: LocalStack) -> None:
+    run = local_stack.command("up", *local_stack.ports, "--gpu-workers", "3")
+    assert run.returncode == 1
+    assert "A stack runs here with other options (gpu_workers 2): `reelsift down`" in run.stderr
+
+
+def test_logs_are_shown_by_part(local_stack: LocalStack) -> None:
+    assert "Worker 'gpu-0' started!" in local_stack.command("logs", "gpu-0").stdout
+    unknown = local_stack.command("logs", "gpu-7")
+    assert unknown.returncode == 1
+    assert "The stack has no part 'gpu-7'; there are prefect, mlflow, cpu-0, gpu-0, gpu-1." in unknown.stderr
+
+
+def test_the_password_is_in_no_file_and_no_command_line(local_stack: LocalStack) -> None:
+    texts = [path.read_bytes() for path in (local_stack.home / "stack").iterdir()]
+    assert not any(PASSWORD.encode() in text for text in texts)
+    lines = [psutil.Process(part["pid"]).cmdline() for part in local_stack.parts().values()]
+    assert not any(PASSWORD in word for line in lines for word in line)
+
+
+def test_without_the_password_only_health_answers(local_stack: LocalStack) -> None:
+    prefect, mlflow = f"http://127.0.0.1:{local_stack.prefect_port}/api", local_stack.mlflow_url
+    assert httpx.get(f"{prefect}/health").status_code == 200
+    assert httpx.get(f"{mlflow}/health").status_code == 200
+    for path in ("/version", "/admin/settings", "/flows/00000000-0000-0000-0000-000000000000"):
+        assert httpx.get(f"{prefect}{path}").status_code == 401, path
+    assert httpx.post(f"{prefect}/flow_runs/filter", json={}).status_code == 401
+    assert httpx.get(f"{prefect}/version", auth=(USER, "wrong-wrong-wrong")).status_code == 401
+    experiments = f"{mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
+    assert httpx.get(experiments).status_code == 401
+    assert httpx.get(experiments, auth=(USER, PASSWORD)).status_code == 200
+
+
+def test_pages_of_other_sites_get_nothing_done(local_stack: LocalStack) -> None:
+    experiments = f"{local_stack.mlflow_url}/api/2.0/mlflow/experiments/search"
+    auth = (USER, PASSWORD)
+    foreign_host = httpx.get(f"{experiments}?max_results=1", headers={"Host": "evil.example"}, auth=auth)
+    assert foreign_host.status_code == 403
+    foreign = {"Origin": "http://evil.example"}
+    assert httpx.post(experiments, json={"max_results": 1}, headers=foreign, auth=auth).status_code == 403
+    prefect = f"http://127.0.0.1:{local_stack.prefect_port}/api/flow_runs/filter"
+    assert (
+        httpx.post(prefect, json={}, auth=auth).status_code == 403
+    )  # no token, as another site's page would have none
+    asked = {**foreign, "Access-Control-Request-Method": "POST"}
+    assert "access-control-allow-origin" not in httpx.options(prefect, headers=asked).headers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "message"),
+    [
+        pytest.param(["--host", "0.0.0.0"], {}, f"set {AUTH_VARIABLE}=USER:PASSWORD", id="no-password"),
+        pytest.param(["--host", "0.0.0.0"], {AUTH_VARIABLE: "me:short"}, "12 characters or more", id="short-password"),
+        pytest.param(["--host", "192.0.2.1"], {AUTH_VARIABLE: f"me:{PASSWORD}"}, "Name an address of this", id="host"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    arguments: list[str], variables: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    stack = LocalStack(tmp_path / "home")
+    stack.environment = clean_environment(tmp_path / "home", **variables)
+    run = stack.command("up", *stack.ports, *arguments)
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+    assert not (tmp_path / "home" / "stack" / "prefect.log").exists()
+
+
+def test_a_port_in_use_is_told_with_its_owner(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "home")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", stack.mlflow_port))
+        taken.listen()
+        run = stack.command("up", *stack.ports)
+    assert run.returncode == 1
+    assert f"Port {stack.mlflow_port} is in use by process {os.getpid()}" in run.stderr
+    assert "--mlflow-port PORT" in run.stderr
+
+
+def test_without_a_stack_every_command_says_so(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "home")
+    assert "No stack runs in" in stack.command("status").stderr
+    assert "No stack runs in" in stack.command("logs", "gpu-0").stderr
+    down = stack.command("down")
+    assert (down.returncode, "No stack runs in" in down.stdout) == (0, True)

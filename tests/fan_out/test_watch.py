@@ -1,0 +1,67 @@
+"""Who lives, who is lost: judged by states and pulses, on a clock that the test holds."""
+
+import pytest
+
+from tasks.fan_out.config import PoolConfig
+from tasks.fan_out.watch import Verdict, Watch
+
+CONFIG = PoolConfig(lost_after_s=60, start_within_s=600)
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def judged(*looks: tuple[float, str, str]) -> list[Verdict]:
+    """Judge a run at these times, in these states, with these pulses."""
+    clock = Clock()
+    watch = Watch(CONFIG, clock)
+    verdicts = []
+    for time_s, state, pulse in looks:
+        clock.now_s = time_s
+        verdicts.append(watch.judge(state, pulse))
+    return verdicts
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [
+        pytest.param("SCHEDULED", Verdict.WAITING, id="scheduled"),
+        pytest.param("PENDING", Verdict.WORKING, id="pending"),
+        pytest.param("RUNNING", Verdict.WORKING, id="running"),
+        pytest.param("COMPLETED", Verdict.ENDED, id="completed"),
+        pytest.param("FAILED", Verdict.ENDED, id="failed"),
+        pytest.param("CRASHED", Verdict.ENDED, id="crashed"),
+        pytest.param("CANCELLING", Verdict.CANCELLED, id="cancelling"),
+        pytest.param("CANCELLED", Verdict.CANCELLED, id="cancelled"),
+        pytest.param("PAUSED", Verdict.WAITING, id="paused"),
+    ],
+)
+def test_a_first_look_goes_by_the_state(state: str, verdict: Verdict) -> None:
+    assert judged((0, state, "")) == [verdict]
+
+
+def test_who_waits_for_a_worker_is_never_lost() -> None:
+    assert set(judged(*((step * 3600, "SCHEDULED", "") for step in range(100)))) == {Verdict.WAITING}
+
+
+def test_a_pulse_that_stands_still_for_long_is_a_death() -> None:
+    looks = [(0, "RUNNING", "1"), (59, "RUNNING", "1"), (61, "RUNNING", "1")]
+    assert judged(*looks) == [Verdict.WORKING, Verdict.WORKING, Verdict.LOST]
+
+
+def test_a_pulse_that_goes_on_is_a_life_however_slow_the_work() -> None:
+    assert set(judged(*((step * 55, "RUNNING", str(step)) for step in range(100)))) == {Verdict.WORKING}
+
+
+def test_a_start_may_take_longer_than_a_pulse() -> None:
+    looks = [(0, "PENDING", ""), (500, "RUNNING", ""), (599, "RUNNING", ""), (601, "RUNNING", "")]
+    assert judged(*looks) == [Verdict.WORKING] * 3 + [Verdict.LOST]
+
+
+def test_who_was_given_back_to_the_queue_waits_again() -> None:
+    looks = [(0, "PENDING", ""), (300, "SCHEDULED", ""), (800, "PENDING", ""), (1000, "PENDING", "")]
+    assert judged(*looks) == [Verdict.WORKING, Verdict.WAITING, Verdict.WORKING, Verdict.WORKING]

@@ -1,0 +1,117 @@
+"""A real local stack for tests: brought up by the command, asked over HTTP as anybody would ask it.
+
+In: a folder, and what its environment should say. Out: the command's answers, and what its Prefect server knows.
+"""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+REELSIFT = Path(sys.executable).parent / "reelsift"
+USER, PASSWORD = "somebody", "correct-horse-battery"
+AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
+TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return trial.getsockname()[1]
+
+
+def clean_environment(home: Path, **variables: str) -> dict[str, str]:
+    """Return this process's environment without what would lead a command elsewhere."""
+    prefixes = ("REELSIFT_", "PREFECT_", "MLFLOW_", "CUDA_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    return kept | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | variables
+
+
+class LocalStack:
+    """The stack of one home."""
+
+    def __init__(self, home: Path, **variables: str) -> None:
+        self.home = home
+        self.prefect_port, self.mlflow_port = free_port(), free_port()
+        self.environment = clean_environment(home, **variables)
+        self.api = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.prefect_port}/api", auth=(USER, PASSWORD), timeout=30, trust_env=False
+        )
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def ports(self) -> list[str]:
+        return ["--prefect-port", str(self.prefect_port), "--mlflow-port", str(self.mlflow_port)]
+
+    def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `reelsift` in the stack's home."""
+        return subprocess.run(
+            [str(REELSIFT), *arguments],
+            env=self.environment | variables,
+            cwd=self.home.parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def up(self, *arguments: str) -> dict[str, Any]:
+        run = self.command("up", *self.ports, *arguments, "--json")
+        assert run.returncode == 0, run.stderr + run.stdout
+        return json.loads(run.stdout)
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        run = self.command("status", "--json")
+        return {part["name"]: part for part in json.loads(run.stdout)["parts"]}
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Send something to the Prefect server, with the token that it wants of whoever changes something."""
+        client = secrets.token_hex(8)
+        token = self.api.get("/csrf-token", params={"client": client}).raise_for_status().json()["token"]
+        shown = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+        answer = self.api.post(path, json=body, headers=shown)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def start(self, name: str, form: dict[str, Any]) -> str:
+        """Start a run of a deployment and return its id."""
+        deployment = self.api.get(f"/deployments/name/{name}/{name}").raise_for_status().json()
+        body = {"parameters": {"form": form}, "state": {"type": "SCHEDULED"}}
+        return self.post(f"/deployments/{deployment['id']}/create_flow_run", body)["id"]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return self.api.get(f"/flow_runs/{run_id}").raise_for_status().json()
+
+    def ended(self, run_id: str, within_s: float) -> dict[str, Any]:
+        """Wait for a run's end."""
+        waited(lambda: self.run(run_id)["state_type"] in TERMINAL, within_s, f"run {run_id} to end")
+        return self.run(run_id)
+
+    def batches(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the runs that work on the batches of a run."""
+        children = self.post("/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}})
+        return [child for child in children if child["name"].startswith("batch-")]
+
+    def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
+        found = self.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}})
+        return {artifact["key"]: artifact for artifact in found}
+
+
+def waited(is_so: Callable[[], bool], within_s: float, what: str) -> float:
+    """Wait until something is so, and return for how many seconds."""
+    began_s = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - began_s < within_s, f"waited {within_s} s for {what}"
+        time.sleep(0.2)
+    return time.monotonic() - began_s
