@@ -53,7 +53,9 @@ def remove_flow_runs(items: Sequence[Item]) -> Iterator[Outcome]:
         for item in items:
             try:
                 yield Outcome(item=item, spared=_remove(client, UUID(item.name)))
-            except (ObjectNotFound, httpx.HTTPError) as error:
+            except ObjectNotFound:
+                yield Outcome(item=item, spared="it is gone already")
+            except httpx.HTTPError as error:
                 yield Outcome(item=item, spared=f"the server says: {error}")
 
 
