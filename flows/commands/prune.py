@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 SHOWN = 40
+LONGEST_NAME = 48  # characters, in a table
 
 
 def _checked_age(text: str) -> str:
@@ -159,10 +160,12 @@ def _answer(plan: "Plan", outcomes: "list[Outcome] | None") -> dict[str, object]
 
 
 def _show(plan: "Plan", outcomes: "list[Outcome] | None", session: Session, older_than: str) -> None:
-    if plan.stays:
-        rows = (_row(each) for each in plan.stays[:SHOWN])
+    # Parts of versions that stay are no surprise, and many; --json has them.
+    stays = [each for each in plan.stays if each.kind != "part"]
+    if stays:
+        rows = (_row(each) for each in stays[:SHOWN])
         print_table("Stays, although old", ("what", "name", "last used", "why"), rows)
-        _note_more(plan.stays)
+        _note_more(stays)
     title = f"{'Goes' if outcomes is None else 'To go'}: not used for {older_than}"
     if plan.goes:
         rows = ((*_row(each), scaled(each.size_bytes, "B")) for each in plan.goes[:SHOWN])
@@ -183,7 +186,8 @@ def _show(plan: "Plan", outcomes: "list[Outcome] | None", session: Session, olde
 
 def _row(found: "Item | Kept") -> tuple[str, str, str, str]:
     used = f"{found.last_used:%Y-%m-%d %H:%M}" if found.last_used else "-"
-    return str(found.kind), found.name, used, found.why
+    name = found.name if len(found.name) <= LONGEST_NAME else f"{found.name[: LONGEST_NAME - 1]}…"
+    return str(found.kind), name, used, found.why
 
 
 def _note_more(found: "Sequence[object]") -> None:
