@@ -17,3 +17,4 @@ kubectl create secret generic reelsift-env --namespace reelsift --from-env-file 
     kubectl apply --filename -
 kubectl rollout status deployment/reelsift-worker --namespace reelsift --timeout 5m
 echo "Now let detect-batch run there: prefect deploy --name detect-batch --pool gpu-k8s --prefect-file ../prefect.yaml"
+echo "Batches are handed over in the home: the runs that dispatch them must have reelsift-home, or what it mounts, as theirs."
