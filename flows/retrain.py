@@ -18,7 +18,8 @@ from flows.dataset_request import request_of
 from flows.path_to_champion import champion_from, dataset_for
 from flows.tracked import store_of
 from tasks.classifier.settled import settled_champion
-from tasks.datasets.news import news_of
+from tasks.dataset_storage import stored_manifests
+from tasks.datasets.news import manifests_here, news_of
 from tasks.publish_dataset import summary_of
 from tasks.retrain_artifact import show_retraining
 
@@ -30,22 +31,26 @@ def retrain(form: RetrainForm) -> dict[str, Any]:
     settings.candidates(form.models, form.seed)  # a wrong name is told now, not after hours of downloads
     store = store_of(settings)
     request = request_of(form, settings)
-    news = news_of(request, settings.paths.datasets)
+    stored = stored_manifests(request.slug, settings.storage) if settings.storage else []
+    news = news_of(request, [*stored, *manifests_here(settings.paths.datasets, request.slug)])
     settled = settled_champion(store, request.slug, news.holder.id) if news.holder else None
     # The version asked for is prepared although it is there: should it be damaged, that mends it.
     version = (
         summary_of(news.holder) if news.holder and (settled or news.holder.id != request.id) else dataset_for(form)
     )
     made = {} if settled and not form.again else champion_from(version["id"], form, settings)
+    promotion = made.get("promotion")
     done = {
         "shards": news.shards,
         "new_shards": news.new,
         "gone_shards": news.gone,
         "published": news.holder is None,
         "dataset": version,
-        "champion": settled.reference if settled else None,
         "comparison": made.get("comparison"),
-        "promotion": made.get("promotion"),
+        "promotion": promotion,
+        "champion": (promotion["model"] if promotion["promoted"] else promotion["champion"])
+        if promotion
+        else settled and settled.reference,
     }
     show_retraining(done, store)
     return done

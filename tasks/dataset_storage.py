@@ -61,6 +61,19 @@ def earlier_manifest(slug: str, version_id: str, storage: str) -> DatasetManifes
         return None
 
 
+def stored_manifests(slug: str, storage: str) -> list[DatasetManifest]:
+    """Return the manifests of a slug's versions in the store, that to which its pointer leads first.
+
+    Raises:
+        StorageError: the store cannot be used.
+    """
+    keys = bundles_below(open_store(storage), f"{PREFIX}/{slug}")
+    versions = [key.split("/")[2] for key in keys if key.count("/") == 2 and key.split("/")[1] == slug]
+    pointed = _pointed(storage, slug, LATEST)
+    versions.sort(key=lambda version: (slug, version) != pointed)
+    return [found for version in versions if (found := earlier_manifest(slug, version, storage))]
+
+
 def is_stored(slug: str, version_id: str, storage: str) -> bool:
     """Say whether the store has the version, and its pointers mean it."""
     store = open_store(storage)

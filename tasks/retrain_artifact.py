@@ -29,9 +29,7 @@ def _outcome(done: Mapping[str, Any]) -> str:
     promotion = done["promotion"]
     if promotion is None:
         return f"nothing to do, {done['champion']} stays the champion"
-    if promotion["promoted"]:
-        return f"{promotion['model']} is the new champion"
-    return f"{promotion['champion']} stays the champion"
+    return f"{done['champion']} {'is the new' if promotion['promoted'] else 'stays the'} champion"
 
 
 def _shards(done: Mapping[str, Any]) -> str:
@@ -47,9 +45,9 @@ def _dataset(done: Mapping[str, Any]) -> str:
 
 def _models(done: Mapping[str, Any], store: TrackingStore) -> dict[str, str]:
     """Describe what was trained, compared and decided."""
-    comparison, promotion = done["comparison"], done["promotion"]
+    comparison, promotion, champion = done["comparison"], done["promotion"], _linked(done["champion"], store)
     if comparison is None:
-        return {"trained": "nothing", "champion": _linked(done["champion"], store)}
+        return {"trained": "nothing", "champion": champion}
     figures = ", ".join(
         f"{_linked(row['model'], store)} ({row['kind']}) {row['gap']:.4f}" for row in comparison["rows"]
     )
@@ -57,7 +55,7 @@ def _models(done: Mapping[str, Any], store: TrackingStore) -> dict[str, str]:
     return {
         f"GAP@20 on {judged}": f"{figures}; [side by side in MLflow]({comparison['compare_url']})",
         "verdict": f"{promotion['model']}: {promotion['reason']}",
-        "champion": _linked(promotion["model"] if promotion["promoted"] else promotion["champion"], store),
+        "champion": champion,
     }
 
 

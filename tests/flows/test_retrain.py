@@ -67,7 +67,7 @@ def test_new_shards_are_published_trained_on_and_judged_and_without_them_nothing
     idle = run_flow(retrain, form)
     assert idle.tasks == []
     assert (idle.result["new_shards"], idle.result["published"], idle.result["promotion"]) == (0, False, None)
-    assert idle.result["dataset"] == first["dataset"]
+    assert (idle.result["dataset"], idle.result["champion"]) == (first["dataset"], "cooking/1")
     assert "nothing to do, cooking/1 stays the champion" in shown()
     assert f"[cooking/1]({store.model_url('cooking', 1)})" in shown()
 
@@ -118,6 +118,19 @@ def completed(form: RetrainForm, dataset: Any) -> str:
     assert (done["published"], done["dataset"]) == (False, dataset)
     assert done["promotion"]["promoted"]
     return str(done["promotion"]["model"])
+
+
+def test_what_another_machine_has_published_and_judged_is_not_new(
+    form: RetrainForm, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REELSIFT_STORAGE", (tmp_path / "storage").as_uri())
+    monkeypatch.setenv("REELSIFT_TRACKING__URI", home.default_tracking_uri)  # MLflow is everybody's
+    first = retrained(form)
+    monkeypatch.setenv("REELSIFT_HOME", str(tmp_path / "another"))
+    second = retrained(form)
+    assert (second["new_shards"], second["published"], second["promotion"]) == (0, False, None)
+    assert second["dataset"] == first["dataset"]
+    assert not (tmp_path / "another" / "datasets").exists()
 
 
 def test_an_unknown_preset_is_refused_before_anything_is_fetched(form: RetrainForm, home: Home) -> None:
