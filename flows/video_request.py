@@ -31,6 +31,7 @@ def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
         download=settings.download_from(),
         bounds=settings.media,
         weights=weights_of(settings),
+        storage=settings.storage,
     )
 
 

@@ -21,6 +21,7 @@ from tasks.per_video.each import Job, do_each
 from tasks.per_video.objects import objects_job
 from tasks.per_video.workplace import Workplace
 from tasks.progress_log import current_progress
+from tasks.video_storage import through_storage
 from tasks.weights.store import WeightsStore
 
 DETECT_CACHE_VERSION = 1  # raise by hand when an outcome says something else
@@ -55,7 +56,8 @@ def detect_batch(
 def detecting(detector: str, speed: str, options: DetectOptions, workplace: Workplace) -> Job[ObjectsManifest]:
     """Return the job that the task does, for whoever asks what of it is there."""
     opened = _opened(detector, speed, workplace.weights.model_dump_json(), options.min_score)
-    return objects_job(opened, options, workplace, current_progress())
+    progress = current_progress()
+    return through_storage(objects_job(opened, options, workplace, progress), workplace.storage, progress)
 
 
 @lru_cache(maxsize=1)

@@ -27,6 +27,7 @@ from tasks.per_video.objects import objects_job
 from tasks.per_video.workplace import Workplace
 from tasks.progress_log import current_progress
 from tasks.video.overlap import ahead
+from tasks.video_storage import through_storage
 
 FETCHED_AHEAD = 2  # videos: the detector does not wait for the line, and the disk is bounded
 
@@ -56,7 +57,7 @@ def detect_in_batch(
         waiting = [video for video in request.videos if video.place not in known]
         opened = open_detector(detector, speed=speed, weights=workplace.weights, min_score=options.min_score)
         keep_detector(batch.parent.parent, detector, speed, opened.record)
-        job = objects_job(opened, options, workplace, progress)
+        job = through_storage(objects_job(opened, options, workplace, progress), workplace.storage, progress)
         about = _about(request.id, run) | {"detector": f"{opened.record.name} on {opened.record.device}"}
         progress.begin("videos", len(waiting), "videos")
         with closing(ahead(_fetched(waiting, workplace), buffer=FETCHED_AHEAD)) as coming:

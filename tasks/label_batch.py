@@ -22,6 +22,7 @@ from tasks.per_video.each import Job, do_each
 from tasks.per_video.labels import labels_job
 from tasks.per_video.workplace import Workplace
 from tasks.progress_log import current_progress
+from tasks.video_storage import through_storage
 from tasks.weights.store import WeightsStore
 
 LABEL_CACHE_VERSION = 1  # raise by hand when an outcome says something else
@@ -56,7 +57,8 @@ def label_batch(
 def labelling(model: str, store: TrackingStore, options: LabelOptions, workplace: Workplace) -> Job[LabelsManifest]:
     """Return the job that the task does, for whoever asks what of it is there."""
     labeller = _opened(model, store.model_dump_json(), workplace.weights.model_dump_json())
-    return labels_job(labeller, options, workplace, current_progress())
+    progress = current_progress()
+    return through_storage(labels_job(labeller, options, workplace, progress), workplace.storage, progress)
 
 
 @lru_cache(maxsize=1)

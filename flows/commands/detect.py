@@ -85,6 +85,7 @@ def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]
     from tasks.per_video.each import do_each
     from tasks.per_video.fetching import fetch_each
     from tasks.per_video.objects import objects_job
+    from tasks.video_storage import through_storage
 
     workplace = workplace_of(form, session.settings)
     options = detect_options(form, session.settings)
@@ -93,7 +94,8 @@ def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]
         detector = open_detector(form.detector, speed=form.speed, weights=weights, min_score=min_score)
         note(f"The detector is {detector.record.name}, on {detector.record.device}.")
         videos = fetch_each(sources, workplace, progress)
-        outcomes = collected(do_each(objects_job(detector, options, workplace, progress), videos, again=form.again))
+        job = through_storage(objects_job(detector, options, workplace, progress), workplace.storage, progress)
+        outcomes = collected(do_each(job, videos, again=form.again))
     return {"detector": detector.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
 
 

@@ -81,13 +81,15 @@ def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
     from tasks.per_video.each import do_each
     from tasks.per_video.fetching import fetch_each
     from tasks.per_video.labels import labels_job
+    from tasks.video_storage import through_storage
 
     workplace = workplace_of(form, session.settings)
     options = label_options(form, session.settings)
     with progress_shown() as progress:
         labeller = open_labeller(form.model, store=session.store, weights=workplace.weights)
         videos = fetch_each(sources, workplace, progress)
-        outcomes = collected(do_each(labels_job(labeller, options, workplace, progress), videos, again=form.again))
+        job = through_storage(labels_job(labeller, options, workplace, progress), workplace.storage, progress)
+        outcomes = collected(do_each(job, videos, again=form.again))
     return {"model": labeller.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
 
 

@@ -29,6 +29,8 @@ class Lookup(Generic[MadeT]):
     identify: Callable[[FetchedVideo], str]  # of content, model and options: equal means the same answer
     find: Callable[[Path, str], MadeT | None]  # what lies whole in a folder under that identity
     in_words: Callable[[MadeT], str]
+    file_names: tuple[str, ...]  # of all files and folders that an answer may have, the manifest left out
+    manifest_name: str
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 In: a labeller and options. Out: the job. Does not know whether a person or a worker does it.
 """
 
-from tasks.contracts.labels import LabelsManifest
+from tasks.contracts.labels import LABELS_NAME, LabelsManifest
 from tasks.contracts.progress import Progress
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.label import find_labels, identity_of, label_video
+from tasks.labelling.label import FILES, find_labels, identity_of, label_video
 from tasks.labelling.labeller import Labeller
 from tasks.per_video.each import Job
 from tasks.per_video.workplace import Workplace
@@ -23,4 +23,6 @@ def labels_job(
         find=find_labels,
         make=lambda video, folder: label_video(video, labeller, options, workplace.bounds, folder, progress),
         in_words=labels_in_words,
+        file_names=FILES,
+        manifest_name=LABELS_NAME,
     )

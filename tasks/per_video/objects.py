@@ -6,11 +6,12 @@ does it.
 
 from dataclasses import fields
 
-from tasks.contracts.objects import DetectorRecord, ObjectsManifest
+from tasks.contracts.objects import OBJECTS_NAME, DetectorRecord, ObjectsManifest
 from tasks.contracts.progress import Progress
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects, find_objects, identity_of
 from tasks.detection.detector import Detector
+from tasks.detection.whole import FILES
 from tasks.per_video.each import Job, Lookup
 from tasks.per_video.workplace import Workplace
 from tasks.reports.video_words import objects_in_words
@@ -23,6 +24,8 @@ def objects_lookup(record: DetectorRecord, options: DetectOptions, workplace: Wo
         identify=lambda video: identity_of(video, record, options),
         find=find_objects,
         in_words=objects_in_words,
+        file_names=FILES,
+        manifest_name=OBJECTS_NAME,
     )
 
 

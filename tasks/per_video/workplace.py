@@ -20,3 +20,4 @@ class Workplace(FrozenModel):
     download: DownloadConfig  # for the files of YouTube-8M's hosts
     bounds: MediaBounds
     weights: WeightsStore
+    storage: str | None = None  # URI of the object store that keeps what is found
