@@ -39,7 +39,7 @@ def _by_whom(port: int) -> str:
     """Name the process that listens, where the system tells."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("inet"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and connection.laddr[1] == port and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN and getattr(connection.laddr, "port", None) == port
+            if listens and connection.pid:
                 return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
     return ""

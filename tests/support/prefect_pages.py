@@ -1,0 +1,56 @@
+"""Prefect's pages as a person uses them, in a real browser.
+
+In: a page of a browser, and where the server is. Out: clicks, and what is to be seen. Does not know the flows.
+"""
+
+import base64
+import re
+
+from playwright.sync_api import Page, expect
+
+LOAD_MS = 30_000
+SUBMISSIONS = 3
+
+
+class PrefectPages:
+    """The pages of one server, version 1 of them."""
+
+    def __init__(self, page: Page, url: str, auth_string: str | None = None) -> None:
+        self._page = page
+        self._url = url
+        page.set_default_timeout(LOAD_MS)
+        if auth_string:  # as the page of the login keeps it
+            word = base64.b64encode(auth_string.encode()).decode()
+            page.add_init_script(f"localStorage.setItem('prefect-password', '{word}')")
+
+    def open_form(self, deployment: str) -> None:
+        """Go from the list of deployments to the form of a run, as somebody does who looks for it."""
+        self._page.goto(f"{self._url}/deployments")
+        self._page.get_by_role("link", name=deployment).first.click()
+        self._page.get_by_role("button", name="Run", exact=True).click()
+        self._page.get_by_text("Custom run").click()
+        expect(self._page.get_by_text("Run Name")).to_be_visible(timeout=LOAD_MS)
+
+    def add_source(self, source: str) -> None:
+        """Add an item to the first list of the form."""
+        self._page.get_by_role("button", name="Add item").first.click()
+        self._page.locator("textarea").first.fill(source)
+
+    def submit(self) -> None:
+        """Start the run; a server that is busy for a moment is asked again, as a person would."""
+        for _ in range(SUBMISSIONS):
+            self._page.get_by_role("button", name="Submit").click()
+            try:
+                self._page.wait_for_url(re.compile(r"tab=Runs"), timeout=10_000)
+            except Exception:  # noqa: BLE001 - Playwright's own kind of time-out
+                continue
+            return
+        raise AssertionError(f"the form was not taken: {self._page.inner_text('body')[-500:]}")
+
+    def open_run(self, run_id: str) -> None:
+        """Go to the page of a run."""
+        self._page.goto(f"{self._url}/runs/flow-run/{run_id}")
+
+    def expect_state(self, name: str, within_s: float) -> None:
+        """Wait until the page itself shows the state; nobody reloads it."""
+        expect(self._page.get_by_text(name, exact=True).first).to_be_visible(timeout=within_s * 1000)
