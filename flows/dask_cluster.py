@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from tasks.contracts.errors import ConfigError
 from tasks.progress_log import current_progress
 
-ANSWER_S = 10  # for a scheduler that is named
+ANSWER_S = 5  # for a scheduler that is named
 WORKERS_S = 30  # for the first of its workers
 THREADS = 2  # of a process: one batch is downloaded while another is filtered
 
@@ -42,7 +42,7 @@ def tasks_on(runner: str, address: str | None, processes: int) -> Iterator[None]
     with ExitStack() as stack:
         # The workers are other processes: they ask the server that this run has, be it one of its own.
         stack.enter_context(temporary_settings({PREFECT_API_URL: _server_for(address)}))
-        chosen = stack.enter_context(_connected(address, processes))
+        chosen = stack.enter_context(connected(address, processes))
         stack.enter_context(context.model_copy(update={"task_runner": chosen}))
         yield
 
@@ -80,7 +80,7 @@ def _is_here(address: str) -> bool:
 
 
 @contextmanager
-def _connected(address: str | None, processes: int) -> Iterator[Any]:
+def connected(address: str | None, processes: int) -> Iterator[Any]:
     """Yield a runner with workers: of the scheduler at `address`, or of a cluster that is made for the block."""
     try:
         from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - an extra
