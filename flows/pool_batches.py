@@ -21,18 +21,18 @@ from flows.video_request import detect_options, workplace_of
 from tasks.contracts.batches import BatchRequest, BatchRow, BatchVideo
 from tasks.contracts.errors import BatchError
 from tasks.contracts.outcomes import FAILED
-from tasks.dispatch_batches import Dispatcher, online_workers
+from tasks.dispatch_batches import Dispatcher
 from tasks.fan_out.detectors import known_detector
 from tasks.fan_out.manifest import write_manifest
 from tasks.fan_out.pace import expected_s, keep_pace, known_pace
 from tasks.fan_out.split import split
 from tasks.per_video.known import known_outcome
 from tasks.per_video.lasting import lasting_s
+from tasks.pool_capacity import capacity, pool_of
 from tasks.pool_progress import PoolProgress
 from tasks.video.sources import absolute
 
 DEPLOYMENT = "detect-batch/detect-batch"
-POOL = "gpu"
 
 
 def detected_on_pool(
@@ -44,17 +44,20 @@ def detected_on_pool(
         BatchError: no deployment works on batches, or nothing could be done at all.
     """
     folder = settings.paths.batches / str(flow_run.id)
+    with get_client(sync_client=True) as client:
+        pool = pool_of(client, DEPLOYMENT)
+        workers = max(1, capacity(client, pool))
     rows = _there_already(form, sources, settings)
     with PoolProgress("videos", len(sources), key="detected-videos") as progress:
         progress.advance("videos", len(rows))
-        requests = list(_requests(form, sources, {row.place for row in rows}, settings))
-        dispatcher = Dispatcher(folder, DEPLOYMENT, POOL, settings.pool, progress)
+        requests = list(_requests(form, sources, {row.place for row in rows}, settings, workers))
+        dispatcher = Dispatcher(folder, DEPLOYMENT, pool, settings.pool, progress)
         fresh = dispatcher.run(requests) if requests else []
     keep_pace(settings.paths.batches, _work(form), fresh)
     rows = sorted([*rows, *fresh], key=lambda row: row.place)
     manifest = write_manifest(folder, rows)
     if dispatcher.failures and all(row.status == FAILED for row in rows):
-        raise BatchError(f"Nothing could be done on the pool {POOL!r}: {dispatcher.failures[0]}")
+        raise BatchError(f"Nothing could be done on the pool {pool!r}: {dispatcher.failures[0]}")
     return rows, manifest
 
 
@@ -73,7 +76,7 @@ def _there_already(form: DetectObjectsForm, sources: Sequence[str], settings: Se
 
 
 def _requests(
-    form: DetectObjectsForm, sources: Sequence[str], known: set[int], settings: Settings
+    form: DetectObjectsForm, sources: Sequence[str], known: set[int], settings: Settings, workers: int
 ) -> Iterator[BatchRequest]:
     """Split what is left into batches of about equal work."""
     left = [
@@ -82,8 +85,6 @@ def _requests(
     pace = known_pace(settings.paths.batches, _work(form))
     workplace = workplace_of(form, settings)
     work = [expected_s(lasting_s(video.source, workplace), pace) for video in left]
-    with get_client(sync_client=True) as client:
-        workers = max(1, online_workers(client, POOL))
     for group in split(work, workers=workers, batch_s=settings.pool.batch_s):
         yield _request(form, [left[place] for place in group], sum(work[place] for place in group))
 

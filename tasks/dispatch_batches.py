@@ -19,20 +19,19 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelling, Crashed
 
 from tasks.contracts.batches import BatchRequest, BatchRow
-from tasks.contracts.errors import BatchError
 from tasks.contracts.outcomes import FAILED
 from tasks.contracts.progress import Progress
 from tasks.fan_out.config import PoolConfig
 from tasks.fan_out.ledger import Ledger, write_request
 from tasks.fan_out.watch import Verdict, Watch
+from tasks.pool_capacity import capacity
 
 ENDS_WITHIN_S = 10.0  # what a lost run whose process still lives gets to end in
 WARN_EVERY_S = 60.0
@@ -74,11 +73,7 @@ class Dispatcher:
         self._log = get_run_logger()
 
     def run(self, requests: Iterable[BatchRequest]) -> list[BatchRow]:
-        """Return a row for every video, by place; an end from outside ends the runs as well.
-
-        Raises:
-            BatchError: there is no such deployment.
-        """
+        """Return a row for every video, by place; an end from outside ends the runs as well."""
         waiting = deque(requests)
         with get_client(sync_client=True) as client:
             try:
@@ -94,7 +89,7 @@ class Dispatcher:
     def _hand_out(self, waiting: deque[BatchRequest], client: SyncPrefectClient) -> None:
         if not waiting:
             return
-        bound = self._config.batches_per_worker * max(1, online_workers(client, self._pool))
+        bound = self._config.batches_per_worker * max(1, capacity(client, self._pool))
         while waiting and len(self._flying) < bound:
             request = waiting.popleft()
             self._start(request, write_request(self._folder, request))
@@ -104,19 +99,13 @@ class Dispatcher:
         attempt = after.attempt + 1 if after and known == after.known else 1
         # The same attempt of the same run hands a batch out once, however often it asks.
         key = f"{flow_run.id}-{request.id}-{flow_run.run_count}-{after.run.id if after else 'first'}"
-        try:
-            run = run_deployment(
-                self._deployment,
-                parameters={"form": {"batch": str(ledger.request_path)}},
-                timeout=0,
-                flow_run_name=f"batch-{request.id}" + (f"-again-{attempt}" if after else ""),
-                idempotency_key=key,
-            )
-        except ObjectNotFound as error:
-            raise BatchError(
-                f"There is no deployment {self._deployment!r}: `reelsift up` makes it, or "
-                "`prefect deploy --all --prefect-file deployments/prefect.yaml`."
-            ) from error
+        run = run_deployment(
+            self._deployment,
+            parameters={"form": {"batch": str(ledger.request_path)}},
+            timeout=0,
+            flow_run_name=f"batch-{request.id}" + (f"-again-{attempt}" if after else ""),
+            idempotency_key=key,
+        )
         assert isinstance(run, FlowRun)  # a coroutine in an event loop alone
         suspects = after.suspects if after else []
         self._flying[run.id] = _Flight(request, ledger, run, Watch(self._config), attempt, known, suspects)
@@ -180,7 +169,7 @@ class Dispatcher:
         if not self._flying or time.monotonic() - self._warned_s < WARN_EVERY_S:
             return
         self._warned_s = time.monotonic()
-        if not online_workers(client, self._pool):
+        if not capacity(client, self._pool):
             hint = f"`reelsift up`, or `prefect worker start --pool {self._pool}`"
             self._log.warning("No worker of %s is online, and %d batches wait: %s", self._pool, len(self._flying), hint)
 
@@ -191,15 +180,6 @@ class Dispatcher:
                 client.set_flow_run_state(run_id, Cancelling(message="The run that wanted it has ended."))
             except Exception as error:  # noqa: BLE001 - the others must be told as well; the server's own service follows
                 logging.getLogger("reelsift").warning("Run %s cannot be cancelled: %s", run_id, error)
-
-
-def online_workers(client: SyncPrefectClient, pool: str) -> int:
-    """Return how many workers of a pool are there; none where there is no such pool."""
-    try:
-        workers = client.read_workers_for_work_pool(pool)
-    except ObjectNotFound:
-        return 0
-    return sum(worker.status == WorkerStatus.ONLINE for worker in workers)
 
 
 def _read(client: SyncPrefectClient, runs: Iterable[UUID]) -> list[FlowRun]:
