@@ -22,5 +22,6 @@ def store_of(settings: Settings) -> TrackingStore:
 def _stack_address(settings: Settings) -> str | None:
     with suppress(StackError):  # `reelsift status` tells of it; a link needs no more than MLflow's usual address
         state = read_state(settings.paths)
-        return state.address(MLFLOW_SERVER) if state else None
+        server = state.part(MLFLOW_SERVER) if state else None
+        return server.address if server and server.is_alive else None
     return None

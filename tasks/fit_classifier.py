@@ -53,6 +53,7 @@ def fit_classifier(dataset_id: str, config: TrainConfig, store: TrackingStore, *
     from tasks.classifier.tracking_candidate import StartedBy, log_candidate  # noqa: PLC0415
     from tasks.classifier.train import fit  # noqa: PLC0415
 
+    list_models(store)  # that MLflow cannot be used, or wants a password, is told before hours of training, not after
     dataset = open_dataset(root, dataset_id)
     with in_use(dataset.folder):  # until a model is registered that refers to it
         train, validate = training_splits(dataset)

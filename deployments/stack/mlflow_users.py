@@ -14,12 +14,14 @@ from pathlib import Path
 USER_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME"
 PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_PASSWORD"  # noqa: S105 - a name
 SETTINGS_NAME, USERS_NAME = "users.ini", "users.db"
-# No default for the password: the environment has it, and files do not. Whoever is let in later may look.
+# The password is in the environment, and in no file. Whoever is let in later may look. Deriving a key from a password
+# takes most of the time of a request, so what was right is remembered: by the one worker, which hears of every change.
 SETTINGS = """\
 [mlflow]
 database_uri = sqlite:///{users}
 default_permission = READ
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 300
 """
 
 

@@ -6,7 +6,7 @@ import typer
 
 from flows.commands.console import note, print_json, print_table, say
 from flows.commands.options import AsJson
-from flows.commands.pipeline import print_comparison, print_ways_to_look
+from flows.commands.pipeline import open_in_browser, print_comparison, print_ways_to_look
 from flows.commands.session import Session
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def compare_versions(
         list[str] | None, typer.Argument(metavar="[MODEL]...", help="Which ones [default: the newest].")
     ] = None,
     dataset: Annotated[str, typer.Option("--dataset", metavar="REF", help="Judge on this version.")] = "latest",
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open MLflow's comparison of these runs in the browser.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge models on the same videos, side by side with the champion; a picture goes to the reports' folder.
@@ -86,13 +89,15 @@ def compare_versions(
         from tasks.compare_models import show_comparison
 
         show_comparison(comparison, log_comparison(session.store, comparison))
-    if as_json:
-        print_json(comparison.model_dump(mode="json") | {"picture": str(picture)})
-        return
     table = comparison.model_dump(mode="json")
-    print_comparison(table)
-    note(f"Picture: {picture}")
-    print_ways_to_look(table)
+    if as_json:
+        print_json(table | {"picture": str(picture)})
+    else:
+        print_comparison(table)
+        note(f"Picture: {picture}")
+        print_ways_to_look(table)
+    if open_page:
+        open_in_browser(table)
 
 
 @app.command("evaluate")

@@ -128,8 +128,29 @@ def print_comparison(comparison: dict[str, Any]) -> None:
 def print_ways_to_look(comparison: dict[str, Any]) -> None:
     """Say how to see the comparison in MLflow."""
     if comparison["ui_command"]:
-        note(f"To look at the models: {comparison['ui_command']}")
+        note(f"To serve MLflow's pages: {comparison['ui_command']}")
     note(f"MLflow's comparison of these runs: {comparison['compare_url']}")
+    note(f"Champion and challenger of {comparison['name']}: {comparison['registry_url']}")
+
+
+def open_in_browser(comparison: dict[str, Any]) -> None:
+    """Open MLflow's comparison of these runs; nothing is started for it.
+
+    Raises:
+        TrackingError: nothing serves that page, or there is no browser here.
+    """
+    import webbrowser
+
+    from tasks.contracts.errors import TrackingError
+
+    address = comparison["compare_url"]
+    if comparison["ui_command"]:
+        raise TrackingError(
+            f"Nothing serves MLflow's pages of these models yet, so there is nothing to open. Start "
+            f"`{comparison['ui_command']}` (or `reelsift up`), then open {address}"
+        )
+    if not webbrowser.open(address):
+        raise TrackingError(f"No browser can be started here. Open it where there is one: {address}")
 
 
 def _row(row: dict[str, Any]) -> tuple[object, ...]:

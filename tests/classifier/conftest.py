@@ -1,11 +1,14 @@
 """Fixtures of the tests that use MLflow."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from conf.home import Home
 from tasks.classifier.tracking import TrackingStore, tracking_store
+from tests.support.mlflow_servers import RunningMlflow, running_mlflow
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,22 @@ def store(migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     return store
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(migrated_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMlflow]:
+    """A server that asks for a password, on the database of a home: one for all tests, 20 s to start."""
+    home = Home(tmp_path_factory.mktemp("served") / "home")
+    home.models.mkdir(parents=True)
+    shutil.copy(migrated_database, home.models / "mlflow.db")
+    with running_mlflow(home) as server:
+        yield server
+
+
+@pytest.fixture
+def remote(mlflow_server: RunningMlflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingStore:
+    """That server as a store, its password in the environment; the working folder is another, where nothing may be."""
+    for name, value in mlflow_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return mlflow_server.store

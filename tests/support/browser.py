@@ -1,0 +1,26 @@
+"""Chromium without a window, as this machine has it.
+
+In: nothing. Out: a browser, closed when the block ends: while it is open, asyncio has a running loop that other tests
+would meet, so let a fixture of it last for a module at the most.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextmanager
+def open_chromium(*options: str) -> Iterator[Browser]:
+    """Run Chromium, or skip the test where there is none."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip("no chromium on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *options])
+        yield browser
+        browser.close()

@@ -1,0 +1,41 @@
+"""The picture of MLflow's comparison for the docs: `python -m tests.support.mlflow_picture SLUG FILE.png`.
+
+In: the models of `REELSIFT_HOME`, as `reelsift pipeline` made them. Out: what a person sees who opens the link of
+`reelsift models compare`, 1400 pixels wide. Serves the home's database as long as it takes.
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from conf.settings import load_settings
+from tasks.classifier.registry import list_models
+from tasks.classifier.tracking import TrackingStore, tracking_store
+from tests.support.browser import open_chromium
+from tests.support.mlflow_pages import compared_runs, mlflow_page, photograph
+from tests.support.mlflow_servers import running_mlflow
+
+HEIGHT = 1060  # down to the names of the runs
+COLOURS = 128  # a third of the bytes, and nobody sees it
+
+
+def take(slug: str, path: Path) -> None:
+    """Photograph the comparison of all models of `slug`."""
+    home = load_settings().paths
+    with running_mlflow(home) as server, open_chromium() as browser:
+        store = tracking_store(home.root, ui_url=server.url)
+        with mlflow_page(browser, server.credentials, HEIGHT) as page:
+            print(compared_runs(page, _address(store, slug)))
+            photograph(page, path)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _address(store: TrackingStore, slug: str) -> str:
+    rows = list_models(store, slug)
+    return store.compare_url([row.experiment_id for row in rows], [row.run_id for row in rows])
+
+
+if __name__ == "__main__":
+    take(sys.argv[1], Path(sys.argv[2]))
