@@ -75,7 +75,7 @@ class LocalStack:
         run = self.command("status", "--json")
         return {part["name"]: part for part in json.loads(run.stdout)["parts"]}
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: dict[str, Any] | list[Any]) -> Any:
         """Send something to the Prefect server, with the token that it wants of whoever changes something."""
         client = secrets.token_hex(8)
         token = self.api.get("/csrf-token", params={"client": client}).raise_for_status().json()["token"]
