@@ -41,8 +41,7 @@ class Models:
         Raises:
             TrackingError: the store cannot be read.
         """
-        versions = registered_versions(self.store)
-        runs = {run.run_id: run for run in self._runs.all()}
+        versions, runs = registered_versions(self.store), self._known
         goes, stays = list[Item](), list[Kept]()
         for version, why_kept in self._judged(versions):
             used = at(version.created_ms / 1000)
@@ -67,7 +66,7 @@ class Models:
             TrackingError: the store cannot be read.
         """
         gone = {item.name for item in going}
-        runs = sorted(self._runs.all(), key=lambda run: run.used)
+        runs = sorted(self._known.values(), key=lambda run: run.used)
         staying = [run for run in runs if run.dataset_id and not run.is_hidden and run.run_id not in gone]
         learnt = {run.dataset_id: Reference(f"run {run.run_id} learnt from it", run.used) for run in staying}
         return learnt | self.models_references(gone)
@@ -127,6 +126,7 @@ class Models:
 
     @cached_property
     def _known(self) -> Mapping[str, KnownRun]:
+        """The runs at the first look: where one has its files does not change."""
         return {run.run_id: run for run in self._runs.all()}
 
     def _judged(self, versions: Sequence[RegisteredVersion]) -> Iterator[tuple[RegisteredVersion, str]]:
