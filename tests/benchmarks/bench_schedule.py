@@ -4,6 +4,7 @@ In: nothing. Out: rows of what each run found and did, how late it started and h
 """
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,11 +13,12 @@ from typing import Any
 
 from tasks.records.synthetic import write_mirror
 from tests.support.growing_mirror import GrowingMirror
-from tests.support.local_stack import LocalStack, waited
+from tests.support.local_stack import LocalStack
 from tests.support.mirror_server import MirrorServer
 
 EVERY_MINUTE = "* * * * *"
 WITHIN_S = 400.0
+LOOK_EVERY_S = 3.0
 PLANS = (  # shards to train on that the plan names, what the run must do, and what it then says
     (3, "new shards: a version, a training, a promotion", "cooking/1 is the new champion"),
     (3, "no new shards: nothing", "nothing to do, cooking/1 stays the champion"),
@@ -56,8 +58,7 @@ def _measured(stack: LocalStack, plan: GrowingMirror) -> Iterator[tuple[str, str
     """Yield a row for each run that ended, the plan being changed before the next is due."""
     for number, (shards, what, said) in enumerate(PLANS):
         plan.name_shards("train", shards)
-        waited(lambda: len(_ended(stack)) > number, WITHIN_S, f"run {number + 1} of the schedule")  # noqa: B023
-        run = _ended(stack)[number]
+        run = _ended_run(stack, number)
         found = stack.artifacts(run["id"])["retrain-cooking"]["description"]
         late_s = _seconds(run["start_time"]) - _seconds(run["expected_start_time"])
         took = f"{run['total_run_time']:.1f} s, {late_s:.0f} s after it was due"
@@ -66,8 +67,13 @@ def _measured(stack: LocalStack, plan: GrowingMirror) -> Iterator[tuple[str, str
     yield "runs that were due while one was under way", f"{cancelled} cancelled", "all cancelled"
 
 
-def _ended(stack: LocalStack) -> list[dict[str, Any]]:
-    return _runs(stack, "COMPLETED", "FAILED", "CRASHED")
+def _ended_run(stack: LocalStack, number: int) -> dict[str, Any]:
+    """Wait until the schedule has ended so many runs and one more, and return that."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while len(ended := _runs(stack, "COMPLETED", "FAILED", "CRASHED")) <= number:
+        assert time.monotonic() < deadline_s, f"run {number + 1} of the schedule did not end within {WITHIN_S:.0f} s"
+        time.sleep(LOOK_EVERY_S)
+    return ended[number]
 
 
 def _runs(stack: LocalStack, *states: str) -> list[dict[str, Any]]:

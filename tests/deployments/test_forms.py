@@ -5,15 +5,14 @@ from functools import cache
 from typing import Any
 
 import pytest
-import yaml
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from deployments.register import PREFECT_FILE
+from deployments.register import PREFECT_FILE, read_yaml
 from tasks.shards.plan_file import split_of
 
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum")
-DEPLOYMENTS = {each["name"]: each for each in yaml.safe_load(PREFECT_FILE.read_text(encoding="utf-8"))["deployments"]}
+DEPLOYMENTS = {each["name"]: each for each in read_yaml(PREFECT_FILE)["deployments"]}
 # What has no default that is anybody's: which videos, of which batch.
 FOR_A_PERSON_TO_SAY = {"sources", "batch"}
 
@@ -49,6 +48,10 @@ def test_a_field_says_what_it_is(name: str, field: str) -> None:
     for bound in (kind[bound] for kind in numbers for bound in BOUNDS if bound in kind):
         assert str(bound) in schema["description"]
     assert all(BOUNDS[0] in kind or BOUNDS[1] in kind for kind in numbers)
+
+
+def test_no_deployment_is_named_twice() -> None:
+    assert len(DEPLOYMENTS) == len(read_yaml(PREFECT_FILE)["deployments"])
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
