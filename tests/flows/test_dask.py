@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Scheduler, SpecCluster
 
 from conf.forms import PrepareDatasetForm
 from conf.home import Home
@@ -90,15 +90,18 @@ def both_worked(address: str) -> bool:
     return len(answers) == 2 and all(answers.values())
 
 
-def test_a_scheduler_that_is_not_there_is_told() -> None:
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_cluster, "ANSWER_S", 0.5)
     with pytest.raises(ConfigError, match=r"No Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         enter(connected("tcp://127.0.0.1:9", 2))
 
 
 def test_a_scheduler_without_workers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "WORKERS_S", 0.5)
-    with started(0, processes=False, protocol="tcp") as empty:
-        address = str(empty.scheduler_address)
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    bare: Any = SpecCluster(workers={}, scheduler=scheduler)
+    with bare as empty:
+        address = empty.scheduler_address
         with pytest.raises(ConfigError, match=rf"has no worker: start some with `dask worker {address}`"):
             enter(connected(address, 2))
 
