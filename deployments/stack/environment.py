@@ -38,6 +38,7 @@ def stack_environment(
         "PREFECT_API_URL": f"{options.url(options.prefect_port)}/api",
         "PREFECT_UI_URL": options.browser_url(options.prefect_port),
         "REELSIFT_TRACKING__URI": options.url(options.mlflow_port),
+        "REELSIFT_TRACKING__UI_URL": options.browser_url(options.mlflow_port),
         # What a run prints is seen at once.
         "PYTHONUNBUFFERED": "1",
     }
