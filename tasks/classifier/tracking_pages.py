@@ -8,7 +8,7 @@ import httpx
 from tasks.classifier.tracking import LOCAL_UI, TrackingStore
 from tasks.classifier.tracking_access import open_client
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 5.0
 REALM = 'Basic realm="mlflow"'
 
 

@@ -131,7 +131,8 @@ def test_with_the_password_all_commands_work(
     assert {row["model"] for row in compared["rows"]} == {f"{slug}/1", f"{slug}/2"}
     assert compared["ui_command"] is None
     assert opened() == compared["compare_url"]
-    assert answer("models", "promote", f"{slug}/1", "--force", "to try a rollback")["promoted"]
+    forced = answer("models", "promote", f"{slug}/1", "--dataset", manifest.id, "--force", "to try a rollback")
+    assert forced["promoted"]
     assert answer("models", "rollback", slug)["version"] == 2
 
 

@@ -27,7 +27,7 @@ def test_the_whole_path(remote: TrackingStore, tmp_path: Path, capfd: pytest.Cap
     results = [trained(epochs=1), trained(epochs=8)]
     candidates = [log_candidate(remote, result, made_up_dataset(tmp_path, SLUG), videos) for result in results]
     assert promote(remote, candidates[0].reference, videos, dataset_id=DATASET_ID, gate=gate).promoted
-    assert promote(remote, "challenger", videos, dataset_id=DATASET_ID, gate=gate).promoted
+    assert promote(remote, candidates[1].reference, videos, dataset_id=DATASET_ID, gate=gate).promoted
     by_rest = search_server(remote)
     assert by_rest is not None
     assert sorted(by_rest, key=repr) == sorted(search_with_client(remote), key=repr)

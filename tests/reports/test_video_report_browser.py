@@ -1,17 +1,17 @@
 """The page in a real browser, from the disk, with the network off."""
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tasks.reports.video_report import write_index, write_report
 from tests.reports.test_video_report import HOSTILE
+from tests.support.browser import open_chromium
 from tests.support.reports import DURATION_S, video_record, write_labels, write_objects
 
 PHONE = {"width": 320, "height": 640}
@@ -25,14 +25,8 @@ Opener = Callable[..., Page]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, closed with this module: while it is open, asyncio has a running loop that other tests would meet."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no chromium on the PATH")
-    options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+    with open_chromium("--autoplay-policy=no-user-gesture-required") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

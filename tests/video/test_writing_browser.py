@@ -1,12 +1,12 @@
 """What is written plays in a real browser."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from tests.support.browser import open_chromium
 from tests.support.media import Tone, shades, write_video
 from tests.video.test_writing import copy
 
@@ -29,14 +29,9 @@ PLAY = """async () => {
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """A page of Chromium, closed with this module."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no chromium on the PATH")
-    options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--allow-file-access-from-files"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+    options = ["--autoplay-policy=no-user-gesture-required", "--allow-file-access-from-files"]
+    with open_chromium(*options) as browser:
         yield browser.new_context(offline=True).new_page()
-        browser.close()
 
 
 @pytest.mark.parametrize(
