@@ -150,6 +150,6 @@ def _bring(folder: Path, key: str, storage: str, progress: Progress) -> bool:
         except DamagedStorageError as damage:
             logging.getLogger("reelsift").warning("%s", damage)
             return False
-        for file in bundle.files if bundle else ():
-            (Path(aside) / file.name).replace(place / file.name)
+        for path in Path(aside).glob("*.parquet"):
+            path.replace(place / path.name)
     return bundle is not None

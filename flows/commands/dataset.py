@@ -102,6 +102,10 @@ def confirmed_form(kind: type[FormT], session: Session, *, yes: bool, **values: 
     from flows.dataset_request import request_of
 
     request_of(form, session.settings)  # a wrong label or mirror is told now, before a server starts
+    if session.settings.storage:
+        from tasks.storage.object_store import open_store
+
+        open_store(session.settings.storage)  # and so is a store that cannot be used
     return form
 
 
