@@ -66,8 +66,13 @@ def fit_classifier(dataset_id: str, config: TrainConfig, store: TrackingStore, *
             dataset_id=dataset_id,
             progress=current_progress(),
         )
-        started_by = StartedBy(flow_run_id=flow_run.id, flow_run_url=flow_run.ui_url) if flow_run.id else None
+        started_by = StartedBy(flow_run_id=flow_run.id, flow_run_url=_page_of_this_run()) if flow_run.id else None
         return log_candidate(store, result, dataset, validate, started_by=started_by).model_dump(mode="json")
+
+
+def _page_of_this_run() -> str | None:
+    """Return the address of the flow's run; where no server has pages, Prefect's begins with `None/`."""
+    return flow_run.ui_url if str(flow_run.ui_url).startswith("http") else None
 
 
 def is_kept(candidate: Mapping[str, Any], store: TrackingStore) -> bool:

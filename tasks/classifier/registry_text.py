@@ -20,6 +20,7 @@ SECTION = re.compile(rf"[^\n]*{re.escape(BEGINS)}(?:(?!{re.escape(BEGINS)}).)*?{
 DESCRIPTION_LENGTH = 5000  # characters, the most that MLflow's tables hold
 VERDICT_LENGTH = 600
 MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
+GAP = "&emsp;"
 SHOWN = {CHAMPION: "champion", CHALLENGER: "challenger", PREVIOUS_CHAMPION: "previous champion"}
 COLUMNS = ("", "version", "kind", "GAP@20", "MAP", "dataset", "trained", "champion since")
 
@@ -29,7 +30,7 @@ def model_section(rows: Sequence[ModelRow]) -> str:
     holders = {alias: row for alias in SHOWN for row in rows if alias in row.aliases}
     champion = holders.get(CHAMPION)
     first = f"**Champion: {_version(champion)}**, {_figures(champion)}" if champion else "**There is no champion yet.**"
-    table = [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *(_holder(alias, holders.get(alias)) for alias in SHOWN)]
+    table = [_line(COLUMNS), "|---" * len(COLUMNS) + "|", *(_holder(alias, holders.get(alias)) for alias in SHOWN)]
     notes = "GAP@20 and MAP are on the validate split of each model's dataset; the gate judges both on one. Times: UTC."
     return _section(first, ["\n".join(table), notes, *_comparisons(holders), *_verdicts(holders)])
 
@@ -113,7 +114,8 @@ def _flow_run(row: ModelRow) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    """Return a row; MLflow's pages put cells side by side without a gap, so each brings one."""
+    return f"| {' | '.join(f'{cell}{GAP}' if cell else '' for cell in cells)} |"
 
 
 def _time(moment: datetime) -> str:

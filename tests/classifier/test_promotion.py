@@ -157,7 +157,7 @@ def test_nomination_moves_the_challenger(store: TrackingStore) -> None:
     registered(store)
     registered(store, alias="challenger")
     assert nominate(store, "cooking/1").aliases == ("challenger",)
-    assert "| challenger | [cooking/1]" in page(store)
+    assert "| challenger&emsp; | [cooking/1]" in page(store)
     assert aliases(store) == {"challenger": 1}
 
 

@@ -91,7 +91,7 @@ def test_it_is_the_challenger(store: TrackingStore, candidate: Candidate) -> Non
     assert row.gap == candidate.metrics["gap_at_20"]
     assert row.map == candidate.metrics["map"]
     client = connect(store)
-    assert f"| challenger | [{candidate.reference}]" in (client.get_registered_model("cooking").description or "")
+    assert f"| challenger&emsp; | [{candidate.reference}]" in (client.get_registered_model("cooking").description or "")
     page = client.get_model_version("cooking", str(candidate.version)).description or ""
     assert f"on the validate split of {DATASET_ID} <!--" in page
     assert "- Prefect run: [run-7](http://127.0.0.1:4200/runs/flow-run/run-7)" in page
