@@ -34,8 +34,6 @@ def _settings(options: StackOptions) -> dict[str, str]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_UI_API_URL": f"{options.browser_url(port)}/api",
         "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": str(CANCELLATION_LOOP_S),
-        # Of SQLite's one writer at a time; under load, 10 s are not enough, and a browser does not ask again.
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         # A page of another site must not start runs in a browser that can reach this server.
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(options.origins(port)),

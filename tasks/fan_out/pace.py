@@ -16,6 +16,7 @@ PACES_NAME = "paces.json"
 USUAL_VIDEO_S = 230.0
 USUAL_PACE = 0.5  # seconds of work for a second of video: 30 frames a second at 60 of them a second
 MAX_PACE = 1e6
+ENOUGH_S = 60.0  # seconds of video
 OVERHEAD_S = 0.5  # of opening a video and writing its report
 
 
@@ -31,8 +32,8 @@ def known_pace(folder: Path, work: str) -> float:
 
 
 def keep_pace(folder: Path, work: str, rows: Iterable[BatchRow]) -> None:
-    """Remember how long the work took, where any was done."""
-    done = [row for row in rows if row.status == DONE and row.video_s]
-    if done:
-        pace = sum(row.seconds for row in done) / sum(row.video_s or 0 for row in done)
-        remember(folder / PACES_NAME, work, round(pace, 5))
+    """Remember how long the work took, where enough was done to tell: the first video of a process takes longer."""
+    done = [(row.seconds, row.video_s) for row in rows if row.status == DONE and row.video_s]
+    video_s = sum(lasted for _, lasted in done)
+    if video_s >= ENOUGH_S:
+        remember(folder / PACES_NAME, work, round(sum(seconds for seconds, _ in done) / video_s, 5))

@@ -41,7 +41,7 @@ def rows() -> list[tuple[str, str, str]]:
         weights.mkdir()
         (weights / "yolox_nano.onnx").write_bytes(square_network())
         direct_s = _direct(sources[FEW:], folder / "direct", weights) / MANY
-        stack = LocalStack(folder / "home", REELSIFT_WEIGHTS=str(weights))
+        stack = LocalStack(folder / "home", REELSIFT_WEIGHTS=str(weights), REELSIFT_POOL__BATCH_S="3600")
         up = stack.up("--gpu-workers", "1")
         try:
             few, _ = _batch(stack, sources[:FEW])

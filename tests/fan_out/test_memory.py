@@ -31,6 +31,7 @@ def test_the_pace_is_that_of_what_was_really_done(tmp_path: Path) -> None:
     assert known_pace(tmp_path, "work") == pytest.approx(0.2)
     assert known_pace(tmp_path, "other work") == USUAL_PACE
     keep_pace(tmp_path, "work", [row(0.01, 100, "cached")])
+    keep_pace(tmp_path, "work", [row(9, 3)])  # too little to tell
     assert known_pace(tmp_path, "work") == pytest.approx(0.2)
 
 
