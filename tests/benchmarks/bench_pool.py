@@ -49,7 +49,7 @@ def rows() -> list[tuple[str, str, str]]:
             again_s = _whole(stack, sources[FEW:])
         finally:
             began_s = time.monotonic()
-            stack.command("down")
+            stack.down()
             down_s = time.monotonic() - began_s
     slope_s = (many - few) / (MANY - FEW)
     batch_s = few - FEW * slope_s

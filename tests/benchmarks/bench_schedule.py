@@ -45,7 +45,7 @@ def _stack(home: Path) -> Iterator[LocalStack]:
     try:
         yield stack
     finally:
-        stack.command("down")
+        stack.down()
 
 
 def _schedule(stack: LocalStack, form: dict[str, Any]) -> None:

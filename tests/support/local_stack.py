@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,12 @@ class LocalStack:
         self.home = home
         self.prefect_port, self.mlflow_port = free_port(), free_port()
         self.environment = clean_environment(home, **variables)
-        self.api = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.prefect_port}/api", auth=(USER, PASSWORD), timeout=30, trust_env=False
-        )
+
+    @cached_property
+    def api(self) -> httpx.Client:
+        """A client of the Prefect server; `down` closes it."""
+        url = f"http://127.0.0.1:{self.prefect_port}/api"
+        return httpx.Client(base_url=url, auth=(USER, PASSWORD), timeout=30, trust_env=False)
 
     @property
     def mlflow_url(self) -> str:
@@ -71,6 +75,12 @@ class LocalStack:
         run = self.command("up", *self.ports, *arguments, "--json")
         assert run.returncode == 0, run.stderr + run.stdout
         return json.loads(run.stdout)
+
+    def down(self) -> None:
+        """Take the stack down, whatever became of it."""
+        self.api.close()
+        run = self.command("down")
+        assert run.returncode == 0, run.stderr
 
     def parts(self) -> dict[str, dict[str, Any]]:
         run = self.command("status", "--json")

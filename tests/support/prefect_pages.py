@@ -6,7 +6,7 @@ In: a page of a browser, and where the server is. Out: clicks, and what is to be
 import base64
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 LOAD_MS = 30_000
 SUBMISSIONS = 3
@@ -19,6 +19,8 @@ class PrefectPages:
         self._page = page
         self._url = url
         page.set_default_timeout(LOAD_MS)
+        self._refusals: list[str] = []
+        page.on("response", self._note)
         if auth_string:  # as the page of the login keeps it
             word = base64.b64encode(auth_string.encode()).decode()
             page.add_init_script(f"localStorage.setItem('prefect-password', '{word}')")
@@ -33,8 +35,13 @@ class PrefectPages:
 
     def add_source(self, source: str) -> None:
         """Add an item to the first list of the form."""
+        fields = self._page.locator("textarea")
+        before = fields.count()
         self._page.get_by_role("button", name="Add item").first.click()
-        self._page.locator("textarea").first.fill(source)
+        expect(fields).to_have_count(before + 1)
+        fields.first.fill(source)
+        fields.first.blur()
+        expect(fields.first).to_have_value(source)
 
     def submit(self) -> None:
         """Start the run; a server that is busy for a moment is asked again, as a person would."""
@@ -45,7 +52,12 @@ class PrefectPages:
             except Exception:  # noqa: BLE001 - Playwright's own kind of time-out
                 continue
             return
-        raise AssertionError(f"the form was not taken: {self._page.inner_text('body')[-500:]}")
+        raise AssertionError(f"the form was not taken: {self._refusals}")
+
+    def _note(self, response: Response) -> None:
+        """Note what the server refused, for whoever has to find out why a page did not go on."""
+        if response.status >= 400:
+            self._refusals.append(f"{response.status} {response.request.method} {response.url}")
 
     def open_run(self, run_id: str) -> None:
         """Go to the page of a run."""

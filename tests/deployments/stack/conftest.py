@@ -31,8 +31,7 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack
         stack.up("--gpu-workers", "2")
         yield stack
     finally:
-        down = stack.command("down")
-    assert down.returncode == 0, down.stderr
+        stack.down()
     assert not processes_of(stack.home)
 
 

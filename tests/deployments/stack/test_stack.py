@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import psutil
@@ -43,7 +44,7 @@ def test_other_options_are_refused_while_it_runs(local_stack: LocalStack) -> Non
 
 
 def test_logs_are_shown_by_part(local_stack: LocalStack) -> None:
-    assert "Worker 'gpu-0' started!" in local_stack.command("logs", "gpu-0").stdout
+    assert "Worker 'gpu-0' started!" in local_stack.command("logs", "gpu-0", "--lines", "1000").stdout
     unknown = local_stack.command("logs", "gpu-7")
     assert unknown.returncode == 1
     assert "The stack has no part 'gpu-7'; there are prefect, mlflow, cpu-0, gpu-0, gpu-1." in unknown.stderr
@@ -60,9 +61,9 @@ def test_without_the_password_only_health_answers(local_stack: LocalStack) -> No
     prefect, mlflow = f"http://127.0.0.1:{local_stack.prefect_port}/api", local_stack.mlflow_url
     assert httpx.get(f"{prefect}/health").status_code == 200
     assert httpx.get(f"{mlflow}/health").status_code == 200
-    for path in ("/version", "/admin/settings", "/flows/00000000-0000-0000-0000-000000000000"):
+    for path in ("/version", "/admin/settings", "/csrf-token?client=x", f"/flows/{UUID(int=0)}"):
         assert httpx.get(f"{prefect}{path}").status_code == 401, path
-    assert httpx.post(f"{prefect}/flow_runs/filter", json={}).status_code == 401
+    assert httpx.post(f"{prefect}/flow_runs/filter", json={}).status_code == 403  # without the token that needs one
     assert httpx.get(f"{prefect}/version", auth=(USER, "wrong-wrong-wrong")).status_code == 401
     experiments = f"{mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
     assert httpx.get(experiments).status_code == 401
