@@ -35,6 +35,7 @@ from tasks.pool_capacity import capacity
 
 ENDS_WITHIN_S = 10.0  # what a lost run whose process still lives gets to end in
 WARN_EVERY_S = 60.0
+PAGE_RUNS = 200  # the most that the server tells of at once
 
 
 @dataclass
@@ -159,7 +160,8 @@ class Dispatcher:
             flight.ledger.add("none", row)
 
     def _tell(self) -> None:
-        done = len(self._rows) + sum(len(flight.ledger.rows()) for flight in self._flying.values())
+        flying = (min(flight.ledger.lines(), len(flight.request.videos)) for flight in self._flying.values())
+        done = len(self._rows) + sum(flying)
         if done > self._told:
             self._progress.advance("videos", done - self._told)
             self._told = done
@@ -184,9 +186,12 @@ class Dispatcher:
 
 def _read(client: SyncPrefectClient, runs: Iterable[UUID]) -> list[FlowRun]:
     wanted = list(runs)
-    if not wanted:
-        return []
-    return client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=wanted)), limit=len(wanted))
+    pages = (wanted[first : first + PAGE_RUNS] for first in range(0, len(wanted), PAGE_RUNS))
+    return [
+        run
+        for page in pages
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=page)), limit=PAGE_RUNS)
+    ]
 
 
 def _end(client: SyncPrefectClient, run_id: UUID) -> None:

@@ -92,6 +92,11 @@ def test_a_flow_holds_no_class(path: Path) -> None:
     assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "flows").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_flow_does_not_know_where_it_runs(path: Path) -> None:
+    assert "deployments" not in {name.split(".")[0] for name in imported_modules(path)}
+
+
 def test_no_flow_hides_a_package() -> None:
     """Prefect puts the folder of a flow first on `sys.path`, so `flows/mlflow.py` would hide mlflow."""
     packages = {path.name for path in Path(sys.prefix).glob("lib/python*/site-packages/*") if path.is_dir()}

@@ -42,12 +42,16 @@ class Ledger:
     def rows(self) -> dict[int, BatchRow]:
         """Return what is known of each place; of two runs that met the same video, what went well counts."""
         found: dict[int, BatchRow] = {}
-        for path in sorted(self.folder.glob(f"{self.batch}.*.rows.jsonl")):
+        for path in self._row_files():
             for row in _read_rows(path):
                 known = found.get(row.place)
                 if known is None or known.status == FAILED:
                     found[row.place] = row
         return found
+
+    def lines(self) -> int:
+        """Return about how many rows there are, without reading them: two runs may have met the same video."""
+        return sum(_line_count(path) for path in self._row_files())
 
     def pulse(self, run: str) -> str:
         """Return the beat of a run; empty where it has none yet."""
@@ -92,6 +96,9 @@ class Ledger:
             ended.set()
             thread.join()
 
+    def _row_files(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{self.batch}.*.rows.jsonl"))
+
     def _path(self, run: str, kind: str) -> Path:
         return self.folder / f"{self.batch}.{run}.{kind}"
 
@@ -128,6 +135,13 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def _line_count(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0
 
 
 def _read_rows(path: Path) -> Iterator[BatchRow]:

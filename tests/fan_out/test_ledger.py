@@ -63,6 +63,7 @@ def test_a_line_that_a_kill_cut_off_is_none(tmp_path: Path) -> None:
     path = tmp_path / f"{REQUEST.id}.run-1.rows.jsonl"
     path.write_bytes(path.read_bytes() + row(3).model_dump_json().encode()[:40])
     assert list(ledger.rows()) == [0]
+    assert ledger.lines() == 1
     ledger.add("run-2", row(3))
     assert list(ledger.rows()) == [0, 3]
 
