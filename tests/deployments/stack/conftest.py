@@ -12,7 +12,7 @@ from tests.support.square_network import square_network
 LOST_AFTER_S = 6
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A stack whose detector finds coloured squares, and which soon takes a silent run for lost."""
     folder = tmp_path_factory.mktemp("stack")
