@@ -19,8 +19,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: install
 	@$(VENV)/bin/reelsift demo
 
+# Two processes: most tests wait for others that they have started. Groups are named in tests/conftest.py.
 test: install
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: install
 	@$(VENV)/bin/ruff check .

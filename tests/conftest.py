@@ -12,7 +12,24 @@ from tests.support.s3_server import CREDENTIALS, S3Server
 
 late_tensorflow()  # before any test imports it by itself, in an order that PyTorch does not survive
 
+# What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
+SHARED_SERVERS = ("local_stack", "prefect_server", "mlflow_server")
+
 REAL_DATA = Path(os.environ.get("REELSIFT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for `--dist loadgroup`: by the server that they share, else by file."""
+    groups = {item: _server_of(item) or str(item.path) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    rank = {name: place for place, name in enumerate(SHARED_SERVERS)}
+    items.sort(key=lambda item: rank.get(groups[item], len(rank)))
+
+
+def _server_of(item: pytest.Item) -> str | None:
+    return next((name for name in SHARED_SERVERS if name in getattr(item, "fixturenames", ())), None)
 
 
 @pytest.fixture(scope="session")
