@@ -7,7 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MODULES = [path for top in ("conf", "deployments", "flows", "tasks") for path in (ROOT / top).rglob("*.py") if path.stem != "__init__"]
+MODULES = [
+    path
+    for top in ("conf", "deployments", "flows", "tasks")
+    for path in (ROOT / top).rglob("*.py")
+    if path.stem != "__init__"
+]
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda path: path.name)
