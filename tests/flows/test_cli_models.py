@@ -20,7 +20,7 @@ def answer(*arguments: object, home: Path) -> dict[str, Any]:
     return json.loads(run.stdout)
 
 
-def test_from_a_dataset_to_a_champion_and_back(synthetic_mirror: Path, tmp_path: Path) -> None:
+def test_from_a_dataset_to_a_champion(synthetic_mirror: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     built = answer("dataset", "build", "--label", "Cooking", "--mirror", synthetic_mirror, home=home)
     other = answer("dataset", "build", "--label", "Cooking", "--mirror", synthetic_mirror, "--limit", 1, home=home)
@@ -35,14 +35,8 @@ def test_from_a_dataset_to_a_champion_and_back(synthetic_mirror: Path, tmp_path:
     assert {each["kind"] for each in trained["candidates"]} == {"moe", "logistic"}
     assert len(answer("models", "list", home=home)["models"]) == 2
 
-    first = answer("models", "promote", "cooking/1", home=home)
-    assert first["promoted"]
-    again = answer("models", "promote", "cooking/1", home=home)
-    assert not again["promoted"]
-    forced = answer("models", "promote", "cooking/2", "--force", "to try a rollback", home=home)
-    assert forced["promoted"]
-    assert answer("models", "rollback", "cooking", home=home)["version"] == 1
-
+    # Promoting by force and rolling back are tried on a server, in tests/classifier/test_tracking_access.py.
+    assert answer("models", "promote", "cooking/1", home=home)["promoted"]
     judged = answer("models", "evaluate", "champion", "--dataset", other["id"], home=home)
     assert {"gap", "map", "hit1", "perr", "videos", "model", "dataset"} <= set(judged)
     assert (judged["model"], judged["dataset"], judged["videos"]) == ("cooking/1", other["id"], other["matches"])
