@@ -6,7 +6,6 @@ not know the tasks.
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,10 +15,12 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks.contracts.errors import ConfigError
+from tasks.contracts.hosts import is_loopback
 from tasks.progress_log import current_progress
 
 ANSWER_S = 5  # for a scheduler that is named
 WORKERS_S = 30  # for the first of its workers
+ANY_PORT = "127.0.0.1:0"  # with none named, every scheduler wants 8787, and a second one finds it taken
 THREADS = 2  # of a process: one batch is downloaded while another is filtered
 
 
@@ -72,11 +73,7 @@ def _server_for(address: str | None) -> str:
 
 
 def _is_here(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(urlsplit(address).hostname or "")
 
 
 @contextmanager
@@ -101,7 +98,7 @@ def _cluster(processes: int) -> dict[str, Any]:
         "threads_per_worker": THREADS,
         "host": "127.0.0.1",
         "security": True,  # whoever reaches a scheduler runs code as we do: others on this machine shall not
-        "dashboard_address": None,
+        "dashboard_address": ANY_PORT,
         "memory_limit": 0,  # the stages bound their own
     }
 

@@ -44,7 +44,7 @@ def expected(mirror: MirrorServer, home: Home) -> dict[str, str]:
 
 def started(count: int, **options: Any) -> Any:
     """Start a cluster on loopback; its type has an asynchronous form too, which is not meant here."""
-    options = {"host": "127.0.0.1", "threads_per_worker": 1, "dashboard_address": None, **options}
+    options = {"host": "127.0.0.1", "threads_per_worker": 1, "dashboard_address": dask_cluster.ANY_PORT, **options}
     return LocalCluster(count, **options)
 
 
@@ -98,7 +98,7 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_scheduler_without_workers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "WORKERS_S", 0.5)
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": dask_cluster.ANY_PORT}}
     bare: Any = SpecCluster(workers={}, scheduler=scheduler)
     with bare as empty:
         address = empty.scheduler_address
