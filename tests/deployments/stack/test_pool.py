@@ -55,15 +55,7 @@ def long_clips(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return clips(tmp_path_factory.mktemp("long") / "clips", LONG_CLIPS, LONG)
 
 
-@pytest.fixture(scope="module")
-def doomed(local_stack: LocalStack, long_clips: list[str]) -> str:
-    """A run whose detector has no weights, begun early: nobody need wait for its end."""
-    return local_stack.start("detect-objects", {"sources": long_clips[:1], "detector": "pointrend"})
-
-
-def test_many_videos_over_two_workers_the_broken_ones_failing_alone(
-    local_stack: LocalStack, doomed: str, tmp_path: Path
-) -> None:
+def test_many_videos_over_two_workers_the_broken_ones_failing_alone(local_stack: LocalStack, tmp_path: Path) -> None:
     sources = clips(tmp_path / "clips", 24, SHORT)
     for number in BROKEN:
         Path(sources[number]).write_text(f"This is no video, but text {number}.")
@@ -131,7 +123,8 @@ def engines(stack: LocalStack) -> list[str]:
     return [command for command in processes_of(stack.home) if "prefect.engine" in command or "supervisor" in command]
 
 
-def test_where_nothing_can_be_done_the_run_fails_and_says_why(local_stack: LocalStack, doomed: str) -> None:
-    ended = local_stack.ended(doomed, 90)
+def test_where_nothing_can_be_done_the_run_fails_and_says_why(local_stack: LocalStack, long_clips: list[str]) -> None:
+    run_id = local_stack.start("detect-objects", {"sources": long_clips[:1], "detector": "pointrend"})
+    ended = local_stack.ended(run_id, 90)
     assert ended["state_type"] == "FAILED"
     assert "reelsift weights fetch pointrend" in ended["state"]["message"]
