@@ -16,6 +16,7 @@ from tasks.contracts.model import FrozenModel
 
 STATE_NAME = "state.json"
 PREFECT_SERVER, MLFLOW_SERVER = "prefect", "mlflow"
+AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"  # USER:PASSWORD of the stack's one user
 
 
 class RunningPart(FrozenModel):
@@ -26,6 +27,7 @@ class RunningPart(FrozenModel):
     started_s: float = Field(description="seconds since the epoch, as the system has it")
     log: Path
     address: str | None = Field(default=None, description="of its pages, where it has any")
+    client_url: str | None = Field(default=None, description="where clients on this machine reach it, if not there")
 
     @property
     def is_alive(self) -> bool:
@@ -41,7 +43,6 @@ class StackState(FrozenModel):
     """What runs, and how it was asked for. Holds no password."""
 
     options: dict[str, str | int | None]
-    api_url: str | None = Field(default=None, description="of the Prefect server, for clients on this machine")
     parts: tuple[RunningPart, ...] = ()
 
     def part(self, name: str) -> RunningPart | None:
@@ -49,14 +50,14 @@ class StackState(FrozenModel):
         return next((part for part in self.parts if part.name == name), None)
 
 
-def running_api_url(home: Home) -> str | None:
-    """Return where the Prefect server of a home's stack answers, if one lives."""
+def running_part(home: Home, name: str) -> RunningPart | None:
+    """Return a part of a home's stack, if it lives; of a damaged note, `reelsift status` tells."""
     try:
         state = read_state(home)
     except StackError:
         return None
-    server = state.part(PREFECT_SERVER) if state else None
-    return state.api_url if state and server and server.is_alive else None
+    part = state.part(name) if state else None
+    return part if part and part.is_alive else None
 
 
 def read_state(home: Home) -> StackState | None:

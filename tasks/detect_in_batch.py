@@ -14,7 +14,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.contracts.batches import BatchRow, BatchVideo
+from tasks.contracts.batches import DEVICES_VARIABLE, WORKER_VARIABLE, BatchRow, BatchVideo
 from tasks.contracts.media import FetchedVideo
 from tasks.contracts.outcomes import VideoOutcome
 from tasks.detection.config import DetectOptions
@@ -80,6 +80,6 @@ def _about(batch: str, run: str) -> dict[str, Any]:
     return {
         "batch": batch,
         "run": run,
-        "worker": os.environ.get("REELSIFT_WORKER"),
-        "device": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "worker": os.environ.get(WORKER_VARIABLE),
+        "device": os.environ.get(DEVICES_VARIABLE),
     }

@@ -10,10 +10,10 @@ from pathlib import Path
 from conf.environment import home_variables
 from conf.home import Home
 from conf.running import CONFIG_VARIABLE
-from deployments.stack.options import AUTH_VARIABLE, Credentials, StackOptions
+from conf.running_stack import AUTH_VARIABLE
+from deployments.stack.options import Credentials, StackOptions
 
 STACK_VARIABLE = "REELSIFT_STACK"  # marks every process of a home's stack, and all that come of them
-WORKER_VARIABLE = "REELSIFT_WORKER"  # the worker that a run belongs to
 
 # Prefect's defaults are for a server far away. One that is near can be asked more often.
 NEAR = {

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from conf.running_stack import AUTH_VARIABLE
 from tasks.contracts.errors import AccessError
+from tasks.contracts.hosts import is_loopback
 from tasks.contracts.model import FrozenModel
 
 LOOPBACK = "127.0.0.1"
-AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 MIN_PASSWORD_LENGTH = 12  # what MLflow asks of its own users
 
 
@@ -102,14 +103,6 @@ def credentials_for(options: StackOptions) -> Credentials | None:
             f"({MIN_PASSWORD_LENGTH} characters or more), or leave --host at {LOOPBACK}."
         )
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether an address is this machine's own and nobody else's."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_wildcard(host: str) -> bool:

@@ -16,5 +16,6 @@ class Part:
     environment: Mapping[str, str] = field(repr=False)  # it may hold a password
     port: int | None = None  # that must be free before it starts
     address: str | None = None  # of its pages
+    client_url: str | None = None  # where clients on this machine reach it, if not there
     health_url: str | None = None  # answers 200 once it is ready; None: a worker, which its server knows
     pool: str | None = None  # that a worker takes its runs from

@@ -6,8 +6,8 @@ In: options, credentials and the environment that all parts share. Out: a `Part`
 import sys
 from collections.abc import Mapping
 
-from conf.running_stack import PREFECT_SERVER
-from deployments.stack.options import AUTH_VARIABLE, Credentials, StackOptions
+from conf.running_stack import AUTH_VARIABLE, PREFECT_SERVER
+from deployments.stack.options import Credentials, StackOptions
 from deployments.stack.part import Part
 
 # A run whose parent was cancelled is cancelled within this many seconds, and its process ended soon after.
@@ -23,6 +23,7 @@ def prefect_server(options: StackOptions, credentials: Credentials | None, share
         environment={**shared, **_settings(options), **_password(credentials)},
         port=port,
         address=options.browser_url(port),
+        client_url=f"{options.url(port)}/api",
         health_url=f"{options.url(port)}/api/health",
     )
 

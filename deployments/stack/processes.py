@@ -44,7 +44,14 @@ def start(part: Part, log: Path) -> RunningPart:
         began_s = psutil.Process(process.pid).create_time()
     except (OSError, psutil.Error) as error:
         raise StackError(f"{part.name} cannot be started: {error}.") from error
-    return RunningPart(name=part.name, pid=process.pid, started_s=began_s, log=log, address=part.address)
+    return RunningPart(
+        name=part.name,
+        pid=process.pid,
+        started_s=began_s,
+        log=log,
+        address=part.address,
+        client_url=part.client_url,
+    )
 
 
 def trees(parts: Iterable[RunningPart]) -> list[psutil.Process]:

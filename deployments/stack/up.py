@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from conf.running_stack import RunningPart, StackState, read_state, write_state
+from conf.running_stack import MLFLOW_SERVER, PREFECT_SERVER, RunningPart, StackState, read_state, write_state
 from deployments.deploy import deploy_all
 from deployments.stack.health import Health
 from deployments.stack.lock import alone
@@ -26,7 +26,7 @@ from tasks.contracts.progress import Progress
 READY_WITHIN_S = 180.0
 LOOK_EVERY_S = 0.25
 STOP_PATIENCE_S = 5.0
-PORT_OPTIONS = {"prefect": "--prefect-port", "mlflow": "--mlflow-port"}
+PORT_OPTIONS = {PREFECT_SERVER: "--prefect-port", MLFLOW_SERVER: "--mlflow-port"}
 
 
 class _Rise:
@@ -101,7 +101,7 @@ class _Rise:
     def _note(self) -> StackState:
         order = [part.name for part in self._plan.parts]
         parts = tuple(self._running[name] for name in order if name in self._running)
-        state = StackState(options=self._plan.options.model_dump(), api_url=self._plan.api_url, parts=parts)
+        state = StackState(options=self._plan.options.model_dump(), parts=parts)
         write_state(self._plan.home, state)
         return state
 

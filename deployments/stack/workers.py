@@ -12,12 +12,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from deployments.stack.environment import WORKER_VARIABLE
 from deployments.stack.options import StackOptions
 from deployments.stack.part import Part
+from tasks.contracts.batches import DEVICES_VARIABLE, WORKER_VARIABLE
 
 CPU_POOL, GPU_POOL = "cpu", "gpu"
-DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
 NVIDIA_TIMEOUT_S = 20
 
 

@@ -78,12 +78,12 @@ class Session:
 
     def _join_stack(self) -> None:
         """Let a run be seen at the server of this home's stack, where one runs and no other server is named."""
-        from conf.running_stack import running_api_url
+        from conf.running_stack import AUTH_VARIABLE, PREFECT_SERVER, running_part
 
-        address = None if self.has_prefect_server else running_api_url(self.settings.paths)
-        if address:
-            os.environ["PREFECT_API_URL"] = address
-            if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        server = None if self.has_prefect_server else running_part(self.settings.paths, PREFECT_SERVER)
+        if server and server.client_url:
+            os.environ["PREFECT_API_URL"] = server.client_url
+            if password := os.environ.get(AUTH_VARIABLE):
                 os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
 
 

@@ -10,6 +10,9 @@ from pydantic import Field, JsonValue
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.outcomes import VideoOutcome
 
+# What a worker has in its environment, and every run of it inherits: its name, and the GPUs that it may use.
+WORKER_VARIABLE = "REELSIFT_WORKER"
+DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
 BATCH_ID_PATTERN = r"^[0-9a-f]{12}$"
 
 

@@ -1,7 +1,6 @@
 """A home with versions, parts and an empty registry, and time that passes in it."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,14 +10,11 @@ from typing import Any
 
 import pytest
 
-from tasks.classifier.tracking import TrackingStore, tracking_store
+from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.artifacts import DatasetManifest, Part
 from tasks.pruning.items import Bounds, Item, Outcome
 from tasks.pruning.prune import Places, Plan, Pruning, Wanted
-from tests.classifier.conftest import migrated_database
 from tests.datasets.made import Folders, make_part
-
-__all__ = ["migrated_database"]  # a fixture
 
 DAY_S = 86_400
 
@@ -83,15 +79,8 @@ class PrunedHome:
 
 
 @pytest.fixture
-def pruned(migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PrunedHome:
-    store = tracking_store(tmp_path / "home")
-    assert store.sqlite_path is not None
-    store.folder.mkdir(parents=True)
-    shutil.copy(migrated_database, store.sqlite_path)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    return PrunedHome(tmp_path / "home", store)
+def pruned(empty_store: TrackingStore, tmp_path: Path) -> PrunedHome:
+    return PrunedHome(tmp_path / "home", empty_store)
 
 
 def age(path: Path, days: float) -> None:

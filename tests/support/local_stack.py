@@ -19,7 +19,6 @@ import httpx
 
 REELSIFT = Path(sys.executable).parent / "reelsift"
 USER, PASSWORD = "somebody", "correct-horse-battery"
-AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 TRIES = 10
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 

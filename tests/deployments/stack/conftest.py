@@ -6,7 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.local_stack import AUTH_VARIABLE, PASSWORD, USER, LocalStack
+from conf.running_stack import AUTH_VARIABLE
+from tests.support.local_stack import PASSWORD, USER, LocalStack
 from tests.support.square_network import square_network
 
 LOST_AFTER_S = 6

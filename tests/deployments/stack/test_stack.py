@@ -9,7 +9,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.local_stack import AUTH_VARIABLE, PASSWORD, USER, LocalStack, clean_environment
+from conf.running_stack import AUTH_VARIABLE
+from tests.support.local_stack import PASSWORD, USER, LocalStack, clean_environment
 
 PARTS = ["prefect", "mlflow", "cpu-0", "gpu-0", "gpu-1"]
 
