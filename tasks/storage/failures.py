@@ -25,6 +25,7 @@ MEANINGS = (
     ),
     (r"NO_SUCH_BUCKET|NoSuchBucket", NO_BUCKET),
 )
+MISSING = re.compile("NO_SUCH_KEY|NoSuchKey")  # as pyarrow says of an object that went while it was open
 
 
 @contextmanager
@@ -32,6 +33,7 @@ def translated(uri: str, what: str) -> Iterator[None]:
     """Turn the failure of doing `what` at the store into a `StorageError`; a missing object stays what it is.
 
     Raises:
+        FileNotFoundError: there is no such object, or not any more.
         StorageError: the store cannot be reached, refuses, is full, or is broken.
     """
     try:
@@ -39,6 +41,8 @@ def translated(uri: str, what: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
+        if MISSING.search(str(error)):
+            raise FileNotFoundError(f"{what} at the storage {uri}: it is no longer there") from error
         raise StorageError(f"{what} at the storage {uri} failed: {_meaning(error)}.") from error
 
 

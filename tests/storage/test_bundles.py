@@ -91,6 +91,18 @@ def test_a_list_that_was_cut_off_or_leads_out_of_its_folder_is_none(store: Objec
         assert find_bundle(store, KEY) is None
 
 
+def test_what_goes_while_it_is_read_is_missing_and_no_failure(
+    bucket: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """Another machine deletes a damaged bundle between two of the requests that reading it takes."""
+    store = ObjectStore(bucket)
+    push_bundle(store, KEY, files)
+    large = f"{KEY}/large.bin"
+    with pytest.raises(FileNotFoundError, match=r"Reading parts/aa/bb/large\.bin .* no longer there"):
+        store.download(large, tmp_path / "large.bin", lambda _: store.delete(large))
+    assert store.read(large) is None
+
+
 def test_a_file_that_is_not_what_it_should_be_is_not_listed(store: ObjectStore, files: dict[str, Path]) -> None:
     with pytest.raises(DamagedStorageError, match=r"a\.bin is damaged"):
         push_bundle(store, KEY, files, expected={"a.bin": "0" * 64})
