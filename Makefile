@@ -8,11 +8,13 @@ INSTALLED := $(VENV)/.installed
 
 install: $(INSTALLED)
 
+# Compiled to bytecode here, once and by all processors: else the first run of everything would do it, or every run,
+# where PYTHONDONTWRITEBYTECODE is set.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else "reelsift needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: try `make PYTHON=python3.11 $(MAKECMDGOALS)`" % v[:2])'
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet uv; }
 	@echo "Installing about 8 GB of packages into $(VENV) (a minute with a fast line) ..."
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

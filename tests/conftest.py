@@ -12,12 +12,17 @@ from tasks.features.late_tensorflow import late_tensorflow
 from tasks.records.synthetic import write_mirror
 from tests.support.s3_server import CREDENTIALS, S3Server
 
-late_tensorflow()  # before any test imports it by itself, in an order that PyTorch does not survive
-
 # What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
 SHARED_SERVERS = ("local_stack", "prefect_server", "mlflow_server")
 
 REAL_DATA = Path(os.environ.get("REELSIFT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import TensorFlow before any test does so by itself, in an order that PyTorch does not survive."""
+    only_hands_out = bool(getattr(config.option, "numprocesses", None))  # xdist's first process runs no test
+    if not only_hands_out:
+        late_tensorflow()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
