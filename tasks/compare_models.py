@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 
 from tasks.classifier.config import GateConfig
 from tasks.classifier.splits import frozen_split
@@ -42,6 +43,7 @@ def compare_models(
     return comparison.model_dump(mode="json")
 
 
+@task(name="show-comparison", persist_result=False, cache_policy=NO_CACHE)
 def show_comparison(comparison: "Comparison", picture_url: str) -> None:
     """Create the artifacts `comparison-<slug>`: the table, a link to MLflow's own comparison, and the picture."""
     key = f"comparison-{comparison.name}"

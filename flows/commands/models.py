@@ -68,7 +68,7 @@ def compare_versions(
 ) -> None:
     """Judge models on the same videos, side by side with the champion; a picture goes to the reports' folder.
 
-    Where a Prefect server runs (PREFECT_API_URL), its artifacts show the same.
+    Where a Prefect server runs (PREFECT_API_URL, or that of `reelsift up`), its artifacts show the same.
     """
     from tasks.classifier.comparison import compare, draw, log_comparison
     from tasks.classifier.splits import frozen_split
@@ -85,6 +85,7 @@ def compare_versions(
         gate=session.settings.gate,
     )
     picture = save_png(draw(comparison), session.settings.paths.reports / f"comparison-{version.manifest.id}.png")
+    session.prepare_prefect()
     if session.has_prefect_server:
         from tasks.compare_models import show_comparison
 

@@ -67,14 +67,18 @@ class Session:
 
     def run_flow(self, name: str, form: Any) -> Any:  # noqa: ANN401 - each flow has its own form and answer
         """Run the flow `flows.<name>.<name>` in this process, with Prefect at home and progress on stderr."""
+        self.prepare_prefect()
+        flow = _imported_flow(name, self.settings.paths.logs)
+        with progress_shown():
+            return flow(form)
+
+    def prepare_prefect(self) -> None:
+        """Set the environment for Prefect, which is imported after this: its server, its home, what it tells here."""
         os.environ["REELSIFT_HOME"] = str(self.settings.paths.root)
         if self.config:
             os.environ[CONFIG_VARIABLE] = str(self.config)
         self._join_stack()
         apply_environment(self.settings.paths, quiet=not self.debug)
-        flow = _imported_flow(name, self.settings.paths.logs)
-        with progress_shown():
-            return flow(form)
 
     def _join_stack(self) -> None:
         """Let a run be seen at the server of this home's stack, where one runs and no other server is named."""

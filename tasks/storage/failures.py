@@ -25,7 +25,8 @@ MEANINGS = (
     ),
     (r"NO_SUCH_BUCKET|NoSuchBucket", NO_BUCKET),
 )
-MISSING = re.compile("NO_SUCH_KEY|NoSuchKey")  # as pyarrow says of an object that went while it was open
+# What pyarrow says of an object that went while it was open, with or without an answer's body.
+MISSING = re.compile("NO_SUCH_KEY|NoSuchKey|RESOURCE_NOT_FOUND during GetObject")
 
 
 @contextmanager

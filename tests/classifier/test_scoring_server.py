@@ -22,7 +22,11 @@ def test_it_answers_as_the_model_does(remote: TrackingStore, tmp_path: Path) -> 
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/served@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": remote.uri, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": remote.uri,
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # the activated .venv
+    }
     with running(command, environment, tmp_path, f"http://127.0.0.1:{port}/health"):
         address = f"http://127.0.0.1:{port}/invocations"
         answer = httpx.post(address, json={"inputs": features.tolist()}, timeout=60)

@@ -47,4 +47,5 @@ def test_from_a_dataset_to_a_champion(synthetic_mirror: Path, tmp_path: Path) ->
     with get_client(sync_client=True) as client:
         links = [each for each in client.read_artifacts() if each.key == "comparison-cooking-mlflow"]
     assert compared["compare_url"] in str(links[-1].data)
+    assert links[-1].task_run_id  # the UI shows it where it was made
     assert not (tmp_path / "mlruns").exists()
