@@ -12,6 +12,7 @@ from conf.home import Home
 
 # Starting the server's database takes 15 s on two busy cores; Prefect gives up after 20 s by itself.
 SERVER_STARTUP_S = 180
+DATABASE_VARIABLES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 
 
 def apply_environment(home: Home, *, quiet: bool = True) -> None:
@@ -19,7 +20,10 @@ def apply_environment(home: Home, *, quiet: bool = True) -> None:
 
     A variable that is set already wins, so a person's own server and profile are respected.
     """
-    for name, value in home_variables(home, quiet=quiet).items():
+    variables = home_variables(home, quiet=quiet)
+    if os.environ.get("PREFECT_HOME", variables["PREFECT_HOME"]) != variables["PREFECT_HOME"]:
+        variables.pop(DATABASE_VARIABLES[0], None)  # Prefect's database lies in that person's home, too
+    for name, value in variables.items():
         os.environ.setdefault(name, value)
     home.make_results()
     _find_own_commands()
@@ -31,6 +35,7 @@ def home_variables(home: Home, *, quiet: bool) -> dict[str, str]:
         "REELSIFT_HOME": str(home.root),
         "PREFECT_HOME": str(home.prefect),
         "PREFECT_LOCAL_STORAGE_PATH": str(home.results),
+        **_database_variables(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(SERVER_STARTUP_S),
         # In a terminal there is a progress bar and, for an expected error, one line. The run's log goes to
@@ -41,6 +46,13 @@ def home_variables(home: Home, *, quiet: bool) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
+
+
+def _database_variables(home: Home) -> dict[str, str]:
+    """Return where a Prefect server keeps its books, unless somebody has said so; why in this way, `unpooled` says."""
+    if any(name in os.environ for name in DATABASE_VARIABLES):
+        return {}
+    return {DATABASE_VARIABLES[0]: f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}?plugin=reelsift-unpooled"}
 
 
 def _find_own_commands() -> None:
