@@ -17,6 +17,7 @@ def answer(*arguments: object, home: Path) -> dict[str, Any]:
     """Run a command that must succeed, and read the one JSON object that it prints."""
     run = reelsift(*arguments, "--json", home=home, PREFECT_API_URL=str(PREFECT_API_URL.value()))
     assert run.returncode == 0, run.stderr
+    assert "Warning" not in run.stderr, run.stderr
     return json.loads(run.stdout)
 
 
