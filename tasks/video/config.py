@@ -12,7 +12,11 @@ class FetchConfig(FrozenModel):
     """How a video is fetched, and which are refused."""
 
     largest_height: int = Field(
-        default=720, ge=144, le=4320, description="pixels; the best format up to this is taken, a higher one never"
+        default=720,
+        ge=144,
+        le=4320,
+        description="pixels of the shorter side, the height of a landscape video; the best format up to this is taken, "
+        "a larger one never",
     )
     largest_bytes: int = Field(default=2 << 30, ge=1, le=1 << 50, description="bytes above which a video is refused")
     longest_s: float = Field(default=4 * 3600, gt=0, le=48 * 3600, description="seconds above which one is refused")

@@ -49,27 +49,40 @@ def chooser(address: str, config: FetchConfig) -> Callable[[Info], Iterator[Info
 
 
 def chosen(formats: Sequence[Info], address: str, config: FetchConfig) -> list[Info]:
-    """Return the best format within the bounds that holds picture and sound, else the best of each.
+    """Return the best picture within the bounds, with the best sound where it has none of its own.
+
+    A format that holds both is taken where its picture is as large; joining two is the price of a larger one.
 
     Raises:
         RefusedSourceError: no format is within the bounds.
     """
     usable = [each for each in formats if each.get("protocol") in PROTOCOLS]
     pictures = [each for each in usable if each.get("vcodec") != NONE]
-    low = [each for each in pictures if (each.get("height") or 0) <= config.largest_height]
+    low = [each for each in pictures if shorter_side(each) <= config.largest_height]
     if not low:
-        heights = sorted({each["height"] for each in pictures if each.get("height")})
+        sides = sorted({side for each in pictures if (side := shorter_side(each))})
         raise RefusedSourceError(
-            f"{address} comes only in heights of {', '.join(map(str, heights))} pixels, over `fetch.largest_height` of "
-            f"{config.largest_height}: raise that."
-            if heights
+            f"{address} comes only in {', '.join(map(str, sides))} pixels of the shorter side, over "
+            f"`fetch.largest_height` of {config.largest_height}: raise that."
+            if sides
             else f"{address} holds no picture that can be fetched by http(s): there is nothing to look at."
         )
-    whole = [each for each in low if each.get("acodec") != NONE]
+    best = low[-1]
+    whole = [each for each in low if each.get("acodec") != NONE and shorter_side(each) == shorter_side(best)]
     if whole:
         return whole[-1:]
     sounds = [each for each in usable if each.get("vcodec") == NONE and each.get("acodec") != NONE]
-    return [low[-1], *sounds[-1:]]
+    return [best, *sounds[-1:]] if sounds else (_with_sound(low) or [best])
+
+
+def shorter_side(form: Info) -> int:
+    """Return what a format's `720p` counts: its height, or its width where the picture is upright; 0 if unknown."""
+    return min((side for side in (form.get("width"), form.get("height")) if side), default=0)
+
+
+def _with_sound(pictures: Sequence[Info]) -> list[Info]:
+    """Return the best format that holds sound: a smaller picture that can be heard goes before a silent one."""
+    return [each for each in pictures if each.get("acodec") != NONE][-1:]
 
 
 def check_offer(info: Info, address: str, config: FetchConfig) -> None:

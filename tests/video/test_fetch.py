@@ -1,11 +1,12 @@
 """A source becomes a file on the disk: by yt-dlp's own generic extractor, from a real server on loopback."""
 
+import shutil
 from pathlib import Path
 
 import av
 import pytest
 
-from tasks.contracts.errors import FetchError, SourceError
+from tasks.contracts.errors import FetchError, RefusedSourceError, SourceError
 from tasks.contracts.files import file_digest
 from tasks.shards.config import DownloadConfig
 from tasks.video.config import FetchConfig
@@ -87,6 +88,27 @@ def test_a_playlist_of_segments_is_put_together(site: Site) -> None:
     video = site.fetch("live.m3u8")
     with av.open(str(video.path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 30
+
+
+def test_an_upright_video_is_bounded_by_its_width(site: Site, real_data: Path) -> None:
+    for name in ("portrait.m3u8", "v.m3u8", "cat.ts"):
+        shutil.copy(real_data / "faults" / "video" / name, site.folder)
+    assert site.fetch("portrait.m3u8", largest_height=576).size_bytes == (site.folder / "cat.ts").stat().st_size
+    with pytest.raises(RefusedSourceError, match=r"only in 576 pixels of the shorter side, over `fetch\.largest_height`"):
+        site.fetch("portrait.m3u8", largest_height=575)
+
+
+def test_of_several_playlists_the_largest_within_the_bound(site: Site) -> None:
+    sides = {"small": (360, 640), "middle": (720, 1280), "large": (1080, 1920)}
+    lines = ["#EXTM3U"]
+    for place, (name, (width, height)) in enumerate(sides.items(), start=1):
+        write_hls(site.folder, name, write_clip(site.folder / f"{name}.mp4", frames=10 * place))
+        lines += [f'#EXT-X-STREAM-INF:BANDWIDTH={place}00000,RESOLUTION={width}x{height},CODECS="avc1.42c01e,mp4a.40.2"']
+        lines += [f"{name}.m3u8"]
+    (site.folder / "all.m3u8").write_text("\n".join(lines) + "\n")
+    with av.open(str(site.fetch("all.m3u8").path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 20
+    assert not site.gets("large.m3u8")
 
 
 def write_split(folder: Path) -> None:

@@ -15,6 +15,10 @@ def offer(name: str, height: int | None, vcodec: str = "avc1", acodec: str = "mp
     return {"format_id": name, "height": height, "vcodec": vcodec, "acodec": acodec, "protocol": protocol}
 
 
+def upright(name: str, width: int) -> Any:
+    return offer(name, width * 16 // 9) | {"width": width}
+
+
 SOUND = offer("sound", None, vcodec="none")
 SILENT = offer("silent-720", 720, acodec="none")
 LOW, MIDDLE, HIGH = offer("360", 360), offer("720", 720), offer("2160", 2160)
@@ -24,7 +28,11 @@ LOW, MIDDLE, HIGH = offer("360", 360), offer("720", 720), offer("2160", 2160)
     ("formats", "names"),
     [
         pytest.param([LOW, MIDDLE, HIGH], ["720"], id="best-within-the-bound"),
-        pytest.param([SOUND, SILENT, LOW], ["360"], id="picture-and-sound-in-one-first"),
+        pytest.param([SOUND, LOW, SILENT], ["silent-720", "sound"], id="a-larger-picture-before-one-with-sound"),
+        pytest.param([SOUND, MIDDLE, SILENT], ["720"], id="of-one-size-picture-and-sound-in-one"),
+        pytest.param([LOW, SILENT], ["360"], id="a-smaller-picture-before-a-silent-one"),
+        pytest.param([LOW, upright("tall", 576), upright("taller", 1080)], ["tall"], id="upright-by-the-shorter-side"),
+        pytest.param([upright("tall", 720)], ["tall"], id="upright-at-the-bound"),
         pytest.param([SOUND, SILENT], ["silent-720", "sound"], id="of-each-the-best"),
         pytest.param([SILENT], ["silent-720"], id="silent"),
         pytest.param([offer("direct", None, None, None)], ["direct"], id="nothing-known"),  # type: ignore[arg-type]
@@ -39,7 +47,10 @@ def test_the_formats_that_are_taken(formats: list[Any], names: list[str]) -> Non
 @pytest.mark.parametrize(
     ("formats", "message"),
     [
-        pytest.param([HIGH, SOUND], r"only in heights of 2160 pixels, over `fetch\.largest_height` of 720", id="high"),
+        pytest.param(
+            [HIGH, SOUND], r"only in 2160 pixels of the shorter side, over `fetch\.largest_height` of 720", id="high"
+        ),
+        pytest.param([upright("x", 1080)], r"only in 1080 pixels of the shorter side", id="upright"),
         pytest.param([SOUND], "holds no picture", id="sound-alone"),
         pytest.param([offer("x", 100, protocol="file")], "holds no picture", id="file"),
         pytest.param([offer("x", 100, protocol="mms")], "holds no picture", id="mms"),
