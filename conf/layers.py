@@ -19,8 +19,18 @@ from tasks.contracts.errors import ConfigError
 CONF_FOLDER = Path(__file__).parent
 ENV_PREFIX = "REELSIFT_"
 ENV_DELIMITER = "__"
-# Not settings: which file to read, where the tests find real data, and the stack and worker that a process belongs to.
-OTHER_VARIABLES = frozenset({"REELSIFT_CONFIG", "REELSIFT_REAL_DATA", "REELSIFT_STACK", "REELSIFT_WORKER"})
+# Not settings: which file to read, where the tests find real data, the stack and worker that a process belongs to, and
+# by which names a server may be called.
+OTHER_VARIABLES = frozenset(
+    {
+        "REELSIFT_CONFIG",
+        "REELSIFT_REAL_DATA",
+        "REELSIFT_STACK",
+        "REELSIFT_WORKER",
+        "REELSIFT_SERVER_HOSTS",
+        "REELSIFT_SERVER_ORIGINS",
+    }
+)
 BUILT_IN = "built-in"
 
 Values = Mapping[str, Any]  # nested, as TOML and the environment give them

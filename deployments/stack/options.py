@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from conf.guarded_server import HOSTS_VARIABLE, LOOPBACK_HOSTS, ORIGINS_VARIABLE
 from conf.running_stack import AUTH_VARIABLE
 from tasks.contracts.errors import AccessError
 from tasks.contracts.hosts import is_loopback
@@ -60,9 +61,13 @@ class StackOptions(FrozenModel):
         own = [self.browser_url(port), self.url(port)]
         return list(dict.fromkeys([*own, f"http://localhost:{port}"] if self.is_local else own))
 
-    def hosts(self, port: int) -> list[str]:
-        """Return the names by which a server lets itself be called, as a browser's `Host` has them."""
-        return [origin.removeprefix("http://") for origin in self.origins(port)]
+    def guarded(self, port: int) -> dict[str, str]:
+        """Return what the guard before a server reads: the names that it may be called by, and its own origins."""
+        names = [*LOOPBACK_HOSTS, _in_url(self.client_host), _in_url(self.browser_host)]
+        return {
+            HOSTS_VARIABLE: ",".join(dict.fromkeys(names)),
+            ORIGINS_VARIABLE: ",".join(self.origins(port)),
+        }
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,12 @@ from deployments.stack.part import Part
 
 # A run whose parent was cancelled is cancelled within this many seconds, and its process ended soon after.
 CANCELLATION_LOOP_S = 5
+# Prefect's own command would start the server without the guard. Headers by which a proxy names its client are not
+# read: whoever guesses passwords could name another one.
+PROGRAM = (
+    *(sys.executable, "-m", "uvicorn", "--factory", "conf.guarded_server:prefect_app"),
+    *("--no-proxy-headers", "--log-level", "warning"),
+)
 
 
 def prefect_server(options: StackOptions, credentials: Credentials | None, shared: Mapping[str, str]) -> Part:
@@ -19,7 +25,7 @@ def prefect_server(options: StackOptions, credentials: Credentials | None, share
     port = options.prefect_port
     return Part(
         name=PREFECT_SERVER,
-        command=(sys.executable, "-m", "prefect", "server", "start", "--host", options.host, "--port", str(port)),
+        command=(*PROGRAM, "--host", options.host, "--port", str(port)),
         environment={**shared, **_settings(options), **_password(credentials)},
         port=port,
         address=options.browser_url(port),
@@ -35,6 +41,7 @@ def _settings(options: StackOptions) -> dict[str, str]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_UI_API_URL": f"{options.browser_url(port)}/api",
         "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": str(CANCELLATION_LOOP_S),
+        **options.guarded(port),
         # A page of another site must not start runs in a browser that can reach this server.
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(options.origins(port)),
