@@ -10,18 +10,15 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.artifacts import DatasetManifest
+from tasks.contracts.text import markdown_row
 
 
 def show_candidates(manifest: DatasetManifest, candidates: Sequence[Mapping[str, Any]], store: TrackingStore) -> None:
     """Create the artifacts `candidates-<slug>` and `candidates-<slug>-mlflow`."""
     create_table_artifact(
         [
-            {
-                "model": f"{each['name']}/{each['version']}",
-                "kind": each["kind"],
-                **each["metrics"],
-                "run": each["run_url"],
-            }
+            markdown_row({"model": f"{each['name']}/{each['version']}", "kind": each["kind"], **each["metrics"]})
+            | {"run": each["run_url"]}
             for each in candidates
         ],
         key=f"candidates-{manifest.slug}",

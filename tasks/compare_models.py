@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.classifier.config import GateConfig
 from tasks.classifier.splits import frozen_split
 from tasks.classifier.tracking import TrackingStore
+from tasks.contracts.text import markdown_row
 from tasks.datasets.catalogue import open_dataset
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def show_comparison(comparison: "Comparison", picture_url: str) -> None:
     """Create the artifacts `comparison-<slug>`: the table, a link to MLflow's own comparison, and the picture."""
     key = f"comparison-{comparison.name}"
     create_table_artifact(
-        [row.model_dump(mode="json", exclude={"run_id", "experiment_id"}) for row in comparison.rows],
+        [markdown_row(row.model_dump(mode="json", exclude={"run_id", "experiment_id"})) for row in comparison.rows],
         key=key,
         description=f"{comparison.videos:,} matching videos of {comparison.dataset_id}, the best by GAP first",
     )

@@ -6,6 +6,7 @@ In: a manifest. Out: an artifact: its figures, and its commonest labels. Does no
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.contracts.artifacts import DatasetManifest
+from tasks.contracts.text import in_markdown, markdown_row
 from tasks.datasets.manifest import Dataset
 
 COMMONEST = 20
@@ -16,7 +17,10 @@ def show_dataset(dataset: Dataset) -> None:
     manifest = dataset.manifest
     create_markdown_artifact(_figures(manifest, dataset), key=f"dataset-{manifest.slug}", description=manifest.id)
     create_table_artifact(
-        [{"index": label.index, "name": label.name, **label.by_split} for label in manifest.label_counts[:COMMONEST]],
+        [
+            markdown_row({"index": label.index, "name": label.name, **label.by_split})
+            for label in manifest.label_counts[:COMMONEST]
+        ],
         key=f"dataset-{manifest.slug}-labels",
         description=f"The {COMMONEST} commonest labels among the matches of {manifest.id}",
     )
@@ -26,10 +30,12 @@ def _figures(manifest: DatasetManifest, dataset: Dataset) -> str:
     splits = ", ".join(
         f"{split} {sum(part.matches for part in manifest.parts if part.split == split):,}" for split in manifest.splits
     )
-    drops = "\n".join(f"| dropped: {reason} | {count:,} |" for reason, count in sorted(manifest.drops.items()) if count)
+    drops = "\n".join(
+        f"| dropped: {in_markdown(reason)} | {count:,} |" for reason, count in sorted(manifest.drops.items()) if count
+    )
     return (
         f"### {manifest.slug}/{manifest.id}\n\n| | |\n|---|---|\n| shards | {len(manifest.shards):,} |\n"
         f"| records read | {manifest.records:,} |\n| matches | {manifest.matches:,} ({splits}) |\n"
-        f"| rows | {manifest.rows:,} |\n{drops}\n\nIn `{dataset.folder}`, made by code {manifest.code_revision}. "
-        f"`reelsift dataset show {manifest.id}` shows more.\n"
+        f"| rows | {manifest.rows:,} |\n{drops}\n\nIn {in_markdown(str(dataset.folder))}, made by code "
+        f"{manifest.code_revision}. `reelsift dataset show {manifest.id}` shows more.\n"
     )

@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.classifier.registry import resolve
 from tasks.classifier.tracking import TrackingStore
+from tasks.contracts.text import in_markdown
 
 
 def show_retraining(done: Mapping[str, Any], store: TrackingStore) -> None:
@@ -49,16 +50,16 @@ def _models(done: Mapping[str, Any], store: TrackingStore) -> dict[str, str]:
     if comparison is None:
         return {"trained": "nothing", "champion": champion}
     figures = ", ".join(
-        f"{_linked(row['model'], store)} ({row['kind']}) {row['gap']:.4f}" for row in comparison["rows"]
+        f"{_linked(row['model'], store)} ({in_markdown(row['kind'])}) {row['gap']:.4f}" for row in comparison["rows"]
     )
     judged = f"{comparison['videos']:,} matching videos of the frozen split"
     return {
         f"GAP@20 on {judged}": f"{figures}; [side by side in MLflow]({comparison['compare_url']})",
-        "verdict": f"{promotion['model']}: {promotion['reason']}",
+        "verdict": in_markdown(f"{promotion['model']}: {promotion['reason']}"),
         "champion": champion,
     }
 
 
 def _linked(reference: str, store: TrackingStore) -> str:
     row = resolve(store, reference)
-    return f"[{reference}]({store.model_url(row.name, row.version)})"
+    return f"[{in_markdown(reference)}]({store.model_url(row.name, row.version)})"

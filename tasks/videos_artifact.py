@@ -10,6 +10,7 @@ from pathlib import Path
 from prefect.artifacts import create_table_artifact
 
 from tasks.contracts.outcomes import VideoOutcome
+from tasks.contracts.text import in_markdown, markdown_row
 
 SHOWN = 500  # rows: the manifest has them all, and a page of thousands helps nobody
 
@@ -19,15 +20,19 @@ def show_videos(outcomes: Sequence[VideoOutcome], *, key: str, made_by: str, man
     counts = Counter(outcome.status for outcome in outcomes)
     counted = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
     rows = sorted(outcomes, key=lambda outcome: outcome.status != "failed")[:SHOWN]
-    where = f". All rows: {manifest}" if manifest else ""
-    create_table_artifact([_row(outcome) for outcome in rows], key=key, description=f"{counted}, by {made_by}{where}")
+    where = f". All rows: {in_markdown(str(manifest))}" if manifest else ""
+    create_table_artifact(
+        [_row(outcome) for outcome in rows], key=key, description=f"{counted}, by {in_markdown(made_by)}{where}"
+    )
 
 
 def _row(outcome: VideoOutcome) -> dict[str, object]:
-    return {
-        "source": outcome.source,
-        "status": outcome.status,
-        "answer": outcome.answer or outcome.reason,
-        "seconds": outcome.seconds,
-        "report": str(outcome.report or ""),
-    }
+    return markdown_row(
+        {
+            "source": outcome.source,
+            "status": outcome.status,
+            "answer": outcome.answer or outcome.reason,
+            "seconds": outcome.seconds,
+            "report": str(outcome.report or ""),
+        }
+    )

@@ -3,14 +3,14 @@
 In: a log file. Out: its last lines, and those that follow. Does not know who wrote them.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tasks.contracts.text import inert, without_secrets
+
 BLOCK_BYTES = 64 << 10
 LOOK_EVERY_S = 0.25
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 WORDS_LENGTH = 300
 
 
@@ -51,4 +51,4 @@ def last_words(log: Path) -> str:
 
 
 def _text(data: bytes) -> str:
-    return ESCAPES.sub("", data.decode("utf-8", "replace"))
+    return inert(without_secrets(data.decode("utf-8", "replace").replace("\r\n", "\n")))

@@ -13,6 +13,7 @@ from flows.commands.console import ERR, note
 from tasks.contracts.progress import Progress as Listener
 from tasks.contracts.progress import listening
 from tasks.contracts.progress_lines import LineProgress, scaled, share
+from tasks.contracts.text import one_line
 
 
 class CountColumn(ProgressColumn):
@@ -35,7 +36,7 @@ class Bars:
     def begin(self, what: str, total: float | None, unit: str) -> None:
         """Draw a bar, or give the one that is there a better total."""
         if what not in self._bars:
-            self._bars[what] = self._progress.add_task(what, total=total, unit=unit)
+            self._bars[what] = self._progress.add_task(one_line(what), total=total, unit=unit)
         self._progress.update(self._bars[what], total=total)
 
     def advance(self, what: str, amount: float) -> None:

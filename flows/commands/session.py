@@ -5,21 +5,29 @@ none. Does not know the commands.
 """
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
 
 from conf.environment import apply_environment
 from conf.layers import Layer
 from conf.running import CONFIG_VARIABLE
 from conf.settings import Settings, setting_layers, settings_of
 from flows.commands.bars import progress_shown
+from tasks.contracts.files import PRIVATE, write_text
+from tasks.contracts.text import has_secrets
 
 if TYPE_CHECKING:
     from tasks.classifier.tracking import TrackingStore
     from tasks.datasets.manifest import Dataset
+
+FormT = TypeVar("FormT", bound=BaseModel)
 
 
 @dataclass
@@ -69,8 +77,8 @@ class Session:
         """Run the flow `flows.<name>.<name>` in this process, with Prefect at home and progress on stderr."""
         self.prepare_prefect()
         flow = _imported_flow(name, self.settings.paths.logs)
-        with progress_shown():
-            return flow(form)
+        with progress_shown(), _secrets_kept_out(form, self.settings.paths.batches) as parameters:
+            return flow(parameters)
 
     def prepare_prefect(self) -> None:
         """Set the environment for Prefect, which is imported after this: its server, its home, what it tells here."""
@@ -89,6 +97,38 @@ class Session:
             os.environ["PREFECT_API_URL"] = server.client_url
             if password := os.environ.get(AUTH_VARIABLE):
                 os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+
+
+@contextmanager
+def _secrets_kept_out(form: FormT, folder: Path) -> Iterator[FormT]:
+    """Yield the form with references in the place of passwords: Prefect stores the parameters of a run, and shows them.
+
+    A source becomes a list of one source, in a file that only its owner can read and that goes when the run ends; a
+    mirror becomes the setting of this process.
+    """
+    update: dict[str, Any] = {}
+    if has_secrets(getattr(form, "mirror", None) or ""):
+        os.environ["REELSIFT_MIRROR"], update["mirror"] = form.mirror, None  # pyright: ignore[reportAttributeAccessIssue]
+    with ExitStack() as files:
+        for name in ("sources", "videos"):
+            sources = getattr(form, name, ())
+            if any(map(has_secrets, sources)):
+                update[name] = tuple(
+                    files.enter_context(_closed_list(each, folder)) if has_secrets(each) else each for each in sources
+                )
+        yield form.model_copy(update=update)
+
+
+@contextmanager
+def _closed_list(source: str, folder: Path) -> Iterator[str]:
+    """Write a list of one source that nobody else can read, and yield how it is named."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"source-{secrets.token_hex(8)}.txt"
+    write_text(path, f"{source}\n", mode=PRIVATE)
+    try:
+        yield f"@{path}"
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _imported_flow(name: str, logs: Path) -> Callable[[Any], Any]:

@@ -5,13 +5,13 @@ stays: the program writes the part between two comments, which MLflow's pages do
 so they work wherever the database is served. Does not read or write the registry.
 """
 
-import html
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tasks.classifier.registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, ModelRow
 from tasks.classifier.tracking import comparison_page, run_page, version_page
+from tasks.contracts.text import in_markdown
 
 # The first one stands at the end of the first line: the list of versions shows how a description begins, as it is.
 BEGINS = "<!-- reelsift: from this line -->"
@@ -19,7 +19,6 @@ ENDS = "<!-- reelsift: to this one; what is above and below is kept -->"
 SECTION = re.compile(rf"[^\n]*{re.escape(BEGINS)}(?:(?!{re.escape(BEGINS)}).)*?{re.escape(ENDS)}", re.DOTALL)
 DESCRIPTION_LENGTH = 5000  # characters, the most that MLflow's tables hold
 VERDICT_LENGTH = 600
-MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 GAP = "&emsp;"
 SHOWN = {CHAMPION: "champion", CHALLENGER: "challenger", PREVIOUS_CHAMPION: "previous champion"}
 COLUMNS = ("", "version", "kind", "GAP@20", "MAP", "dataset", "trained", "champion since")
@@ -123,7 +122,4 @@ def _time(moment: datetime) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text in which markdown and HTML find nothing of theirs, cut where it is long."""
-    words = " ".join(text.split())
-    shown = words if len(words) <= VERDICT_LENGTH else f"{words[:VERDICT_LENGTH]}…"
-    return MARKDOWN.sub(r"\\\1", html.escape(shown, quote=False))
+    return in_markdown(text, VERDICT_LENGTH)

@@ -38,9 +38,18 @@ A message names the thing, the value, the choices there are, and the next comman
 are translated once, at the edge, with `from`. The command line prints the message alone and exits 1.
 """
 
+from tasks.contracts.text import shown
+
 
 class ReelsiftError(Exception):
-    """Base of all errors that are the input's fault or the world's, not the program's."""
+    """Base of all errors that are the input's fault or the world's, not the program's.
+
+    The message quotes file names, answers of servers and addresses, and is printed, logged and stored: what a terminal
+    would obey and what must stay secret is taken out here, once.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message))
 
 
 class ConfigError(ReelsiftError):

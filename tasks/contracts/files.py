@@ -12,17 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 DIGEST_BLOCK_BYTES = 1 << 20
+PRIVATE = 0o600  # for files with secrets: the owner's alone
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[Path]:
+def appearing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path` that is renamed to it when the block ends well.
 
     A process killed half-way leaves the old file or none, and beside it `.<name>.<unique>.tmp`.
+
+    Args:
+        path: the final name.
+        mode: permissions that the file has before anything is in it; None: those that the process gives.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
+        if mode is not None:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -31,9 +38,9 @@ def appearing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
-    with appearing(path) as temporary:
+def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write `text` as UTF-8, whole or not at all; `mode` as `appearing` takes it."""
+    with appearing(path, mode=mode) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

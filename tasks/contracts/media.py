@@ -9,18 +9,18 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.contracts.artifacts import Sha256
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, ShownAddress, ShownLine
 
 
 class FetchedVideo(FrozenModel):
     """A video or picture that is on the disk."""
 
-    source: str = Field(description="as the person named it: a file, a URL, a YouTube id or a YouTube-8M id")
+    source: ShownAddress = Field(description="as the person named it: a file, a URL, a YouTube id or a YouTube-8M id")
     path: Path = Field(description="the file on this disk")
     sha256: Sha256 = Field(description="of the file's content")
     size_bytes: int = Field(ge=0)
-    title: str = Field(description="as its host has it, else the file's name; text from a stranger, never a path")
-    address: str | None = Field(default=None, description="web page of the video, where it has one")
+    title: ShownLine = Field(description="as its host has it, else the file's name; text from a stranger, never a path")
+    address: ShownAddress | None = Field(default=None, description="web page of the video, where it has one")
     youtube_id: str | None = Field(default=None, description="11 characters")
     yt8m_id: str | None = Field(default=None, description="4 characters")
 
@@ -41,9 +41,9 @@ class MediaFacts(FrozenModel):
 class VideoRecord(FrozenModel):
     """A video as a manifest names it: where it came from and what it is, without paths of this machine."""
 
-    source: str
-    title: str
-    address: str | None = None
+    source: ShownAddress
+    title: ShownLine
+    address: ShownAddress | None = None
     youtube_id: str | None = None
     yt8m_id: str | None = None
     sha256: Sha256

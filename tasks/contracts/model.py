@@ -3,7 +3,15 @@
 In: nothing. Out: `FrozenModel`. Does not know what is built upon it.
 """
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from tasks.contracts.text import inert, shown, without_secrets
+
+# Fields for what a person or a stranger wrote: cleaned when a value is made, so that no table has to think of it.
+ShownAddress = Annotated[str, AfterValidator(lambda text: inert(without_secrets(text)))]
+ShownLine = Annotated[str, AfterValidator(shown)]
 
 
 class FrozenModel(BaseModel):

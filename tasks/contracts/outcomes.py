@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, ShownAddress, ShownLine
 
 DONE, CACHED, FAILED = "done", "cached", "failed"
 
@@ -16,10 +16,10 @@ DONE, CACHED, FAILED = "done", "cached", "failed"
 class VideoOutcome(FrozenModel):
     """One video, done or failed and why; a run has exactly one for each source that it was given."""
 
-    source: str = Field(description="as the person named it")
+    source: ShownAddress = Field(description="as the person named it")
     status: Literal["done", "cached", "failed"] = Field(description="cached: the same answer was there already")
-    reason: str | None = Field(default=None, description="why it failed, in one line")
-    title: str | None = None
+    reason: ShownLine | None = Field(default=None, description="why it failed, in one line")
+    title: ShownLine | None = None
     answer: str | None = Field(default=None, description="what was found, in words")
     folder: Path | None = Field(default=None, description="where its manifest, table, pictures and report lie")
     report: Path | None = Field(default=None, description="page to open in a browser")

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tasks.contracts.text import one_line
+
 EVERY_S = 5.0
 
 
@@ -44,7 +46,7 @@ class LineProgress:
             if not work.done or now - self._said_s < self._every_s:
                 return
             self._said_s = now
-        self._write(_line(what, work, now))
+        self._write(one_line(_line(what, work, now)))
 
 
 def _line(what: str, work: _Work, now: float) -> str:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.files import appearing
+from tasks.contracts.text import in_csv
 from tasks.datasets.folders import in_use, writing
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.npz import write_npz
@@ -75,10 +76,11 @@ def _write_csv(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
         writer.writerow(["video_id", "labels", "split", "shard", "is_match"])
         for split, batch in _batches(dataset, ("video_id", "labels", "shard", "is_match")):
             columns = batch.to_pydict()
-            labels = (LABEL_SEPARATOR.join(_named(ids, names)) for ids in columns["labels"])
+            labels = (in_csv(LABEL_SEPARATOR.join(_named(ids, names))) for ids in columns["labels"])
             flags = (str(flag).lower() for flag in columns["is_match"])
             splits = [split] * batch.num_rows
-            writer.writerows(zip(columns["video_id"], labels, splits, columns["shard"], flags, strict=True))
+            ids, shards = map(in_csv, columns["video_id"]), map(in_csv, columns["shard"])
+            writer.writerows(zip(ids, labels, splits, shards, flags, strict=True))
 
 
 def _write_jsonl(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from tasks.contracts.batches import BatchRequest, BatchRow
 from tasks.contracts.errors import BatchError
-from tasks.contracts.files import write_text
+from tasks.contracts.files import PRIVATE, write_text
 from tasks.contracts.outcomes import FAILED
 
 PULSE_S = 2.0
@@ -104,9 +104,9 @@ class Ledger:
 
 
 def write_request(folder: Path, request: BatchRequest) -> Ledger:
-    """Write down what is wanted of a batch, and return its account."""
+    """Write down what is wanted of a batch, and return its account; sources may hold passwords."""
     ledger = Ledger(folder, request.id)
-    write_text(ledger.request_path, request.model_dump_json(indent=1) + "\n")
+    write_text(ledger.request_path, request.model_dump_json(indent=1) + "\n", mode=PRIVATE)
     return ledger
 
 

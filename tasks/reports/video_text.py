@@ -4,22 +4,18 @@ In: titles, sources, addresses, sizes. Out: text without control characters, lin
 not know which page shows them.
 """
 
-import unicodedata
 from urllib.parse import quote, urlsplit
+
+from tasks.contracts.text import shown as text_shown
 
 LONGEST = 300  # characters of a title or a source
 LINKED_SCHEMES = {"http", "https"}
-# Control characters, surrogates, private use and format characters, which turn the direction of all that follows.
-UNSEEN = {"Cc", "Cs", "Co", "Cf"}
-JOINERS = {"\u200d", "\u200c"}  # format characters that words and emoji need
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def shown(text: str) -> str:
-    """Return the text on one line, without what cannot be seen, and not longer than `LONGEST` characters."""
-    seen = (" " if each.isspace() else each for each in text if each in JOINERS or each.isspace() or _is_seen(each))
-    line = " ".join("".join(seen).split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    """Return the text on one line, inert, without secrets, and not longer than `LONGEST` characters."""
+    return text_shown(text, LONGEST)
 
 
 def link(address: str | None) -> str | None:
@@ -42,7 +38,3 @@ def size(size_bytes: float) -> str:
     while amount >= 999.5 and unit < len(UNITS) - 1:
         amount, unit = amount / 1000, unit + 1
     return f"{amount:.0f} B" if unit == 0 else f"{amount:.1f} {UNITS[unit]}"
-
-
-def _is_seen(character: str) -> bool:
-    return unicodedata.category(character) not in UNSEEN

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from tasks.contracts.artifacts import PlannedShard
 from tasks.contracts.errors import MirrorError
+from tasks.contracts.text import without_secrets
 from tasks.shards.config import DownloadConfig
 
 Source = str | Path  # an http(s) URL, or a file on this machine
@@ -101,7 +102,7 @@ def is_public(config: DownloadConfig) -> bool:
 
 def shown(source: Source) -> str:
     """Return a source as messages may show it: without a password."""
-    return re.sub(r"//[^/@]*@", "//***@", str(source))
+    return without_secrets(str(source))
 
 
 def _mirror(name: str, release: int) -> Mirror:

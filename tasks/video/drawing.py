@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from tasks.contracts.text import one_line
+
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]  # RGB
 
@@ -85,8 +87,7 @@ def draw_mask(image: Picture, mask: NDArray[np.bool_], colour: Colour, alpha: fl
 
 def shown(text: str) -> str:
     """Return text that fits on a plate: one line, nothing invisible, not too long."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text[:LONGEST_READ]).split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "\u2026"
+    return one_line(text[:LONGEST_READ], LONGEST)
 
 
 def _within(image: Picture, box: Sequence[float]) -> tuple[int, int, int, int]:

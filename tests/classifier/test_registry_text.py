@@ -98,8 +98,8 @@ def test_an_address_that_is_none_is_no_link(url: str) -> None:
 def test_what_people_wrote_is_text() -> None:
     hostile = f"Forced: *now* | <script>x</script>\n# {ENDS} [a](http://b) `c` \\| {'long ' * 400}"
     text = version_section(row(2, verdict=hostile))
-    assert r"Forced: \*now\* \| &lt;script&gt;x&lt;/script&gt; # &lt;!-- reelsift" in text
-    assert r"\[a\](http://b) \`c\` \\\|" in text
+    assert r"Forced: \*now\* \| &lt;script&gt;x&lt;/script&gt; \# &lt;\!-- reelsift" in text
+    assert r"\[a\](http\://b) \`c\` \\\|" in text
     assert text.count(ENDS) == 1
     assert len(text) < 1500
     assert described(described("mine", text), NEWER) == f"mine\n\n{NEWER}"

@@ -1,0 +1,99 @@
+"""Text from strangers and addresses with passwords, made fit to be shown: on a terminal, in Markdown, in CSV.
+
+Labels, titles, file names, HTTP reason phrases and sources come from outside. Each place that shows one calls a
+function of this module: one answer to what a terminal, a page or a spreadsheet would take for an order.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
+
+HIDDEN = "***"
+# Control characters (ESC begins the orders of a terminal), surrogates, private use, and format characters, which turn
+# the direction of all that follows. Joiners are format characters that words and emoji need.
+UNSEEN = {"Cc", "Cs", "Co", "Cf"}
+JOINERS = {"\u200c", "\u200d"}
+LAYOUT = {"\n", "\t"}
+# ECMA-48: CSI sequences, OSC, DCS, SOS, PM and APC strings, and two-character escapes, whole where they are whole.
+SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+)
+# What may be a mark of CommonMark, of GitHub's tables and of MLflow's renderer. `:` and `.` stand for bare addresses.
+MARKS = re.compile(r"([\\`*_\[\]|~#!]|(?<=[a-zA-Z]):(?=//)|(?<=\b[wW]{3})\.|^[-+=])")
+# How a cell begins that a spreadsheet computes (OWASP, "CSV Injection"); the last four are the wide forms of the first.
+FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+PLAIN_CELL = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?|-?[A-Za-z0-9_-]{4,11}")  # a number, or the id of a video
+
+# `//user:password@host`; a password with an unescaped slash is met in the keys of object stores.
+USER_INFO = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?P<user>[^\s/?#'\"<>]+)@")
+STORE_KEYS = re.compile(
+    r"(?P<scheme>\b(?:s3|s3a|gs|gcs|abfs|abfss|az|wasbs?)://)(?P<user>[^\s?#'\"<>@]*:[^\s?#'\"<>]*)@"
+)
+# A query's key that means a secret: those of signed addresses (AWS, Google, Azure) and of pyarrow's options among them.
+SECRET_VALUE = re.compile(
+    r"(?P<name>[?&;](?:[a-z0-9._-]*(?:secret|token|password|passwd|signature|credential|(?:api|access)[-_]?key)[a-z0-9._-]*"
+    r"|sig|key|auth|pwd|pass)=)(?P<value>[^&;#\s'\"<>]+)",
+    re.IGNORECASE,
+)
+# An address within an address, e.g. `endpoint_override=http%3A%2F%2Fuser%3Apassword%40host`.
+PACKED = re.compile(r"(?<==)(?P<value>[^&;#\s'\"<>]*%[0-9a-fA-F]{2}[^&;#\s'\"<>]*)")
+
+
+def without_secrets(text: str) -> str:
+    """Return text in which addresses have no user, password, key or signature: `https://***@host/a?token=***`."""
+    text = STORE_KEYS.sub(rf"\g<scheme>{HIDDEN}@", text)
+    text = USER_INFO.sub(lambda match: f"{match['scheme'] or ''}//{HIDDEN}@", text)
+    text = PACKED.sub(lambda match: _repacked(match["value"]), text)
+    return SECRET_VALUE.sub(rf"\g<name>{HIDDEN}", text)
+
+
+def has_secrets(text: str) -> bool:
+    """Say whether an address holds what must not be shown."""
+    return without_secrets(text) != text
+
+
+def inert(text: str) -> str:
+    """Return text that gives a terminal no orders and hides nothing; line breaks and blanks stay as they are."""
+    return "".join(each for each in SEQUENCE.sub("", text) if each in LAYOUT or each in JOINERS or _is_seen(each))
+
+
+def one_line(text: str, longest: int | None = None) -> str:
+    """Return inert text on one line, cut to `longest` characters with an ellipsis."""
+    line = " ".join(inert(" ".join(text.split())).split())
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def shown(text: str, longest: int | None = None) -> str:
+    """Return text as a message may quote it: one line, inert, without secrets."""
+    return one_line(without_secrets(text), longest)
+
+
+def in_markdown(text: str, longest: int | None = None) -> str:
+    """Return text in which Markdown and HTML find nothing of theirs: no picture, link, table cell or element."""
+    escaped = MARKS.sub(r"\\\1", html.escape(shown(text, longest), quote=False))
+    return escaped.replace("@", "&#64;")
+
+
+def markdown_row(row: Mapping[str, object]) -> dict[str, object]:
+    """Return a table's row in which every text is inert: Prefect's pages render the cells of a table as Markdown."""
+    return {name: in_markdown(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def in_csv(text: str) -> str:
+    """Return a cell that no spreadsheet computes: what would begin a formula gets an apostrophe before it."""
+    return f"'{text}" if FORMULA.match(text) and not PLAIN_CELL.fullmatch(text) else text
+
+
+def _repacked(value: str) -> str:
+    """Hide the secrets of an address that is the percent-encoded value of another's query."""
+    plain = unquote(value)
+    hidden = without_secrets(plain)
+    return value if hidden == plain else quote(hidden, safe=HIDDEN)
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character) not in UNSEEN
