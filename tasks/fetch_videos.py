@@ -16,7 +16,6 @@ from tasks.per_video.fetching import fetch_each
 from tasks.per_video.workplace import Workplace
 from tasks.progress_log import current_progress
 
-
 LONGEST_NAME = 120  # characters of a run's name
 
 

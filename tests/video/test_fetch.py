@@ -94,7 +94,8 @@ def test_an_upright_video_is_bounded_by_its_width(site: Site, real_data: Path) -
     for name in ("portrait.m3u8", "v.m3u8", "cat.ts"):
         shutil.copy(real_data / "faults" / "video" / name, site.folder)
     assert site.fetch("portrait.m3u8", largest_height=576).size_bytes == (site.folder / "cat.ts").stat().st_size
-    with pytest.raises(RefusedSourceError, match=r"only in 576 pixels of the shorter side, over `fetch\.largest_height`"):
+    problem = r"only in 576 pixels of the shorter side, over `fetch\.largest_height`"
+    with pytest.raises(RefusedSourceError, match=problem):
         site.fetch("portrait.m3u8", largest_height=575)
 
 
@@ -103,8 +104,8 @@ def test_of_several_playlists_the_largest_within_the_bound(site: Site) -> None:
     lines = ["#EXTM3U"]
     for place, (name, (width, height)) in enumerate(sides.items(), start=1):
         write_hls(site.folder, name, write_clip(site.folder / f"{name}.mp4", frames=10 * place))
-        lines += [f'#EXT-X-STREAM-INF:BANDWIDTH={place}00000,RESOLUTION={width}x{height},CODECS="avc1.42c01e,mp4a.40.2"']
-        lines += [f"{name}.m3u8"]
+        about = f'BANDWIDTH={place}00000,RESOLUTION={width}x{height},CODECS="avc1.42c01e,mp4a.40.2"'
+        lines += [f"#EXT-X-STREAM-INF:{about}", f"{name}.m3u8"]
     (site.folder / "all.m3u8").write_text("\n".join(lines) + "\n")
     with av.open(str(site.fetch("all.m3u8").path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 20
