@@ -17,6 +17,7 @@ from pydantic_settings.exceptions import SettingsError
 from tasks.contracts.errors import ConfigError
 
 CONF_FOLDER = Path(__file__).parent
+SHIPPED = ("smoke", "full")  # settings for an occasion, beside the defaults
 ENV_PREFIX = "REELSIFT_"
 ENV_DELIMITER = "__"
 # Not settings: which file to read, where the tests find real data, the stack and worker that a process belongs to, and
@@ -55,15 +56,25 @@ def toml_layer(path: Path, origin: str | None = None) -> Layer:
     Raises:
         ConfigError: there is no such file, or it is not TOML.
     """
-    shipped = CONF_FOLDER / f"{path}.toml"
-    path = shipped if not path.exists() and shipped.is_file() else path
+    found = config_file(path)
+    path = path if found == path.expanduser().absolute() else found  # named as the person named it
     try:
-        return Layer(origin or str(path), tomllib.loads(path.read_text(encoding="utf-8")))
+        return Layer(origin or str(path), tomllib.loads(found.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"No configuration file {str(path)!r}; name a TOML file, or {' or '.join(SHIPPED)}."
+        ) from error
     except OSError as error:
-        names = ", ".join(sorted(file.stem for file in CONF_FOLDER.glob("*.toml")))
-        raise ConfigError(f"No configuration file {str(path)!r}; name a TOML file or one of {names}.") from error
+        raise ConfigError(f"The configuration file {str(path)!r} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error
+
+
+def config_file(path: Path) -> Path:
+    """Return the absolute path of the file that `--config` names: one of the person's own goes first."""
+    shipped = CONF_FOLDER / f"{path}.toml"
+    given = path.expanduser().absolute()
+    return shipped if str(path) in SHIPPED and not given.exists() else given
 
 
 def environment_layer(settings: type[BaseSettings]) -> Layer:

@@ -5,13 +5,23 @@ later layer wins. Out: `Settings`, and for each value the layer that it came fro
 stages do with their configs.
 """
 
+import json
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from conf.home import Home
-from conf.layers import ENV_PREFIX, Layer, defaults_layer, environment_layer, merge, toml_layer
+from conf.layers import (
+    ENV_PREFIX,
+    Layer,
+    defaults_layer,
+    environment_layer,
+    leaves,
+    merge,
+    toml_layer,
+    variable_of,
+)
 from conf.refusals import refusal
 from conf.sections import FilterSection, FlowSection, TrackingSection, TrainSection
 from tasks.classifier.config import PRESETS, GateConfig, TrainConfig
@@ -19,7 +29,7 @@ from tasks.contracts.errors import ConfigError
 from tasks.detection.config import DetectOptions
 from tasks.fan_out.config import PoolConfig
 from tasks.labelling.config import LabelOptions
-from tasks.shards.config import DownloadConfig
+from tasks.shards.config import PUBLIC, DownloadConfig
 from tasks.video.config import FetchConfig, MediaBounds
 from tasks.weights.config import WeightsEntry
 
@@ -94,6 +104,27 @@ class Settings(BaseSettings):
                 f"`[presets.{unknown[0]}]` in a file for `--config`; `reelsift config show` prints what is in force."
             )
         return {name: known[name].model_copy(update=chosen) for name in names}
+
+
+def path_variables(settings: Settings) -> dict[str, str]:
+    """Return variables for the relative paths in the settings, made absolute: workers run in folders of their own."""
+    found = {
+        variable_of(location): str(value.expanduser().absolute())
+        for location, value in leaves(settings.model_dump(exclude={"home"}))
+        if isinstance(value, Path)
+    }
+    if settings.mirror:
+        found[variable_of(["mirror"])] = absolute_mirror(settings.mirror)
+    mirrors = list(map(absolute_mirror, settings.download.mirrors))
+    if mirrors != list(settings.download.mirrors):
+        found[variable_of(["download", "mirrors"])] = json.dumps(mirrors)
+    return found
+
+
+def absolute_mirror(name: str) -> str:
+    """Return the name of a mirror that means the same in any folder."""
+    is_folder = name not in PUBLIC and "://" not in name
+    return str(Path(name).expanduser().absolute()) if is_folder else name
 
 
 def load_settings(config: Path | None = None, options: Layer | None = None) -> Settings:

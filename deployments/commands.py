@@ -153,9 +153,11 @@ def _options(**values: Any) -> StackOptions:  # noqa: ANN401 - options of any ki
 
 def _plan(session: Session, options: StackOptions) -> "StackPlan":
     credentials = credentials_for(options)
+    from conf.settings import path_variables
     from deployments.stack.plan import plan_stack
 
-    return plan_stack(session.settings.paths, options, credentials, config=session.config)
+    paths = path_variables(session.settings)
+    return plan_stack(session.settings.paths, options, credentials, config=session.config, paths=paths)
 
 
 def _running(session: Session) -> "StackState":

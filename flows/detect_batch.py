@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 
 from conf.forms import DetectBatchForm, DetectObjectsForm
 from conf.running import running_settings
-from flows.video_request import detect_options, workplace_of
+from flows.video_request import check_out, detect_options, workplace_of
 from tasks.detect_in_batch import detect_in_batch
 from tasks.fan_out.ledger import open_request
 
@@ -21,6 +21,7 @@ def detect_batch(form: DetectBatchForm) -> int:
     settings = running_settings()
     request, _ = open_request(form.batch)
     wanted = DetectObjectsForm.model_validate({**request.form, "sources": [video.source for video in request.videos]})
+    check_out(wanted)
     return detect_in_batch(
         form.batch,
         wanted.detector,

@@ -18,7 +18,7 @@ from conf.running import running_settings
 from conf.settings import Settings
 from flows.fetched_batches import RUNNER, fetched_batches
 from flows.pool_batches import detected_on_pool
-from flows.video_request import detect_options, sources_of, workplace_of
+from flows.video_request import check_out, detect_options, sources_of, workplace_of
 from tasks.contracts.outcomes import VideoOutcome
 from tasks.detect_batch import detect_batch, detecting
 from tasks.detection.detector import chosen_detector
@@ -30,6 +30,8 @@ from tasks.videos_artifact import show_videos
 def detect_objects(form: DetectObjectsForm) -> dict[str, Any]:
     """Detect in what the form names; what is there already, by the same detector and options, is not done again."""
     settings = running_settings()
+    if deployment.id is not None:
+        check_out(form)
     sources = sources_of(form)
     if _is_for_pool(form):
         rows, manifest = detected_on_pool(form, sources, settings)

@@ -9,12 +9,13 @@ In: a form. Out: the model's name and one outcome for each source. A source that
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import deployment
 
 from conf.forms import LabelVideosForm
 from conf.running import running_settings
 from flows.fetched_batches import RUNNER, fetched_batches
 from flows.tracked import store_of
-from flows.video_request import label_options, sources_of, workplace_of
+from flows.video_request import check_out, label_options, sources_of, workplace_of
 from tasks.contracts.outcomes import VideoOutcome
 from tasks.label_batch import label_batch, labelling
 from tasks.labelling.reference import exact_reference
@@ -26,6 +27,8 @@ from tasks.videos_artifact import show_videos
 def label_videos(form: LabelVideosForm) -> dict[str, Any]:
     """Label what the form names; what is there already, by the same model and options, is not done again."""
     settings = running_settings()
+    if deployment.id is not None:
+        check_out(form)
     workplace, options = workplace_of(form, settings), label_options(form, settings)
     store = store_of(settings)
     model = exact_reference(form.model, store)

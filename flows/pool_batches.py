@@ -14,6 +14,7 @@ from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
+from pydantic import JsonValue
 
 from conf.forms import DetectObjectsForm
 from conf.settings import Settings
@@ -85,12 +86,22 @@ def _requests(
     pace = known_pace(settings.paths.batches, _work(form))
     workplace = workplace_of(form, settings)
     work = [expected_s(lasting_s(video.source, workplace), pace) for video in left]
+    wanted = _wanted(form, settings)
     for group in split(work, workers=workers, batch_s=settings.pool.batch_s):
-        yield _request(form, [left[place] for place in group], sum(work[place] for place in group))
+        yield _request(wanted, [left[place] for place in group], sum(work[place] for place in group))
 
 
-def _request(form: DetectObjectsForm, videos: Sequence[BatchVideo], expected: float) -> BatchRequest:
-    wanted = form.model_dump(mode="json", exclude={"sources"})
+def _wanted(form: DetectObjectsForm, settings: Settings) -> dict[str, JsonValue]:
+    """Complete the form for workers, which run in other folders and may have other settings."""
+    options = detect_options(form, settings)
+    said = {
+        name: value for name, value in options if name in DetectObjectsForm.model_fields and value not in (None, ())
+    }
+    out = workplace_of(form, settings).out if form.out else None
+    return form.model_copy(update={**said, "out": out}).model_dump(mode="json", exclude={"sources"})
+
+
+def _request(wanted: dict[str, JsonValue], videos: Sequence[BatchVideo], expected: float) -> BatchRequest:
     content = json.dumps([wanted, [video.model_dump() for video in videos]], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     return BatchRequest(id=digest, videos=tuple(videos), form=wanted, expected_s=round(expected, 3))

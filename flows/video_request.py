@@ -35,6 +35,19 @@ def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
     )
 
 
+def check_out(form: VideosForm) -> None:
+    """Refuse a relative folder in a run of a worker, whose own folder is temporary and goes with the run.
+
+    Raises:
+        ConfigError: it is relative.
+    """
+    if form.out and not form.out.expanduser().is_absolute():
+        raise ConfigError(
+            f"out: {str(form.out)!r} is relative to the folder of a worker, which is deleted after the run. Give the "
+            "whole path, from / on."
+        )
+
+
 def sources_of(form: VideosForm) -> list[str]:
     """Return the form's sources, each once, those of its lists among them.
 

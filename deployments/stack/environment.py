@@ -9,6 +9,7 @@ from pathlib import Path
 
 from conf.environment import home_variables
 from conf.home import Home
+from conf.layers import config_file
 from conf.running import CONFIG_VARIABLE
 from conf.running_stack import AUTH_VARIABLE
 from deployments.stack.options import Credentials, StackOptions
@@ -43,7 +44,7 @@ def stack_environment(
         "PYTHONUNBUFFERED": "1",
     }
     if config:
-        variables[CONFIG_VARIABLE] = str(config.absolute())
+        variables[CONFIG_VARIABLE] = str(config_file(config))
     if credentials:
         variables |= {
             "PREFECT_API_AUTH_STRING": credentials.auth_string,

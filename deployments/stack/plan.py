@@ -4,6 +4,7 @@ In: a home, options and credentials. Out: its servers and its workers, with the 
 Does not start them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +44,15 @@ class StackPlan:
 
 
 def plan_stack(
-    home: Home, options: StackOptions, credentials: Credentials | None, *, config: Path | None = None
+    home: Home,
+    options: StackOptions,
+    credentials: Credentials | None,
+    *,
+    config: Path | None = None,
+    paths: Mapping[str, str] | None = None,
 ) -> StackPlan:
-    """Say which processes a stack consists of on this machine."""
-    shared = stack_environment(home, options, credentials, config=config)
+    """Say which processes a stack consists of on this machine; `paths` are variables that its runs must find."""
+    shared = stack_environment(home, options, credentials, config=config) | dict(paths or {})
     return StackPlan(
         home=home,
         options=options,

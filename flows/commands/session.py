@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 
 from conf.environment import apply_environment
-from conf.layers import Layer
+from conf.layers import Layer, config_file
 from conf.running import CONFIG_VARIABLE
 from conf.settings import Settings, setting_layers, settings_of
 from flows.commands.bars import progress_shown
@@ -84,7 +84,7 @@ class Session:
         """Set the environment for Prefect, which is imported after this: its server, its home, what it tells here."""
         os.environ["REELSIFT_HOME"] = str(self.settings.paths.root)
         if self.config:
-            os.environ[CONFIG_VARIABLE] = str(self.config)
+            os.environ[CONFIG_VARIABLE] = str(config_file(self.config))
         self._join_stack()
         apply_environment(self.settings.paths, quiet=not self.debug)
 

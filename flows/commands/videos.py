@@ -81,26 +81,32 @@ def print_made(
     if not as_json:
         print_outcomes(outcomes, print_answer)
         return
-    print_json(made | {"videos": [_with_manifest(outcome, manifest_name) for outcome in outcomes]})
+    rows = zip(
+        made["videos"], outcomes, strict=True
+    )  # a row of a pool says more than an outcome: who did it, and where
+    print_json(made | {"videos": [row | _found(outcome, manifest_name) for row, outcome in rows]})
     print_failures(outcomes)
 
 
 def manifest_bytes(outcome: "VideoOutcome", name: str) -> bytes:
     """Read a manifest of a video that did not fail."""
     assert outcome.folder is not None
-    return (outcome.folder / name).read_bytes()
+    from tasks.contracts.staging import locked
+
+    with locked(outcome.folder):
+        return (outcome.folder / name).read_bytes()
 
 
-def _with_manifest(outcome: "VideoOutcome", name: str) -> dict[str, Any]:
-    found = {Path(name).stem: json.loads(manifest_bytes(outcome, name))} if outcome.folder else {}
-    return outcome.model_dump(mode="json") | found
+def _found(outcome: "VideoOutcome", name: str) -> dict[str, Any]:
+    return {Path(name).stem: json.loads(manifest_bytes(outcome, name))} if outcome.folder else {}
 
 
 def read_outcomes(made: dict[str, Any]) -> "list[VideoOutcome]":
-    """Read the outcomes in a flow's answer."""
+    """Read the outcomes in a flow's answer, without what a pool adds to them."""
     from tasks.contracts.outcomes import VideoOutcome
 
-    return [VideoOutcome.model_validate(row) for row in made["videos"]]
+    names = VideoOutcome.model_fields.keys()
+    return [VideoOutcome.model_validate({name: row[name] for name in row.keys() & names}) for row in made["videos"]]
 
 
 def clock(seconds: float) -> str:

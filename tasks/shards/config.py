@@ -8,6 +8,8 @@ from pydantic import Field
 
 from tasks.contracts.model import FrozenModel
 
+PUBLIC = ("us", "eu", "asia")  # the mirrors of YouTube-8M
+
 
 class DownloadConfig(FrozenModel):
     """Everything that a download can be told."""

@@ -17,11 +17,10 @@ from urllib.parse import quote, urlsplit
 from tasks.contracts.artifacts import PlannedShard
 from tasks.contracts.errors import MirrorError
 from tasks.contracts.text import without_secrets
-from tasks.shards.config import DownloadConfig
+from tasks.shards.config import PUBLIC, DownloadConfig
 
 Source = str | Path  # an http(s) URL, or a file on this machine
 
-PUBLIC = ("us", "eu", "asia")
 PUBLIC_INDEX = ("http://data.yt8m.org", "https://storage.googleapis.com/data.yt8m.org")
 PUBLIC_VOCABULARY = "https://research.google.com"
 PUBLIC_DOMAIN = "data.yt8m.org"

@@ -1,11 +1,12 @@
 """Settings: layers, their order, their origins, and what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from conf.layers import BUILT_IN, Layer, origin_of
-from conf.settings import load_settings, setting_layers
+from conf.layers import BUILT_IN, Layer, config_file, origin_of
+from conf.settings import Settings, load_settings, path_variables, setting_layers
 from tasks.contracts.errors import ConfigError
 
 
@@ -109,8 +110,28 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes, mess
 
 
 def test_a_missing_file_is_named_with_the_shipped_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"No configuration file .*default, full, smoke"):
+    with pytest.raises(ConfigError, match=r"No configuration file .*; name a TOML file, or smoke or full\.") as refused:
         load_settings(tmp_path / "none.toml")
+    for name in re.findall(r"\w+", str(refused.value).rpartition("TOML file,")[2].replace(" or ", " ")):
+        assert load_settings(Path(name))
+    with pytest.raises(ConfigError, match="No configuration file 'weights'"):  # a table of files, beside the settings
+        load_settings(Path("weights"))
+
+
+def test_paths_mean_the_same_to_a_worker_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = toml(tmp_path, 'weights = "w"\nmirror = "m"\n[download]\nmirrors = ["eu", "near", "http://x.org/m"]\n')
+    variables = path_variables(load_settings(Path(path.name)))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(config_file(path))
+    assert (settings.weights, settings.mirror) == (tmp_path / "w", str(tmp_path / "m"))
+    assert settings.download.mirrors == ("eu", str(tmp_path / "near"), "http://x.org/m")
+    assert not path_variables(Settings())
+    assert config_file(Path("smoke")).is_file()  # a name of reelsift's own, which is no file in that folder
 
 
 def test_a_mirror_named_for_a_run_replaces_the_listed_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,12 +58,14 @@ class LocalStack:
     def ports(self) -> list[str]:
         return ["--prefect-port", str(self.prefect_port), "--mlflow-port", str(self.mlflow_port)]
 
-    def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run `reelsift` in the stack's home."""
+    def command(
+        self, *arguments: str, folder: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `reelsift` with the stack's home, in a folder."""
         return subprocess.run(
             [str(REELSIFT), *arguments],
             env=self.environment | variables,
-            cwd=self.home.parent,
+            cwd=folder or self.home.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,5 +1,6 @@
 """Detection mapped over a pool of real workers: complete, each video once, whatever is broken, killed or cancelled."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -80,6 +81,36 @@ def test_many_videos_over_two_workers_the_broken_ones_failing_alone(local_stack:
     assert {row.status for row in manifest(local_stack, again)} == {"cached"}
     assert not local_stack.batches(again)
     assert "21 cached" in local_stack.artifacts(again)["detected-videos"]["description"]
+
+
+def test_the_command_over_the_pool_writes_where_it_was_typed(local_stack: LocalStack, tmp_path: Path) -> None:
+    """Names are relative to the folder of the terminal; the workers run in temporary folders of their own."""
+    clips(tmp_path / "clips", 2, SHORT)
+    (tmp_path / "bad.mp4").write_text("no video at all")
+    (tmp_path / "list.txt").write_text("clips/clip-01.mp4\nbad.mp4\n")
+    typed = ("detect", "--pool", "clips/clip-00.mp4", "@list.txt", "--detector", "yolox-nano", "--out", "found")
+    some = local_stack.command(*typed, "--no-annotate", folder=tmp_path)
+    assert (some.returncode, some.stdout.count("In all: 1 apple")) == (1, 2), some.stderr
+    assert "error: " in some.stderr
+    assert "bad.mp4" in some.stderr.rpartition("error: ")[2]
+    assert "Traceback" not in some.stderr
+    found = sorted((tmp_path / "found").iterdir())
+    assert [folder.name[:7] for folder in found] == ["clip-00", "clip-01"]
+    assert all(f"Report: {folder / 'index.html'}" in some.stdout for folder in found)
+    whole = local_stack.command(*typed[:2], "clips/clip-00.mp4", *typed[4:], "--no-annotate", "--json", folder=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    (row,) = json.loads(whole.stdout)["videos"]
+    assert (row["status"], row["folder"]) == ("cached", str(found[0]))
+    assert row["objects"]["counts"] == {"apple": 1}
+
+
+def test_a_relative_folder_in_a_form_is_refused(local_stack: LocalStack, long_clips: list[str]) -> None:
+    """A run of a deployment works in a folder that is deleted after it: what it wrote there would be lost."""
+    for flow, more in (("detect-objects", {"detector": "yolox-nano"}), ("label-videos", {})):
+        run_id = local_stack.start(flow, {"sources": long_clips[:1], "out": "found", **more})
+        ended = local_stack.ended(run_id, 90)
+        assert ended["state_type"] == "FAILED"
+        assert "out: 'found' is relative to the folder of a worker" in ended["state"]["message"]
 
 
 def test_a_batch_whose_machine_dies_is_run_by_another_and_no_video_is_lost(
