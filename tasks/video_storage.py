@@ -7,7 +7,6 @@ not know what is found.
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +16,7 @@ from tasks.contracts.labels import LabelsManifest
 from tasks.contracts.media import FetchedVideo
 from tasks.contracts.objects import ObjectsManifest
 from tasks.contracts.progress import Progress
-from tasks.contracts.staging import staged
+from tasks.contracts.staging import locked, staged
 from tasks.per_video.each import Job
 from tasks.storage.bundles import find_bundle, pull_bundle, push_bundle
 from tasks.storage.object_store import ObjectStore, open_store
@@ -40,13 +39,13 @@ def through_storage(job: Job[MadeT], storage: str | None, progress: Progress | N
     def find(folder: Path, identity: str) -> MadeT | None:
         found = job.find(folder, identity)
         if found:
-            _keep(job, store, folder, identity, progress)
+            _keep(job, store, folder, found, progress)
             return found
         return job.find(folder, identity) if _brought(job, store, folder, identity, progress) else None
 
     def make(video: FetchedVideo, folder: Path) -> MadeT:
         made = job.make(video, folder)
-        _keep(job, store, folder, job.identify(video), progress)
+        _keep(job, store, folder, made, progress)
         return made
 
     return replace(job, find=find, make=make)
@@ -56,18 +55,15 @@ def _key(job: Job[MadeT], folder: Path, identity: str) -> str:
     return f"{PREFIX}/{folder.name}/{Path(job.manifest_name).stem}-{identity[:IDENTITY_DIGITS]}"
 
 
-def _keep(job: Job[MadeT], store: ObjectStore, folder: Path, identity: str, progress: Progress | None) -> None:
-    """Put an answer into the store, unless it is there."""
-    key = _key(job, folder, identity)
-    if find_bundle(store, key) is None:
-        push_bundle(store, key, dict(_files(job, folder)), progress=progress)
-
-
-def _files(job: Job[MadeT], folder: Path) -> Iterator[tuple[str, Path]]:
-    for name in (*job.file_names, job.manifest_name):
-        place = folder / name
-        found = place.rglob("*") if place.is_dir() else [place]
-        yield from ((path.relative_to(folder).as_posix(), path) for path in found if path.is_file())
+def _keep(job: Job[MadeT], store: ObjectStore, folder: Path, made: MadeT, progress: Progress | None) -> None:
+    """Put an answer into the store, unless it is there, or another process has put its own in the place of it."""
+    key = _key(job, folder, made.identity)
+    if find_bundle(store, key) is not None:
+        return
+    with locked(folder):
+        if job.find(folder, made.identity) == made:
+            files = {name: folder / name for name in (*made.files, job.manifest_name)}
+            push_bundle(store, key, files, expected=made.files, progress=progress)
 
 
 def _brought(job: Job[MadeT], store: ObjectStore, folder: Path, identity: str, progress: Progress | None) -> bool:

@@ -5,6 +5,7 @@
     ├── VocabularyError            the vocabulary's file is not one, or has no such vertical
     │   └── UnknownLabelError      no label of that name, index or knowledge-graph id
     ├── DiskSpaceError             what was asked for does not fit
+    ├── OutputError                a result cannot be written where it was to go
     ├── MirrorError                a mirror cannot be used as it was named
     │   ├── PlanError              the download plan is missing, or is not one
     │   └── DownloadError          files that could not be fetched, whatever was tried
@@ -66,6 +67,10 @@ class UnknownLabelError(VocabularyError):
 
 class DiskSpaceError(ReelsiftError):
     """What was asked for does not fit on the disk."""
+
+
+class OutputError(ReelsiftError):
+    """A result cannot be written where it was to go."""
 
 
 class MirrorError(ReelsiftError):

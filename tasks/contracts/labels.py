@@ -59,4 +59,5 @@ class LabelsManifest(FrozenModel):
     top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
     segments: tuple[LabelSegment, ...] = Field(description="by start, then by label")
     annotated_video: str | None = Field(default=None, description="file beside this one, with the current label drawn")
+    files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")
     code_revision: str

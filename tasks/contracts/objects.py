@@ -64,4 +64,5 @@ class ObjectsManifest(FrozenModel):
     stage_seconds: dict[str, float] = Field(description="seconds of work: decode, detect, track, draw, encode, keep")
     wall_seconds: float = Field(ge=0)
     annotated: str | None = Field(default=None, description="file beside this one with the boxes drawn")
+    files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")
     code_revision: str

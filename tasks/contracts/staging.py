@@ -1,17 +1,23 @@
-"""The files of one answer, which appear together, the manifest last.
+"""The files of one answer appear together in a folder that several processes may write to, the manifest last.
 
-In: a folder and whoever fills a hidden one within it. Out: the files in the folder, those of an earlier answer gone.
-Does not know what the files hold.
-
-A run that is killed leaves the old answer whole, or the new one, or no manifest: what is beside it is then made again.
+A run that is killed leaves the old answer, the new one, or no manifest. The manifest names the digest of every file, so
+a mixture never counts as an answer, whatever happened on the disk.
 """
 
+import errno
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+
+from tasks.contracts.errors import OutputError
+from tasks.contracts.files import file_digest
+
+LOCK_NAME = ".publishing.tmp"  # named as what may be deleted: there only while somebody holds it, or was killed then
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of a file system; the digests remain
 
 
 @contextmanager
@@ -22,15 +28,101 @@ def staged(folder: Path, *, files: tuple[str, ...], manifest: str) -> Iterator[P
         folder: made where it is missing, and removed again where nothing came of it.
         files: names of all files and folders that an answer may have, the manifest's left out.
         manifest: the name of the one whose presence says that the others are whole.
+
+    Raises:
+        OutputError: the folder is a link that leads elsewhere.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    check_no_link(folder)
     try:
-        with TemporaryDirectory(prefix=".making-", suffix=".tmp", dir=folder) as stage:
+        with _stage_in(folder) as stage:
             yield Path(stage)
-            _publish(Path(stage), folder, files, manifest)
+            with locked(folder):
+                check_no_link(folder)
+                _publish(Path(stage), folder, files, manifest)
     finally:
         with suppress(OSError):  # it is not empty, as it should be
             folder.rmdir()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from replacing answers in an existing folder, until the block ends or its process does."""
+    path = folder / LOCK_NAME
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            _lock(descriptor)
+            if _is_at(descriptor, path):  # not removed by its former holder while we waited
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def check_no_link(folder: Path) -> None:
+    """Refuse a link that leads out of the folder in which it lies: what is behind it is not ours to replace.
+
+    Raises:
+        OutputError: it is one.
+    """
+    if not folder.is_symlink():
+        return
+    target = folder.resolve()
+    if target.parent != folder.parent.resolve() or not target.is_dir():
+        raise OutputError(
+            f"{folder} is a link to {target}, where nothing is written. Delete the link, or name another folder."
+        )
+
+
+def answer_digests(stage: Path, files: tuple[str, ...]) -> dict[str, str]:
+    """Return the SHA-256 of every file of an answer, by its name in the folder."""
+    found = (path for name in files for path in (stage / name, *sorted((stage / name).rglob("*"))) if path.is_file())
+    return {path.relative_to(stage).as_posix(): file_digest(path) for path in found}
+
+
+def is_whole(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Say whether every file of an answer is there as it was made."""
+    try:
+        return all(_is_below(name) and file_digest(folder / name) == digest for name, digest in digests.items())
+    except OSError:
+        return False
+
+
+def _is_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+@contextmanager
+def _stage_in(folder: Path) -> Iterator[str]:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            stage = TemporaryDirectory(prefix=".making-", suffix=".tmp", dir=folder)
+        except FileNotFoundError:  # another process has just removed the folder, as nothing came of its own try
+            continue
+        with stage as name:
+            yield name
+        return
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Say whether the open file still bears the name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _publish(stage: Path, folder: Path, files: tuple[str, ...], manifest: str) -> None:

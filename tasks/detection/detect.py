@@ -20,7 +20,7 @@ from tasks.contracts.objects import (
 )
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.contracts.staging import staged
+from tasks.contracts.staging import answer_digests, staged
 from tasks.detection.boxes import Moment
 from tasks.detection.carry import carried
 from tasks.detection.config import DetectOptions
@@ -79,6 +79,7 @@ def detect_objects(
             stage_seconds=clock.seconds,
             wall_seconds=clock.wall_seconds,
             annotated=plan.annotated,
+            files=answer_digests(draft, FILES),
             code_revision=code_revision(),
         )
         (draft / OBJECTS_NAME).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")

@@ -15,6 +15,7 @@ from tasks.contracts.objects import (
     THUMBNAILS_FOLDER,
     ObjectsManifest,
 )
+from tasks.contracts.staging import is_whole
 
 FILES = (OBJECTS_TABLE_NAME, DETECTED_VIDEO_NAME, DETECTED_PICTURE_NAME, THUMBNAILS_FOLDER)
 
@@ -25,6 +26,6 @@ def find_objects(folder: Path, identity: str) -> ObjectsManifest | None:
         manifest = ObjectsManifest.model_validate_json((folder / OBJECTS_NAME).read_bytes())
     except (OSError, ValidationError):
         return None
-    named = [OBJECTS_TABLE_NAME, manifest.annotated, *(track.thumbnail for track in manifest.tracks)]
-    is_whole = all((folder / name).is_file() for name in named if name)
-    return manifest if is_whole and manifest.identity == identity else None
+    if manifest.identity != identity or OBJECTS_TABLE_NAME not in manifest.files:
+        return None
+    return manifest if is_whole(folder, manifest.files) else None

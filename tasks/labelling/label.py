@@ -25,7 +25,7 @@ from tasks.contracts.labels import (
 from tasks.contracts.media import FetchedVideo, VideoRecord
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.contracts.staging import staged
+from tasks.contracts.staging import answer_digests, is_whole, staged
 from tasks.labelling.annotate import draw_picture, keep_frames, write_annotated
 from tasks.labelling.captions import Captions
 from tasks.labelling.config import LabelOptions
@@ -35,7 +35,7 @@ from tasks.labelling.smoothing import smoothed
 from tasks.labelling.table import best_labels, write_table
 from tasks.video.config import MediaBounds
 
-LABELLING_VERSION = 1  # raise by hand when the same video, model and options give another answer
+LABELLING_VERSION = 2  # raise by hand when the same video, model and options give another answer
 ANNOTATED_NAMES = {"video": LABELLED_VIDEO_NAME, "picture": LABELLED_PICTURE_NAME}
 FILES = (LABELS_TABLE_NAME, LABELLED_VIDEO_NAME, LABELLED_PICTURE_NAME, LABELLED_FRAMES_FOLDER)
 
@@ -69,6 +69,7 @@ def label_video(
             _draw(video.path, bounds, captions, stage / manifest.annotated_video, told)
         if options.keep_frames:
             keep_frames(video.path, bounds, captions, options.rate_hz, stage / LABELLED_FRAMES_FOLDER)
+        manifest = manifest.model_copy(update={"files": answer_digests(stage, FILES)})
         (stage / LABELS_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
 
@@ -90,10 +91,9 @@ def find_labels(folder: Path, identity: str) -> LabelsManifest | None:
         manifest = LabelsManifest.model_validate_json((folder / LABELS_NAME).read_bytes())
     except (OSError, ValidationError):  # none, or not one: it is made anew
         return None
-    names = [LABELS_TABLE_NAME, manifest.annotated_video]
-    names += [LABELLED_FRAMES_FOLDER] if manifest.options.get("keep_frames") else []
-    is_whole = all((folder / name).exists() for name in names if name)
-    return manifest if is_whole and manifest.identity == identity else None
+    if manifest.identity != identity or LABELS_TABLE_NAME not in manifest.files:
+        return None
+    return manifest if is_whole(folder, manifest.files) else None
 
 
 def _draw(path: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:

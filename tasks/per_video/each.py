@@ -14,6 +14,7 @@ from tasks.contracts.labels import LabelsManifest
 from tasks.contracts.media import FetchedVideo
 from tasks.contracts.objects import ObjectsManifest
 from tasks.contracts.outcomes import CACHED, DONE, VideoOutcome
+from tasks.contracts.staging import check_no_link
 from tasks.per_video.alone import alone
 from tasks.reports.video_report import write_report
 from tasks.video.naming import folder_name
@@ -61,6 +62,7 @@ def recall(lookup: Lookup[MadeT], video: FetchedVideo) -> VideoOutcome | None:
     """Return the outcome of a video whose answer is there already; None where it is not."""
     started_s = time.monotonic()
     folder = _folder(lookup, video)
+    check_no_link(folder)
     found = lookup.find(folder, lookup.identify(video))
     return _outcome(lookup, video, found, folder, CACHED, started_s) if found else None
 
@@ -71,6 +73,7 @@ def _do(job: Job[MadeT], video: FetchedVideo, *, again: bool) -> VideoOutcome:
         return known
     started_s = time.monotonic()
     folder = _folder(job, video)
+    check_no_link(folder)
     return _outcome(job, video, job.make(video, folder), folder, DONE, started_s)
 
 

@@ -4,6 +4,7 @@ In: folders that labelling and detecting have written. Out: `index.html` in each
 network. Does not know how labels and objects are found.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tasks.contracts.errors import ReportError
 from tasks.contracts.files import write_text
 from tasks.contracts.labels import LABELS_NAME, LABELS_TABLE_NAME
 from tasks.contracts.objects import OBJECTS_NAME, OBJECTS_TABLE_NAME
+from tasks.contracts.staging import locked
 from tasks.reports.video_report_card import Card, card_of
 from tasks.reports.video_report_facts import behind, stages, warnings
 from tasks.reports.video_report_lanes import LaneGroup, lane_groups
@@ -33,8 +35,9 @@ def write_report(folder: Path) -> Path:
 
     The same folder gives the same bytes. Raises `ReportError` as `read_folder` and `read_scores` do.
     """
-    page = _page_of(read_folder(folder))
-    write_text(folder / REPORT_NAME, page)
+    with locked(folder) if folder.is_dir() else nullcontext():  # another process may be replacing an answer
+        page = _page_of(read_folder(folder))
+        write_text(folder / REPORT_NAME, page)
     return folder / REPORT_NAME
 
 
