@@ -133,7 +133,7 @@ class TrainClassifierForm(TrainOptions):
     dataset: str = Field(
         default="latest",
         min_length=1,
-        description="Dataset version: an id, a slug, or latest",
+        description="Dataset version: slug/id, an id, a slug, or latest",
         json_schema_extra=_at(10),
     )
 

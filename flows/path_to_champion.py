@@ -24,14 +24,14 @@ def dataset_for(form: PrepareDatasetForm) -> dict[str, Any]:
         return prepare_dataset(asked)
 
 
-def champion_from(version_id: str, options: TrainOptions, settings: Settings) -> dict[str, Any]:
-    """Train candidates, compare them with the champion, and let the gate judge the best of them."""
+def champion_from(version: str, options: TrainOptions, settings: Settings) -> dict[str, Any]:
+    """Train candidates on `version` (slug/id), compare them with the champion, and let the gate judge the best."""
     root, store = settings.paths.datasets, store_of(settings)
     trained = train_classifier(
-        TrainClassifierForm(dataset=version_id, models=options.models, seed=options.seed, again=options.again)
+        TrainClassifierForm(dataset=version, models=options.models, seed=options.seed, again=options.again)
     )
     candidates = [f"{each['name']}/{each['version']}" for each in trained["candidates"]]
-    comparison = compare_models(version_id, candidates, store, settings.gate, root=root)
+    comparison = compare_models(version, candidates, store, settings.gate, root=root)
     best = next(row["model"] for row in comparison["rows"] if row["model"] in candidates)
-    promotion = promote_model(version_id, best, store, settings.gate, root=root)
+    promotion = promote_model(version, best, store, settings.gate, root=root)
     return {"comparison": comparison, "promotion": promotion}

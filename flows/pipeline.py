@@ -26,7 +26,7 @@ def pipeline(form: PipelineForm) -> dict[str, Any]:
     settings = running_settings()
     settings.candidates(form.models, form.seed)  # a wrong name is told now, not after hours of downloads
     version = dataset_for(form)
-    made = {"dataset": version, **champion_from(version["id"], form, settings)}
+    made = {"dataset": version, **champion_from(f"{version['slug']}/{version['id']}", form, settings)}
     return made | _look(form, f"{version['slug']}@champion") if form.videos else made
 
 

@@ -49,7 +49,7 @@ def prepare_dataset(form: PrepareDatasetForm) -> dict[str, Any]:
     )
     publish = publish_dataset.with_options(refresh_cache=not is_there)
     version = publish(request, parts, root=root, store=store, storage=storage)
-    show_dataset(open_dataset(root, version["id"]))
+    show_dataset(open_dataset(root, f"{version['slug']}/{version['id']}"))
     return version
 
 

@@ -38,7 +38,7 @@ def retrain(form: RetrainForm) -> dict[str, Any]:
     version = (
         summary_of(news.holder) if news.holder and (settled or news.holder.id != request.id) else dataset_for(form)
     )
-    made = {} if settled and not form.again else champion_from(version["id"], form, settings)
+    made = {} if settled and not form.again else champion_from(f"{version['slug']}/{version['id']}", form, settings)
     promotion = made.get("promotion")
     done = {
         "shards": news.shards,

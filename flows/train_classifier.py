@@ -28,9 +28,9 @@ def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
     fit = fit_classifier.with_options(refresh_cache=form.again)
     trained = []
     for config in settings.candidates(form.models, form.seed).values():
-        candidate = fit(dataset.manifest.id, config, store, root=root)
+        candidate = fit(dataset.manifest.reference, config, store, root=root)
         if not is_kept(candidate, store):
-            candidate = fit.with_options(refresh_cache=True)(dataset.manifest.id, config, store, root=root)
+            candidate = fit.with_options(refresh_cache=True)(dataset.manifest.reference, config, store, root=root)
         trained.append(candidate)
     ranked = sorted(trained, key=lambda candidate: -candidate["metrics"]["gap_at_20"])
     show_candidates(dataset.manifest, ranked, store)

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from tasks.classifier.comparison import Comparison
 
 
-@task(name="compare-models", task_run_name="compare-{dataset_id}")
+@task(name="compare-models", task_run_name="compare-{version}")
 def compare_models(
-    dataset_id: str, references: Sequence[str], store: TrackingStore, gate: GateConfig, *, root: Path
+    version: str, references: Sequence[str], store: TrackingStore, gate: GateConfig, *, root: Path
 ) -> dict[str, Any]:
-    """Judge the models on the version's frozen split, and show how they compare."""
+    """Judge the models on the frozen split of `version` (slug/id), and show how they compare."""
     # Imported here: a retraining with nothing to do needs neither torch nor mlflow, 10 s of imports.
     from tasks.classifier.comparison import compare, log_comparison  # noqa: PLC0415
 
-    dataset = open_dataset(root, dataset_id)
+    dataset = open_dataset(root, version)
     comparison = compare(
         store,
         frozen_split(dataset),
-        dataset_id=dataset_id,
+        dataset_id=dataset.manifest.id,
         name=dataset.manifest.slug,
         references=references,
         gate=gate,

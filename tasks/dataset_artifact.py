@@ -34,8 +34,8 @@ def _figures(manifest: DatasetManifest, dataset: Dataset) -> str:
         f"| dropped: {in_markdown(reason)} | {count:,} |" for reason, count in sorted(manifest.drops.items()) if count
     )
     return (
-        f"### {manifest.slug}/{manifest.id}\n\n| | |\n|---|---|\n| shards | {len(manifest.shards):,} |\n"
+        f"### {manifest.reference}\n\n| | |\n|---|---|\n| shards | {len(manifest.shards):,} |\n"
         f"| records read | {manifest.records:,} |\n| matches | {manifest.matches:,} ({splits}) |\n"
         f"| rows | {manifest.rows:,} |\n{drops}\n\nIn {in_markdown(str(dataset.folder))}, made by code "
-        f"{manifest.code_revision}. `reelsift dataset show {manifest.id}` shows more.\n"
+        f"{manifest.code_revision}. `reelsift dataset show {manifest.reference}` shows more.\n"
     )

@@ -128,12 +128,18 @@ def _open_named(root: Path, ref: str, slug: str, name: str, storage: str, progre
         return open_dataset(root, ref)
     except (UnknownDatasetError, DamagedDatasetError):
         stored = _stored_versions(storage, slug, name)
-        if len(stored) != 1:
+        if not stored or len({_content(version, storage) for version in stored}) > 1:
             raise
         dataset = _pulled(root, stored[0], storage, progress)
         if dataset is None:
             raise
         return dataset
+
+
+def _content(version: tuple[str, str], storage: str) -> tuple[str, ...]:
+    """Return what two stored versions share that are the same under two slugs: the id and the parts' digests."""
+    manifest = earlier_manifest(*version, storage)
+    return (version[1], *(part.sha256 for part in manifest.parts)) if manifest else version
 
 
 def _stored_versions(storage: str, slug: str, name: str) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Task: one candidate is trained on a dataset version and kept in MLflow.
 
 In: the version's place, a config and where MLflow is. Out: the candidate's name, version and figures. The
-cache key is the dataset's id and the config; the caller checks that MLflow still has the version.
+cache key is the version and the config; the caller checks that MLflow still has the version.
 """
 
 import hashlib
@@ -26,12 +26,15 @@ FIT_CACHE_VERSION = 1  # raise by hand when the same config trains to something 
 
 
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
-    return fit_cache_key(parameters["dataset_id"], parameters["config"], parameters["store"])
+    return fit_cache_key(parameters["version"], parameters["config"], parameters["store"])
 
 
-def fit_cache_key(dataset_id: str, config: TrainConfig, store: TrackingStore) -> str:
-    """Return `yt8m-fit-<version>-<digest>` of the dataset's id, the config and the store that keeps the model."""
-    content = f"{dataset_id}\n{config.model_dump_json()}\n{store.uri}"
+def fit_cache_key(version: str, config: TrainConfig, store: TrackingStore) -> str:
+    """Return `yt8m-fit-<version>-<digest>` of the version (slug/id), the config and the store that keeps the model.
+
+    The slug counts: the model is registered under it.
+    """
+    content = f"{version}\n{config.model_dump_json()}\n{store.uri}"
     return f"yt8m-fit-{FIT_CACHE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()}"
 
 
@@ -42,8 +45,8 @@ def fit_cache_key(dataset_id: str, config: TrainConfig, store: TrackingStore) ->
     persist_result=True,
     result_serializer="json",
 )
-def fit_classifier(dataset_id: str, config: TrainConfig, store: TrackingStore, *, root: Path) -> dict[str, Any]:
-    """Train on the version's train split, judge on its validate split, log and register.
+def fit_classifier(version: str, config: TrainConfig, store: TrackingStore, *, root: Path) -> dict[str, Any]:
+    """Train on the train split of `version` (slug/id), judge on its validate split, log, register.
 
     Raises:
         TrainingError: the dataset holds too little to learn from, or the loss became NaN or infinite.
@@ -54,7 +57,7 @@ def fit_classifier(dataset_id: str, config: TrainConfig, store: TrackingStore, *
     from tasks.classifier.train import fit  # noqa: PLC0415
 
     list_models(store)  # that MLflow cannot be used, or wants a password, is told before hours of training, not after
-    dataset = open_dataset(root, dataset_id)
+    dataset = open_dataset(root, version)
     with in_use(dataset.folder):  # until a model is registered that refers to it
         train, validate = training_splits(dataset)
         result = fit(
@@ -63,7 +66,7 @@ def fit_classifier(dataset_id: str, config: TrainConfig, store: TrackingStore, *
             label_names={label.index: label.name for label in dataset.manifest.label_counts},
             target_label_ids=dataset.manifest.label_ids,
             config=config,
-            dataset_id=dataset_id,
+            dataset_id=dataset.manifest.id,
             progress=current_progress(),
         )
         started_by = StartedBy(flow_run_id=flow_run.id, flow_run_url=_page_of_this_run()) if flow_run.id else None

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @task(name="promote-model", task_run_name="promote-{reference}")
 def promote_model(
-    dataset_id: str, reference: str, store: TrackingStore, gate: GateConfig, *, root: Path
+    version: str, reference: str, store: TrackingStore, gate: GateConfig, *, root: Path
 ) -> dict[str, Any]:
-    """Make the model the challenger, and the champion if the gate lets it."""
+    """Make the model the challenger, and the champion if the gate lets it, judged on `version` (slug/id)."""
     # Imported here, as in `compare_models`: a retraining with nothing to do needs none of it.
     from tasks.classifier.promotion import nominate, promote  # noqa: PLC0415
 
-    dataset = open_dataset(root, dataset_id)
+    dataset = open_dataset(root, version)
     nominate(store, reference)
-    promotion = promote(store, reference, frozen_split(dataset), dataset_id=dataset_id, gate=gate)
+    promotion = promote(store, reference, frozen_split(dataset), dataset_id=dataset.manifest.id, gate=gate)
     create_markdown_artifact(_verdict(promotion), key=f"promotion-{dataset.manifest.slug}")
     return promotion.model_dump(mode="json")
 

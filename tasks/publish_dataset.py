@@ -1,6 +1,6 @@
 """Task: the parts of a request become a dataset version.
 
-In: a request and its parts. Out: the version's id, slug and figures. The cache key is the version's id; the
+In: a request and its parts. Out: the version's id, slug and figures. The cache key is the version's slug and id; the
 caller checks that the version is still there. A newly published version says so with an event, one that was there
 before does not; the event says whether the run that published goes on to train.
 """
@@ -24,7 +24,7 @@ from tasks.part_storage import bring_published
 from tasks.progress_log import current_progress
 from tasks.records.parts import FILTER_VERSION, options_of
 
-PUBLISH_CACHE_VERSION = 1  # raise by hand when a version's files are laid out differently
+PUBLISH_CACHE_VERSION = 2  # raise by hand when a version's files are laid out differently
 PUBLISHED_EVENT = "reelsift.dataset.published"
 TRAINING_LABEL = "reelsift.training"  # of the event's resource; the trigger in deployments/prefect.yaml matches on it
 TRAINING_WANTED = "wanted"
@@ -33,7 +33,8 @@ TRAINING_FOLLOWS_TAG = "training-follows"  # of a flow run whose caller goes on 
 
 
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
-    return f"yt8m-dataset-{PUBLISH_CACHE_VERSION}-{parameters['request'].id}"
+    request: DatasetRequest = parameters["request"]
+    return f"yt8m-dataset-{PUBLISH_CACHE_VERSION}-{request.slug}-{request.id}"
 
 
 @task(
@@ -90,7 +91,7 @@ def summary_of(manifest: DatasetManifest) -> dict[str, Any]:
 
 def _resource(manifest: DatasetManifest) -> dict[str, str]:
     return {
-        "prefect.resource.id": f"reelsift.dataset.{manifest.id}",
+        "prefect.resource.id": f"reelsift.dataset.{manifest.slug}.{manifest.id}",
         "prefect.resource.name": manifest.slug,
         TRAINING_LABEL: TRAINING_FOLLOWS if TRAINING_FOLLOWS_TAG in flow_run.tags else TRAINING_WANTED,
     }

@@ -41,7 +41,7 @@ def _shards(done: Mapping[str, Any]) -> str:
 def _dataset(done: Mapping[str, Any]) -> str:
     version = done["dataset"]
     when = "published by this run" if done["published"] else "published before"
-    return f"`{version['id']}`, {when}: {version['matches']:,} matches in {version['rows']:,} rows"
+    return f"`{version['slug']}/{version['id']}`, {when}: {version['matches']:,} matches in {version['rows']:,} rows"
 
 
 def _models(done: Mapping[str, Any], store: TrackingStore) -> dict[str, str]:

@@ -79,7 +79,7 @@ def build(
         dask_address=address,
     )
     version = session.run_flow("prepare_dataset", form)
-    dataset = session.open_dataset(version["id"])
+    dataset = session.open_dataset(f"{version['slug']}/{version['id']}")
     if as_json:
         print_json(version | {"folder": str(dataset.folder)})
         return
@@ -169,7 +169,7 @@ def _draw(dataset: "Dataset", folder: Path) -> None:
 def _print_manifest(dataset: "Dataset") -> None:
     manifest = dataset.manifest
     wanted = f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
-    say(f"{manifest.slug}/{manifest.id}: {wanted}, in {dataset.folder}")
+    say(f"{manifest.reference}: {wanted}, in {dataset.folder}")
     say(
         f"{manifest.records:,} records of {len(manifest.shards):,} shards read, {manifest.matches:,} match, "
         f"{manifest.rows - manifest.matches:,} kept as background."
@@ -259,11 +259,15 @@ def check(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = 
         problems = verify(dataset, progress)
     if as_json:
         print_json(
-            {"dataset": dataset.manifest.id, "problems": [problem.model_dump(mode="json") for problem in problems]}
+            {
+                "dataset": dataset.manifest.id,
+                "slug": dataset.manifest.slug,
+                "problems": [problem.model_dump(mode="json") for problem in problems],
+            }
         )
     elif not problems:
         parts = len(dataset.manifest.parts)
-        say(f"{dataset.manifest.slug}/{dataset.manifest.id} is whole: {parts} parts agree with their digests.")
+        say(f"{dataset.manifest.reference} is whole: {parts} parts agree with their digests.")
     for problem in problems:
         print_error(f"{dataset.folder / problem.file}: {problem.detail}")
     if problems:
@@ -275,7 +279,7 @@ def check(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = 
 def export_version(
     context: typer.Context,
     destination: Annotated[Path, typer.Argument(metavar="FILE")],
-    ref: Annotated[str, typer.Option("--dataset", metavar="REF", help="An id, a slug, or latest.")] = "latest",
+    ref: Annotated[str, typer.Option("--dataset", metavar="REF", help="SLUG/ID, an id, a slug, or latest.")] = "latest",
     file_format: Annotated[
         str | None, typer.Option("--format", metavar="F", help="csv, jsonl, parquet or npz [default: by the suffix].")
     ] = None,
@@ -288,6 +292,13 @@ def export_version(
     dataset = context.obj.open_dataset(ref)
     path = export(dataset, destination, file_format or destination.suffix.lstrip("."), force=force)
     if as_json:
-        print_json({"dataset": dataset.manifest.id, "file": str(path), "rows": dataset.manifest.rows})
+        print_json(
+            {
+                "dataset": dataset.manifest.id,
+                "slug": dataset.manifest.slug,
+                "file": str(path),
+                "rows": dataset.manifest.rows,
+            }
+        )
         return
-    say(f"{dataset.manifest.rows:,} rows of {dataset.manifest.id} in {path}")
+    say(f"{dataset.manifest.rows:,} rows of {dataset.manifest.reference} in {path}")

@@ -187,4 +187,4 @@ def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tup
     from tasks.classifier.registry import resolve
 
     row = resolve(session.store, model)
-    return row, session.open_dataset(dataset or row.dataset_id)
+    return row, session.open_dataset(dataset or row.dataset)

@@ -12,7 +12,7 @@ from flows.commands.session import Session
 
 def train(
     context: typer.Context,
-    dataset: Annotated[str, typer.Option(metavar="REF", help="An id, a slug, or latest.")] = "latest",
+    dataset: Annotated[str, typer.Option(metavar="REF", help="SLUG/ID, an id, a slug, or latest.")] = "latest",
     model: Models = None,
     seed: Seed = None,
     again: Again = False,

@@ -5,6 +5,7 @@ Does not import MLflow unless it must (see `list_models`); knows nothing of weig
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Self
 
@@ -23,6 +24,7 @@ PREVIOUS_CHAMPION = "previous_champion"
 # The tags that this program gives each version, so that one look at the registry answers `models list`.
 KIND_TAG = "kind"
 DATASET_TAG = "dataset_id"
+DATASET_SLUG_TAG = "dataset_slug"
 EXPERIMENT_TAG = "experiment_id"
 SECONDS_TAG = "train_seconds"
 GAP_TAG = "gap_at_20"
@@ -66,6 +68,11 @@ class ModelRow(FrozenModel):
         """What names exactly this version."""
         return f"{self.name}/{self.version}"
 
+    @property
+    def dataset(self) -> str:
+        """What names exactly the dataset version that it was trained on: slug/id."""
+        return f"{self.name}/{self.dataset_id}"
+
     @classmethod
     def of(cls, found: RegisteredVersion) -> Self:
         """Read a row out of a version's tags."""
@@ -87,6 +94,11 @@ class ModelRow(FrozenModel):
             flow_run_id=found.tags.get(FLOW_RUN_TAG) or None,
             flow_run_url=found.tags.get(FLOW_RUN_URL_TAG) or None,
         )
+
+
+def dataset_of(tags: Mapping[str, str]) -> str:
+    """Return slug/id of the dataset version that a run or model learnt from; the id alone where no slug was kept."""
+    return "/".join(filter(None, (tags.get(DATASET_SLUG_TAG), tags.get(DATASET_TAG))))
 
 
 def _moment(text: str | None) -> datetime | None:

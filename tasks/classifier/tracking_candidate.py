@@ -15,6 +15,7 @@ from tasks.classifier.evaluate import evaluate
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.registry import (
     CHALLENGER,
+    DATASET_SLUG_TAG,
     DATASET_TAG,
     EXPERIMENT_TAG,
     FLOW_RUN_TAG,
@@ -119,7 +120,7 @@ def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None
     tags = {
         KIND_TAG: str(classifier.config.model),
         DATASET_TAG: dataset.manifest.id,
-        "dataset_slug": dataset.manifest.slug,
+        DATASET_SLUG_TAG: dataset.manifest.slug,
         SECONDS_TAG: f"{result.seconds:.3f}",
         "labels": _label_list(classifier),
         "feature_space": classifier.feature_space,

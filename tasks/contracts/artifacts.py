@@ -130,3 +130,8 @@ class DatasetManifest(FrozenModel):
     shards: tuple[ShardTally, ...]
     parts: tuple[PartFile, ...]
     code_revision: str
+
+    @property
+    def reference(self) -> str:
+        """What names exactly this version: the same id may stand under several slugs."""
+        return f"{self.slug}/{self.id}"

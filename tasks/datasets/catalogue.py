@@ -51,15 +51,18 @@ def open_dataset(root: Path, ref: str) -> Dataset:
 
     Args:
         root: the folder of all datasets.
-        ref: `latest`, a slug (its latest), an id or the unique beginning of one, or `slug/` and any of these.
+        ref: `latest`, a slug (its latest), an id or the unique beginning of one, or `slug/` and any of these. An id
+            that stands under several slugs means any of them where their parts are the same.
 
     Raises:
-        UnknownDatasetError: there is none, or there are several.
+        UnknownDatasetError: there is none, or there are several that differ.
         DamagedDatasetError: its manifest cannot be trusted.
     """
     folders = _folders(root)
     slug, _, name = ref.strip().strip("/").rpartition("/")
     found = _meant([folder for folder in folders if slug in ("", folder.parent.name)], root / slug, name)
+    if len(found) > 1:
+        found = _of_one_content(found)
     if len(found) != 1:
         raise UnknownDatasetError(_unknown(ref, found, folders))
     return Dataset(read_manifest(found[0]), found[0])
@@ -77,6 +80,20 @@ def _meant(folders: list[Path], pointed: Path, name: str) -> list[Path]:
     return exact or [
         folder for folder in folders if name and folder.name.removeprefix("ds-").startswith(name.removeprefix("ds-"))
     ]
+
+
+def _of_one_content(found: list[Path]) -> list[Path]:
+    """Return one of the folders where all that can be read have the same id and parts, else all of them.
+
+    A label that was named by its index, then by its name, has its versions under two slugs.
+    """
+    if len({folder.name for folder in found}) > 1:
+        return found
+    readable = dict[Path, tuple[str, ...]]()
+    for folder in found:
+        with suppress(DamagedDatasetError):
+            readable[folder] = tuple(part.sha256 for part in read_manifest(folder).parts)
+    return [next(iter(readable), found[0])] if len(set(readable.values())) <= 1 else found
 
 
 def _folders(root: Path) -> list[Path]:
@@ -136,7 +153,8 @@ def _unknown(ref: str, found: list[Path], folders: list[Path]) -> str:
     names = [f"{folder.parent.name}/{folder.name}" for folder in found or folders]
     listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     if found:
-        return f"{len(found)} dataset versions begin with {ref!r}: {listed}. Name one of them"
+        which = "are named" if len({folder.name for folder in found}) == 1 else "begin with"
+        return f"{len(found)} dataset versions {which} {ref!r}: {listed}. Name one of them"
     if not folders:
         return f"No dataset version {ref!r}: there is none at all. {BUILD_COMMAND} makes one"
     return f"No dataset version {ref!r}. There are: {listed}. {BUILD_COMMAND} makes another"

@@ -60,8 +60,8 @@ def difference(a: Dataset, b: Dataset) -> Difference:
     before, after = a.manifest, b.manifest
     old, new = _md5s(before.shards), _md5s(after.shards)
     return Difference(
-        before=f"{before.slug}/{before.id}",
-        after=f"{after.slug}/{after.id}",
+        before=before.reference,
+        after=after.reference,
         shards_gained=tuple(sorted(new.keys() - old.keys())),
         shards_lost=tuple(sorted(old.keys() - new.keys())),
         shards_changed=tuple(sorted(name for name in old.keys() & new.keys() if old[name] != new[name])),

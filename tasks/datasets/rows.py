@@ -104,5 +104,5 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _damaged(path: Path, problem: str) -> DamagedDatasetError:
-    version = path.parent.name
+    version = f"{path.parent.parent.name}/{path.parent.name}"
     return DamagedDatasetError(f"Part {path} cannot be read: {problem}. `reelsift dataset verify {version}` checks all")

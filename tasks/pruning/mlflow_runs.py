@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AwareDatetime
 
-from tasks.classifier.registry import DATASET_TAG, KIND_TAG
+from tasks.classifier.registry import DATASET_TAG, KIND_TAG, dataset_of
 from tasks.classifier.tracking import TrackingStore, tracking_store
 from tasks.contracts.errors import TrackingError
 from tasks.contracts.model import FrozenModel
@@ -38,7 +38,7 @@ class KnownRun(FrozenModel):
 
     run_id: str
     experiment_id: str
-    dataset_id: str
+    dataset: str  # slug/id of the version that it learnt from; empty where it names none
     is_ours: bool
     is_hidden: bool
     why: str
@@ -146,7 +146,7 @@ class Runs:
         return KnownRun(
             run_id=info.run_id,
             experiment_id=info.experiment_id,
-            dataset_id=tags.get(DATASET_TAG, ""),
+            dataset=dataset_of(tags),
             is_ours={DATASET_TAG, KIND_TAG} <= tags.keys(),
             is_hidden=is_hidden,
             why="it was deleted in MLflow" if is_hidden else WHY.get(info.status, "it never ended"),

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
-from tasks.classifier.registry import DATASET_TAG, REQUIRED_TAGS, registered_versions
+from tasks.classifier.registry import REQUIRED_TAGS, dataset_of, registered_versions
 from tasks.classifier.registry_version import RegisteredVersion
 from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.errors import TrackingError
@@ -67,8 +67,8 @@ class Models:
         """
         gone = {item.name for item in going}
         runs = sorted(self._known.values(), key=lambda run: run.used)
-        staying = [run for run in runs if run.dataset_id and not run.is_hidden and run.run_id not in gone]
-        learnt = {run.dataset_id: Reference(f"run {run.run_id} learnt from it", run.used) for run in staying}
+        staying = [run for run in runs if run.dataset and not run.is_hidden and run.run_id not in gone]
+        learnt = {run.dataset: Reference(f"run {run.run_id} learnt from it", run.used) for run in staying}
         return learnt | self.models_references(gone)
 
     def models_references(self, gone: Collection[str] = ()) -> dict[str, Reference]:
@@ -79,9 +79,9 @@ class Models:
         """
         found = dict[str, Reference]()
         for version in sorted(registered_versions(self.store), key=lambda version: bool(version.aliases)):
-            dataset_id = version.tags.get(DATASET_TAG)
-            if dataset_id and _name(version) not in gone:
-                found[dataset_id] = Reference(f"{_title(version)} was trained on it", at(version.created_ms / 1000))
+            dataset = dataset_of(version.tags)
+            if dataset and _name(version) not in gone:
+                found[dataset] = Reference(f"{_title(version)} was trained on it", at(version.created_ms / 1000))
         return found
 
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:

@@ -29,7 +29,7 @@ class Reference:
     used: datetime
 
 
-References = Mapping[str, Reference]  # by the id of the version
+References = Mapping[str, Reference]  # by slug/id of the version; by its id alone where the slug was not kept
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Versions:
         return judged
 
     def _why_kept(self, entry: Entry, pointed: set[Path], references: References, rank: int) -> str:
-        if entry.id in references:
-            return references[entry.id].why
+        if (reference := _reference(entry, references)) is not None:
+            return reference.why
         if entry.folder in pointed:
             return "`latest` means it"
         if not entry.problem and rank <= self.bounds.keep:
@@ -118,5 +118,9 @@ def _pointed_at(root: Path) -> set[Path]:
 
 
 def _last_used(entry: Entry, references: References) -> datetime:
-    known = references.get(entry.id)
+    known = _reference(entry, references)
     return max(entry.published_at, known.used) if known else entry.published_at
+
+
+def _reference(entry: Entry, references: References) -> Reference | None:
+    return references.get(f"{entry.slug}/{entry.id}") or references.get(entry.id)

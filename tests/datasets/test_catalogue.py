@@ -103,6 +103,28 @@ def test_a_beginning_of_several_ids_is_ambiguous(folders: Folders, three: list[D
         open_dataset(folders.root, "ds-")
 
 
+def test_an_id_under_two_slugs_is_any_of_them_while_their_parts_are_the_same(folders: Folders) -> None:
+    parts = make_parts(folders.store)
+    by_index, by_name = folders.publish(parts, slug="label-22"), folders.publish(parts)
+    assert by_index.id == by_name.id
+    for ref in (by_name.id, by_name.id[3:9]):
+        assert open_dataset(folders.root, ref).manifest.parts == by_name.parts
+    assert open_dataset(folders.root, by_index.reference).manifest == by_index
+    edit_manifest(folders.folder(by_index), rows="many")  # one that cannot be read is not the one that is meant
+    assert open_dataset(folders.root, by_name.id).manifest == by_name
+
+
+def test_an_id_under_two_slugs_with_other_parts_asks_for_the_slug(folders: Folders) -> None:
+    parts = make_parts(folders.store)
+    one, other = folders.publish(parts, slug="label-22"), folders.publish(parts)
+    changed = [part.model_dump(mode="json") | {"sha256": "0" * 64} for part in one.parts]
+    edit_manifest(folders.folder(one), parts=changed)
+    message = rf"^2 dataset versions are named '{one.id}': (label-22|cooking)/{one.id}, .*\. Name one of them$"
+    with pytest.raises(UnknownDatasetError, match=message):
+        open_dataset(folders.root, one.id)
+    assert open_dataset(folders.root, other.reference).manifest == other
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

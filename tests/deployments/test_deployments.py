@@ -89,13 +89,15 @@ def test_deploying_again_undoes_nothing_that_a_person_did(
 
 def test_a_published_version_is_trained_on_unless_its_publisher_does(deployed: SyncPrefectClient) -> None:
     def publish(version_id: str, training: str) -> None:
-        resource = {"prefect.resource.id": f"reelsift.dataset.{version_id}", TRAINING_LABEL: training}
-        emit_event(PUBLISHED_EVENT, resource=resource, payload={"id": version_id})
+        resource = {"prefect.resource.id": f"reelsift.dataset.cooking.{version_id}", TRAINING_LABEL: training}
+        emit_event(PUBLISHED_EVENT, resource=resource, payload={"id": version_id, "slug": "cooking"})
 
     publish("ds-00000000000f", TRAINING_FOLLOWS)
     publish("ds-00000000000e", TRAINING_WANTED)
-    assert trained_on(deployed, "ds-00000000000e")  # the later event: whatever the first one starts is there by now
-    assert not trained_on(deployed, "ds-00000000000f", within_s=0)
+    assert trained_on(
+        deployed, "cooking/ds-00000000000e"
+    )  # the later event: whatever the first one starts is there by now
+    assert not trained_on(deployed, "cooking/ds-00000000000f", within_s=0)
 
 
 def trained_on(client: SyncPrefectClient, dataset: str, within_s: float = WITHIN_S) -> list[FlowRun]:

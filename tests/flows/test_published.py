@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import get_client
@@ -22,6 +23,10 @@ def form(synthetic_mirror: Path) -> Iterator[PrepareDatasetForm]:
         yield PrepareDatasetForm(labels=("Vehicle",), mirror=server.url, background=1)
 
 
+def reference(version: dict[str, Any]) -> str:
+    return f"{version['slug']}/{version['id']}"
+
+
 def test_a_new_version_is_announced_once(form: PrepareDatasetForm, home: Home) -> None:
     first = run_flow(prepare_dataset, form).result
     followed = dataset_for(form.model_copy(update={"limit": 1}))
@@ -30,9 +35,9 @@ def test_a_new_version_is_announced_once(form: PrepareDatasetForm, home: Home) -
     assert again.result == first
     last = run_flow(prepare_dataset, form.model_copy(update={"limit": 2})).result
     with get_client(sync_client=True) as client:
-        assert published_events(client, last["id"])  # what came before it has arrived as well
-        (event,) = published_events(client, first["id"])
-        (other,) = published_events(client, followed["id"])
+        assert published_events(client, reference(last))  # what came before it has arrived as well
+        (event,) = published_events(client, reference(first))
+        (other,) = published_events(client, reference(followed))
     assert event["payload"] == first
     assert event["resource"][TRAINING_LABEL] == TRAINING_WANTED
     assert other["resource"][TRAINING_LABEL] == TRAINING_FOLLOWS

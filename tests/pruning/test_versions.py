@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.classifier.registry import DATASET_TAG
+from tasks.classifier.registry import DATASET_SLUG_TAG, DATASET_TAG
 from tasks.classifier.tracking_mlflow import connect
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.folders import in_use
@@ -46,6 +46,20 @@ def test_old_versions_go_and_what_is_referred_to_stays(pruned: PrunedHome) -> No
     assert unneeded.id not in left
     assert {champions.id, registered_.id, newest.id, latest.id} < left
     assert not any(verify(open_dataset(pruned.folders.root, each)) for each in left)
+
+
+def test_a_model_keeps_the_version_of_its_own_slug_alone(pruned: PrunedHome) -> None:
+    named = pruned.publish("a", days_ago=90)
+    by_index = pruned.publish("a", days_ago=90, slug="label-22")
+    assert named.id == by_index.id
+    pruned.publish("ab", days_ago=80)
+    pruned.publish("ab", days_ago=80, slug="label-22")
+    refer(pruned, named.id)
+    assert not [item for item in pruned.plan(in_days=40).goes if item.kind is Kind.DATASET]  # which one is not known
+    connect(pruned.store).set_model_version_tag("cooking", "1", DATASET_SLUG_TAG, "cooking")
+    plan = pruned.plan(in_days=40)
+    assert names(plan.goes) == [by_index.reference]
+    assert f"{named.slug}/{named.id}" in names(plan.stays)
 
 
 def test_bytes_are_those_that_the_disk_gets_back(pruned: PrunedHome) -> None:

@@ -1,6 +1,6 @@
 """Events of dataset versions, asked of the real server that took them.
 
-In: the id of a version. Out: what was said of its publication. Does not publish anything.
+In: slug/id of a version. Out: what was said of its publication. Does not publish anything.
 """
 
 import time
@@ -14,9 +14,12 @@ WITHIN_S = 20.0
 LOOK_EVERY_S = 0.2
 
 
-def published_events(client: SyncPrefectClient, version_id: str, at_least: int = 1) -> list[dict[str, Any]]:
+def published_events(client: SyncPrefectClient, version: str, at_least: int = 1) -> list[dict[str, Any]]:
     """Return the events of a version's publication; they take a moment to arrive."""
-    wanted = {"event": {"name": [PUBLISHED_EVENT]}, "resource": {"id": [f"reelsift.dataset.{version_id}"]}}
+    wanted = {
+        "event": {"name": [PUBLISHED_EVENT]},
+        "resource": {"id": [f"reelsift.dataset.{version.replace('/', '.')}"]},
+    }
     deadline_s = time.monotonic() + WITHIN_S
     while True:
         answer = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 50})
