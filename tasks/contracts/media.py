@@ -29,13 +29,15 @@ class MediaFacts(FrozenModel):
     """What a file holds, found by opening it."""
 
     kind: Literal["video", "picture"]
-    width: int = Field(gt=0, description="pixels as shown, after rotation")
-    height: int = Field(gt=0, description="pixels as shown, after rotation")
+    width: int = Field(gt=0, description="square pixels as shown, after rotation")
+    height: int = Field(gt=0, description="square pixels as shown, after rotation")
     duration_s: float | None = Field(description="seconds; None where neither the container nor the stream says")
     frame_rate: float | None = Field(description="average frames a second; None for a picture")
     codec: str = Field(description="of the picture, e.g. h264")
     has_sound: bool
     rotation_deg: int = Field(default=0, description="clockwise turn that the file asks of a player: 0, 90, 180 or 270")
+    mirrored: bool = Field(default=False, description="whether it asks to be mirrored left to right before that turn")
+    pixel_aspect: float = Field(default=1.0, gt=0, description="width of a stored pixel as shown, over its height")
 
 
 class VideoRecord(FrozenModel):

@@ -85,7 +85,9 @@ def _of_video(video: VideoRecord) -> Iterator[Fact]:
     if video.yt8m_id:
         yield Fact("YouTube-8M id", video.yt8m_id, is_code=True)
     rate = f", {media.frame_rate:.4g} frames a second" if media.frame_rate else ""
-    turned = f", turned by {media.rotation_deg}°" if media.rotation_deg else ""
+    turned = ", mirrored" if media.mirrored else ""
+    turned += f", turned by {media.rotation_deg}°" if media.rotation_deg else ""
+    turned += f", of pixels {media.pixel_aspect:.4g} times as wide as high" if media.pixel_aspect != 1 else ""
     yield Fact("Picture", f"{media.width} × {media.height}, {media.codec}{rate}{turned}")  # noqa: RUF001 - a times sign
     if media.kind == "video":
         unsaid = "the file does not say"

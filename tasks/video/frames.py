@@ -83,7 +83,8 @@ def open_frames(path: Path, bounds: MediaBounds, *, rate_hz: float | None = None
         step_s = 1 / (facts.frame_rate or FALLBACK_RATE)
         time_base = stream.time_base or Fraction(step_s)  # FFmpeg always names one
         shown = _bounded(timed(chain([first], frames), time_base, start_of(container), step_s), bounds, path)
-        yield FrameReader(facts, _all(shown) if rate_hz is None else _at_rate(shown, rate_hz), counts)
+        upright = Upright(stream)
+        yield FrameReader(facts, _all(shown, upright) if rate_hz is None else _at_rate(shown, rate_hz, upright), counts)
 
 
 def _bounded(frames: Iterator[Shown], bounds: MediaBounds, path: Path) -> Iterator[Shown]:
@@ -93,15 +94,13 @@ def _bounded(frames: Iterator[Shown], bounds: MediaBounds, path: Path) -> Iterat
         yield shown
 
 
-def _all(frames: Iterator[Shown]) -> Iterator[Frame]:
-    upright = Upright()
+def _all(frames: Iterator[Shown], upright: Upright) -> Iterator[Frame]:
     for shown in frames:
         yield Frame(shown.index, shown.time_s, upright(shown.frame), shown.duration_s)
 
 
-def _at_rate(frames: Iterator[Shown], rate_hz: float) -> Iterator[Frame]:
+def _at_rate(frames: Iterator[Shown], rate_hz: float, upright: Upright) -> Iterator[Frame]:
     """Yield the frame on show at each moment k / rate; those between are decoded, but not converted."""
-    upright = Upright()
     moment = 0
     held: Shown | None = None
     for shown in chain(frames, [None]):

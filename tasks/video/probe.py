@@ -17,7 +17,7 @@ from tasks.video.config import MediaBounds
 from tasks.video.container import open_container, picture_of
 from tasks.video.decoding import Counts, decoded
 from tasks.video.picture import is_picture, probe_picture
-from tasks.video.upright import QUARTER_DEG, rotation_of
+from tasks.video.upright import orientation_of, pixel_aspect_of, shown_size
 
 MICROSECONDS = 1_000_000  # of a container's duration
 
@@ -61,18 +61,20 @@ def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -
 
 def facts_of(container: InputContainer, stream: VideoStream, first: VideoFrame) -> MediaFacts:
     """Return what the headers and the first frame say."""
-    rotation_deg = rotation_of(first)
-    turned = rotation_deg % (2 * QUARTER_DEG) == QUARTER_DEG
+    orientation = orientation_of(first)
+    width, height = shown_size(stream, first)
     rate = stream.average_rate or stream.guessed_rate
     return MediaFacts(
         kind="video",
-        width=first.height if turned else first.width,
-        height=first.width if turned else first.height,
+        width=width,
+        height=height,
         duration_s=_duration_s(container, stream),
         frame_rate=float(rate) if rate else None,
         codec=_codec_of(stream),
         has_sound=bool(container.streams.audio),
-        rotation_deg=rotation_deg,
+        rotation_deg=orientation.rotation_deg,
+        mirrored=orientation.mirrored,
+        pixel_aspect=float(pixel_aspect_of(stream)),
     )
 
 

@@ -35,6 +35,24 @@ class Tone:
     frequency_hz: float = 440.0
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How stored pixels are shown: a b u, c d v, x y w as in ISO 14496-12, and a pixel's width over its height."""
+
+    matrix: Sequence[int] | None = None
+    aspect: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What a stream says of its colours, in the numbers of H.273 (range: 1 limited, 2 full)."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    range: int = 0
+
+
 def shade_of(index: int) -> int:
     """Return the grey of the frame of that number."""
     return 20 + index * SHADE_STEP % 216
@@ -70,6 +88,8 @@ def write_video(
     rotation_deg: int = 0,
     start_s: float = 0.0,
     tone: Tone | None = None,
+    shape: Shape = Shape(),
+    rate_hz: int = RATE_HZ,
 ) -> Path:
     """Write a video of 10 frames a second, or with frames at `times_s`; `rotation_deg` is anticlockwise."""
     with av.open(str(path), "w", format=container, options=options or {}) as file:
@@ -77,9 +97,9 @@ def write_video(
         pictures = images if images is not None else shades(10)
         stream = None
         for index, image in enumerate(pictures):
-            stream = stream or _picture_stream(file, image, codec, pix_fmt, encoder, rotation_deg)
+            stream = stream or _picture_stream(file, image, codec, pix_fmt, encoder, rotation_deg, shape, rate_hz)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            time_s = times_s[index] if times_s else index / RATE_HZ
+            time_s = times_s[index] if times_s else index / rate_hz
             frame.pts, frame.time_base = round((time_s + start_s) / TIME_BASE), TIME_BASE
             file.mux(stream.encode(frame))
         if stream:
@@ -96,15 +116,45 @@ def _picture_stream(
     pix_fmt: str,
     encoder: dict[str, str] | None,
     rotation_deg: int,
+    shape: Shape,
+    rate_hz: int,
 ) -> VideoStream:
-    stream = file.add_stream(codec, rate=RATE_HZ, options=encoder or {})
+    stream = file.add_stream(codec, rate=rate_hz, options=encoder or {})
     assert isinstance(stream, VideoStream)
     stream.height, stream.width = image.shape[:2]
     stream.pix_fmt = pix_fmt
     stream.codec_context.time_base = TIME_BASE
     if rotation_deg:
         stream.set_display_rotation(rotation_deg)
+    if shape.matrix:
+        stream.set_display_matrix(shape.matrix)
+    if shape.aspect:
+        stream.codec_context.sample_aspect_ratio = shape.aspect
     return stream
+
+
+def write_planes(
+    path: Path, planes: Sequence[NDArray[np.integer]], colours: Colours = Colours(), codec: str = "ffv1"
+) -> Path:
+    """Write one frame of Y, Cb and Cr as they are, all of one size: 8 bits a sample, or 10 where they are uint16."""
+    height, width = planes[0].shape
+    pix_fmt = "yuv444p10le" if planes[0].dtype == np.uint16 else "yuv444p"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=RATE_HZ)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        frame = av.VideoFrame(width, height, pix_fmt)
+        for target, plane in zip(frame.planes, planes, strict=True):
+            lines = np.zeros((height, target.line_size // plane.itemsize), plane.dtype)
+            lines[:, :width] = plane
+            target.update(lines.tobytes())
+        for tagged in (stream.codec_context, frame):
+            tagged.color_primaries, tagged.color_trc = colours.primaries, colours.transfer
+            tagged.colorspace, tagged.color_range = colours.matrix, colours.range
+        frame.pts = 0
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
 
 
 def _sound_stream(file: OutputContainer, tone: Tone) -> AudioStream:
