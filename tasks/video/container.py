@@ -4,12 +4,13 @@ In: a path. Out: an open PyAV container and its packets, or a `VideoError` that 
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import av
 import av.logging
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -26,6 +27,7 @@ FORMATS = (
 )
 OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 HINT = "Name a video that a player opens; `reelsift detect --help` says what a source may be."
+DEFAULT_WORTH = 5_000_000  # pixels or channels that a default stream counts for: `map_auto_video` in ffmpeg_mux_init.c
 SHOWN = 40  # characters of a text that was found
 
 # Silent: what FFmpeg has to say is said in errors and counts. Any other level lets FFmpeg's threads call Python, which
@@ -51,32 +53,37 @@ def open_container(path: Path, *, largest_pixels: int | None = None) -> Iterator
 
 
 def picture_of(container: InputContainer) -> VideoStream | None:
-    """Return the stream of moving pictures; the cover of a piece of music is none."""
-    streams = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
-    return streams[0] if streams else None
+    """Return the stream of moving pictures that `ffmpeg` would take of several; the cover of a piece of music is none.
 
-
-def start_of(container: InputContainer) -> float:
-    """Return when, on the file's own clock, its first picture is shown, in seconds: time 0 of all that is handed on.
-
-    MPEG transport streams begin anywhere, and sound may begin before or after the picture.
+    That is the default one, else the largest.
     """
-    stream = picture_of(container)
-    if stream is None or stream.start_time is None or stream.time_base is None:
-        return 0.0
-    return float(stream.start_time * stream.time_base)
+    streams = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
+    return max(streams, key=lambda stream: stream.width * stream.height + _worth(stream), default=None)
 
 
-def packets_of(container: InputContainer, stream: Stream) -> Iterator[Packet | None]:
-    """Yield the packets of one stream, then an empty one that empties its decoder.
+def sound_of(container: InputContainer) -> AudioStream | None:
+    """Return the stream of sound that `ffmpeg` would take of several that can be decoded.
+
+    That is the default one, else that of most channels.
+    """
+    streams = [stream for stream in container.streams.audio if stream.codec_context is not None and stream.sample_rate]
+    return max(streams, key=lambda stream: stream.channels + _worth(stream), default=None)
+
+
+def _worth(stream: Stream) -> int:
+    return DEFAULT_WORTH if stream.disposition & stream.disposition.default else 0
+
+
+def raw_packets_of(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet | None]:
+    """Yield the packets of these streams as they lie in the file, then an empty one for each that empties its decoder.
 
     Where the file ends in the middle of a packet, what came before it is whole; then the last one is None.
     """
     for other in container.streams:
-        if other is not stream:
+        if other not in streams:
             other.discard = Discard.all  # not read from the disk where the format has an index
     try:
-        yield from container.demux(stream)
+        yield from container.demux(*streams)
     except FFmpegError:
         yield None
 

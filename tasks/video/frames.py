@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
 from tasks.video.config import MediaBounds
-from tasks.video.container import open_container, start_of
+from tasks.video.container import open_container
 from tasks.video.decoding import Counts, Shown, decoded, timed
 from tasks.video.picture import is_picture, probe_picture, read_picture
 from tasks.video.probe import facts_of, picture_stream
+from tasks.video.timeline import timeline_of
 from tasks.video.upright import Upright
 
 FALLBACK_RATE = 25.0  # frames a second where neither frames nor stream say
@@ -75,14 +76,14 @@ def open_frames(path: Path, bounds: MediaBounds, *, rate_hz: float | None = None
         yield FrameReader(probe_picture(path, bounds), (Frame(0, 0.0, read_picture(path, bounds)) for _ in range(1)))
         return
     with open_container(path, largest_pixels=bounds.largest_pixels) as container:
-        stream = picture_stream(path, container, bounds)
+        stream, timeline = picture_stream(path, container, bounds), timeline_of(path)
         counts = Counts()
-        frames = decoded(path, container, stream, counts)
+        frames = decoded(path, container, stream, timeline, counts)
         first = next(frames)
-        facts = facts_of(container, stream, first)
+        facts = facts_of(container, stream, timeline, first)
         step_s = 1 / (facts.frame_rate or FALLBACK_RATE)
         time_base = stream.time_base or Fraction(step_s)  # FFmpeg always names one
-        shown = _bounded(timed(chain([first], frames), time_base, start_of(container), step_s), bounds, path)
+        shown = _bounded(timed(chain([first], frames), time_base, timeline.start_s, step_s), bounds, path)
         upright = Upright(stream)
         yield FrameReader(facts, _all(shown, upright) if rate_hz is None else _at_rate(shown, rate_hz, upright), counts)
 

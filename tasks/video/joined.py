@@ -14,7 +14,7 @@ from av.stream import Stream
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.files import appearing
-from tasks.video.container import open_container
+from tasks.video.container import open_container, picture_of, sound_of
 
 
 def join_streams(files: Sequence[Path], path: Path) -> Path:
@@ -38,8 +38,8 @@ def join_streams(files: Sequence[Path], path: Path) -> Path:
 
 
 def _chosen(opened: Sequence[InputContainer]) -> list[tuple[InputContainer, Stream]]:
-    pictures = [(read, stream) for read in opened for stream in read.streams.video]
-    sounds = [(read, stream) for read in opened for stream in read.streams.audio]
+    pictures = [(read, stream) for read in opened if (stream := picture_of(read))]
+    sounds = [(read, stream) for read in opened if (stream := sound_of(read))]
     return [*pictures[:1], *sounds[:1]]
 
 

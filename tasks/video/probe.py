@@ -17,9 +17,8 @@ from tasks.video.config import MediaBounds
 from tasks.video.container import open_container, picture_of
 from tasks.video.decoding import Counts, decoded
 from tasks.video.picture import is_picture, probe_picture
+from tasks.video.timeline import Timeline, timeline_of
 from tasks.video.upright import orientation_of, pixel_aspect_of, shown_size
-
-MICROSECONDS = 1_000_000  # of a container's duration
 
 
 def probe(path: Path, bounds: MediaBounds) -> MediaFacts:
@@ -31,8 +30,9 @@ def probe(path: Path, bounds: MediaBounds) -> MediaFacts:
     if is_picture(path):
         return probe_picture(path, bounds)
     with open_container(path, largest_pixels=bounds.largest_pixels) as container:
-        stream = picture_stream(path, container, bounds)
-        return facts_of(container, stream, next(decoded(path, container, stream, Counts())))
+        stream, timeline = picture_stream(path, container, bounds), timeline_of(path)
+        first = next(decoded(path, container, stream, timeline, Counts()))
+        return facts_of(container, stream, timeline, first)
 
 
 def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -> VideoStream:
@@ -49,7 +49,7 @@ def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -
     if stream.codec_context is None:
         raise VideoError(f"{path} has pictures of a kind that cannot be decoded: convert it to H.264 first.")
     check_size(path, stream.width, stream.height, bounds)
-    duration_s = _duration_s(container, stream)
+    duration_s = timeline_of(path).duration_s
     if duration_s is not None and duration_s > bounds.longest_s:
         raise VideoError(
             f"{path} lasts {duration_s:,.0f} s, over `media.longest_s` of {bounds.longest_s:,.0f}: raise that bound."
@@ -59,17 +59,16 @@ def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -
     return stream
 
 
-def facts_of(container: InputContainer, stream: VideoStream, first: VideoFrame) -> MediaFacts:
-    """Return what the headers and the first frame say."""
+def facts_of(container: InputContainer, stream: VideoStream, timeline: Timeline, first: VideoFrame) -> MediaFacts:
+    """Return what the headers, the packets' times and the first frame say."""
     orientation = orientation_of(first)
     width, height = shown_size(stream, first)
-    rate = stream.average_rate or stream.guessed_rate
     return MediaFacts(
         kind="video",
         width=width,
         height=height,
-        duration_s=_duration_s(container, stream),
-        frame_rate=float(rate) if rate else None,
+        duration_s=timeline.duration_s,
+        frame_rate=timeline.frame_rate,
         codec=_codec_of(stream),
         has_sound=bool(container.streams.audio),
         rotation_deg=orientation.rotation_deg,
@@ -82,9 +81,3 @@ def _codec_of(stream: object) -> str:
     """Return the name of the format, not of the decoder: `av1`, not `libdav1d`."""
     context = getattr(stream, "codec_context", None)
     return context.codec.canonical_name if context is not None else "unknown"
-
-
-def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.duration > 0 and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / MICROSECONDS if container.duration and container.duration > 0 else None

@@ -4,6 +4,7 @@ In: a path. Out: blocks of float32 samples in [-1, 1], of which sample 0 is hear
 not keep them.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from tasks.video.config import MediaBounds
-from tasks.video.container import open_container, packets_of, start_of
+from tasks.video.container import open_container, sound_of
+from tasks.video.timeline import Timeline, packets_of, timeline_of
 
 SAMPLE_RATE_HZ = 16_000
 GAP_S = 0.1  # shorter ones are the rounding of time stamps; longer ones are sound that is missing or was broken
@@ -39,7 +41,7 @@ def read_sound(path: Path, bounds: MediaBounds, *, block_s: float = BLOCK_S) -> 
     kept: list[Samples] = []
     count = 0
     with open_container(path) as container:
-        for samples in aligned_samples(container, bounds.longest_s):
+        for samples in aligned_samples(container, timeline_of(path), bounds.longest_s):
             kept.append(samples[0])
             count += samples.shape[1]
             while count >= size:
@@ -50,25 +52,26 @@ def read_sound(path: Path, bounds: MediaBounds, *, block_s: float = BLOCK_S) -> 
         yield np.concatenate(kept)
 
 
-def sound_of(container: InputContainer) -> AudioStream | None:
-    """Return the stream of sound, where there is one that can be decoded."""
-    streams = [stream for stream in container.streams.audio if stream.codec_context is not None and stream.sample_rate]
-    return streams[0] if streams else None
-
-
 def aligned_samples(
-    container: InputContainer, longest_s: float, *, layout: str = "mono", rate_hz: int = SAMPLE_RATE_HZ
+    container: InputContainer,
+    timeline: Timeline,
+    longest_s: float,
+    *,
+    layout: str = "mono",
+    rate_hz: int = SAMPLE_RATE_HZ,
 ) -> Iterator[Samples]:
-    """Yield pieces of shape (channels, n), one after the other from the first picture on, without gaps."""
+    """Yield pieces of shape (channels, n), one after the other from the first picture on, without gaps or overlaps."""
     stream = sound_of(container)
     if stream is None:
         return
-    start_s, place, left = start_of(container), 0, round(longest_s * rate_hz)
-    for piece in _resampled(container, stream, layout, rate_hz):
+    place, left, latest_s = 0, round(longest_s * rate_hz), -math.inf
+    for piece in _resampled(container, stream, timeline, layout, rate_hz):
         samples = np.nan_to_num(np.asarray(piece.to_ndarray(), np.float32)).clip(-1, 1)
-        late = 0 if piece.time is None else round((piece.time - start_s) * rate_hz) - place
-        if place == 0 and late < 0:
-            samples = samples[:, -late:]
+        late = 0 if piece.time is None else round((piece.time - timeline.start_s) * rate_hz) - place
+        is_telling = piece.time is not None and piece.time > latest_s  # else time stands still, as broken clocks do
+        latest_s = latest_s if piece.time is None else piece.time
+        if late < (-GAP_S * rate_hz if place else 0) and is_telling:
+            samples = samples[:, -late:]  # of what is heard twice at once, where two recordings were put together
         elif late > (GAP_S * rate_hz if place else 0) and late < left:  # of a time beyond all bounds nothing is made
             yield from _silence(samples.shape[0], late, rate_hz)
             place, left = place + late, left - late
@@ -85,12 +88,14 @@ def _silence(channels: int, count: int, rate_hz: int) -> Iterator[Samples]:
         yield np.zeros((channels, min(rate_hz, count - start)), np.float32)
 
 
-def _resampled(container: InputContainer, stream: AudioStream, layout: str, rate_hz: int) -> Iterator[AudioFrame]:
+def _resampled(
+    container: InputContainer, stream: AudioStream, timeline: Timeline, layout: str, rate_hz: int
+) -> Iterator[AudioFrame]:
     def fresh() -> av.AudioResampler:
         return av.AudioResampler(format="fltp", layout=layout, rate=rate_hz, options=MIXING)
 
     resampler = fresh()
-    for frame in _decoded(container, stream):
+    for frame in _decoded(container, stream, timeline):
         try:
             yield from resampler.resample(frame)
         except ValueError:  # the sound changes its form on the way
@@ -102,8 +107,8 @@ def _resampled(container: InputContainer, stream: AudioStream, layout: str, rate
     yield from resampler.resample(None)
 
 
-def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
-    for packet in packets_of(container, stream):
+def _decoded(container: InputContainer, stream: AudioStream, timeline: Timeline) -> Iterator[AudioFrame]:
+    for packet in packets_of(container, stream, timeline):
         try:
             frames = stream.decode(packet)
         except (FFmpegError, MemoryError):  # what is broken is left out, and becomes a gap

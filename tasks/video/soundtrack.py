@@ -7,6 +7,7 @@ pictures.
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,8 +19,9 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-from tasks.video.container import open_container, packets_of, start_of
-from tasks.video.sound import aligned_samples, sound_of
+from tasks.video.container import open_container, sound_of
+from tasks.video.sound import aligned_samples
+from tasks.video.timeline import Timeline, packets_of, timeline_of
 
 COPIED = frozenset({"aac", "mp3"})  # what mp4 may hold and browsers play; anything else is encoded anew
 ENCODED_AS, ENCODED_LAYOUT, ENCODED_RATE_HZ = "aac", "stereo", 48_000
@@ -41,11 +43,12 @@ class Soundtrack:
         found = sound_of(container)
         if found is None:
             return
-        if found.codec_context.codec.canonical_name in COPIED:
-            self._packets = _copied(container, found, target.add_stream_from_template(found))
+        timeline = timeline_of(source)
+        if not timeline.is_joined and _is_taken(found):
+            self._packets = _copied(container, found, timeline, target.add_stream_from_template(found))
         else:
             stream = target.add_stream(ENCODED_AS, rate=ENCODED_RATE_HZ, layout=ENCODED_LAYOUT)
-            self._packets = _encoded(container, stream)
+            self._packets = _encoded(container, timeline, stream)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -78,12 +81,25 @@ def _time_s(packet: Packet) -> float:
     return float((packet.dts or 0) * packet.time_base)
 
 
-def _copied(container: InputContainer, found: AudioStream, stream: AudioStream) -> Iterator[Packet]:
+def _is_taken(found: AudioStream) -> bool:
+    """Say whether a sound may be copied: an mp4 takes it, and browsers play it."""
+    if found.codec_context.codec.canonical_name not in COPIED:
+        return False
+    try:
+        with av.open(BytesIO(), "w", format="mp4") as trial:
+            trial.add_stream_from_template(found)
+            trial.start_encoding()
+    except (FFmpegError, ValueError):  # e.g. mp3 of less than 16 kHz
+        return False
+    return True
+
+
+def _copied(container: InputContainer, found: AudioStream, timeline: Timeline, stream: AudioStream) -> Iterator[Packet]:
     """Yield the packets as they are, their times counted from the first picture, rising."""
     time_base = found.time_base or Fraction(1, found.sample_rate)
-    start = round(start_of(container) / time_base)
+    start = round(timeline.start_s / time_base)
     last = round(-LEAD_S / time_base)
-    for packet in packets_of(container, found):
+    for packet in packets_of(container, found, timeline):
         if packet is None or packet.dts is None or packet.pts is None or packet.is_corrupt:
             continue
         packet.pts, packet.dts = packet.pts - start, packet.dts - start
@@ -93,11 +109,11 @@ def _copied(container: InputContainer, found: AudioStream, stream: AudioStream) 
             yield packet
 
 
-def _encoded(container: InputContainer, stream: AudioStream) -> Iterator[Packet]:
+def _encoded(container: InputContainer, timeline: Timeline, stream: AudioStream) -> Iterator[Packet]:
     rate_hz = stream.sample_rate
     fifo = av.AudioFifo()
     place = 0
-    for samples in aligned_samples(container, LONGEST_S, layout=ENCODED_LAYOUT, rate_hz=rate_hz):
+    for samples in aligned_samples(container, timeline, LONGEST_S, layout=ENCODED_LAYOUT, rate_hz=rate_hz):
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=ENCODED_LAYOUT)
         frame.sample_rate, frame.pts, frame.time_base = rate_hz, place, Fraction(1, rate_hz)
         place += frame.samples

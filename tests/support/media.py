@@ -90,17 +90,22 @@ def write_video(
     tone: Tone | None = None,
     shape: Shape = Shape(),
     rate_hz: int = RATE_HZ,
+    time_base: Fraction = TIME_BASE,
+    sound_first: bool = True,
 ) -> Path:
     """Write a video of 10 frames a second, or with frames at `times_s`; `rotation_deg` is anticlockwise."""
     with av.open(str(path), "w", format=container, options=options or {}) as file:
-        sound = _sound_stream(file, tone) if tone else None
+        sound = _sound_stream(file, tone) if tone and sound_first else None
         pictures = images if images is not None else shades(10)
         stream = None
         for index, image in enumerate(pictures):
-            stream = stream or _picture_stream(file, image, codec, pix_fmt, encoder, rotation_deg, shape, rate_hz)
+            if stream is None:
+                stream = _picture_stream(file, image, codec, pix_fmt, encoder, rotation_deg, shape, rate_hz)
+                stream.codec_context.time_base = time_base
+                sound = sound or (_sound_stream(file, tone) if tone else None)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             time_s = times_s[index] if times_s else index / rate_hz
-            frame.pts, frame.time_base = round((time_s + start_s) / TIME_BASE), TIME_BASE
+            frame.pts, frame.time_base = round((time_s + start_s) / time_base), time_base
             file.mux(stream.encode(frame))
         if stream:
             file.mux(stream.encode(None))
@@ -123,7 +128,6 @@ def _picture_stream(
     assert isinstance(stream, VideoStream)
     stream.height, stream.width = image.shape[:2]
     stream.pix_fmt = pix_fmt
-    stream.codec_context.time_base = TIME_BASE
     if rotation_deg:
         stream.set_display_rotation(rotation_deg)
     if shape.matrix:

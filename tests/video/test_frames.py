@@ -13,6 +13,7 @@ import pytest
 from tasks.contracts.errors import VideoError
 from tasks.video.config import MediaBounds
 from tasks.video.frames import Frame, open_frames
+from tasks.video.probe import probe
 from tasks.video.writing import open_writer
 from tests.support.media import (
     Tone,
@@ -222,11 +223,16 @@ def test_a_video_that_grows_beyond_the_bounds_is_not_decoded_further(growing: Pa
     assert reader.corrupt_frames == 10
 
 
-def test_a_video_that_does_not_say_how_long_it_is_may_not_go_on_for_ever(tmp_path: Path) -> None:
-    clip = write_video(tmp_path / "live.mkv", shades(6), times_s=range(6), options={"live": "1"})
+def test_a_video_that_says_it_is_shorter_than_it_is_may_not_go_on_for_ever(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "liar.mp4", shades(6), times_s=range(6), options={"use_editlist": "0"})
+    content = bytearray(clip.read_bytes())
+    place = content.index(b"mdhd") + 16  # of the time scale and, behind it, the duration
+    content[place + 4 : place + 8] = (2 * int.from_bytes(content[place : place + 4])).to_bytes(4)
+    clip.write_bytes(content)
+    assert probe(clip, BOUNDS).duration_s == 2.0
     with (
         open_frames(clip, MediaBounds(longest_s=3)) as reader,
-        pytest.raises(VideoError, match=r"live.mkv goes on after `media.longest_s` of 3 s"),
+        pytest.raises(VideoError, match=r"liar.mp4 goes on after `media.longest_s` of 3 s"),
     ):
         list(reader)
 
