@@ -22,6 +22,8 @@
     ├── SourceError                a video cannot be had as it was named
     │   ├── RefusedSourceError     its address or its size is one that is not fetched
     │   ├── WithdrawnVideoError    YouTube-8M or its host no longer has it
+    │   ├── RestrictedVideoError   its host gives it to some, and not to us as we asked
+    │   ├── RateLimitedError       its host has given us as much as it gives in an hour
     │   └── FetchError             it could not be fetched, whatever was tried
     ├── VideoError                 a file is no video or picture, is broken, or is out of bounds
     ├── WeightsError               a file of weights is not what it should be
@@ -135,6 +137,14 @@ class RefusedSourceError(SourceError):
 
 class WithdrawnVideoError(SourceError):
     """YouTube-8M, or the host, no longer has the video."""
+
+
+class RestrictedVideoError(SourceError):
+    """The host gives the video to some people, in some countries or after a sign-in, and not to us as we asked."""
+
+
+class RateLimitedError(SourceError):
+    """The host has given us as many videos as it gives in a while, and asks for patience."""
 
 
 class FetchError(SourceError):

@@ -1,26 +1,87 @@
-"""Many sources to files on the disk, the next while the last is worked on.
+"""Many sources to files on the disk, the next while the last is worked on; a host that asks for patience gets it."""
 
-In: sources as people name them. Out: for each, in order, the video that was fetched or the outcome that says why not.
-Does not open the files.
-"""
-
+import logging
 from collections.abc import Iterable, Iterator
+from time import sleep
 
-from tasks.contracts.errors import ReelsiftError
+from tasks.contracts.errors import RateLimitedError, ReelsiftError
 from tasks.contracts.media import FetchedVideo
 from tasks.contracts.outcomes import VideoOutcome
-from tasks.contracts.progress import Progress
+from tasks.contracts.progress import Progress, Silent
 from tasks.per_video.alone import failed
 from tasks.per_video.workplace import Workplace
+from tasks.shards.mirror import shown
 from tasks.video.fetch import fetch_video
+
+FIRST_WAIT_S = 10.0  # doubled at each refusal
+LONGEST_WAIT_S = 600.0
 
 
 def fetch_each(
     sources: Iterable[str], workplace: Workplace, progress: Progress | None = None
 ) -> Iterator[FetchedVideo | VideoOutcome]:
     """Yield each source's video, or its failure."""
-    for source in sources:
+    patience = Patience(workplace.fetch.rate_limit_wait_s, progress or Silent())
+    for source, is_alone in _with_company(sources):
         try:
-            yield fetch_video(source, workplace.fetched, workplace.fetch, workplace.download, progress)
+            yield _fetched(source, workplace, progress, Patience(0, Silent()) if is_alone else patience)
         except ReelsiftError as error:
             yield failed(source, str(error))
+
+
+class Patience:
+    """What is left of the time that a list may wait for hosts that give no more for a while."""
+
+    def __init__(self, seconds: float, progress: Progress) -> None:
+        self._left_s = seconds
+        self._next_s = FIRST_WAIT_S
+        self._progress = progress
+
+    def wait(self, source: str) -> bool:
+        """Wait, and longer each time; say at once that it is over once all of the time is used up."""
+        wait_s = min(self._next_s, LONGEST_WAIT_S, self._left_s)
+        if wait_s <= 0:
+            return False
+        self._next_s *= 2
+        self._left_s -= wait_s
+        what = f"waiting for leave to fetch {source}"
+        logging.getLogger("reelsift").warning(
+            "The host of %s gives no more for now: asking again in %.0f s, for %.0f s more at most.",
+            source,
+            wait_s,
+            self._left_s,
+        )
+        self._progress.begin(what, wait_s, "s")
+        while wait_s > 0:
+            step_s = min(1.0, wait_s)
+            sleep(step_s)
+            self._progress.advance(what, step_s)
+            wait_s -= step_s
+        return True
+
+    def renew(self) -> None:
+        """Begin with short waits again, as the host gives."""
+        self._next_s = FIRST_WAIT_S
+
+
+def _fetched(source: str, workplace: Workplace, progress: Progress | None, patience: Patience) -> FetchedVideo:
+    while True:
+        try:
+            video = fetch_video(source, workplace.fetched, workplace.fetch, workplace.download, progress)
+        except RateLimitedError:
+            if not patience.wait(shown(source)):
+                raise
+        else:
+            patience.renew()
+            return video
+
+
+def _with_company(sources: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each source, and whether there is no other: then somebody waits for it, and would rather know at once."""
+    left = iter(sources)
+    source = next(left, None)
+    is_first = True
+    while source is not None:
+        following = next(left, None)
+        yield source, is_first and following is None
+        source, is_first = following, False

@@ -6,6 +6,7 @@ the disk block by block, and are bounded by whoever writes them. Does not know w
 
 import io
 import zlib
+from collections.abc import Callable
 from typing import Any
 from urllib.response import addinfourl
 
@@ -20,14 +21,16 @@ class PageTooLargeError(OSError):
         super().__init__(f"the page has more than {LARGEST_PAGE:,} bytes")
 
 
-def bound_reading(response: Any) -> Any:  # noqa: ANN401 - yt-dlp's Response, which has no types
-    """Let a response be read whole only if it is no larger than a page may be."""
+def bound_reading(response: Any, look: Callable[[bytes], object] = len) -> Any:  # noqa: ANN401 - yt-dlp's Response, which has no types
+    """Let a response be read whole only if it is no larger than a page may be, and let `look` see what it holds."""
     read = response.read
 
     def bounded(amount: int | None = None) -> bytes:
         if amount is not None and amount >= 0:
             return read(amount)
-        return _up_to_bound(read)
+        page = _up_to_bound(read)
+        look(page)
+        return page
 
     response.read = bounded
     return response

@@ -3,7 +3,9 @@
 In: values from `conf/`, a form or the command line. Out: frozen configs. Does not know any video.
 """
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, field_validator
 
 from tasks.contracts.model import FrozenModel
 
@@ -27,6 +29,29 @@ class FetchConfig(FrozenModel):
         default=False, description="fetch from addresses of private networks too, and through the environment's proxy"
     )
     refresh: bool = Field(default=False, description="fetch again what was fetched before")
+    pause_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="seconds from one YouTube video to the next; guests get about 300 videos an hour",
+    )
+    rate_limit_wait_s: float = Field(
+        default=3600.0,
+        ge=0,
+        le=24 * 3600,
+        description="seconds that a list waits in all where YouTube gives no more videos for a while",
+    )
+    cookies_file: Path | None = Field(
+        default=None,
+        description="cookies.txt of a browser that is signed in at youtube.com, where YouTube asks for that; only you "
+        "may read it (mode 0600), and it is sent to YouTube alone",
+    )
+
+    @field_validator("cookies_file")
+    @classmethod
+    def _from_any_folder(cls, path: Path | None) -> Path | None:
+        """Name the same file for workers that run elsewhere."""
+        return path.expanduser().absolute() if path else None
 
 
 class MediaBounds(FrozenModel):

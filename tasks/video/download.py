@@ -3,24 +3,29 @@
 In: an address and bounds. Out: the file and what its host says of it, or an error in one line. Does not know the cache.
 """
 
+import io
 import random
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.contracts.errors import FetchError, RefusedSourceError, VideoError
 from tasks.contracts.progress import Progress
+from tasks.shards.faults import retry_after_s
 from tasks.shards.mirror import shown
 from tasks.video.addresses import Guard
 from tasks.video.config import FetchConfig
-from tasks.video.failures import is_passing, plain_line, translated
+from tasks.video.failures import Heard, asked_to_wait, is_passing, plain_line, translated
 from tasks.video.joined import join_streams
 from tasks.video.meter import Meter
 from tasks.video.offers import check_offer, chooser, only_video
+from tasks.video.youtube import youtube_cookies
 
 BACKOFF_S = 0.5  # before retry n, up to this times 2^(n-1) seconds are waited at random
+LONGEST_WAIT_S = 120.0  # of a host's Retry-After
 LONGEST_ADDRESS = 2048  # characters; longer ones are no addresses of pages
 
 
@@ -33,21 +38,21 @@ class Downloaded:
     address: str | None
 
 
-class _Quiet:
-    """A logger that says nothing: what matters comes as an exception."""
-
-    def debug(self, _: str) -> None: ...
-    def info(self, _: str) -> None: ...
-    def warning(self, _: str) -> None: ...
-    def error(self, _: str) -> None: ...
-
-
-def download(address: str, folder: Path, config: FetchConfig, guard: Guard, progress: Progress) -> Downloaded:
+def download(
+    address: str,
+    folder: Path,
+    config: FetchConfig,
+    guard: Guard,
+    progress: Progress,
+    before_try: Callable[[], None] = lambda: None,
+) -> Downloaded:
     """Fetch the video at an address into `folder`; what came before an interruption is not fetched again.
 
     Raises:
         RefusedSourceError: it lies in a private network, is too large, too long, a playlist, or still going on.
         WithdrawnVideoError: its host no longer has it.
+        RestrictedVideoError: its host gives it to others only.
+        RateLimitedError: its host gives us no more for a while.
         FetchError: it could not be fetched.
         DiskSpaceError: it does not fit on the disk.
     """
@@ -55,24 +60,31 @@ def download(address: str, folder: Path, config: FetchConfig, guard: Guard, prog
 
     folder.mkdir(parents=True, exist_ok=True)
     meter = Meter(progress, shown(address), config)
+    cookies = youtube_cookies(config.cookies_file) if config.cookies_file else None
     for attempt in range(1, config.attempts + 1):
+        heard = Heard()
+        before_try()
         try:
-            return _try(address, folder, config, guard, meter)
+            return _try(address, folder, config, guard, _params(shown(address), config, meter, cookies), heard)
         except RefusedSourceError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         except (YoutubeDLError, OSError, ValueError) as error:
-            if attempt == config.attempts or not is_passing(error):
-                raise translated(error, shown(address), guard) from error
-        time.sleep(random.uniform(0, BACKOFF_S * 2 ** (attempt - 1)))  # noqa: S311 - spread, not a secret
+            if attempt == config.attempts or not is_passing(error, heard):
+                raise translated(error, shown(address), guard, heard) from error
+            asked_s = retry_after_s(asked_to_wait(error))
+        backoff_s = random.uniform(0, BACKOFF_S * 2 ** (attempt - 1))  # noqa: S311 - spread, not a secret
+        time.sleep(max(backoff_s, min(asked_s, LONGEST_WAIT_S)))
     raise AssertionError("the last attempt returns or raises")
 
 
-def _try(address: str, folder: Path, config: FetchConfig, guard: Guard, meter: Meter) -> Downloaded:
+def _try(
+    address: str, folder: Path, config: FetchConfig, guard: Guard, params: dict[str, Any], heard: Heard
+) -> Downloaded:
     from tasks.video.guarded_ydl import GuardedYdl  # noqa: PLC0415 - loads yt-dlp
 
     named = shown(address)
-    with GuardedYdl(guard, folder, _params(named, config, meter), lambda info: check_offer(info, named, config)) as ydl:
+    with GuardedYdl(guard, folder, params, lambda info: check_offer(info, named, config), heard) as ydl:
         found: Any = ydl.extract_info(address, download=False, process=True)
         info: Any = only_video(found, named, config)
         check_offer(info, named, config)
@@ -93,10 +105,9 @@ def _joined(came: list[Path], folder: Path, address: str) -> Path:
         raise FetchError(f"{address} gives picture and sound that cannot be put together. Try again.") from error
 
 
-def _params(address: str, config: FetchConfig, meter: Meter) -> dict[str, Any]:
+def _params(address: str, config: FetchConfig, meter: Meter, cookies: str | None) -> dict[str, Any]:
     return {
         "format": chooser(address, config),
-        "logger": _Quiet(),
         "progress_hooks": [meter.hear],
         "noplaylist": True,
         "playlist_items": "1" if config.playlists else "1:2",  # the second tells that it is a list
@@ -106,6 +117,8 @@ def _params(address: str, config: FetchConfig, meter: Meter) -> dict[str, Any]:
         "fragment_retries": config.attempts - 1,
         "skip_unavailable_fragments": False,
         "continuedl": True,
+        # As text: yt-dlp writes a file that it is given, and our copy of it ends with this try.
+        "cookiefile": io.StringIO(cookies) if cookies else None,
     }
 
 

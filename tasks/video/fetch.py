@@ -19,6 +19,7 @@ from tasks.video.config import FetchConfig
 from tasks.video.download import download as download_address
 from tasks.video.shelf import Place, peek, place_of
 from tasks.video.sources import Source, SourceKind, parse_source, watch_page
+from tasks.video.youtube import Turns, is_on_youtube
 from tasks.video.youtube_id import resolve_yt8m_id
 
 ON_YOUTUBE = re.compile(
@@ -116,7 +117,9 @@ def _fetched(
 ) -> FetchedVideo:
     address = watch_page(known["youtube_id"]) if known else named.text
     guard = Guard(allow_private=config.allow_private)
-    came = download_address(address, place.parts, config, guard, progress)
+    turns = Turns(place.folder.parent, config.pause_s)
+    before_try = turns.take if is_on_youtube(address) else _at_once
+    came = download_address(address, place.parts, config, guard, progress, before_try)
     check_arrived(came.path, shown(address), config)
     place.take(came.path)
     video = FetchedVideo(
@@ -130,3 +133,7 @@ def _fetched(
     )
     place.keep(video)
     return video
+
+
+def _at_once() -> None:
+    """Wait for nobody."""

@@ -8,22 +8,24 @@ from typing import Any
 from urllib.request import OpenerDirector
 
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
-from yt_dlp.networking.exceptions import HTTPError
+from yt_dlp.networking.exceptions import HTTPError, RequestError
 
 from tasks.video.addresses import Guard
 from tasks.video.bounded_pages import bound_reading, unpacked_response
+from tasks.video.failures import Heard
+from tasks.video.youtube import is_on_youtube
 
+FOR_KIDS = b"made for kids"  # as yt-dlp looks for it
 OTHER_SCHEMES = ("ftp", "data")  # of urllib's; a redirect may lead there, and ftp would connect by itself
 
 
-def guarded_handler(guard: Guard, opened: list[Any]) -> Any:  # noqa: ANN401 - a class of yt-dlp's, which has no types
+def guarded_handler(guard: Guard, opened: list[Any], heard: Heard) -> Any:  # noqa: ANN401 - a class of yt-dlp's
     """Return a request handler of which each connection, after a redirect too, is made by `guard`.
 
-    Responses that are not closed yet are found in `opened`.
+    Responses that are not closed yet are found in `opened`, what went wrong in `heard`.
     """
-    return type(
-        "GuardedRH", (_GuardedRH,), {"connection_class": staticmethod(_connection_class(guard)), "opened": opened}
-    )
+    members = {"connection_class": staticmethod(_connection_class(guard)), "opened": opened, "heard": heard}
+    return type("GuardedRH", (_GuardedRH,), members)
 
 
 def close_all(opened: list[Any]) -> None:
@@ -57,6 +59,7 @@ class _GuardedRH(UrllibRH):
     _SUPPORTED_URL_SCHEMES = ("http", "https")
     connection_class: Any
     opened: list[Any]
+    heard: Heard
 
     def _create_instance(self, *args: Any, **kwargs: Any) -> OpenerDirector:  # noqa: ANN401 - yt-dlp's own
         opener: Any = super()._create_instance(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
@@ -76,9 +79,17 @@ class _GuardedRH(UrllibRH):
         try:
             return self._noted(super()._send(request))
         except HTTPError as error:
+            self.heard.troubles.append(error)
             self._noted(error.response)
+            raise
+        except RequestError as error:
+            self.heard.troubles.append(error)
             raise
 
     def _noted(self, response: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
         self.opened[:] = [each for each in self.opened if not each.closed] + [response]
-        return bound_reading(response)
+        return bound_reading(response, self._look if is_on_youtube(response.url) else len)
+
+    def _look(self, page: bytes) -> None:
+        """Remember what a page of YouTube says of its video, and the error that yt-dlp makes of it does not."""
+        self.heard.for_kids = self.heard.for_kids or FOR_KIDS in page

@@ -1,15 +1,14 @@
-"""yt-dlp, held to what a pipeline may do: http and https through a guard, nothing executed, nothing of a person's own.
-
-In: parameters, a guard and a folder. Out: a `YoutubeDL` whose every connection the guard makes, and whose files bear
-names that no stranger has chosen. Does not know what is fetched.
+"""yt-dlp, held to what a pipeline may do: http and https through a guard, no program but the confined deno.
 
 Only yt-dlp's handler upon urllib is kept: its other ones would connect by themselves. A proxy would connect for us,
 past the guard; so the environment's is used only where private addresses are allowed anyway. Plugins, configuration
-files, cookies, netrc, JavaScript runtimes, ffmpeg and all other programs are not used.
+files, netrc, ffmpeg and all other programs are not used.
 """
 
 import hashlib
+import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,20 +17,27 @@ os.environ["YTDLP_NO_PLUGINS"] = "1"  # read when yt_dlp looks for some
 
 from yt_dlp import YoutubeDL
 from yt_dlp.downloader.common import FileDownloader
-from yt_dlp.utils import Popen
+from yt_dlp.extractor.youtube.jsc._builtin.ejs import EJSBaseJCP
+from yt_dlp.extractor.youtube.jsc.provider import JsChallengeProviderError, register_provider
+from yt_dlp.extractor.youtube.pot._provider import BuiltinIEContentProvider
+from yt_dlp.utils import Popen, version_tuple
+from yt_dlp.utils._jsruntime import JsRuntimeInfo
 
 from tasks.video.addresses import Guard
+from tasks.video.failures import Heard, plain_line
 from tasks.video.guarded_http import close_all, guarded_handler
+from tasks.video.javascript import ScriptError, deno_path, deno_version, run_script
+
+UNSOLVED = re.compile(r"No supported JavaScript runtime|Error solving|solving failed|script .* is not supported")
 
 NOTHING_RUN: dict[str, Any] = {
     "quiet": True,
-    "no_warnings": True,
     "noprogress": True,
     "color": "no_color",
     "cachedir": False,
     "usenetrc": False,
     "enable_file_urls": False,
-    "js_runtimes": {},
+    "js_runtimes": {},  # yt-dlp would run them by itself; `ConfinedDenoJCP` does it in their place
     "remote_components": [],
     "ffmpeg_location": os.devnull,
     "hls_prefer_native": True,
@@ -62,24 +68,68 @@ def _open_and_remember(downloader: Any, *args: object, **kwargs: object) -> Any:
 setattr(FileDownloader, "sanitize_open", _open_and_remember)  # noqa: B010 - an assignment would not pass for its type
 
 
+@register_provider
+class ConfinedDenoJCP(EJSBaseJCP, BuiltinIEContentProvider):
+    """Solves YouTube's challenges as yt-dlp's own provider does, with the scripts of yt-dlp-ejs, but confined."""
+
+    JS_RUNTIME_NAME = "deno"
+
+    @property
+    def runtime_info(self) -> JsRuntimeInfo | None:
+        """What runs the scripts; None where this environment has none."""
+        path = deno_path()
+        return JsRuntimeInfo("deno", str(path), deno_version(), version_tuple(deno_version())) if path else None
+
+    def _run_js_runtime(self, stdin: str, /) -> str:
+        try:
+            return run_script(stdin)
+        except ScriptError as error:
+            raise JsChallengeProviderError(plain_line(str(error)), expected=True) from error
+
+
+class Listener:
+    """A logger that keeps warnings, for errors that come without their reason; the rest comes as exceptions."""
+
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    def debug(self, _: str) -> None:
+        """Ignore it."""
+
+    def info(self, _: str) -> None:
+        """Ignore it."""
+
+    def warning(self, message: str) -> None:
+        """Keep it, and tell the log; loudly where YouTube's better formats are lost."""
+        self._heard.warnings.append(str(message))
+        level = logging.WARNING if UNSOLVED.search(str(message)) else logging.INFO
+        logging.getLogger("reelsift").log(level, "yt-dlp: %s", plain_line(str(message)))
+
+    error = warning
+
+
 class GuardedYdl(YoutubeDL):
     """A `YoutubeDL` whose connections a guard makes; `files` are those that it has been told to write, in order."""
 
     def __init__(
-        self, guard: Guard, folder: Path, params: dict[str, Any], check: Callable[[dict[str, Any]], None]
+        self, guard: Guard, folder: Path, params: dict[str, Any], check: Callable[[dict[str, Any]], None], heard: Heard
     ) -> None:
         self.guard = guard
+        self.heard = heard
         self.files: list[Path] = []
         self.opened: list[Any] = []  # responses and files
         self._folder = folder
         self._check = check
         no_proxy = {} if guard.allow_private else {"proxy": ""}
-        merged: Any = {**NOTHING_RUN, **no_proxy, **params}
+        # A network that looks into https has an authority of its own, and names it as for every other program.
+        own_authorities = any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+        trust = {"compat_opts": {"no-certifi"}} if own_authorities else {}
+        merged: Any = {**NOTHING_RUN, "logger": Listener(heard), **trust, **no_proxy, **params}
         super().__init__(merged)
 
     def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:  # noqa: ANN401, ARG002 - yt-dlp's own
         """Take one handler, whose connections the guard makes, in place of all that yt-dlp has."""
-        only: Any = [guarded_handler(self.guard, self.opened)]
+        only: Any = [guarded_handler(self.guard, self.opened, self.heard)]
         return super().build_request_director(only, preferences)
 
     def process_info(self, info_dict: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
