@@ -16,6 +16,7 @@ from tasks.contracts.errors import (
     SourceError,
     WithdrawnVideoError,
 )
+from tasks.contracts.text import shown
 from tasks.video.addresses import Guard, RefusedAddressError
 from tasks.video.bounded_pages import PageTooLargeError
 from tasks.video.youtube import HOW_TO_EXPORT
@@ -211,9 +212,8 @@ def asked_to_wait(error: Exception) -> str | None:
 
 
 def plain_line(text: str, longest: int = LONGEST_REASON) -> str:
-    """Return text of a stranger as one line without control characters."""
-    shown = "".join(each if each.isprintable() else " " for each in text)
-    return " ".join(shown.split())[:longest]
+    """Return text of a stranger as one line that gives a terminal no orders, without passwords."""
+    return shown(text, longest)
 
 
 def _reason(error: Exception, heard: Heard) -> str:
