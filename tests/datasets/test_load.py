@@ -104,7 +104,7 @@ def test_a_part_that_is_not_parquet(dataset: Dataset) -> None:
     path = dataset.folder / "part-train-0000.parquet"
     path.unlink()
     path.write_bytes(b"<html>" * 100)
-    message = rf"^Part {path} cannot be read: .*\. `reelsift dataset verify {dataset.manifest.id}` checks all$"
+    message = rf"^Part {path} cannot be read: .*\. `reelsift dataset verify cooking/{dataset.manifest.id}` checks all$"
     with pytest.raises(DamagedDatasetError, match=message):
         load_videos(dataset, "train")
 

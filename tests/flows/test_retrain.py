@@ -18,6 +18,7 @@ from tasks.classifier.registry import CHALLENGER, CHAMPION, list_models, resolve
 from tasks.classifier.tracking import TrackingStore, tracking_store
 from tasks.classifier.tracking_mlflow import connect
 from tasks.contracts.errors import ConfigError
+from tasks.contracts.text import in_markdown
 from tasks.datasets.catalogue import list_datasets
 from tests.support.flow_runs import run_flow
 from tests.support.growing_mirror import GrowingMirror
@@ -78,7 +79,7 @@ def test_new_shards_are_published_trained_on_and_judged_and_without_them_nothing
     assert {row["model"] for row in grown["comparison"]["rows"]} == {"cooking/1", "cooking/2"}
     assert grown["promotion"]["model"] == "cooking/2"
     assert resolve(store, "cooking/2").verdict == grown["promotion"]["reason"]
-    assert grown["promotion"]["reason"] in shown()
+    assert in_markdown(grown["promotion"]["reason"]) in shown()
     assert grown["comparison"]["compare_url"] in shown()
     assert retrained(form)["promotion"] is None
 

@@ -24,7 +24,7 @@ def named(title: str) -> str:
         pytest.param("..", "video", id="dots"),
         pytest.param("", "video", id="empty"),
         pytest.param("料理", "video", id="no-latin"),
-        pytest.param("a\0b\nc\x1b[31m", "a-b-c-31m", id="control"),
+        pytest.param("a\0b\nc\x1b[31md", "ab-cd", id="control"),
         pytest.param("C:\\Windows\\x", "c-windows-x", id="windows"),
         pytest.param("x" * 500, "x" * 60, id="long"),
         pytest.param("a" * 59 + "  b", "a" * 59, id="cut-at-a-dash"),
