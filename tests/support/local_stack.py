@@ -80,8 +80,9 @@ class LocalStack:
     def down(self) -> None:
         """Take the stack down, whatever became of it."""
         self.api.close()
-        run = self.command("down")
+        run = self.command("down", "--json")
         assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout)["processes"] >= 0
 
     def parts(self) -> dict[str, dict[str, Any]]:
         run = self.command("status", "--json")

@@ -29,7 +29,7 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack
         REELSIFT_POOL__BATCH_S="3600",  # as many batches as workers
     )
     try:
-        stack.up("--gpu-workers", "2")
+        stack.up("--host", "127.0.0.1", "--cpu-runs", "4", "--gpu-workers", "2")
         yield stack
     finally:
         stack.down()

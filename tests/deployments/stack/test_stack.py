@@ -1,7 +1,10 @@
 """The local stack as a person has it: up, looked after, mended, down."""
 
 import os
+import signal
 import socket
+import subprocess
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -10,8 +13,9 @@ import psutil
 import pytest
 
 from conf.running_stack import AUTH_VARIABLE
-from tests.support.local_stack import PASSWORD, USER, LocalStack, clean_environment
+from tests.support.local_stack import PASSWORD, REELSIFT, USER, LocalStack, clean_environment
 
+LOOKS_BY_S = 8.0  # when a command that follows a log reads it, on a busy machine
 PARTS = ["prefect", "mlflow", "cpu-0", "gpu-0", "gpu-1"]
 
 
@@ -27,13 +31,32 @@ def test_other_options_are_refused_while_it_runs(local_stack: LocalStack) -> Non
     run = local_stack.command("up", *local_stack.ports, "--gpu-workers", "3")
     assert run.returncode == 1
     assert "A stack runs here with other options (gpu_workers 2): `reelsift down`" in run.stderr
+    named = local_stack.command("up", *local_stack.ports, "--gpu-workers", "2", "--public-name", "box.example")
+    assert named.returncode == 1
+    assert "A stack runs here with other options (public_name None)" in named.stderr
 
 
 def test_logs_are_shown_by_part(local_stack: LocalStack) -> None:
     assert "Worker 'gpu-0' started!" in local_stack.command("logs", "gpu-0", "--lines", "1000").stdout
+    assert len(local_stack.command("logs", "prefect", "-n", "2").stdout.splitlines()) == 2
     unknown = local_stack.command("logs", "gpu-7")
     assert unknown.returncode == 1
     assert "The stack has no part 'gpu-7'; there are prefect, mlflow, cpu-0, gpu-0, gpu-1." in unknown.stderr
+
+
+def test_a_log_is_followed_until_ctrl_c(local_stack: LocalStack) -> None:
+    assert local_stack.command("logs", "prefect", "-f", "--lines", "x").returncode == 2
+    command = [str(REELSIFT), "logs", "prefect", "--follow", "--lines", "0"]
+    with subprocess.Popen(command, env=local_stack.environment, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        time.sleep(LOOKS_BY_S)
+        log = local_stack.home / "stack" / "prefect.log"
+        with log.open("a") as file:
+            file.write("a line that came later\n")
+        lines = iter(follower.stdout.readline, "")
+        assert any("a line that came later" in line for line in lines)
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(timeout=30) == 130
 
 
 def test_the_password_is_in_no_file_and_no_command_line(local_stack: LocalStack) -> None:

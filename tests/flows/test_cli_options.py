@@ -1,0 +1,214 @@
+"""Every option of the commands that need no server, typed at the installed command; and that none has no test."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.contracts.labels import LABELLED_FRAMES_FOLDER, LABELS_TABLE_NAME
+from tests.flows.test_cli import reelsift
+from tests.support.mirror_server import MirrorServer
+from tests.support.square_network import square_network
+from tests.support.square_videos import write_clip
+from tests.support.typed_commands import all_options, typed_options
+
+FRAMES = 20  # of a clip of 10 frames a second
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "apple.mp4"
+    write_clip(path, [[("apple", 4, 4)]] * FRAMES)
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    """A folder with a network that finds coloured squares, under YOLOX's name."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "yolox_nano.onnx").write_bytes(square_network())
+    return str(folder)
+
+
+def answer(*arguments: object, home: Path, **environment: str) -> dict[str, Any]:
+    """Run a command that must succeed, and read the one JSON object that it prints."""
+    run = reelsift(*arguments, "--json", home=home, **environment)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_every_command_and_option_is_typed_by_a_test() -> None:
+    """What is new in the help has no test that types it, until it is named in one's arguments."""
+    typed = typed_options()
+    missing = {name: options - typed.get(name, set()) for name, options in all_options().items()}
+    untested = [f"{' '.join(name)} {option}".strip() for name, options in missing.items() for option in sorted(options)]
+    assert not untested
+    groups = {name[:-1] for name in all_options()}
+    assert not {name for name in all_options() if name not in typed and name not in groups}
+
+
+def test_what_stands_before_a_command(home: Path, tmp_path: Path) -> None:
+    version = reelsift("--version", home=home)
+    assert (version.returncode, version.stdout.count(".")) == (0, 2)
+    (tmp_path / "mine.toml").write_text("[download]\nconnections = 3\n")
+    shown = answer("--home", "another", "--config", "mine.toml", "config", "show", home=home)
+    assert shown["home"] == {"value": "another", "origin": "command line"}
+    assert shown["download.connections"] == {"value": 3, "origin": "mine.toml"}
+
+
+def test_a_shell_completes_commands_and_options(home: Path, tmp_path: Path) -> None:
+    script = reelsift("--show-completion", "bash", home=home, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert "complete -o default -F _reelsift_completion reelsift" in script.stdout
+    assert (
+        reelsift(
+            "--install-completion",
+            "bash",
+            home=home,
+            HOME=str(tmp_path),
+            _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1",
+        ).returncode
+        == 0
+    )
+    assert "_REELSIFT_COMPLETE=complete_bash" in (tmp_path / ".bash_completions" / "reelsift.sh").read_text()
+    asked = {"_REELSIFT_COMPLETE": "complete_bash", "COMP_WORDS": "reelsift dataset di", "COMP_CWORD": "2"}
+    assert reelsift(home=home, **asked).stdout.split() == ["diff"]
+
+
+def test_labels_of_a_vertical_and_shards_of_a_partition(home: Path, synthetic_mirror: Path) -> None:
+    found = answer("vocabulary", "--vertical", "Food & Drink", "--mirror", synthetic_mirror, home=home)["labels"]
+    assert "Cooking" in {label["name"] for label in found}
+    assert all("Food & Drink" in label["verticals"] for label in found)
+    one = answer("shards", "plan", "--partition", "video/train", "--limit", 1, "--mirror", synthetic_mirror, home=home)
+    assert [(shard["partition"], shard["name"]) for shard in one["shards"]] == [("video/train", "trainaa.tfrecord")]
+    shares = [
+        answer("shards", "plan", "--shards", f"{share},2", "--mirror", synthetic_mirror, home=home)["shards"]
+        for share in (1, 2)
+    ]
+    assert [len(share) for share in shares] in ([2, 4], [3, 3], [4, 2])
+    assert not {shard["name"] for shard in shares[0]} & {shard["name"] for shard in shares[1]}
+    got = answer(
+        "shards", "download", "--partition", "video/train", "--shards", "1,2", "--mirror", synthetic_mirror, "--yes",
+        home=home,
+    )  # fmt: skip
+    expected = [shard["name"] for shard in shares[0] if shard["partition"] == "video/train"]
+    assert got["fetched"] == len(expected) == len(list(home.rglob("*.tfrecord")))
+    again = reelsift("shards", "download", "--shards", "1,1", "--mirror", synthetic_mirror, "-y", home=home)
+    assert "6 of 6 shards are in" in again.stdout
+
+
+def test_what_nobody_needs_is_listed_and_deleted(home: Path) -> None:
+    leftover = home / "datasets" / ".cooking.1.tmp"
+    leftover.mkdir(parents=True)
+    os.utime(leftover, (0, 0))
+    wanted = ("--older-than", "1h", "--keep", "1", "--models", "--shards", "--fetched")
+    assert [item["kind"] for item in answer("prune", *wanted, home=home)["goes"]] == ["leftover"]
+    assert leftover.is_dir()
+    gone = reelsift("prune", "--keep", "1", "--models", "--shards", "--fetched", "-y", home=home)
+    assert gone.stdout.endswith("1 things are gone, which freed 0 B.\n"), gone.stderr
+    assert not leftover.exists()
+
+
+def test_weights_come_from_an_address_of_the_settings(home: Path, tmp_path: Path) -> None:
+    content = b"the weights of a network"
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "mine.onnx").write_bytes(content)
+    with MirrorServer(served) as server:
+        (tmp_path / "mine.toml").write_text(
+            f'[weight_files.mine]\nfile_name = "mine.onnx"\nurls = ["{server.url}/mine.onnx"]\nlicence = "MIT"\n'
+            'used_for = "a test"\n'
+        )
+        (got,) = answer("--config", "mine.toml", "weights", "fetch", "mine", home=home)["weights"]
+    assert got["sha256"] == hashlib.sha256(content).hexdigest()
+    assert Path(got["path"]).read_bytes() == content
+    listed = answer("--config", "mine.toml", "weights", "list", home=home)["weights"]
+    assert {each["name"]: each["state"] for each in listed}["mine"] == "here"
+
+
+def test_an_id_is_answered_in_json(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mirror" / "2" / "j" / "i" / "ZU"
+    folder.mkdir(parents=True)
+    (tmp_path / "mirror" / "2" / "download_plans").mkdir()
+    (folder / "ZU9H.js").write_text('i("ZU9H","abcdefghij_");')
+    found = answer("id", "ZU9H", "--mirror", tmp_path / "mirror", home=home)
+    assert (found["youtube_id"], found["address"]) == ("abcdefghij_", "https://www.youtube.com/watch?v=abcdefghij_")
+
+
+def test_labelling_obeys_its_options(home: Path, clip: Path, tmp_path: Path) -> None:
+    made = answer(
+        "label", clip, "--fps", 2, "--window", 2, "--causal", "--annotate", "--keep-frames", "--out", "found", home=home
+    )
+    (video,) = made["videos"]
+    folder = Path(video["folder"])
+    assert folder.parent == tmp_path / "found"
+    assert video["labels"]["seconds"] == 4  # 2 s at 2 a second
+    options = video["labels"]["options"]
+    assert (options["rate_hz"], options["window"], options["centred"]) == (2.0, 2, False)
+    assert len(list((folder / LABELLED_FRAMES_FOLDER).iterdir())) == 4
+    assert (folder / video["labels"]["annotated_video"]).is_file()
+    times = pq.read_table(folder / LABELS_TABLE_NAME)["time_s"].to_pylist()
+    assert sorted(set(times)) == [0.0, 0.5, 1.0, 1.5]
+    again = answer(
+        "label", clip, "--fps", 2, "--window", 2, "--centred", "--no-annotate", "--again", "--out", "found", home=home
+    )["videos"][0]
+    assert (again["status"], again["labels"]["options"]["centred"], again["labels"]["annotated_video"]) == (
+        "done",
+        True,
+        None,
+    )
+    assert not (folder / LABELLED_FRAMES_FOLDER).exists()
+    page = answer("report", "found", home=home)["report"]
+    assert Path(page) == Path("found/index.html")
+    assert folder.name in (tmp_path / page).read_text(encoding="utf-8")
+
+
+def test_detecting_obeys_its_options(home: Path, clip: Path, weights: str) -> None:
+    where = {"REELSIFT_WEIGHTS": weights}
+    fixed = ("--detector", "yolox-nano")
+    (made,) = answer(
+        "detect",
+        clip,
+        *fixed,
+        "--fps",
+        5,
+        "--every",
+        2,
+        "--min-score",
+        0.5,
+        "--speed",
+        "normal",
+        "--annotate",
+        home=home,
+        **where,
+    )["videos"]
+    objects = made["objects"]
+    assert objects["counts"] == {"apple": 1}
+    assert objects["boxes"] == 5  # 2 s at 5 a second, every other one
+    assert (objects["options"]["min_score"], objects["options"]["every"]) == (0.5, 2)
+    assert (Path(made["folder"]) / objects["annotated"]).is_file()
+    (other,) = answer("detect", clip, *fixed, "--classes", "bottle", "--no-annotate", home=home, **where)["videos"]
+    assert (other["objects"]["counts"], other["objects"]["annotated"]) == ({}, None)
+    plain = reelsift(
+        "detect",
+        clip,
+        "--detector",
+        "yolox-nano",
+        "--classes",
+        "bottle",
+        "--no-annotate",
+        "--again",
+        home=home,
+        **where,
+    )
+    assert (plain.returncode, "In all: nothing known" in plain.stdout) == (0, True), plain.stderr
+    assert "was there already" not in plain.stderr

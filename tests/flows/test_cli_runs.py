@@ -1,0 +1,145 @@
+"""Every option of the commands that run a flow, typed at the installed command, beside a real Prefect server."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from tests.flows.test_cli import reelsift
+from tests.support.square_network import square_network
+from tests.support.square_videos import write_clip
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+QUICK = """
+[presets.quick]
+model = "logistic"
+epochs = 1
+[train]
+models = ["quick"]
+[filter]
+background = 1
+"""
+MATCHING = {"Cooking", "Game"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for all of these tests: what one makes is there for the next; beside it a clip and settings."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "quick.toml").write_text(QUICK)
+    (folder / "weights").mkdir()
+    (folder / "weights" / "yolox_nano.onnx").write_bytes(square_network())
+    write_clip(folder / "apple.mp4", [[("apple", 4, 4)]] * 5)
+    return folder / "home"
+
+
+def answer(*arguments: object, home: Path) -> dict[str, Any]:
+    """Run a command that must succeed, and read the one JSON object that it prints."""
+    run = typed(*arguments, "--json", home=home)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def typed(*arguments: object, home: Path) -> Any:
+    api = str(PREFECT_API_URL.value())
+    weights = str(home.parent / "weights")
+    return reelsift("--config", "quick.toml", *arguments, home=home, PREFECT_API_URL=api, REELSIFT_WEIGHTS=weights)
+
+
+def test_a_dataset_obeys_its_options(home: Path, synthetic_mirror: Path, tmp_path: Path) -> None:
+    built = answer(
+        "dataset", "build", "-l", "Cooking", "--label", "Food", "--match", "all", "--exclude", "Recipe",
+        "--partition", "video/train", "--mirror", synthetic_mirror, "--limit", 2, "--shards", "1,1",
+        "--background", "2", "--strict", "--discard-shards", "--runner", "local", "--yes", home=home,
+    )  # fmt: skip
+    manifest = answer("dataset", "show", built["id"], "--plot", tmp_path / "plots", home=home)
+    names = {label["index"]: label["name"] for label in manifest["label_counts"]}
+    assert {"Cooking", "Food"} <= set(names.values())
+    assert "Recipe" not in names.values()
+    assert list(manifest["splits"].values()) == ["video/train"]
+    assert len(manifest["shards"]) == 2
+    assert manifest["rows"] == 3 * manifest["matches"]
+    assert not list((home / "shards").rglob("*.tfrecord"))  # each was deleted once its rows were kept
+    assert sorted(path.suffix for path in (tmp_path / "plots").iterdir()) == [".png", ".png"]
+    (listed,) = answer("dataset", "list", home=home)["datasets"]
+    assert (listed["id"], listed["is_latest"]) == (built["id"], True)
+
+    rows = tmp_path / "rows.txt"
+    rows.write_text("mine")
+    refused = reelsift("dataset", "export", rows, "--format", "csv", home=home)
+    assert (refused.returncode, rows.read_text()) == (1, "mine")
+    assert "`--force` overwrites it" in refused.stderr
+    assert answer("dataset", "export", rows, "--format", "csv", "--force", home=home)["rows"] == built["rows"]
+    with rows.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == built["rows"]
+    assert sum(row["is_match"] == "true" for row in found) == built["matches"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["dataset", "build", "-y", "--runner", "dask", "--address", "tcp://127.0.0.1:9"], id="build"),
+        pytest.param(["pipeline", "--yes", "--runner", "dask", "--address", "tcp://127.0.0.1:9"], id="pipeline"),
+    ],
+)
+def test_a_cluster_that_does_not_answer_is_told(command: list[str], home: Path, synthetic_mirror: Path) -> None:
+    run = typed(*command, "--label", "Cooking", "--mirror", synthetic_mirror, "--limit", 1, home=home)
+    assert run.returncode == 1
+    assert "tcp://127.0.0.1:9" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_whole_path_obeys_its_options_and_trains_again_on_demand(home: Path, synthetic_mirror: Path) -> None:
+    made = answer(
+        "pipeline", "-l", "Cooking", "--label", "Game", "--match", "any", "--exclude", "Concert",
+        "--partition", "video/train", "--partition", "video/validate", "--mirror", synthetic_mirror, "--limit", 2,
+        "--shards", "1,1", "--background", "1", "--strict", "--discard-shards", "--runner", "local",
+        "--model", "quick", "--seed", 3, "--again",
+        "--video", "apple.mp4", "--video-model", "imagenet", "--detector", "yolox-nano", "-y", home=home,
+    )  # fmt: skip
+    assert made["promotion"]["promoted"]
+    assert 0 < made["dataset"]["rows"] - made["dataset"]["matches"] <= made["dataset"]["matches"]
+    assert made["labels"]["model"] == "imagenet"
+    assert [video["answer"] for video in made["objects"]["videos"]] == ["1 apple"]
+    slug = made["dataset"]["slug"]
+
+    trained = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, home=home)
+    known = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, home=home)
+    anew = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, "--again", home=home)
+    assert [run["candidates"][0]["version"] for run in (trained, known, anew)] == ["2", "2", "3"]
+    figures = [run["candidates"][0]["metrics"]["gap_at_20"] for run in (trained, anew)]
+    assert figures[0] == figures[1]  # the same seed
+
+    forced = answer("models", "promote", f"{slug}/3", "--force", "a test of the way back", home=home)
+    assert (forced["promoted"], forced["model"]) == (True, f"{slug}/3")
+    back = answer("models", "rollback", slug, home=home)
+    assert (back["version"], "champion" in back["aliases"]) == ("1", True)
+    unopened = reelsift("models", "compare", f"{slug}/1", f"{slug}/2", "--dataset", slug, "--open", home=home)
+    assert unopened.returncode == 1  # nothing serves MLflow's pages here
+    assert f"{slug}/1" in unopened.stdout
+    assert "reelsift up" in unopened.stderr
+
+
+def test_videos_through_a_flow(home: Path) -> None:
+    found = answer("detect", "apple.mp4", "--detector", "yolox-nano", "--flow", "--out", "found", home=home)
+    assert found["videos"][0]["objects"]["counts"] == {"apple": 1}
+    assert Path(found["videos"][0]["folder"]).parent == home.parent / "found"
+    labelled = answer("label", "apple.mp4", "--flow", "--no-annotate", "--out", "found", home=home)
+    assert labelled["videos"][0]["folder"] == found["videos"][0]["folder"]
+
+
+def test_the_demonstration_shows_the_whole_path(home: Path, synthetic_mirror: Path) -> None:
+    api, weights = str(PREFECT_API_URL.value()), str(home.parent / "weights")
+    where = {"PREFECT_API_URL": api, "REELSIFT_WEIGHTS": weights, "REELSIFT_MIRROR": str(synthetic_mirror)}
+    run = reelsift("--config", "quick.toml", "demo", "--label", "Game", "--json", home=home, **where)
+    assert run.returncode == 0, run.stderr
+    made = json.loads(run.stdout)
+    assert made["dataset"]["slug"] == "game"
+    assert made["promotion"]["model"] == "game/1"
+    assert made["mirror"].startswith(str(synthetic_mirror))
+    assert [len(made[what]["videos"]) for what in ("labels", "objects")] == [1, 1]
