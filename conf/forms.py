@@ -138,7 +138,7 @@ class TrainClassifierForm(TrainOptions):
     )
 
 
-Source = Annotated[str, Field(min_length=1, max_length=2000)]
+Source = Annotated[str, Field(max_length=1 << 16)]  # what cannot be one is told of it alone, as the others may be good
 SOURCES = (
     "A file, an http(s) address, a YouTube id (11 characters), a YouTube-8M id (4), or @FILE: a text file with one of "
     "these a line"

@@ -27,7 +27,7 @@ from flows.commands import (
     weights,
     youtube_id,
 )
-from flows.commands.console import ERR, note, print_error
+from flows.commands.console import ERR, note, print_error, printing
 from flows.commands.session import Session
 from tasks.contracts.errors import ReelsiftError
 
@@ -87,7 +87,8 @@ def main() -> None:
     """Run a command; an expected error is one line, and Ctrl-C says what becomes of the work."""
     debug = "--debug" in sys.argv
     try:
-        app()
+        with printing():
+            app()
     except ReelsiftError as error:
         if debug:
             ERR.print_exception()

@@ -11,6 +11,7 @@ from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
 from conf.settings import Settings
 from conf.weights import load_weights_table
 from tasks.contracts.errors import ConfigError
+from tasks.contracts.files import check_folder
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import DetectOptions
 from tasks.features.needed import NEEDED_WEIGHTS
@@ -23,10 +24,16 @@ OptionsT = TypeVar("OptionsT", bound=FrozenModel)
 
 
 def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
-    """Return where videos are kept, and how they are come by."""
+    """Return where videos are kept, and how they are come by.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+    out = form.out.expanduser().absolute() if form.out else settings.paths.videos
+    check_folder(out)
     return Workplace(
         fetched=settings.paths.fetched,
-        out=form.out.expanduser().absolute() if form.out else settings.paths.videos,
+        out=out,
         fetch=settings.fetch,
         download=settings.download_from(),
         bounds=settings.media,

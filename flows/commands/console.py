@@ -3,24 +3,98 @@
 In: values and tables. Out: text for people, or exactly one JSON object for programs. Does not compute anything.
 """
 
+import codecs
+import errno
+import io
 import json
+import os
+import select
+import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tasks.contracts.errors import OutputError
 from tasks.contracts.text import JOINERS, inert, shown, without_secrets
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+BROKEN = os.strerror(errno.EPIPE)
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """See before the work that its result can be written, and say in one line if it cannot be after all.
+
+    What stdout's encoding lacks is escaped. Who reads only the beginning of a pipe wants no more, and no error.
+
+    Raises:
+        OutputError: stdout is closed or full, or a file cannot be written.
+    """
+    _open_streams()
+    if problem := _problem_of_stdout():
+        raise OutputError(
+            f"The result cannot be written to the standard output: {problem}. `> FILE` keeps it elsewhere."
+        )
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        raise _in_words(error) from error
+
+
+def _open_streams() -> None:
+    """Stand in for streams that whoever started us has closed, and let none fail for a character that it lacks."""
+    for name in ("stdin", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w+"))  # noqa: PTH123, SIM115 - it stays open
+    if sys.stdout is None:
+        raise OutputError("The standard output is closed, so there is nowhere to print the result: `> FILE` keeps it.")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _in_words(error: OSError) -> BaseException:
+    """Say what could not be written; what is no fault of stdout or of a file stays as it is."""
+    if error.filename and error.strerror:
+        return OutputError(f"{error.filename}: {error.strerror}. Fix this and run the command again.")
+    problem = _problem_of_stdout()
+    if not problem:
+        return error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the very end
+    if problem == BROKEN:
+        return SystemExit(1)
+    return OutputError(f"The result could not be written to the standard output: {problem}.")
+
+
+def _problem_of_stdout() -> str | None:
+    """Return why nothing can be written to stdout, if nothing can be."""
+    try:
+        descriptor = sys.stdout.fileno()
+        os.write(descriptor, b"")  # what is full says so even then
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and not os.fstatvfs(descriptor).f_bfree:
+            return os.strerror(errno.ENOSPC)
+    except io.UnsupportedOperation:  # no file at all: a test's buffer
+        return None
+    except OSError as error:
+        return error.strerror
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return BROKEN if any(event & select.POLLERR for _, event in poll.poll(0)) else None
 
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object, and nothing else, on stdout; what a terminal would obey is escaped, and stays the same."""
-    text = without_secrets(json.dumps(value, ensure_ascii=False, default=str))
+    is_unicode = codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf")
+    text = without_secrets(json.dumps(value, ensure_ascii=not is_unicode, default=str))
     sys.stdout.write((text if text.isprintable() else "".join(map(_escaped, text))) + "\n")
 
 

@@ -29,6 +29,7 @@ from flows.commands.options import (
     confirm_size,
 )
 from flows.commands.session import Session
+from tasks.contracts.files import check_folder
 
 app = typer.Typer(help="Dataset versions: build, list, show, compare, check, export.", no_args_is_help=True)
 
@@ -148,6 +149,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a version: its labels, what occurs together, what was dropped and why, its shards."""
+    if plot:
+        check_folder(plot)
     dataset = context.obj.open_dataset(ref)
     if plot:
         _draw(dataset, plot)
@@ -289,6 +292,7 @@ def export_version(
     """Write all rows of a version to one file."""
     from tasks.datasets.export import export
 
+    check_folder(destination.parent)
     dataset = context.obj.open_dataset(ref)
     path = export(dataset, destination, file_format or destination.suffix.lstrip("."), force=force)
     if as_json:

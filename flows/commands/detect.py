@@ -21,7 +21,9 @@ from flows.commands.videos import (
     collected,
     manifest_bytes,
     print_made,
+    typed_sources,
 )
+from tasks.contracts.files import check_folder
 from tasks.contracts.objects import OBJECTS_NAME, ObjectsManifest
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def detect(
     session: Session = context.obj
     form = checked_form(
         DetectObjectsForm,
-        sources=tuple(source),
+        sources=typed_sources(source),
         detector=detector,
         speed=speed,
         rate_hz=fps,
@@ -70,6 +72,8 @@ def detect(
         again=again,
         where="pool" if on_pool else "here",
     )
+    if out:
+        check_folder(out.expanduser())
     through_flow = in_flow or on_pool or session.has_prefect_server
     made = session.run_flow("detect_objects", form) if through_flow else detect_directly(form, session)
     print_made(made, print_objects, OBJECTS_NAME, as_json=as_json)

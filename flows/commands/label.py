@@ -20,7 +20,9 @@ from flows.commands.videos import (
     collected,
     manifest_bytes,
     print_made,
+    typed_sources,
 )
+from tasks.contracts.files import check_folder
 from tasks.contracts.labels import LABELS_NAME, LabelsManifest
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def label(
     session: Session = context.obj
     form = checked_form(
         LabelVideosForm,
-        sources=tuple(source),
+        sources=typed_sources(source),
         model=model,
         rate_hz=fps,
         window=window,
@@ -66,6 +68,8 @@ def label(
         out=out,
         again=again,
     )
+    if out:
+        check_folder(out.expanduser())
     through_flow = in_flow or session.has_prefect_server
     made = session.run_flow("label_videos", form) if through_flow else label_directly(form, session)
     print_made(made, print_labels, LABELS_NAME, as_json=as_json)

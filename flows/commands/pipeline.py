@@ -27,7 +27,7 @@ from flows.commands.options import (
     Yes,
 )
 from flows.commands.session import Session
-from flows.commands.videos import DetectorOption
+from flows.commands.videos import DetectorOption, typed_sources
 
 
 def pipeline(
@@ -79,7 +79,7 @@ def pipeline(
         models=tuple(model or ()),
         seed=seed,
         again=again,
-        videos=tuple(video or ()),
+        videos=typed_sources(video or ()),
         video_model=video_model,
         detector=detector,
     )

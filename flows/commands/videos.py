@@ -31,6 +31,13 @@ InFlow = Annotated[
 ]
 
 
+def typed_sources(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return sources as a form can hold them, whatever the bytes that were typed."""
+    from tasks.video.sources import typed_name
+
+    return tuple(map(typed_name, sources))
+
+
 def collected(outcomes: "Iterable[VideoOutcome]") -> "list[VideoOutcome]":
     """Let the work be done, and say of each video that it is."""
     done = []

@@ -10,6 +10,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tasks.contracts.errors import OutputError
 
 DIGEST_BLOCK_BYTES = 1 << 20
 PRIVATE = 0o600  # for files with secrets: the owner's alone
@@ -51,3 +54,20 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         while block := file.read(DIGEST_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_folder(folder: Path) -> None:
+    """See that a folder is there and can be written, or can be made, before any work is done for it.
+
+    Raises:
+        OutputError: it cannot be.
+    """
+    place = folder.absolute()
+    nearest = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise OutputError(f"Nothing can be written to {folder}: {nearest} is not a folder. Name a folder.")
+    try:
+        with TemporaryDirectory(prefix=".trying-", suffix=".tmp", dir=nearest):
+            pass
+    except OSError as error:
+        raise OutputError(f"Nothing can be written to {folder}: {error.strerror} ({nearest}). Name another.") from error

@@ -16,9 +16,16 @@ def alone(source: str, work: Callable[[], VideoOutcome]) -> VideoOutcome:
         return work()
     except ReelsiftError as error:
         return failed(source, str(error))
-    except Exception as error:
-        logging.getLogger("reelsift").exception("Unexpected failure of %s", source)
-        return failed(source, f"{type(error).__name__}: {error} (unexpected: `--debug` shows where)")
+    except Exception as error:  # noqa: BLE001 - the other videos must not be lost
+        return unexpected(source, error)
+
+
+def unexpected(source: str, error: Exception) -> VideoOutcome:
+    """Return the outcome of a source that met an error of no kind of ours; called where the error is handled."""
+    if isinstance(error, OSError) and error.filename and error.strerror:  # the disk's fault, and said in full
+        return failed(source, f"{error.filename}: {error.strerror}")
+    logging.getLogger("reelsift").exception("Unexpected failure of %s", source)
+    return failed(source, f"{type(error).__name__}: {error} (unexpected: `--debug` shows where)")
 
 
 def failed(source: str, reason: str) -> VideoOutcome:

@@ -8,7 +8,7 @@ from tasks.contracts.errors import RateLimitedError, ReelsiftError
 from tasks.contracts.media import FetchedVideo
 from tasks.contracts.outcomes import VideoOutcome
 from tasks.contracts.progress import Progress, Silent
-from tasks.per_video.alone import failed
+from tasks.per_video.alone import failed, unexpected
 from tasks.per_video.workplace import Workplace
 from tasks.shards.mirror import shown
 from tasks.video.fetch import fetch_video
@@ -27,6 +27,8 @@ def fetch_each(
             yield _fetched(source, workplace, progress, Patience(0, Silent()) if is_alone else patience)
         except ReelsiftError as error:
             yield failed(source, str(error))
+        except Exception as error:  # noqa: BLE001 - the other videos must not be lost
+            yield unexpected(source, error)
 
 
 class Patience:

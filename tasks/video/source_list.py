@@ -4,14 +4,24 @@ In: sources, some of which may be `@FILE`, a text file with a source a line. Out
 look at what they name.
 """
 
+import codecs
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tasks.contracts.errors import SourceError
+from tasks.video.sources import is_file, typed_name
 
 LIST_MARK = "@"
 COMMENT_MARK = "#"
 LONGEST_LIST_BYTES = 256 << 20
+# How editors mark the encoding of a text, the longer mark first.
+MARKED = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def listed(sources: Iterable[str]) -> list[str]:
@@ -29,24 +39,43 @@ def listed(sources: Iterable[str]) -> list[str]:
 
 
 def _of(source: str) -> Iterator[str]:
-    if not source.startswith(LIST_MARK):
+    if not source.startswith(LIST_MARK) or is_file(source):
         yield source
         return
-    path = Path(source.removeprefix(LIST_MARK)).expanduser()
-    for line in _text(path).splitlines():
-        if line.strip() and not line.startswith(COMMENT_MARK):
+    path = Path(source.removeprefix(LIST_MARK))
+    if not path.exists():
+        with suppress(RuntimeError):  # no such user
+            path = path.expanduser()
+    for line in _lines(path):
+        if is_file(line):  # whatever its name begins or ends with
+            yield line
+        elif line.strip() and not line.startswith(COMMENT_MARK):
             yield line.strip()
 
 
-def _text(path: Path) -> str:
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a list; names may hold any character but a line's end, and bytes that are no UTF-8."""
     try:
         with path.open("rb") as file:
             data = file.read(LONGEST_LIST_BYTES + 1)
-        text = data.decode("utf-8")
-    except OSError as error:
-        raise SourceError(f"The list of videos {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is no list of videos: it must be UTF-8 text, one source a line.") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"The list of videos {path} cannot be read: {_reason(error)}.") from error
     if len(data) > LONGEST_LIST_BYTES:
         raise SourceError(f"The list of videos {path} is over {LONGEST_LIST_BYTES >> 20} MB: split it.")
-    return text
+    text = _text(data, path)
+    yield from (typed_name(line.removesuffix("\r")) for line in text.split("\n"))
+
+
+def _text(data: bytes, path: Path) -> str:
+    encoding = next((name for mark, name in MARKED if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding, "strict" if encoding != "utf-8" else "surrogateescape")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # a video, perhaps
+        raise SourceError(f"{path} is no list of videos: it must be text, in UTF-8 or UTF-16, one source a line.")
+    return text.removeprefix("\ufeff")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -3,7 +3,10 @@
 In: text. Out: a `Source`: a file, an address, a YouTube id or a YouTube-8M id. Does not fetch or open anything.
 """
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -40,12 +43,24 @@ class Source:
     @property
     def path(self) -> Path:
         """The file, where it is one."""
-        return Path(self.text).expanduser().absolute()
+        path = _file(self.text)
+        return path or Path(self.text).absolute()
 
 
 def absolute(text: str) -> str:
     """Return a source that names the same from any folder."""
-    return str(Source(text, SourceKind.FILE).path) if _is_file(text) else text
+    path = _file(text)
+    return str(path) if path else text
+
+
+def is_file(text: str) -> bool:
+    """Say whether `text` is the name of a file that is there, before any other meaning that it may have."""
+    return _file(text) is not None
+
+
+def typed_name(text: str) -> str:
+    r"""Return a name as JSON can hold it: the bytes of one that is no UTF-8 are written out, as in `caf\xe9.mp4`."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def parse_source(text: str) -> Source:
@@ -55,7 +70,7 @@ def parse_source(text: str) -> Source:
         RefusedSourceError: an address that is neither http nor https.
         SourceError: it is none of the things that a source may be.
     """
-    if _is_file(text):
+    if is_file(text):
         return Source(text, SourceKind.FILE)
     text = text.strip()  # as it was pasted
     scheme = SCHEME.match(text)
@@ -88,18 +103,30 @@ def _check_address(text: str, scheme: str) -> None:
 
 
 def _problem(text: str) -> str:
-    try:
-        is_folder = text != "" and Path(text).expanduser().is_dir()
-    except (OSError, ValueError, RuntimeError):  # as below
-        is_folder = False
-    if is_folder:
+    if any(path.is_dir() for path in _readable(text)):
         return "that is a folder, name the files in it"
+    if any(path.is_file() for path in _readable(_raw(text))):
+        return "the name of that file is not UTF-8 text, rename it"
     hint = f" (for an address write https://{text})" if HOST_LIKE.fullmatch(text) else ""
     return f"there is no such file{hint}"
 
 
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):  # too long a name, a zero byte, no such user
-        return False
+def _file(text: str) -> Path | None:
+    """Return the file of this name: as it is written, before `~` means somebody's home."""
+    return next((path.absolute() for path in _readable(text) if path.is_file()), None)
+
+
+def _readable(text: str) -> Iterator[Path]:
+    """Yield what of the name's readings is there."""
+    for reading in (Path, lambda name: Path(name).expanduser()):
+        with suppress(OSError, ValueError, RuntimeError):  # too long a name, a zero byte, no such user
+            path = reading(text)
+            path.stat()
+            if text:
+                yield path
+
+
+def _raw(text: str) -> str:
+    """Return the name that `typed_name` wrote out."""
+    escaped = re.sub(r"\\x([89a-f][0-9a-f])", lambda match: chr(0xDC00 + int(match[1], 16)), text)
+    return escaped if escaped != text else ""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.labels import LABELLED_FRAMES_FOLDER, LABELS_TABLE_NAME
-from tests.flows.test_cli import reelsift
+from tests.flows.test_cli import REELSIFT, reelsift
 from tests.support.mirror_server import MirrorServer
 from tests.support.square_network import square_network
 from tests.support.square_videos import write_clip
@@ -212,3 +213,96 @@ def test_detecting_obeys_its_options(home: Path, clip: Path, weights: str) -> No
     )
     assert (plain.returncode, "In all: nothing known" in plain.stdout) == (0, True), plain.stderr
     assert "was there already" not in plain.stderr
+
+
+def test_a_bad_name_among_many_fails_alone(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:
+    """Each name is a file's before it is anything else; what is no source at all says so, and the others are done."""
+    good = ["@user.mp4", "~user.mp4", "dQw4w9WgXcQ", "ZU9H", "two\nlines.mp4", "list.mp4"]
+    for number, name in enumerate(good):  # a box that players skip makes the content of each its own
+        (tmp_path / name).write_bytes(clip.read_bytes() + b"\x00\x00\x00\x0cskip" + number.to_bytes(4, "big"))
+    (tmp_path / "list.txt").write_bytes("\ufeff".encode("utf-16-le") + "list.mp4\r\n".encode("utf-16-le"))
+    raw = b"caf\xe9.mp4"
+    (tmp_path / os.fsdecode(raw)).write_bytes(clip.read_bytes())
+    bad = [os.fsdecode(raw), "", "x" * 5000, "~nobody-of-that-name/a.mp4"]
+    run = reelsift(
+        "detect", *good[:3], *bad, *good[3:5], "@list.txt", "--detector", "yolox-nano", "--no-annotate", "--json",
+        home=home, REELSIFT_WEIGHTS=weights,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stderr
+    videos = json.loads(run.stdout)["videos"]
+    assert [video["status"] for video in videos] == ["done"] * 3 + ["failed"] * 4 + ["done"] * 3
+    assert run.stderr.count("error: ") == 4
+    assert r"caf\xe9.mp4" in run.stderr
+    assert "not UTF-8 text, rename it" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        pytest.param(["label", "apple.mp4", "--out", "apple.mp4"], "apple.mp4 is not a folder", id="out-is-a-file"),
+        pytest.param(["detect", "apple.mp4", "--out", "apple.mp4/in"], "apple.mp4 is not a folder", id="out-in-a-file"),
+        pytest.param(
+            ["detect", "apple.mp4", "--out", "/proc/found"], "No such file or directory (/proc)", id="unwritable"
+        ),
+        pytest.param(["label", "apple.mp4", "--flow", "--out", "dangling"], "dangling is not a folder", id="dangling"),
+        pytest.param(["dataset", "export", "apple.mp4/rows.csv"], "apple.mp4 is not a folder", id="export"),
+        pytest.param(["dataset", "show", "--plot", "apple.mp4"], "apple.mp4 is not a folder", id="plot"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    command: list[str], message: str, home: Path, clip: Path
+) -> None:
+    (clip.parent / "dangling").symlink_to("nowhere")
+    run = reelsift(*command, home=home)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("error: Nothing can be written to ")
+    assert message in run.stderr
+    assert len(run.stderr.splitlines()) == 1  # nothing was opened or begun
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("redirected", "message"),
+    [
+        pytest.param(">&-", "The standard output is closed", id="closed"),
+        pytest.param("> /dev/full", "No space left on device", id="full"),
+    ],
+)
+@pytest.mark.parametrize("command", ["detect apple.mp4 --detector yolox-nano", "vocabulary --json", "--version"])
+def test_a_result_that_cannot_be_printed_is_told_before_the_work(
+    redirected: str, message: str, command: str, home: Path, clip: Path
+) -> None:
+    run = in_shell(f"reelsift {command} {redirected}", home, clip.parent)
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert run.stderr.startswith("error: ")
+    assert message in run.stderr
+    assert not home.exists()
+
+
+def test_a_reader_that_has_enough_is_no_error(home: Path, synthetic_mirror: Path) -> None:
+    for form in ("--json", ""):
+        command = f"reelsift vocabulary --mirror {synthetic_mirror} --search a {form} | head -c 1"
+        run = in_shell(command, home, home.parent)
+        assert (run.returncode, len(run.stdout), run.stderr) == (0, 1, "")
+
+
+def test_a_terminal_without_unicode_gets_escapes(home: Path, clip: Path, weights: str) -> None:
+    named = clip.with_name("caf\u00e9.mp4")
+    clip.rename(named)
+    options = ("--detector", "yolox-nano", "--no-annotate")
+    where = {"REELSIFT_WEIGHTS": weights, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    shown = reelsift("detect", named, *options, home=home, **where)
+    assert (shown.returncode, r"caf\xe9: ['apple']" in shown.stdout) == (0, True), shown.stderr
+    (video,) = answer("detect", named, *options, home=home, **where)["videos"]
+    assert video["title"] == "caf\u00e9"
+
+
+def in_shell(command: str, home: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a shell, with its redirections."""
+    path = f"{REELSIFT.parent}:{os.environ['PATH']}"
+    environment = os.environ | {"REELSIFT_HOME": str(home), "PATH": path}
+    return subprocess.run(
+        ["/bin/sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )

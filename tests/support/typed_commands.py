@@ -8,8 +8,8 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import click
 import typer
 
 from deployments.cli import app
@@ -43,7 +43,7 @@ def typed_options() -> dict[Command, set[str]]:
     return found
 
 
-def _options(command: click.Command, name: Command) -> Iterator[tuple[Command, set[str]]]:
+def _options(command: Any, name: Command) -> Iterator[tuple[Command, set[str]]]:
     own = (each for option in command.params for each in (*option.opts, *option.secondary_opts))
     yield name, {each for each in own if each.startswith("-")}
     for word, below in getattr(command, "commands", {}).items():

@@ -19,7 +19,8 @@ def test_each_source_counts_once_in_the_order_of_the_list(tmp_path: Path) -> Non
     ("content", "message"),
     [
         pytest.param(None, "cannot be read: No such file", id="missing"),
-        pytest.param(b"\xff\xfe\x00", "must be UTF-8 text, one source a line", id="binary"),
+        pytest.param(b"\xff\xfe\x00", "must be text, in UTF-8 or UTF-16, one source a line", id="binary"),
+        pytest.param(b"\x00\x00\x00\x20ftypisom", "must be text, in UTF-8 or UTF-16", id="video"),
         pytest.param(b"# nothing\n", "There is no video in the list", id="empty"),
         pytest.param(b"x" * 100, "is over 0 MB: split it", id="huge"),
     ],
@@ -33,3 +34,37 @@ def test_what_is_no_list_is_said_to_be_none(
         path.write_bytes(content)
     with pytest.raises(SourceError, match=message):
         listed([f"@{path}"])
+
+
+NAMES = ["a.mp4", "caf\u00e9 \u2028.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_list_may_begin_with_a_mark_of_its_encoding(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    mark = "\ufeff" if encoding in {"utf-16-le", "utf-16-be"} else ""
+    path.write_bytes((mark + "\r\n".join(NAMES)).encode(encoding))
+    assert listed([f"@{path}"]) == NAMES
+
+
+def test_the_list_of_an_editor_of_windows_is_read(real_data: Path) -> None:
+    assert listed([f"@{real_data / 'faults' / 'video' / 'list_bom.txt'}"]) == ["base.mp4", "ABCD"]
+
+
+def test_a_file_that_is_there_goes_before_what_its_name_means_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    odd = ["@user.mp4", "#1.mp4", " led by a blank.mp4", "-v.mp4", "~user.mp4", "a\tb.mp4", "a\x0cb.mp4"]
+    for name in odd:
+        Path(name).touch()
+    Path("list.txt").write_text("\n".join([*odd, "# a comment", " stripped.mp4 "]))
+    assert listed(["@user.mp4", "@list.txt"]) == [*odd, "stripped.mp4"]
+    Path("@list.txt").touch()
+    assert listed(["@list.txt"]) == ["@list.txt"]
+
+
+def test_one_line_that_is_no_utf_8_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"a.mp4\ncaf\xe9.mp4\nb.mp4\n")
+    assert listed([f"@{path}"]) == ["a.mp4", r"caf\xe9.mp4", "b.mp4"]

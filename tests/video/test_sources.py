@@ -1,11 +1,12 @@
 """What a text names: a file, an address or an id."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tasks.contracts.errors import RefusedSourceError, SourceError
-from tasks.video.sources import SourceKind, parse_source
+from tasks.video.sources import SourceKind, parse_source, typed_name
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,9 @@ def test_addresses_and_ids_are_told_apart(text: str, kind: SourceKind) -> None:
     assert (source.kind, source.text) == (kind, text.strip())
 
 
-@pytest.mark.parametrize("name", ["clip.mp4", "ZU9H", "dQw4w9WgXcQ", "http:odd", "a file"])
+@pytest.mark.parametrize(
+    "name", ["clip.mp4", "ZU9H", "dQw4w9WgXcQ", "http:odd", "a file", "@user.mp4", "~user.mp4", "-v.mp4", "a\nb"]
+)
 def test_a_file_that_is_there_goes_first(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / name).write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
@@ -72,6 +75,15 @@ def test_an_address_needs_a_host_and_no_blanks(text: str) -> None:
 def test_what_is_nothing_is_told_what_there_is(text: str) -> None:
     with pytest.raises(SourceError, match=r"no such file.* A source is a file, an http\(s\) address, a YouTube id"):
         parse_source(text)
+
+
+def test_a_name_that_is_no_utf_8_is_told_to_be_renamed(tmp_path: Path) -> None:
+    raw = os.fsencode(tmp_path / "caf") + b"\xe9.mp4"
+    Path(os.fsdecode(raw)).touch()
+    name = typed_name(os.fsdecode(raw))
+    assert name.endswith(r"caf\xe9.mp4")
+    with pytest.raises(SourceError, match="the name of that file is not UTF-8 text, rename it"):
+        parse_source(name)
 
 
 def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
