@@ -23,11 +23,11 @@ from tasks.contracts.outcomes import VideoOutcome
 from tasks.detect_batch import detect_batch, detecting
 from tasks.detection.detector import chosen_detector
 from tasks.per_video.each import all_done
-from tasks.videos_artifact import show_videos
+from tasks.videos_artifact import final_state, show_videos
 
 
 @flow(name="detect-objects", task_runner=RUNNER)
-def detect_objects(form: DetectObjectsForm) -> dict[str, Any]:
+def detect_objects(form: DetectObjectsForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
     """Detect in what the form names; what is there already, by the same detector and options, is not done again."""
     settings = running_settings()
     if deployment.id is not None:
@@ -37,10 +37,11 @@ def detect_objects(form: DetectObjectsForm) -> dict[str, Any]:
         rows, manifest = detected_on_pool(form, sources, settings)
         show_videos(rows, key="detected-videos", made_by=form.detector, manifest=manifest)
         videos = [row.model_dump(mode="json") for row in rows]
-        return {"detector": form.detector, "videos": videos, "manifest": str(manifest)}
+        return final_state(rows, {"detector": form.detector, "videos": videos, "manifest": str(manifest)})
     detector, outcomes = _detected_here(form, sources, settings)
     show_videos(outcomes, key="detected-videos", made_by=detector)
-    return {"detector": detector, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+    made = {"detector": detector, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+    return final_state(outcomes, made)
 
 
 def _is_for_pool(form: DetectObjectsForm) -> bool:

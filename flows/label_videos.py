@@ -20,11 +20,11 @@ from tasks.contracts.outcomes import VideoOutcome
 from tasks.label_batch import label_batch, labelling
 from tasks.labelling.reference import exact_reference
 from tasks.per_video.each import all_done
-from tasks.videos_artifact import show_videos
+from tasks.videos_artifact import final_state, show_videos
 
 
 @flow(name="label-videos", task_runner=RUNNER)
-def label_videos(form: LabelVideosForm) -> dict[str, Any]:
+def label_videos(form: LabelVideosForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
     """Label what the form names; what is there already, by the same model and options, is not done again."""
     settings = running_settings()
     if deployment.id is not None:
@@ -40,4 +40,4 @@ def label_videos(form: LabelVideosForm) -> dict[str, Any]:
         rows = label(videos, model, store, options, workplace, again=form.again)
         outcomes += map(VideoOutcome.model_validate, rows)
     show_videos(outcomes, key="labelled-videos", made_by=model)
-    return {"model": model, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+    return final_state(outcomes, {"model": model, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]})

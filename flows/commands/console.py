@@ -113,6 +113,11 @@ def print_error(text: str) -> None:
     ERR.print(Text.assemble(("error:", "bold red"), " ", shown(text)))
 
 
+def print_warning(text: str) -> None:
+    """Print what a person should know of a result that is there."""
+    ERR.print(Text.assemble(("warning:", "bold yellow"), " ", shown(text)))
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows below their columns; columns of numbers are aligned to the right."""
     cells = [[_cell(value) for value in row] for row in rows]

@@ -21,6 +21,7 @@ from flows.commands.videos import (
     collected,
     manifest_bytes,
     print_made,
+    through_flow,
     typed_sources,
 )
 from tasks.contracts.files import check_folder
@@ -74,8 +75,8 @@ def detect(
     )
     if out:
         check_folder(out.expanduser())
-    through_flow = in_flow or on_pool or session.has_prefect_server
-    made = session.run_flow("detect_objects", form) if through_flow else detect_directly(form, session)
+    is_flow = in_flow or on_pool or session.has_prefect_server
+    made = through_flow(session, "detect_objects", form) if is_flow else detect_directly(form, session)
     print_made(made, print_objects, OBJECTS_NAME, as_json=as_json)
 
 

@@ -20,6 +20,7 @@ from flows.commands.videos import (
     collected,
     manifest_bytes,
     print_made,
+    through_flow,
     typed_sources,
 )
 from tasks.contracts.files import check_folder
@@ -70,8 +71,8 @@ def label(
     )
     if out:
         check_folder(out.expanduser())
-    through_flow = in_flow or session.has_prefect_server
-    made = session.run_flow("label_videos", form) if through_flow else label_directly(form, session)
+    is_flow = in_flow or session.has_prefect_server
+    made = through_flow(session, "label_videos", form) if is_flow else label_directly(form, session)
     print_made(made, print_labels, LABELS_NAME, as_json=as_json)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.forms import SOURCES
-from flows.commands.console import note, print_error, print_json, say
+from flows.commands.console import note, print_error, print_json, print_warning, say
+from flows.commands.session import Session
 
 if TYPE_CHECKING:
     from tasks.contracts.outcomes import VideoOutcome
@@ -62,18 +63,31 @@ def print_outcomes(outcomes: "list[VideoOutcome]", print_answer: "Callable[[Vide
 
 
 def print_failures(outcomes: "list[VideoOutcome]") -> None:
-    """Print why videos failed.
+    """Print what is missing in answers, then why videos failed.
 
     Raises:
         typer.Exit: with 1, where one did.
     """
-    failures = [outcome for outcome in outcomes if outcome.status == "failed"]
+    from tasks.contracts.outcomes import FAILED, told
+
+    failures = [outcome for outcome in outcomes if outcome.status == FAILED]
+    for outcome in outcomes:
+        if outcome.warning:
+            print_warning(told(outcome))
     for outcome in failures:
-        print_error(
-            f"{outcome.source}: {outcome.reason}" if outcome.source not in str(outcome.reason) else str(outcome.reason)
-        )
+        print_error(told(outcome))
     if failures:
         raise typer.Exit(1)
+
+
+def through_flow(session: Session, name: str, form: Any) -> dict[str, Any]:  # noqa: ANN401 - a form of videos
+    """Run a flow over videos, and return its answer also where every video failed."""
+    from tasks.contracts.errors import VideosFailedError
+
+    try:
+        return session.run_flow(name, form)
+    except VideosFailedError as error:
+        return error.made
 
 
 def print_made(

@@ -25,6 +25,7 @@
     │   ├── RestrictedVideoError   its host gives it to some, and not to us as we asked
     │   ├── RateLimitedError       its host has given us as much as it gives in an hour
     │   └── FetchError             it could not be fetched, whatever was tried
+    ├── VideosFailedError          none of a run's videos could be worked on
     ├── VideoError                 a file is no video or picture, is broken, or is out of bounds
     ├── WeightsError               a file of weights is not what it should be
     │   └── MissingWeightsError    a file of weights is not there, and where to get it
@@ -40,6 +41,8 @@
 A message names the thing, the value, the choices there are, and the next command. Errors of libraries
 are translated once, at the edge, with `from`. The command line prints the message alone and exits 1.
 """
+
+from typing import Any
 
 from tasks.contracts.text import shown
 
@@ -149,6 +152,14 @@ class RateLimitedError(SourceError):
 
 class FetchError(SourceError):
     """A video could not be fetched, whatever was tried."""
+
+
+class VideosFailedError(ReelsiftError):
+    """None of a run's videos could be worked on; `made` is what the run would have answered."""
+
+    def __init__(self, message: str = "", made: Any = None) -> None:  # noqa: ANN401 - each flow has its own answer
+        super().__init__(message)
+        self.made = made
 
 
 class VideoError(ReelsiftError):

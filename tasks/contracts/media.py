@@ -60,6 +60,13 @@ class VideoRecord(FrozenModel):
         known = video.model_dump(exclude={"path"})
         return cls(**known, media=media, frames_read=frames_read, corrupt_frames=corrupt_frames)
 
+    @property
+    def loss(self) -> str | None:
+        """What of the video is missing in the answer, in words; None where nothing is."""
+        if not self.corrupt_frames:
+            return None
+        return f"{self.corrupt_frames:,} packets could not be decoded, so the answer is of {self.frames_read:,} frames"
+
 
 class WeightsRecord(FrozenModel):
     """A file of weights as a manifest names it."""

@@ -1,7 +1,7 @@
 """`manifest.parquet`: one row for each video of a run, whatever became of it.
 
-    source, status (done, cached, failed), reason, title, answer, folder, report, seconds, video_s, place, batch, run,
-    worker, device, detector
+    source, status (done, cached, failed), reason, title, answer, warning, folder, report, seconds, video_s, place,
+    batch, run, worker, device, detector
 
 In: rows. Out: a Parquet file. Does not know how the rows came about.
 """

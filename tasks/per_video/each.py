@@ -90,6 +90,7 @@ def _outcome(
         status=status,
         title=video.title,
         answer=lookup.in_words(made),
+        warning=made.video.loss,
         folder=folder,
         report=write_report(folder),
         seconds=round(time.monotonic() - started_s, 3),

@@ -2,13 +2,28 @@
 
 import csv
 import json
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterType,
+    FlowFilter,
+    FlowFilterName,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL
 
 from tests.flows.test_cli import reelsift
+from tests.support.media import spoil_packets
 from tests.support.square_network import square_network
 from tests.support.square_videos import write_clip
 
@@ -111,14 +126,14 @@ def test_the_whole_path_obeys_its_options_and_trains_again_on_demand(home: Path,
     trained = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, home=home)
     known = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, home=home)
     anew = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, "--again", home=home)
-    assert [run["candidates"][0]["version"] for run in (trained, known, anew)] == ["2", "2", "3"]
+    assert [run["candidates"][0]["version"] for run in (trained, known, anew)] == [2, 2, 3]
     figures = [run["candidates"][0]["metrics"]["gap_at_20"] for run in (trained, anew)]
     assert figures[0] == figures[1]  # the same seed
 
     forced = answer("models", "promote", f"{slug}/3", "--force", "a test of the way back", home=home)
     assert (forced["promoted"], forced["model"]) == (True, f"{slug}/3")
     back = answer("models", "rollback", slug, home=home)
-    assert (back["version"], "champion" in back["aliases"]) == ("1", True)
+    assert (int(back["version"]), "champion" in back["aliases"]) == (1, True)
     unopened = reelsift("models", "compare", f"{slug}/1", f"{slug}/2", "--dataset", slug, "--open", home=home)
     assert unopened.returncode == 1  # nothing serves MLflow's pages here
     assert f"{slug}/1" in unopened.stdout
@@ -143,3 +158,56 @@ def test_the_demonstration_shows_the_whole_path(home: Path, synthetic_mirror: Pa
     assert made["promotion"]["model"] == "game/1"
     assert made["mirror"].startswith(str(synthetic_mirror))
     assert [len(made[what]["videos"]) for what in ("labels", "objects")] == [1, 1]
+
+
+def test_a_run_says_everywhere_which_videos_failed_and_what_was_lost(home: Path) -> None:
+    damaged = spoil_packets(Path(shutil.copy(home.parent / "apple.mp4", home.parent / "damaged.mp4")), [2])
+    (home.parent / "bad.mp4").write_text("no video at all")
+    run = typed("detect", "damaged.mp4", "bad.mp4", "--detector", "yolox-nano", "--flow", home=home)
+    assert run.returncode == 1
+    assert "In all: 1 apple" in run.stdout
+    assert run.stderr.count("error: ") == 1
+    loss = "packets could not be decoded, so the answer is of"
+    assert f"warning: {damaged.name}: " in run.stderr
+    assert loss in run.stderr
+    state, artifact, lines = last_run("detect-objects")
+    assert (state.type, state.name) == (StateType.COMPLETED, "Partly failed")
+    assert str(state.message).startswith("1 of 2 videos done, 1 failed: ")
+    assert "bad.mp4" in str(state.message)
+    assert loss in str(state.message)
+    rows = json.loads(artifact)
+    assert [row["status"] for row in rows] == ["failed", "done"]
+    assert loss in rows[1]["missing"]
+    for words in ("bad.mp4", loss):
+        assert any(words in line for line in lines), lines
+
+
+@pytest.mark.parametrize("command", [["detect", "--detector", "yolox-nano"], ["label", "--no-annotate"]])
+def test_a_run_of_which_nothing_is_left_has_failed(command: list[str], home: Path) -> None:
+    (home.parent / "bad.mp4").write_text("no video at all")
+    run = typed(*command, "bad.mp4", "nowhere.mp4", "--flow", "--json", home=home)
+    assert run.returncode == 1
+    assert [video["status"] for video in json.loads(run.stdout)["videos"]] == ["failed", "failed"]
+    assert run.stderr.count("error: ") == 2
+    assert "Traceback" not in run.stderr
+    state, _, _ = last_run({"detect": "detect-objects", "label": "label-videos"}[command[0]])
+    assert state.type is StateType.FAILED
+    assert "0 of 2 videos done, 2 failed: " in str(state.message)
+
+
+def last_run(flow: str) -> tuple[State, str, list[str]]:
+    """Return how the last run of a flow ended, its table, and its log once that is there."""
+    with get_client(sync_client=True) as client:
+        chosen = FlowFilter(name=FlowFilterName(any_=[flow]))
+        (found,) = client.read_flow_runs(flow_filter=chosen, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
+        made = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[found.id]), type=ArtifactFilterType(any_=["table"])
+        )
+        (artifact,) = client.read_artifacts(artifact_filter=made)
+        lines: list[str] = []
+        until = time.monotonic() + 30
+        while not any("Finished in state" in line for line in lines) and time.monotonic() < until:
+            written = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[found.id]))
+            lines = [log.message for log in client.read_logs(log_filter=written)]
+        assert found.state is not None
+        return found.state, str(artifact.data), lines
