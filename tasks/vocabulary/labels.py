@@ -98,8 +98,18 @@ class Vocabulary:
             raise VocabularyError(f"No vertical {vertical!r}. {hint}There are: {', '.join(sorted(names.values()))}")
         return tuple(label for label in self.labels if name in label.verticals)
 
+    def _vertical(self, wanted: str) -> str | None:
+        """Return the vertical that is meant, however its ampersand is written."""
+        names = {_spelled(name): name for label in self.labels for name in label.verticals}
+        return names.get(_spelled(wanted))
+
     def _unknown(self, wanted: str) -> str:
         message = f"No label {wanted!r} in the vocabulary."
+        if vertical := self._vertical(wanted):
+            return (
+                f"{message} {vertical!r} is a vertical, a group of labels: "
+                f"`reelsift vocabulary --vertical {shlex.quote(vertical)}` lists them"
+            )
         near = self._nearest(wanted)
         if not near:
             return f"{message} `reelsift vocabulary` lists all {len(self.labels):,}"
@@ -122,6 +132,10 @@ def fold(text: str) -> str:
     """Return `text` without case, accents or repeated space, so that `pokemon` is `Pokémon`."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
+
+
+def _spelled(vertical: str) -> str:
+    return fold(vertical.replace("&", " and "))
 
 
 def _grouped(pairs: Iterable[tuple[str, Label]]) -> dict[str, list[Label]]:
