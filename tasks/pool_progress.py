@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from tasks.contracts.progress_lines import share
+from tasks.contracts.progress_lines import Pace, share
 from tasks.progress_log import current_progress
 
 SHOW_EVERY_S = 5.0
@@ -23,9 +23,9 @@ class PoolProgress:
         """Take what is counted, how many there are, and the artifact's key, to which `-progress` is added."""
         self._what = what
         self._total = total
-        self._done = 0.0
         self._key = f"{key}-progress"
-        self._began_s = self._shown_s = time.monotonic()
+        self._shown_s = time.monotonic()
+        self._pace = Pace(self._shown_s)
         self._artifact: UUID | None = None
         self._listener = current_progress()
 
@@ -51,19 +51,17 @@ class PoolProgress:
     def advance(self, what: str, amount: float) -> None:
         """Count, and show it if the last time is long enough ago."""
         self._listener.advance(what, amount)
-        self._done += amount if what == self._what else 0
+        self._pace.advance(amount if what == self._what else 0, time.monotonic())
         if time.monotonic() - self._shown_s > SHOW_EVERY_S:
             self._show()
 
     def _show(self) -> None:
         assert self._artifact is not None
         self._shown_s = time.monotonic()
-        part = 100 * self._done / self._total if self._total else 100.0
+        part = 100 * self._pace.done / self._total if self._total else 100.0
         update_progress_artifact(self._artifact, min(part, 100.0), description=self._words())
 
     def _words(self) -> str:
-        counted = share(self._done, self._total, self._what)
-        taken_s = time.monotonic() - self._began_s
-        if not 0 < self._done < self._total:
-            return counted
-        return f"{counted}, about {taken_s / self._done * (self._total - self._done):,.0f} s left"
+        counted = share(self._pace.done, self._total, self._what)
+        left_s = self._pace.left_s(self._total, time.monotonic())
+        return f"{counted}, about {left_s:,.0f} s left" if left_s else counted

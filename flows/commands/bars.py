@@ -3,16 +3,18 @@
 In: the stages' calls, from any thread. Out: bars on stderr, or a line now and then where stderr is a file.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from flows.commands.console import ERR, note
 from tasks.contracts.progress import Progress as Listener
 from tasks.contracts.progress import listening
-from tasks.contracts.progress_lines import LineProgress, scaled, share
+from tasks.contracts.progress_lines import LineProgress, Pace, scaled, share
 from tasks.contracts.text import one_line
 
 
@@ -26,21 +28,33 @@ class CountColumn(ProgressColumn):
         return Text(share(task.completed, task.total, unit) + (f", {scaled(rate, unit)}/s" if rate else ""))
 
 
+class TimeLeftColumn(ProgressColumn):
+    """`1:02:03` left, as the pace of late has it; nothing while it is too early to say."""
+
+    def render(self, task: Task) -> Text:
+        """Draw the time left of one bar."""
+        left_s = task.fields["pace"].left_s(task.total, time.monotonic())
+        return Text("" if left_s is None or task.finished else str(timedelta(seconds=round(left_s))))
+
+
 class Bars:
     """A listener that draws a bar for each thing that is counted."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._bars: dict[str, TaskID] = {}
+        self._paces: dict[str, Pace] = {}
 
     def begin(self, what: str, total: float | None, unit: str) -> None:
         """Draw a bar, or give the one that is there a better total."""
         if what not in self._bars:
-            self._bars[what] = self._progress.add_task(one_line(what), total=total, unit=unit)
+            self._paces[what] = Pace(time.monotonic())
+            self._bars[what] = self._progress.add_task(one_line(what), total=total, unit=unit, pace=self._paces[what])
         self._progress.update(self._bars[what], total=total)
 
     def advance(self, what: str, amount: float) -> None:
         """Fill the bar a bit more."""
+        self._paces[what].advance(amount, time.monotonic())
         self._progress.advance(self._bars[what], amount)
 
 
@@ -56,7 +70,7 @@ def progress_shown() -> Iterator[Listener]:
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         CountColumn(),
-        TimeRemainingColumn(),
+        TimeLeftColumn(),
     )
     with Progress(*columns, console=ERR, transient=True) as progress:
         bars = Bars(progress)

@@ -6,6 +6,7 @@ terminals or of Prefect.
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,12 +15,44 @@ from tasks.contracts.text import one_line
 EVERY_S = 5.0
 
 
+WINDOW_S = 30.0  # the time left is judged by the rate of the last seconds
+ENOUGH_S, ENOUGH_SAMPLES = 10.0, 3  # before that, a rate says nothing: what comes first is slow, or comes all at once
+THIN_S = 0.5  # between two samples that are kept
+
+
+class Pace:
+    """How fast something goes on, and how long it will take, once there is enough to tell."""
+
+    def __init__(self, now_s: float) -> None:
+        self._began_s = now_s
+        self._samples: deque[tuple[float, float]] = deque([(now_s, 0.0)])
+        self.done = 0.0
+
+    def advance(self, amount: float, now_s: float) -> None:
+        """Count what is done."""
+        self.done += amount
+        if now_s - self._samples[-1][0] >= THIN_S:
+            self._samples.append((now_s, self.done))
+        while len(self._samples) > ENOUGH_SAMPLES and now_s - self._samples[0][0] > WINDOW_S:
+            self._samples.popleft()
+
+    def rate(self, now_s: float) -> float:
+        """Return what is done in a second, of late."""
+        first_s, done = self._samples[0]
+        return (self.done - done) / max(now_s - first_s, 1e-9)
+
+    def left_s(self, total: float | None, now_s: float) -> float | None:
+        """Return the seconds that are left; None where it is too early to say, or there is no end in sight."""
+        is_enough = now_s - self._began_s >= ENOUGH_S and len(self._samples) > ENOUGH_SAMPLES
+        rate = self.rate(now_s)
+        return max(total - self.done, 0) / rate if total is not None and is_enough and rate > 0 else None
+
+
 @dataclass
 class _Work:
     total: float | None
     unit: str
-    started_s: float
-    done: float = 0.0
+    pace: Pace
 
 
 class LineProgress:
@@ -35,26 +68,24 @@ class LineProgress:
     def begin(self, what: str, total: float | None, unit: str) -> None:
         """Note what there is to do."""
         with self._lock:
-            self._works.setdefault(what, _Work(total, unit, time.monotonic())).total = total
+            self._works.setdefault(what, _Work(total, unit, Pace(time.monotonic()))).total = total
 
     def advance(self, what: str, amount: float) -> None:
         """Note what is done, and say so if the last line is old enough."""
         with self._lock:
             work = self._works[what]
-            work.done += amount
             now = time.monotonic()
-            if not work.done or now - self._said_s < self._every_s:
+            work.pace.advance(amount, now)
+            if not work.pace.done or now - self._said_s < self._every_s:
                 return
             self._said_s = now
         self._write(one_line(_line(what, work, now)))
 
 
 def _line(what: str, work: _Work, now: float) -> str:
-    rate = work.done / max(now - work.started_s, 1e-9)
-    line = f"{what}: {share(work.done, work.total, work.unit)}, {scaled(rate, work.unit)}/s"
-    if work.total is None or rate <= 0:
-        return line
-    return f"{line}, about {max(work.total - work.done, 0) / rate:,.0f} s left"
+    rate, left_s = work.pace.rate(now), work.pace.left_s(work.total, now)
+    line = f"{what}: {share(work.pace.done, work.total, work.unit)}, {scaled(rate, work.unit)}/s"
+    return line if left_s is None else f"{line}, about {left_s:,.0f} s left"
 
 
 BYTE_UNIT = "B"

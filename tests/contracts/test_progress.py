@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.contracts.progress import Silent, listener, listening
-from tasks.contracts.progress_lines import LineProgress, scaled
+from tasks.contracts.progress_lines import LineProgress, Pace, scaled
 
 
 class Recorder(Silent):
@@ -50,14 +50,34 @@ def test_one_unknown_total_makes_the_sum_unknown() -> None:
     assert recorder.total == {"bytes": None}
 
 
-def test_a_line_tells_share_rate_and_time_left() -> None:
+def test_a_line_tells_share_and_rate() -> None:
     lines: list[str] = []
     progress = LineProgress(lines.append, every_s=0)
     progress.begin("records", 200, "records")
     progress.advance("records", 50)
     assert len(lines) == 1
     assert lines[0].startswith("records: 50 of 200 records, ")
-    assert "s left" in lines[0]
+    assert "left" not in lines[0]  # nobody knows yet
+
+
+def test_a_time_is_promised_once_there_is_enough_to_tell_and_by_what_happened_of_late() -> None:
+    """A first file that takes 8 s of 100 would promise a quarter of an hour to what then goes on at 2 a second."""
+    pace = Pace(0.0)
+    pace.advance(1, 8.0)
+    assert pace.left_s(100, 8.0) is None
+    for second in range(9, 40):
+        pace.advance(2, float(second))
+    assert pace.done == 63
+    left_s = pace.left_s(100, 39.0)
+    assert left_s == pytest.approx(37 / 2, rel=0.05)
+    assert pace.left_s(None, 39.0) is None
+
+
+def test_what_comes_all_at_once_promises_nothing() -> None:
+    pace = Pace(0.0)
+    for _ in range(24):
+        pace.advance(1, 12.0)
+    assert pace.left_s(100, 12.0) is None
 
 
 def test_lines_are_rare() -> None:
