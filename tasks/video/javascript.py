@@ -12,8 +12,10 @@ import subprocess
 import sysconfig
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 import psutil
 
@@ -83,12 +85,16 @@ def run_script(script: str) -> str:
             env={"HOME": folder, "DENO_DIR": folder, "NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1"},
             start_new_session=True,  # so that Ctrl-C ends it by us, with its folder
         )
+        feeder = Thread(target=_feed, args=(process, LAUNCHER.format(json.dumps(script)).encode()), daemon=True)
         try:
             _bound(process.pid)
-            _watch(process, LAUNCHER.format(json.dumps(script)).encode())
+            feeder.start()
+            _watch(process)
         finally:
             process.kill()
             process.wait()
+            if feeder.ident:
+                feeder.join()
         if process.returncode:
             said.seek(0)
             raise ScriptError(_reason(process.returncode, said.read(LONGEST_REASON).decode("utf-8", "replace")))
@@ -108,23 +114,28 @@ def _bound(pid: int) -> None:
             resource.prlimit(pid, limit, (most, most))
 
 
-def _watch(process: subprocess.Popen[bytes], script: bytes) -> None:
-    """Give the process its script, and wait until it ends.
+def _feed(process: subprocess.Popen[bytes], script: bytes) -> None:
+    """Give the process its script, as fast as it reads."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin as stdin:
+        stdin.write(script)
+
+
+def _watch(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process ends.
 
     Raises:
         ScriptError: it has to be ended.
     """
     deadline_s = time.monotonic() + LONGEST_S
-    to_come: bytes | None = script
-    while process.poll() is None:
-        try:
-            process.communicate(to_come, timeout=POLL_S)
-        except subprocess.TimeoutExpired:
-            to_come = None  # what it has not read yet is still sent
-            if time.monotonic() > deadline_s:
-                raise ScriptError(f"it ran for more than {LONGEST_S:g} s") from None
-            if _memory_bytes(process.pid) > LARGEST_MEMORY_BYTES:
-                raise ScriptError(f"it took more than {LARGEST_MEMORY_BYTES >> 20} MiB of memory") from None
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(POLL_S)
+            return
+        if time.monotonic() > deadline_s:
+            raise ScriptError(f"it ran for more than {LONGEST_S:g} s")
+        if _memory_bytes(process.pid) > LARGEST_MEMORY_BYTES:
+            raise ScriptError(f"it took more than {LARGEST_MEMORY_BYTES >> 20} MiB of memory")
 
 
 def _memory_bytes(pid: int) -> int:

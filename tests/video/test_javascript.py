@@ -27,6 +27,13 @@ def test_a_script_answers() -> None:
     assert json.loads(run_script("console.log(JSON.stringify([1 + 1, 'ü', typeof Deno]))")) == [2, "ü", "object"]
 
 
+def test_a_long_script_is_read_by_a_slow_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A player has millions of characters, of which a pipe holds 65,536; the watch looks many times meanwhile."""
+    monkeypatch.setattr("tasks.video.javascript.POLL_S", 0.001)
+    text = "x" * 5_000_000
+    assert run_script(f"console.log('{text}'.length)") == f"{len(text)}\n"
+
+
 def test_the_runtime_is_the_one_of_this_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another deno on the PATH is never run, and the scripts that yt-dlp takes are those of its own version."""
     canary = tmp_path / "canary"
