@@ -39,6 +39,15 @@ def test_what_is_not_whole_is_not_found(
     assert find_objects(tmp_path, made.identity) is None
 
 
+def test_the_table_of_another_answer_beside_a_manifest_is_no_answer(
+    clip: FetchedVideo, square_detector: YoloxDetector, tmp_path: Path
+) -> None:
+    made = detect_objects(clip, square_detector, DetectOptions(annotate=False), BOUNDS, tmp_path / "a")
+    detect_objects(clip, square_detector, DetectOptions(annotate=False, every=2), BOUNDS, tmp_path / "b")
+    (tmp_path / "b" / "objects.parquet").replace(tmp_path / "a" / "objects.parquet")
+    assert find_objects(tmp_path / "a", made.identity) is None
+
+
 def test_a_damaged_manifest_is_as_none(tmp_path: Path) -> None:
     (tmp_path / "objects.json").write_text("{")
     assert find_objects(tmp_path, "0" * 64) is None

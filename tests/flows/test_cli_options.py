@@ -12,6 +12,7 @@ import pytest
 
 from tasks.contracts.labels import LABELLED_FRAMES_FOLDER, LABELS_TABLE_NAME
 from tests.flows.test_cli import REELSIFT, reelsift
+from tests.support.folders import digests
 from tests.support.mirror_server import MirrorServer
 from tests.support.square_network import square_network
 from tests.support.square_videos import write_clip
@@ -213,6 +214,22 @@ def test_detecting_obeys_its_options(home: Path, clip: Path, weights: str) -> No
     )
     assert (plain.returncode, "In all: nothing known" in plain.stdout) == (0, True), plain.stderr
     assert "was there already" not in plain.stderr
+
+
+def test_a_link_in_the_folder_of_results_is_not_followed(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:
+    """It fails alone: what lies behind it is somebody's, and another video beside it is done."""
+    command = ("detect", clip, "--detector", "yolox-nano", "--no-annotate", "--out", "found")
+    where = {"REELSIFT_WEIGHTS": weights}
+    (video,) = answer(*command, home=home, **where)["videos"]
+    folder, mine = Path(video["folder"]), tmp_path / "mine"
+    folder.rename(mine)
+    kept = digests(mine)
+    folder.symlink_to(mine)
+    (tmp_path / "other.mp4").write_bytes(clip.read_bytes() + b"\0\0\0\x08skip")
+    run = reelsift(*command, "other.mp4", "--again", home=home, **where)
+    assert (run.returncode, run.stdout.count("In all: 1 apple")) == (1, 1), run.stderr
+    assert f"found/{folder.name} is a link to {mine}" in run.stderr
+    assert digests(mine) == kept
 
 
 def test_a_bad_name_among_many_fails_alone(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:

@@ -129,6 +129,9 @@ def test_an_answer_is_found_only_while_it_is_whole(missing: str, clip: FetchedVi
     made = labelled(clip, tmp_path, keep_frames=True)
     assert find_labels(tmp_path, made.identity) == made
     assert find_labels(tmp_path, "0" * 64) is None
+    with (next((tmp_path / missing).iterdir()) if missing == "frames" else tmp_path / missing).open("r+b") as file:
+        file.write(b"\xff\xff\xff")
+    assert find_labels(tmp_path, made.identity) is None
     (tmp_path / missing).rename(tmp_path / "gone")
     assert find_labels(tmp_path, made.identity) is None
 

@@ -63,7 +63,9 @@ def test_many_videos_over_two_workers_the_broken_ones_failing_alone(local_stack:
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join(["# a comment", *sources, sources[0]]))
     run_id = local_stack.start("detect-objects", form([f"@{listed}"]))
-    assert local_stack.ended(run_id, 120)["state_type"] == "COMPLETED"
+    ended = local_stack.ended(run_id, 120)
+    assert (ended["state_type"], ended["state_name"]) == ("COMPLETED", "Partly failed")
+    assert ended["state"]["message"].startswith("21 of 24 videos done, 3 failed: ")
     rows = manifest(local_stack, run_id)
     assert [row.source for row in rows] == sources
     assert [row.status for row in rows] == ["failed" if number in BROKEN else "done" for number in range(24)]
