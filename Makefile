@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 INSTALLED := $(VENV)/.installed
+# uv itself is held to hashes by the pip that comes with Python. The few packages without a wheel are built by the
+# setuptools of the lock, held to its hash as well: an isolated build would fetch and run whatever is newest.
+GET_UV = test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet \
+	--disable-pip-version-check --require-hashes --only-binary :all: -r bootstrap.lock; }
 
 .PHONY: install demo test lint format bench lock clean
 
@@ -10,11 +14,12 @@ install: $(INSTALLED)
 
 # Compiled to bytecode here, once and by all processors: else the first run of everything would do it, or every run,
 # where PYTHONDONTWRITEBYTECODE is set.
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else "reelsift needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: try `make PYTHON=python3.11 $(MAKECMDGOALS)`" % v[:2])'
-	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet uv; }
+	@$(GET_UV)
 	@echo "Installing about 8 GB of packages into $(VENV) (a minute with a fast line) ..."
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock \
+		--build-constraints requirements.lock --require-build-hashes
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -39,9 +44,11 @@ bench: install
 
 # --universal covers every platform and Python that pyproject.toml admits; no index address gets into the lock.
 lock:
-	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet uv; }
+	@$(GET_UV)
 	@$(UV) pip compile --quiet --universal --generate-hashes --all-extras --no-emit-index-url --no-annotate \
 		--no-header pyproject.toml --output-file requirements.lock
+	@$(UV) --version | sed 's/^uv \([0-9.]*\).*/uv==\1/' | $(UV) pip compile --quiet --universal --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header - --output-file bootstrap.lock
 
 # What a run made (datasets, models) lies in .reelsift and stays; `rm -r .reelsift` is yours to say.
 clean:

@@ -59,7 +59,10 @@ def test_there_is_a_stage_for_each_target() -> None:
 
 
 def test_the_base_is_a_pinned_python_that_the_project_takes() -> None:
-    base = re.search(r"ARG PYTHON_IMAGE=.*/python:(3)\.(\d+)\.\d+-slim-\w+", CONTAINERFILE.read_text(encoding="utf-8"))
+    base = re.search(
+        r"ARG PYTHON_IMAGE=.*/python:(3)\.(\d+)\.\d+-slim-\w+@sha256:[0-9a-f]{64}\n",
+        CONTAINERFILE.read_text(encoding="utf-8"),
+    )
     assert base
     assert PROJECT["requires-python"] == ">=3.11,<3.14"
     assert 11 <= int(base[2]) < 14
@@ -80,6 +83,16 @@ def test_what_is_copied_is_there_and_seen(stage: Stage) -> None:
         (".reelsift/mlflow/mlflow.db", False),
         (".venv/bin/python", False),
         ("deployments/.env", False),
+        ("deployments/.env.production", False),
+        ("deployments/.env.d/passwords", False),
+        ("deployments/production.env", False),
+        ("deployments/production.env.bak", False),
+        ("conf/.envrc", False),
+        ("tasks/video/.env.local", False),
+        ("deployments/media/holiday.mp4", False),
+        ("deployments/media/2026/holiday.mp4", False),
+        ("conf/environment.py", True),
+        ("tasks/contracts/media.py", True),
         ("deployments/kubernetes/pool.env", False),
         ("tasks/__pycache__/gather.pyc", False),
     ],
@@ -92,6 +105,9 @@ def test_a_build_sees_the_code_and_nothing_else(path: str, seen: bool) -> None:
 def test_packages_are_held_to_the_hashes_of_the_lock() -> None:
     (install,) = [run for run in STAGES["packages"].all("RUN") if "uv pip install" in run]
     assert "--require-hashes -c requirements.lock" in install
+    assert "--build-constraints requirements.lock --require-build-hashes" in install
+    (bootstrap,) = [run for run in STAGES["packages"].all("RUN") if run.startswith("pip install")]
+    assert "--require-hashes --only-binary :all: -r bootstrap.lock" in bootstrap
     extras = set(re.findall(r"--extra (\w+)", install))
     assert extras == PROJECT["optional-dependencies"].keys() - {"dev"}
     for later in ("cpu", "gpu"):
