@@ -49,7 +49,7 @@ def test_nothing_is_wrong_with_it() -> None:
 @pytest.mark.parametrize(
     ("good", "bad", "told"),
     [
-        pytest.param(":v1.8.0", ":latest", "objects: the image .*:latest has no version", id="image-without-version"),
+        pytest.param(":v1.8.0", ":latest", "objects: the image .*:latest.* has no version", id="image-without-version"),
         pytest.param("127.0.0.1:${MLFLOW", "0.0.0.0:${MLFLOW", "mlflow: port 0.0.0.0:.* is open", id="open-port"),
         pytest.param('"127.0.0.1:${PREFECT_PORT:-4200}:4200"', '"4200:4200"', "prefect: port 4200", id="port-of-all"),
         pytest.param(

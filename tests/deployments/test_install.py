@@ -1,9 +1,10 @@
 """`make install` runs nothing that is not held to a hash: neither uv, nor a package, nor what builds one."""
 
+import hashlib
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -50,26 +51,48 @@ def test_what_builds_packages_is_in_the_lock() -> None:
     assert all(re.search(rf"^{name}==", lock, re.MULTILINE) for name in BUILDERS)
 
 
-def test_a_builder_with_another_hash_is_not_run(tmp_path: Path) -> None:
-    """Offline, as uv judges the hash before anything else: a package that builds itself, and a lock that lies."""
-    package, home = tmp_path / "package", tmp_path / "home"
+BACKEND = """
+import pathlib, zipfile
+def build_wheel(folder, *_):
+    pathlib.Path(RAN).touch()
+    with zipfile.ZipFile(pathlib.Path(folder) / "made-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("made-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: made\\nVersion: 1\\n")
+        wheel.writestr("made-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("made-1.dist-info/RECORD", "")
+    return "made-1-py3-none-any.whl"
+"""
+
+
+def write_builder(folder: Path, ran: Path) -> Path:
+    """Write a wheel with a build backend that leaves a trace where it runs."""
+    wheel = folder / "builder-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as written:
+        written.writestr("builder.py", BACKEND.replace("RAN", repr(str(ran))))
+        written.writestr("builder-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: builder\nVersion: 1\n")
+        written.writestr("builder-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        written.writestr("builder-1.dist-info/RECORD", "")
+    return wheel
+
+
+@pytest.mark.parametrize("is_right", [True, False], ids=["right-hash", "other-hash"])
+def test_a_builder_runs_only_with_its_hash(tmp_path: Path, is_right: bool) -> None:
+    """With the options of the Makefile, and without any index."""
+    package, ran = tmp_path / "package", tmp_path / "ran"
     package.mkdir()
-    (package / "setup.py").write_text(
-        "open('ran', 'w')\nfrom setuptools import setup\nsetup(name='made', version='1')\n"
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["builder==1"]\nbuild-backend = "builder"\n'
+        '[project]\nname = "made"\nversion = "1"\n'
     )
-    constraints = tmp_path / "constraints.txt"
-    constraints.write_text(f"setuptools=={version('setuptools')} --hash=sha256:{'0' * 64}\n")
-    uv = Path(sys.executable).with_name("uv")
-    for arguments in ([f"--build-constraints={constraints}", "--require-build-hashes"], ["--require-build-hashes"]):
-        run = subprocess.run(
-            [uv, "pip", "install", "--no-cache", "--no-deps", "--target", home, *arguments, package],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode
-        assert not (package / "ran").exists()
-        assert not home.exists() or not any(home.iterdir())
+    digest = hashlib.sha256(write_builder(tmp_path, ran).read_bytes()).hexdigest() if is_right else "0" * 64
+    write_builder(tmp_path, ran)
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"builder==1 --hash=sha256:{digest}\n")
+    uv, place = Path(sys.executable).with_name("uv"), ["--target", str(tmp_path / "home")]
+    options = ["--no-index", "--find-links", str(tmp_path), "--no-cache", "--build-constraints", str(lock)]
+    command = [str(uv), "pip", "install", *place, *options, "--require-build-hashes", str(package)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode == 0) is is_right, run.stderr
+    assert ran.exists() is is_right
 
 
 def test_images_are_named_by_their_digest() -> None:

@@ -16,7 +16,7 @@ COMPOSE_FILE = ROOT / "deployments" / "compose.yaml"
 EXAMPLE = ROOT / "deployments" / "env.example"
 
 REFERENCE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<how>:[-?])(?P<rest>[^}]*))?\})")
-PINNED = re.compile(r":v?\d+(\.\d+)+[\w.-]*$")
+PINNED = re.compile(r":v?\d+\.\d+(\.\d+)?[\w.-]*(@sha256:[0-9a-f]{64})?$")
 SECRET_NAME = re.compile(r"(PASSWORD|SECRET_KEY|SECRET_ACCESS_KEY|AUTH_STRING)$")
 # user:password@ or user:password, where the password is not from outside
 LITERAL_PASSWORD = re.compile(r"://[^/@\s:]*:(?!\$\{)[^@\s]+@")
