@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tasks.contracts.hosts import is_loopback
 
@@ -53,6 +53,21 @@ def prefect_app() -> App:
 
     secret = get_current_settings().server.api.auth_string
     return _guarded(create_app(final=True), secret.get_secret_value() if secret else None)
+
+
+def mlflow_app() -> App:
+    """Return MLflow's server, guarded, with MLflow's own users where its variables name one.
+
+    `mlflow server --app-name reelsift` finds it by an entry point of this package, and sets all else.
+    """
+    user, password = (os.environ.get(f"MLFLOW_AUTH_ADMIN_{name}") for name in ("USERNAME", "PASSWORD"))
+    if user and password:
+        from mlflow.server.auth import create_app  # noqa: PLC0415 - as above
+
+        return _guarded(cast("App", create_app()), f"{user}:{password}")
+    from mlflow.server.fastapi_app import app  # noqa: PLC0415
+
+    return _guarded(cast("App", app), None)
 
 
 def _guarded(app: App, auth_string: str | None) -> App:

@@ -1,7 +1,6 @@
 """Where everything that reelsift writes lies: one folder, `REELSIFT_HOME`.
 
-In: the folder. Out: the path of each thing in it. Does not create any of them, but for the results' folder,
-whose mode matters.
+In: the folder. Out: the path of each thing in it. Does not create any of them, but for folders whose mode matters.
 """
 
 from dataclasses import dataclass
@@ -91,6 +90,10 @@ class Home:
 
     def make_results(self) -> Path:
         """Create the results' folder, closed to everyone else, and return it."""
-        self.results.mkdir(parents=True, exist_ok=True)
-        self.results.chmod(0o700)
-        return self.results
+        return self.make_private(self.results)
+
+    def make_private(self, folder: Path) -> Path:
+        """Create a folder that only its owner can open, and return it."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        return folder

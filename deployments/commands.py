@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from deployments.stack.options import StackOptions, credentials_for
+from deployments.stack.options import StackOptions, credentials_for, login_source
 from flows.commands.bars import progress_shown
 from flows.commands.console import OUT, note, print_json, print_table, say
 from flows.commands.options import AsJson
@@ -25,7 +25,7 @@ DEFAULTS = StackOptions()
 LINES = 50
 
 Host = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Listen here; any but this machine's own address demands a password.")
+    str, typer.Option(metavar="ADDRESS", help="Listen here; other machines reach any address but a loopback one.")
 ]
 PublicName = Annotated[
     str | None, typer.Option(metavar="NAME", help="The name by which browsers elsewhere reach this machine.")
@@ -36,6 +36,12 @@ GpuWorkers = Annotated[
     int | None, typer.Option(metavar="N", help="Workers of the pool gpu [default: one for each GPU, at least one].")
 ]
 CpuRuns = Annotated[int, typer.Option(metavar="N", help="Runs that the pool cpu has at once.")]
+NoPassword = Annotated[
+    bool, typer.Option("--no-password", help="Let every account and program of this machine use the servers.")
+]
+KeepForeign = Annotated[
+    bool, typer.Option("--keep-foreign", help="Run deployments and automations that reelsift did not make, too.")
+]
 
 
 def up(
@@ -46,6 +52,8 @@ def up(
     mlflow_port: MlflowPort = DEFAULTS.mlflow_port,
     gpu_workers: GpuWorkers = None,
     cpu_runs: CpuRuns = DEFAULTS.cpu_runs,
+    no_password: NoPassword = False,
+    keep_foreign: KeepForeign = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a Prefect server, an MLflow server and workers here, and deploy the flows; again, it mends what died."""
@@ -57,20 +65,27 @@ def up(
         mlflow_port=mlflow_port,
         gpu_workers=gpu_workers,
         cpu_runs=cpu_runs,
+        login=login_source(host, no_password=no_password),
+        keep_foreign=keep_foreign,
     )
-    plan = _plan(session, options)
+    plan = _plan(session, options, create_password=True)
     from deployments.stack.up import bring_up
 
     began_s = time.monotonic()
     with progress_shown() as progress:
-        state = bring_up(plan, progress)
+        state, found = bring_up(plan, progress)
     seconds = time.monotonic() - began_s
+    for line in found:
+        note(line)
     if as_json:
-        print_json(state.model_dump(mode="json") | {"seconds": round(seconds, 1)})
+        about = {"seconds": round(seconds, 1), "password_file": _password_file(session, options), "notes": found}
+        print_json(state.model_dump(mode="json") | about)
         return
     say(f"{len(state.parts)} parts are ready after {seconds:.0f} s:")
     for part in state.parts:
         say(f"  {part.name:<10} {part.address or ''}")
+    for line in _login(session, plan):
+        say(line)
     note("`reelsift status` looks after them, `reelsift logs NAME` shows what one says, `reelsift down` ends them.")
 
 
@@ -99,6 +114,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
                 for row in rows
             ),
         )
+        if where := _password_file(session, StackOptions.model_validate(state.options)):
+            note(f"Their password is in {where}.")
     if any(row.state != "ready" for row in rows):
         note("`reelsift up` starts what is dead; `reelsift logs NAME` shows what a part said last.")
         raise typer.Exit(1)
@@ -151,13 +168,34 @@ def _options(**values: Any) -> StackOptions:  # noqa: ANN401 - options of any ki
         raise typer.BadParameter(f"--{option}: {first['msg']}, got {first['input']!r}") from error
 
 
-def _plan(session: Session, options: StackOptions) -> "StackPlan":
-    credentials = credentials_for(options)
+def _plan(session: Session, options: StackOptions, *, create_password: bool = False) -> "StackPlan":
+    credentials = credentials_for(options, session.settings.paths, create=create_password)
     from conf.settings import path_variables
     from deployments.stack.plan import plan_stack
 
     paths = path_variables(session.settings)
     return plan_stack(session.settings.paths, options, credentials, config=session.config, paths=paths)
+
+
+def _login(session: Session, plan: "StackPlan") -> list[str]:
+    """Say how to get in: Prefect's pages ask for user and password in one field, MLflow's for each."""
+    if plan.credentials is None:
+        return ["There is no password: every account of this machine can use the servers and run code as you."]
+    if not (where := _password_file(session, plan.options)):
+        return ["Log in with the user and password of PREFECT_SERVER_API_AUTH_STRING, on both servers."]
+    user, password = plan.credentials.user, plan.credentials.password
+    return [
+        f"Prefect: log in with  {user}:{password}",
+        f"MLflow:  log in as  {user}  with  {password}",
+        f"The password is kept in {where}; commands and workers of this home use it by themselves.",
+    ]
+
+
+def _password_file(session: Session, options: StackOptions) -> str | None:
+    """Return where the password is that was made for this home, if the stack has that one."""
+    from conf.running_stack import PASSWORD_NAME
+
+    return str(session.settings.paths.stack / PASSWORD_NAME) if options.login == "home" else None
 
 
 def _running(session: Session) -> "StackState":

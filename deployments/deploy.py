@@ -9,9 +9,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tasks.contracts.errors import DeployError
 
+FOLDER = Path(__file__).parent
+PREFECT_FILE, AUTOMATIONS_FILE = FOLDER / "prefect.yaml", FOLDER / "automations.yaml"
 LAST_LINES = 6  # of what the process says, in an error
 WITHIN_S = 180
 
@@ -32,6 +39,31 @@ def deploy_all(environment: Mapping[str, str] | None = None, *, pool_limits: Map
         prefix="reelsift-deploy-"
     ) as folder:  # Prefect's command looks around where it runs
         _run([sys.executable, "-m", "deployments.register", *limits], folder, dict(environment or os.environ))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one of the files beside this one."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@cache
+def own_entrypoints() -> dict[str, str]:
+    """Return the module entrypoints of the flows in prefect.yaml, by the names of their deployments."""
+    return {deployment["name"]: deployment["entrypoint"] for deployment in read_yaml(PREFECT_FILE)["deployments"]}
+
+
+@cache
+def own_automations() -> frozenset[str]:
+    """Return the names of the automations that are deployed, triggers of deployments among them."""
+    triggers = (each for one in read_yaml(PREFECT_FILE)["deployments"] for each in one.get("triggers", ()))
+    return frozenset(each["name"] for each in [*triggers, *read_yaml(AUTOMATIONS_FILE)["automations"]])
+
+
+@cache
+def own_schedules() -> frozenset[tuple[str, str]]:
+    """Return the slugs of the schedules in prefect.yaml, each with the name of its deployment."""
+    deployments = read_yaml(PREFECT_FILE)["deployments"]
+    return frozenset((one["name"], each["slug"]) for one in deployments for each in one.get("schedules", ()))
 
 
 def _run(command: Sequence[str], folder: str, environment: Mapping[str, str]) -> None:

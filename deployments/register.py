@@ -17,14 +17,19 @@ import yaml
 from prefect.automations import AutomationCore
 from prefect.cli import app as prefect_command
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectException
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
-FOLDER = Path(__file__).parent
-PREFECT_FILE = FOLDER / "prefect.yaml"
-AUTOMATIONS_FILE = FOLDER / "automations.yaml"
+from deployments.deploy import AUTOMATIONS_FILE, PREFECT_FILE, read_yaml
+
+# A run says nothing about its process: no command, no environment, no folder. `reelsift`'s own worker would not listen;
+# this is for others, and for people who look at the pool.
+POOL_TEMPLATE: dict[str, Any] = {
+    "job_configuration": {"stream_output": True},
+    "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+}
 POOL_DESCRIPTIONS = {
     "cpu": "Datasets, training and labelling: processes on machines without a GPU, or with one to spare.",
     "gpu": "Batches of videos: one worker a GPU, one run a worker.",
@@ -32,17 +37,22 @@ POOL_DESCRIPTIONS = {
 
 
 def make_pools(client: SyncPrefectClient, limits: Mapping[str, int]) -> None:
-    """Make the pools that are missing. A worker that starts at the same time may be quicker, which is as good."""
+    """Make the pools that are missing, and let no run choose its command; the rest of a pool is as people left it.
+
+    A worker that starts at the same time may be quicker, which is as good.
+    """
     for name, description in POOL_DESCRIPTIONS.items():
         pool = WorkPoolCreate(
             name=name,
             type=ProcessWorker.type,
             description=description,
-            base_job_template=ProcessWorker.get_default_base_job_template(),
+            base_job_template=POOL_TEMPLATE,
             concurrency_limit=limits.get(name),
         )
         try:
-            client.read_work_pool(name)
+            there = client.read_work_pool(name)
+            if there.type == ProcessWorker.type and there.base_job_template != POOL_TEMPLATE:
+                client.update_work_pool(name, WorkPoolUpdate(base_job_template=POOL_TEMPLATE))
         except ObjectNotFound:
             try:
                 client.create_work_pool(pool)
@@ -73,19 +83,24 @@ def deploy(client: SyncPrefectClient, folder: Path) -> None:
 
 
 def make_automations(client: SyncPrefectClient) -> None:
-    """Make the automations that are missing, and bring the others up to date."""
+    """Make the automations that are missing, and bring those up to date that differ.
+
+    One that is the same is left alone: what it has seen of runs that are under way would be forgotten.
+    """
     for given in read_yaml(AUTOMATIONS_FILE)["automations"]:
         wanted = AutomationCore.model_validate(given)
         there = client.read_automations_by_name(wanted.name)
         if not there:
             client.create_automation(wanted)
         for each in there:
-            client.update_automation(each.id, wanted.model_copy(update={"enabled": each.enabled}))
+            if _content(each) != _content(wanted):
+                client.update_automation(each.id, wanted.model_copy(update={"enabled": each.enabled}))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read one of the files beside this one."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    """Return what an automation does, without what a server adds to it, and without whether it is switched on."""
+    shown = automation.model_dump(mode="json", include={"description", "trigger", "actions"})
+    return {**shown, "trigger": {name: value for name, value in shown["trigger"].items() if name != "id"}}
 
 
 def _is_there(client: SyncPrefectClient, deployment: Mapping[str, Any]) -> bool:

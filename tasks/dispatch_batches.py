@@ -31,7 +31,7 @@ from tasks.contracts.progress import Progress
 from tasks.fan_out.config import PoolConfig
 from tasks.fan_out.ledger import Ledger, write_request
 from tasks.fan_out.watch import Verdict, Watch
-from tasks.pool_capacity import capacity
+from tasks.pool_capacity import capacity, makes_jobs
 
 ENDS_WITHIN_S = 10.0  # what a lost run whose process still lives gets to end in
 WARN_EVERY_S = 60.0
@@ -69,6 +69,7 @@ class Dispatcher:
         self._flying: dict[UUID, _Flight] = {}
         self._rows: dict[int, BatchRow] = {}
         self._told = 0
+        self._starts_slowly = False
         self.failures: list[str] = []  # why whole batches could not be worked on
         self._warned_s = time.monotonic()
         self._log = get_run_logger()
@@ -77,6 +78,7 @@ class Dispatcher:
         """Return a row for every video, by place; an end from outside ends the runs as well."""
         waiting = deque(requests)
         with get_client(sync_client=True) as client:
+            self._starts_slowly = makes_jobs(client, self._pool)
             try:
                 while waiting or self._flying:
                     self._hand_out(waiting, client)
@@ -109,7 +111,10 @@ class Dispatcher:
         )
         assert isinstance(run, FlowRun)  # a coroutine in an event loop alone
         suspects = after.suspects if after else []
-        self._flying[run.id] = _Flight(request, ledger, run, Watch(self._config), attempt, known, suspects)
+        self._flying[run.id] = _Flight(request, ledger, run, self._watch(), attempt, known, suspects)
+
+    def _watch(self) -> Watch:
+        return Watch(self._config, starts_slowly=self._starts_slowly)
 
     def _look(self, client: SyncPrefectClient) -> None:
         for run in _read(client, self._flying):

@@ -41,3 +41,11 @@ def capacity(client: SyncPrefectClient, pool: str) -> int:
     if online and about.type != PROCESS and about.concurrency_limit:
         return about.concurrency_limit
     return online
+
+
+def makes_jobs(client: SyncPrefectClient, pool: str) -> bool:
+    """Say whether a pool's runs are jobs elsewhere, slow to start, rather than processes of its workers."""
+    try:
+        return client.read_work_pool(pool).type != PROCESS
+    except ObjectNotFound:
+        return False

@@ -4,12 +4,22 @@ In: a home. Out: no process of its stack. Workers go first, with the runs that t
 these ended; what bears the stack's mark goes at last, whoever its parents were.
 """
 
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from conf.home import Home
-from conf.running_stack import MLFLOW_SERVER, PREFECT_SERVER, StackState, forget_state, read_state
+from conf.running_stack import (
+    MLFLOW_SERVER,
+    PREFECT_SERVER,
+    StackState,
+    credentials_in_force,
+    forget_state,
+    read_state,
+)
 from deployments.stack.lock import alone
+from deployments.stack.prefect_api import PrefectApi
 from deployments.stack.processes import marked, stop, trees
+from deployments.stack.upkeep import note_known
 from tasks.contracts.errors import StackError
 
 WORKERS_PATIENCE_S = 8.0
@@ -35,6 +45,7 @@ def take_down(home: Home) -> Downed:
     with alone(home):
         state = _known(home)
         living = [part for part in state.parts if part.is_alive]
+        _note_known(home, state)
         workers = trees(part for part in living if part.name not in SERVERS)
         servers = trees(part for part in living if part.name in SERVERS)
         killed = stop(workers, WORKERS_PATIENCE_S) + stop(servers, SERVERS_PATIENCE_S)
@@ -42,6 +53,16 @@ def take_down(home: Home) -> Downed:
         killed += stop(left, SERVERS_PATIENCE_S)
         forget_state(home)
     return Downed(tuple(part.name for part in living), len(workers) + len(servers) + len(left), killed)
+
+
+def _note_known(home: Home, state: StackState) -> None:
+    """Remember what people made on the server, if only they could: `up` switches off what is added from now on."""
+    server = state.part(PREFECT_SERVER)
+    with suppress(StackError):
+        credentials = credentials_in_force(home)
+        if credentials and server and server.client_url and server.is_alive and server.has_its_port:
+            with closing(PrefectApi(server.client_url, credentials)) as api:
+                note_known(api, home)
 
 
 def _known(home: Home) -> StackState:

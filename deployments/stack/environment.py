@@ -11,8 +11,8 @@ from conf.environment import home_variables
 from conf.home import Home
 from conf.layers import config_file
 from conf.running import CONFIG_VARIABLE
-from conf.running_stack import AUTH_VARIABLE
-from deployments.stack.options import Credentials, StackOptions
+from conf.running_stack import AUTH_VARIABLE, Credentials
+from deployments.stack.options import StackOptions
 
 STACK_VARIABLE = "REELSIFT_STACK"  # marks every process of a home's stack, and all that come of them
 

@@ -18,7 +18,7 @@ def alone(home: Home) -> Iterator[None]:
     Raises:
         StackError: somebody does so right now.
     """
-    home.stack.mkdir(parents=True, exist_ok=True)
+    home.make_private(home.stack)  # what the parts print may say more than others should read
     with (home.stack / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

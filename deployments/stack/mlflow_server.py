@@ -3,20 +3,20 @@
 In: a home, options, credentials and the environment that all parts share. Out: a `Part`. Does not start it.
 
 Without the password it answers `/health` (with `OK`), `server-info` (which kind of store it has) and the files that its
-pages consist of; all else is 401. A Host that is not allowed gets 403, password or not (but for `/health` and, with the
-password, `/version`), and so does whoever sends something (POST, PUT, PATCH, DELETE) from an Origin that is not; a GET
-from such an Origin is answered without the header by which a browser would let a page of that Origin read it.
+pages consist of; all else is 401. The guard before it refuses a Host or an Origin that is not its own with 403, with
+the password as well: MLflow alone would let the pages of any server on this machine read what they like.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
 
 from conf.home import Home
-from conf.running_stack import MLFLOW_SERVER
+from conf.running_stack import MLFLOW_SERVER, Credentials
 from deployments.stack.mlflow_users import PASSWORD_VARIABLE, USER_VARIABLE, with_users
-from deployments.stack.options import LOOPBACK, Credentials, StackOptions
+from deployments.stack.options import LOOPBACK, StackOptions
 from deployments.stack.part import Part
 
+APP_NAME = "reelsift"  # the entry point of MLflow's server with the guard before it
 LOOPBACK_NAMES = ("localhost", LOOPBACK, "::1")
 SETTINGS = {
     # Processes for evaluations by language models; they take seconds to start, and nothing here asks for any.
@@ -48,9 +48,10 @@ def mlflow_server(
     return Part(
         name=MLFLOW_SERVER,
         command=with_users(command, home.models) if credentials else command,
-        environment={**shared, **SETTINGS, **_password(credentials)},
+        environment={**shared, **SETTINGS, **options.guarded(port), **_password(credentials)},
         port=port,
         address=options.browser_url(port),
+        client_url=options.url(port),
         health_url=f"{options.url(port)}/health",
     )
 
@@ -71,6 +72,7 @@ def server_command(
     another one beyond a tunnel or a proxy, and it is the name that tells a rebound DNS entry.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    command += ["--app-name", APP_NAME, "--uvicorn-opts=--no-proxy-headers"]
     command += ["--backend-store-uri", backend_uri, "--artifacts-destination", artifacts_destination]
     if artifact_root:
         command += ["--default-artifact-root", artifact_root]

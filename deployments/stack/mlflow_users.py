@@ -27,7 +27,7 @@ auth_cache_ttl_seconds = 300
 
 def with_users(command: Sequence[str], folder: Path) -> tuple[str, ...]:
     """Return the command of a server that lets in nobody but the user of its environment."""
-    return (sys.executable, "-m", __name__, str(folder), *command, "--app-name", "basic-auth")
+    return (sys.executable, "-m", __name__, str(folder), *command)
 
 
 def main(folder: Path, command: Sequence[str]) -> None:

@@ -7,18 +7,21 @@ Does not start anything.
 import ipaddress
 import os
 import socket
-from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
 from conf.guarded_server import HOSTS_VARIABLE, LOOPBACK_HOSTS, ORIGINS_VARIABLE
-from conf.running_stack import AUTH_VARIABLE
+from conf.home import Home
+from conf.running_stack import AUTH_VARIABLE, Credentials, home_credentials
 from tasks.contracts.errors import AccessError
 from tasks.contracts.hosts import is_loopback
 from tasks.contracts.model import FrozenModel
 
 LOOPBACK = "127.0.0.1"
 MIN_PASSWORD_LENGTH = 12  # what MLflow asks of its own users
+
+LoginSource = Literal["home", "environment", "none"]
 
 
 class StackOptions(FrozenModel):
@@ -30,6 +33,8 @@ class StackOptions(FrozenModel):
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     cpu_runs: int = Field(default=4, ge=1, le=1000, description="runs that the worker of the pool `cpu` has at once")
     gpu_workers: int | None = Field(default=None, ge=1, le=1000, description="None: one for each GPU, at least one")
+    login: LoginSource = Field(default="home", description="where the password of the servers comes from")
+    keep_foreign: bool = Field(default=False, description="run deployments that reelsift did not make, too")
 
     @property
     def is_local(self) -> bool:
@@ -70,29 +75,29 @@ class StackOptions(FrozenModel):
         }
 
 
-@dataclass(frozen=True)
-class Credentials:
-    """The one user of the stack. Its password stays out of files, command lines and logs."""
-
-    user: str
-    password: str
-
-    def __repr__(self) -> str:
-        """Return the user alone."""
-        return f"Credentials(user={self.user!r})"
-
-    @property
-    def auth_string(self) -> str:
-        """User and password as Prefect takes them."""
-        return f"{self.user}:{self.password}"
-
-
-def credentials_for(options: StackOptions) -> Credentials | None:
-    """Return the user that the environment names; None where there is none and only this machine can ask.
+def login_source(host: str, *, no_password: bool) -> LoginSource:
+    """Say where the password is to come from: the environment, else the home, unless none is wanted.
 
     Raises:
-        AccessError: others could reach the servers and there is no password, or what there is will not do.
+        AccessError: none is wanted, and others could reach the servers.
     """
+    if not no_password:
+        return "environment" if os.environ.get(AUTH_VARIABLE) else "home"
+    if not is_loopback(host):
+        raise AccessError(f"Others could reach {host}: leave out --no-password, or leave --host at {LOOPBACK}.")
+    return "none"
+
+
+def credentials_for(options: StackOptions, home: Home, *, create: bool = False) -> Credentials | None:
+    """Return the stack's one user: of the environment, or of the home; None where no password is wanted.
+
+    Raises:
+        AccessError: there is no password where there should be one, or what there is will not do.
+    """
+    if options.login == "none":
+        return None
+    if options.login == "home":
+        return home_credentials(home, create=create)
     given = os.environ.get(AUTH_VARIABLE, "")
     user, _, password = given.partition(":")
     if user and len(password) >= MIN_PASSWORD_LENGTH:
@@ -102,12 +107,7 @@ def credentials_for(options: StackOptions) -> Credentials | None:
             f"{AUTH_VARIABLE} must be USER:PASSWORD with {MIN_PASSWORD_LENGTH} characters or more after the colon "
             f"(MLflow asks for as many); it has {len(password)}."
         )
-    if not options.is_local:
-        raise AccessError(
-            f"Others could reach {options.host}, and there is no password: set {AUTH_VARIABLE}=USER:PASSWORD "
-            f"({MIN_PASSWORD_LENGTH} characters or more), or leave --host at {LOOPBACK}."
-        )
-    return None
+    raise AccessError(f"The stack was started with a password from {AUTH_VARIABLE}: set it to the same USER:PASSWORD.")
 
 
 def _is_wildcard(host: str) -> bool:

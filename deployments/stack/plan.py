@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conf.home import Home
+from conf.running_stack import Credentials
 from deployments.stack.environment import stack_environment
 from deployments.stack.mlflow_server import mlflow_server
-from deployments.stack.options import Credentials, StackOptions
+from deployments.stack.options import StackOptions
 from deployments.stack.part import Part
 from deployments.stack.prefect_server import prefect_server
 from deployments.stack.workers import visible_devices, workers

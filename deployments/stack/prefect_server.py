@@ -6,8 +6,8 @@ In: options, credentials and the environment that all parts share. Out: a `Part`
 import sys
 from collections.abc import Mapping
 
-from conf.running_stack import AUTH_VARIABLE, PREFECT_SERVER
-from deployments.stack.options import Credentials, StackOptions
+from conf.running_stack import AUTH_VARIABLE, PREFECT_SERVER, Credentials
+from deployments.stack.options import StackOptions
 from deployments.stack.part import Part
 
 # A run whose parent was cancelled is cancelled within this many seconds, and its process ended soon after.

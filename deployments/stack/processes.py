@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from conf.running_stack import RunningPart
+from conf.running_stack import RunningPart, process_identity
 from deployments.stack.environment import STACK_VARIABLE
 from deployments.stack.part import Part
 from tasks.contracts.errors import StackError
@@ -41,14 +41,16 @@ def start(part: Part, log: Path) -> RunningPart:
                 start_new_session=True,  # Ctrl-C in the terminal is not for it
                 cwd=log.parent,
             )
-        began_s = psutil.Process(process.pid).create_time()
+        identity, began_s = process_identity(process.pid), psutil.Process(process.pid).create_time()
     except (OSError, psutil.Error) as error:
         raise StackError(f"{part.name} cannot be started: {error}.") from error
     return RunningPart(
         name=part.name,
         pid=process.pid,
+        identity=identity,
         started_s=began_s,
         log=log,
+        port=part.port,
         address=part.address,
         client_url=part.client_url,
     )

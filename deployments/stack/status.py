@@ -15,6 +15,7 @@ from conf.running_stack import RunningPart, StackState
 from deployments.stack.health import Health
 from deployments.stack.part import Part
 from deployments.stack.plan import StackPlan
+from deployments.stack.prefect_api import PrefectApi
 from deployments.stack.processes import trees
 from tasks.contracts.model import FrozenModel
 
@@ -34,7 +35,8 @@ class PartStatus(FrozenModel):
 def stack_status(plan: StackPlan, state: StackState) -> list[PartStatus]:
     """Ask every part how it is."""
     planned = {part.name: part for part in plan.parts}
-    with closing(Health(plan.api_url, plan.credentials)) as health:
+    with closing(PrefectApi(plan.api_url, plan.credentials)) as api:
+        health = Health(api)
         return [_status(part, planned.get(part.name), health) for part in state.parts]
 
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import httpx
+
 from conf.running_stack import MLFLOW_SERVER, PREFECT_SERVER, RunningPart, StackState, read_state, write_state
 from deployments.deploy import deploy_all
 from deployments.stack.health import Health
@@ -19,7 +21,9 @@ from deployments.stack.logs import last_words
 from deployments.stack.part import Part
 from deployments.stack.plan import StackPlan
 from deployments.stack.ports import check_free
+from deployments.stack.prefect_api import PrefectApi
 from deployments.stack.processes import marked, start, stop, trees
+from deployments.stack.upkeep import crash_lost_runs, note_known, switch_off_foreign
 from tasks.contracts.errors import StackError
 from tasks.contracts.progress import Progress
 
@@ -37,24 +41,48 @@ class _Rise:
         self._progress = progress
         self._running: dict[str, RunningPart] = {}
         self._started: list[RunningPart] = []
+        self.notes: list[str] = []  # for the person who called
 
     def run(self) -> StackState:
         self._find()
         self._progress.begin("stack", len(self._plan.parts) + 1, "parts")
         try:
-            with closing(Health(self._plan.api_url, self._plan.credentials)) as health:
+            with closing(PrefectApi(self._plan.api_url, self._plan.credentials)) as api:
+                health = Health(api)
                 self._start(self._plan.servers)
                 self._wait(self._plan.servers, health)
+                self._put_right(api)
                 self._start(self._plan.workers)
                 with ThreadPoolExecutor(1) as beside:
                     deployed = beside.submit(deploy_all, self._plan.environment)
                     self._wait(self._plan.workers, health)
                     deployed.result()
+                if self._plan.credentials:
+                    note_known(api, self._plan.home)
                 self._progress.advance("stack", 1)
         except BaseException:
             self._undo()
             raise
         return self._note()
+
+    def _put_right(self, api: PrefectApi) -> None:
+        """Put right what the server has in its books from before, while no worker can take up any of it.
+
+        Raises:
+            StackError: the server does not let itself be asked.
+        """
+        living = [name for name in self._running if name not in {part.name for part in self._plan.servers}]
+        try:
+            lost = crash_lost_runs(api, living, [part.name for part in self._plan.workers])
+            if not self._plan.options.keep_foreign:
+                self.notes += switch_off_foreign(api, self._plan.home)
+        except httpx.HTTPError as error:
+            raise StackError(
+                f"The Prefect server refuses its own stack: {error}. See `reelsift logs prefect`."
+            ) from error
+        if lost:
+            runs = "1 run" if lost == 1 else f"{lost} runs"
+            self.notes.append(f"{runs} whose process was gone counted as under way, and now as crashed.")
 
     def _find(self) -> None:
         """Keep what lives of an earlier call, and end what nobody knows of any more."""
@@ -111,14 +139,16 @@ class _Rise:
         self._note()
 
 
-def bring_up(plan: StackPlan, progress: Progress) -> StackState:
-    """Start what does not run yet, deploy the flows, and wait until every part is ready.
+def bring_up(plan: StackPlan, progress: Progress) -> tuple[StackState, list[str]]:
+    """Start what does not run yet, deploy the flows, wait until every part is ready; return what there is to know, too.
 
     Raises:
         StackError: a port is in use, a part fails, another stack runs in this home, or the flows cannot be deployed.
     """
+    plan.home.make_private(plan.home.prefect)  # its database holds forms, logs and blocks
     with alone(plan.home):
-        return _Rise(plan, progress).run()
+        rise = _Rise(plan, progress)
+        return rise.run(), rise.notes
 
 
 def _failure(part: RunningPart, what: str) -> str:

@@ -22,8 +22,10 @@ NVIDIA_TIMEOUT_S = 20
 
 def workers(options: StackOptions, shared: Mapping[str, str], devices: Sequence[str]) -> list[Part]:
     """Return the workers; `devices` are the GPUs of the machine, by what `CUDA_VISIBLE_DEVICES` calls them."""
-    cpu = _worker("cpu-0", CPU_POOL, options.cpu_runs, {**shared, DEVICES_VARIABLE: ""})
-    return [cpu, *(_gpu_worker(number, device, shared) for number, device in enumerate(_chosen(options, devices)))]
+    keep = options.keep_foreign
+    cpu = _worker("cpu-0", CPU_POOL, options.cpu_runs, {**shared, DEVICES_VARIABLE: ""}, keep_foreign=keep)
+    chosen = enumerate(_chosen(options, devices))
+    return [cpu, *(_gpu_worker(number, device, shared, keep_foreign=keep) for number, device in chosen)]
 
 
 def _chosen(options: StackOptions, devices: Sequence[str]) -> list[str | None]:
@@ -33,16 +35,16 @@ def _chosen(options: StackOptions, devices: Sequence[str]) -> list[str | None]:
     return [devices[number] if number < len(devices) else str(number) for number in range(options.gpu_workers)]
 
 
-def _gpu_worker(number: int, device: str | None, shared: Mapping[str, str]) -> Part:
+def _gpu_worker(number: int, device: str | None, shared: Mapping[str, str], *, keep_foreign: bool) -> Part:
     own = {} if device is None else {DEVICES_VARIABLE: device}
-    return _worker(f"gpu-{number}", GPU_POOL, 1, {**shared, **own})
+    return _worker(f"gpu-{number}", GPU_POOL, 1, {**shared, **own}, keep_foreign=keep_foreign)
 
 
-def _worker(name: str, pool: str, runs: int, environment: Mapping[str, str]) -> Part:
-    limits = ("--limit", str(runs), "--type", "process", "--install-policy", "never")
+def _worker(name: str, pool: str, runs: int, environment: Mapping[str, str], *, keep_foreign: bool) -> Part:
+    command = (sys.executable, "-m", "deployments.worker", "--pool", pool, "--name", name, "--limit", str(runs))
     return Part(
         name=name,
-        command=(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name, *limits),
+        command=(*command, "--keep-foreign") if keep_foreign else command,
         environment={**environment, WORKER_VARIABLE: name},
         pool=pool,
     )

@@ -90,13 +90,13 @@ class Session:
 
     def _join_stack(self) -> None:
         """Let a run be seen at the server of this home's stack, where one runs and no other server is named."""
-        from conf.running_stack import AUTH_VARIABLE, PREFECT_SERVER, running_part
+        from conf.running_stack import PREFECT_SERVER, credentials_in_force, running_part
 
         server = None if self.has_prefect_server else running_part(self.settings.paths, PREFECT_SERVER)
         if server and server.client_url:
             os.environ["PREFECT_API_URL"] = server.client_url
-            if password := os.environ.get(AUTH_VARIABLE):
-                os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+            if credentials := credentials_in_force(self.settings.paths):
+                os.environ.setdefault("PREFECT_API_AUTH_STRING", credentials.auth_string)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ USERNAME, PASSWORD, TOKEN = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWOR
 OTHER_WAYS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 CREDENTIALS_FILE = Path("~/.mlflow/credentials")
 TURNED_AWAY = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-NOT_ALLOWED_HOST = "Invalid Host header"  # as MLflow answers, with 403
+NOT_ALLOWED_HOST = ("Invalid Host header", "this server is not called")  # MLflow's own answer, and the guard's: 403
 
 
 def open_client(address: str, timeout_s: float) -> httpx.Client:
@@ -35,10 +35,10 @@ def has_other_ways() -> bool:
 
 def turned_away(address: str, status: int, why: str) -> TrackingError:
     """Return the error for a server's 401 or 403; `why` is what it answered."""
-    if NOT_ALLOWED_HOST in why:
+    if any(answer in why for answer in NOT_ALLOWED_HOST):
         return TrackingError(
             f"MLflow at {address} does not let itself be called by that name (403). Use one of its `--allowed-hosts`, "
-            "or start it with this one among them."
+            "or start it with this one among them (`reelsift up --public-name NAME`)."
         )
     user = os.environ.get(USERNAME)
     if status == httpx.codes.FORBIDDEN:

@@ -21,7 +21,10 @@ class PoolConfig(FrozenModel):
         default=60, ge=5, le=3600, description="seconds without a pulse after which a run counts as lost"
     )
     start_within_s: float = Field(
-        default=600, ge=5, le=86_400, description="seconds that a run may take from being taken up to its first pulse"
+        default=600,
+        ge=5,
+        le=86_400,
+        description="seconds that a job of a cluster may take from being submitted to its first sign of life",
     )
     attempts: int = Field(
         default=3, ge=1, le=20, description="runs of a batch that may die without getting on, before it is given up"

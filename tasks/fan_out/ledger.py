@@ -10,8 +10,10 @@ none. Whoever reads a pulse compares it with what it was by a clock of their own
 not know Prefect.
 """
 
+import math
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -74,13 +76,13 @@ class Ledger:
             os.fsync(file.fileno())
 
     @contextmanager
-    def beating(self, run: str) -> Iterator[None]:
-        """Let others see that a run lives, as long as the block lasts."""
+    def beating(self, run: str, at_most_s: float = math.inf) -> Iterator[None]:
+        """Let others see that a run lives, as long as the block lasts, or for `at_most_s`."""
         ended = threading.Event()
 
         def beat() -> None:
-            count = 0
-            while not ended.is_set():
+            count, until_s = 0, time.monotonic() + at_most_s
+            while not ended.is_set() and time.monotonic() < until_s:
                 with suppress(
                     OSError
                 ):  # a share that is away for a moment comes back; for longer, the run counts as lost

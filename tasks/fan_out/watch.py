@@ -32,6 +32,8 @@ class Watch:
 
     config: PoolConfig
     clock: Callable[[], float] = time.monotonic
+    starts_slowly: bool = False  # on Kubernetes, an image is pulled before anything of the run can live
+    _state: str = ""
     _pulse: str = ""
     _changed_s: float | None = None  # when it was last seen to live
 
@@ -45,7 +47,8 @@ class Watch:
             self._changed_s = None
             return Verdict.WAITING
         now_s = self.clock()
-        if self._changed_s is None or pulse != self._pulse:
-            self._pulse, self._changed_s = pulse, now_s
-        bound_s = self.config.lost_after_s if pulse else self.config.start_within_s
+        if self._changed_s is None or (state, pulse) != (self._state, self._pulse):
+            self._state, self._pulse, self._changed_s = state, pulse, now_s
+        is_starting = self.starts_slowly and state == "PENDING" and not pulse
+        bound_s = self.config.start_within_s if is_starting else self.config.lost_after_s
         return Verdict.LOST if now_s - self._changed_s > bound_s else Verdict.WORKING

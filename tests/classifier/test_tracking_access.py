@@ -54,7 +54,7 @@ def test_without_the_password_nothing_answers_but_health(path: str, status: int,
         pytest.param("Origin", "null", 403, id="origin of a file"),
         pytest.param("Host", "localhost:5000", 200, id="localhost"),
         pytest.param("Host", "[::1]:5000", 200, id="version 6"),
-        pytest.param("Origin", "http://127.0.0.1:5000", 200, id="own origin"),
+        pytest.param("Origin", "http://127.0.0.1:8888", 403, id="another server of this machine"),
     ],
 )
 def test_foreign_hosts_and_origins_are_turned_away(
@@ -64,6 +64,8 @@ def test_foreign_hosts_and_origins_are_turned_away(
     url, body = f"{mlflow_server.url}{SEARCH}", {"max_results": 1}
     assert httpx.post(url, json=body, auth=auth, headers={header: value}).status_code == status
     assert httpx.post(url, json=body, headers={header: value}).status_code == (403 if status == 403 else 401)
+    own = {"Origin": mlflow_server.url}
+    assert httpx.post(url, json=body, auth=auth, headers=own).status_code == 200
 
 
 @pytest.mark.parametrize("search", [list_models, search_with_client], ids=["rest", "client"])
@@ -91,8 +93,9 @@ def test_what_to_set_is_told(
 
 
 def test_a_name_that_the_server_does_not_go_by_and_a_missing_permission() -> None:
-    host = "Invalid Host header - possible DNS rebinding attack detected"
-    assert "does not let itself be called by that name (403)" in str(turned_away("http://h", 403, host))
+    guarded = "Refused: this server is not called 'h'; `reelsift up --public-name NAME` gives it another name."
+    for host in ("Invalid Host header - possible DNS rebinding attack detected", guarded):
+        assert "does not let itself be called by that name (403)" in str(turned_away("http://h", 403, host))
     assert "does not allow this to whoever gives no name (403)" in str(
         turned_away("http://h", 403, "Permission denied")
     )

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from conf.home import Home
-from conf.running_stack import MLFLOW_SERVER, RunningPart, StackState, write_state
+from conf.running_stack import MLFLOW_SERVER, RunningPart, StackState, process_identity, write_state
 from conf.settings import load_settings
 from flows.commands.pipeline import open_in_browser
 from flows.tracked import store_of
@@ -111,10 +112,12 @@ def test_nothing_there_and_a_server(tmp_path: Path) -> None:
 def test_where_links_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REELSIFT_HOME", str(tmp_path))
     assert store_of(load_settings()).ui_url == LOCAL_UI
-    write_state(Home(tmp_path), StackState(options={}, parts=(this_process("http://127.0.0.1:5001"),)))
-    served = store_of(load_settings())
-    assert served.ui_url == "http://127.0.0.1:5001"
-    assert "--port 5001" in str(served.ui_command)
+    with something_at(200) as (address, _):
+        write_state(Home(tmp_path), StackState(options={}, parts=(this_process(address),)))
+        served = store_of(load_settings())
+        assert served.ui_url == address
+        assert f"--port {urlsplit(address).port}" in str(served.ui_command)
+    assert store_of(load_settings()).ui_url == LOCAL_UI  # whoever is there next is not this stack's server
     Home(tmp_path).stack.joinpath("state.json").write_text("damaged")
     assert store_of(load_settings()).ui_url == LOCAL_UI
     monkeypatch.setenv("REELSIFT_TRACKING__URI", "http://mlflow:5000")
@@ -128,10 +131,15 @@ def test_where_links_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def this_process(address: str) -> RunningPart:
     import os
 
-    import psutil
-
-    started_s = psutil.Process().create_time()
-    return RunningPart(name=MLFLOW_SERVER, pid=os.getpid(), started_s=started_s, log=Path("log"), address=address)
+    return RunningPart(
+        name=MLFLOW_SERVER,
+        pid=os.getpid(),
+        identity=process_identity(os.getpid()),
+        started_s=time.time(),
+        log=Path("log"),
+        port=urlsplit(address).port,
+        address=address,
+    )
 
 
 def test_what_nobody_serves_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

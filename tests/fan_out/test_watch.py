@@ -15,10 +15,10 @@ class Clock:
         return self.now_s
 
 
-def judged(*looks: tuple[float, str, str]) -> list[Verdict]:
+def judged(*looks: tuple[float, str, str], starts_slowly: bool = False) -> list[Verdict]:
     """Judge a run at these times, in these states, with these pulses."""
     clock = Clock()
-    watch = Watch(CONFIG, clock)
+    watch = Watch(CONFIG, clock, starts_slowly=starts_slowly)
     verdicts = []
     for time_s, state, pulse in looks:
         clock.now_s = time_s
@@ -57,11 +57,19 @@ def test_a_pulse_that_goes_on_is_a_life_however_slow_the_work() -> None:
     assert set(judged(*((step * 55, "RUNNING", str(step)) for step in range(100)))) == {Verdict.WORKING}
 
 
-def test_a_start_may_take_longer_than_a_pulse() -> None:
-    looks = [(0, "PENDING", ""), (500, "RUNNING", ""), (599, "RUNNING", ""), (601, "RUNNING", "")]
-    assert judged(*looks) == [Verdict.WORKING] * 3 + [Verdict.LOST]
+def test_a_run_without_a_pulse_is_lost_as_soon_as_one_whose_pulse_stopped() -> None:
+    """Its worker beats for it from the moment at which it takes it up, however long the process takes to start."""
+    looks = [(0, "PENDING", ""), (59, "PENDING", ""), (61, "PENDING", "")]
+    assert judged(*looks) == [Verdict.WORKING, Verdict.WORKING, Verdict.LOST]
+
+
+def test_a_job_of_a_cluster_may_take_longer_to_start_but_not_to_say_that_it_has() -> None:
+    looks = [(0, "PENDING", ""), (500, "PENDING", ""), (590, "RUNNING", ""), (649, "RUNNING", ""), (651, "RUNNING", "")]
+    assert judged(*looks, starts_slowly=True) == [Verdict.WORKING] * 4 + [Verdict.LOST]
+    late = [(0, "PENDING", ""), (599, "PENDING", ""), (601, "PENDING", "")]
+    assert judged(*late, starts_slowly=True) == [Verdict.WORKING] * 2 + [Verdict.LOST]
 
 
 def test_who_was_given_back_to_the_queue_waits_again() -> None:
-    looks = [(0, "PENDING", ""), (300, "SCHEDULED", ""), (800, "PENDING", ""), (1000, "PENDING", "")]
+    looks = [(0, "PENDING", ""), (50, "SCHEDULED", ""), (800, "PENDING", ""), (850, "PENDING", "")]
     assert judged(*looks) == [Verdict.WORKING, Verdict.WAITING, Verdict.WORKING, Verdict.WORKING]

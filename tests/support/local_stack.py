@@ -17,8 +17,10 @@ from typing import Any
 
 import httpx
 
+from conf.home import Home
+from conf.running_stack import home_credentials
+
 REELSIFT = Path(sys.executable).parent / "reelsift"
-USER, PASSWORD = "somebody", "correct-horse-battery"
 TRIES = 10
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -48,7 +50,14 @@ class LocalStack:
     def api(self) -> httpx.Client:
         """A client of the Prefect server; `down` closes it."""
         url = f"http://127.0.0.1:{self.prefect_port}/api"
-        return httpx.Client(base_url=url, auth=(USER, PASSWORD), timeout=30, trust_env=False)
+        return httpx.Client(base_url=url, auth=self.login, timeout=30, trust_env=False)
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """The user and password that `up` has made for the home."""
+        credentials = home_credentials(Home(self.home))
+        assert credentials is not None
+        return credentials.user, credentials.password
 
     @property
     def mlflow_url(self) -> str:
@@ -79,7 +88,8 @@ class LocalStack:
 
     def down(self) -> None:
         """Take the stack down, whatever became of it."""
-        self.api.close()
+        if "api" in self.__dict__:
+            self.api.close()
         run = self.command("down", "--json")
         assert run.returncode == 0, run.stderr
         assert json.loads(run.stdout)["processes"] >= 0
@@ -89,7 +99,13 @@ class LocalStack:
         return {part["name"]: part for part in json.loads(run.stdout)["parts"]}
 
     def post(self, path: str, body: dict[str, Any] | list[Any]) -> Any:
-        """Send something to the Prefect server, with the token that it wants of whoever changes something."""
+        """Send something to the Prefect server, which takes it."""
+        answer = self.answered(path, body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def answered(self, path: str, body: dict[str, Any] | list[Any]) -> httpx.Response:
+        """Return what the server answers, with the token that it wants of whoever changes something."""
         client = secrets.token_hex(8)
         token = self.api.get("/csrf-token", params={"client": client}).raise_for_status().json()["token"]
         shown = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
@@ -99,8 +115,7 @@ class LocalStack:
                 break
             time.sleep(0.5)
             answer = self.api.post(path, json=body, headers=shown)
-        assert answer.is_success, answer.text
-        return answer.json() if answer.content else None
+        return answer
 
     def start(self, name: str, form: dict[str, Any]) -> str:
         """Start a run of a deployment and return its id."""

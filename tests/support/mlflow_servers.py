@@ -16,8 +16,9 @@ from pathlib import Path
 import httpx
 
 from conf.home import Home
+from conf.running_stack import Credentials
 from deployments.stack.mlflow_server import mlflow_server
-from deployments.stack.options import Credentials, StackOptions
+from deployments.stack.options import StackOptions
 from tasks.classifier.tracking import TrackingStore, tracking_store
 
 STARTS_WITHIN_S = 120

@@ -6,8 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conf.running_stack import AUTH_VARIABLE
-from tests.support.local_stack import PASSWORD, USER, LocalStack
+from tests.support.local_stack import LocalStack
 from tests.support.square_network import square_network
 
 LOST_AFTER_S = 6
@@ -22,7 +21,6 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack
     (weights / "yolox_nano.onnx").write_bytes(square_network())
     stack = LocalStack(
         folder / "home",
-        **{AUTH_VARIABLE: f"{USER}:{PASSWORD}"},
         REELSIFT_WEIGHTS=str(weights),
         REELSIFT_POOL__LOST_AFTER_S=str(LOST_AFTER_S),
         REELSIFT_POOL__LOOK_EVERY_S="0.3",

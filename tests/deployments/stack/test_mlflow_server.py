@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from conf.home import Home
+from conf.running_stack import Credentials
 from deployments.stack.mlflow_server import mlflow_server
 from deployments.stack.mlflow_users import with_users
-from deployments.stack.options import Credentials, StackOptions
+from deployments.stack.options import StackOptions
 from deployments.stack.part import Part
 from tasks.classifier.tracking import tracking_store
 
@@ -35,7 +36,8 @@ def test_on_loopback_files_are_where_commands_without_the_server_look(tmp_path: 
     assert argument(part, "--default-artifact-root") == store.artifact_root
     assert argument(part, "--host") == "127.0.0.1"
     assert (part.port, part.health_url) == (5001, "http://127.0.0.1:5001/health")
-    assert "basic-auth" not in part.command
+    assert argument(part, "--app-name") == "reelsift"
+    assert "MLFLOW_AUTH_ADMIN_PASSWORD" not in part.environment
     assert part.environment["A"] == "1"
     assert part.environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert list(tmp_path.iterdir()) == []
@@ -45,7 +47,7 @@ def test_where_others_reach_it_files_go_through_it_and_nobody_sees_the_password(
     part = mlflow_server(Home(tmp_path), PUBLIC, Credentials("ann", PASSWORD), {})
     assert argument(part, "--default-artifact-root") is None
     assert argument(part, "--artifacts-destination") == str(tmp_path / "mlflow" / "artifacts")
-    assert part.command[-2:] == ("--app-name", "basic-auth")
+    assert argument(part, "--app-name") == "reelsift"
     assert PASSWORD not in f"{part.command} {part!r}"
     assert part.environment["MLFLOW_AUTH_ADMIN_PASSWORD"] == PASSWORD
 

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from conf.running_stack import AUTH_VARIABLE
-from tests.support.local_stack import PASSWORD, REELSIFT, USER, LocalStack, clean_environment
+from tests.deployments.stack.conftest import processes_of
+from tests.support.local_stack import REELSIFT, LocalStack, clean_environment
 
 LOOKS_BY_S = 8.0  # when a command that follows a log reads it, on a busy machine
 PARTS = ["prefect", "mlflow", "cpu-0", "gpu-0", "gpu-1"]
@@ -34,6 +35,16 @@ def test_other_options_are_refused_while_it_runs(local_stack: LocalStack) -> Non
     named = local_stack.command("up", *local_stack.ports, "--gpu-workers", "2", "--public-name", "box.example")
     assert named.returncode == 1
     assert "A stack runs here with other options (public_name None)" in named.stderr
+
+
+def test_safety_is_not_switched_off_while_it_runs(local_stack: LocalStack) -> None:
+    same = ("--gpu-workers", "2")
+    for run, differs in (
+        (local_stack.command("up", *local_stack.ports, *same, "--keep-foreign"), "keep_foreign False"),
+        (local_stack.command("up", *local_stack.ports, *same, "--no-password"), "login home"),
+    ):
+        assert run.returncode == 1
+        assert f"A stack runs here with other options ({differs}): `reelsift down`" in run.stderr
 
 
 def test_logs_are_shown_by_part(local_stack: LocalStack) -> None:
@@ -59,11 +70,36 @@ def test_a_log_is_followed_until_ctrl_c(local_stack: LocalStack) -> None:
         assert follower.wait(timeout=30) == 130
 
 
-def test_the_password_is_in_no_file_and_no_command_line(local_stack: LocalStack) -> None:
-    texts = [path.read_bytes() for path in (local_stack.home / "stack").iterdir()]
-    assert not any(PASSWORD.encode() in text for text in texts)
-    lines = [psutil.Process(part["pid"]).cmdline() for part in local_stack.parts().values()]
-    assert not any(PASSWORD in word for line in lines for word in line)
+def test_the_password_is_in_one_file_that_only_its_owner_reads(local_stack: LocalStack) -> None:
+    user, password = local_stack.login
+    assert (user, len(password) >= 24) == ("reelsift", True)
+    folder = local_stack.home / "stack"
+    holders = [
+        path for path in local_stack.home.rglob("*") if path.is_file() and password.encode() in path.read_bytes()
+    ]
+    assert holders == [folder / "password"]
+    assert [path.stat().st_mode & 0o777 for path in (folder, *holders)] == [0o700, 0o600]
+    lines = [line for line in processes_of(local_stack.home) if password in line]
+    assert not lines
+    environment = psutil.Process(local_stack.parts()["prefect"]["pid"])
+    assert Path(f"/proc/{environment.pid}/environ").stat().st_mode & 0o077 == 0
+
+
+def test_up_again_keeps_everything_and_shows_the_way_in(local_stack: LocalStack) -> None:
+    """The automation keeps what it has seen: a run that was killed a moment ago would never be found out otherwise."""
+    automations = {each["name"]: each for each in local_stack.post("/automations/filter", {})}
+    pids = {name: part["pid"] for name, part in local_stack.parts().items()}
+    run = local_stack.command("up", *local_stack.ports, "--gpu-workers", "2")
+    assert run.returncode == 0, run.stderr
+    assert f"Prefect: log in with  {':'.join(local_stack.login)}" in run.stdout
+    assert f"MLflow:  log in as  {local_stack.login[0]}  with  {local_stack.login[1]}" in run.stdout
+    assert {name: part["pid"] for name, part in local_stack.parts().items()} == pids
+    again = {each["name"]: each for each in local_stack.post("/automations/filter", {})}
+    zombies = "crash-zombie-flow-runs"
+    assert (again[zombies]["id"], again[zombies]["updated"]) == (
+        automations[zombies]["id"],
+        automations[zombies]["updated"],
+    )
 
 
 def test_without_the_password_only_health_answers(local_stack: LocalStack) -> None:
@@ -73,15 +109,15 @@ def test_without_the_password_only_health_answers(local_stack: LocalStack) -> No
     for path in ("/version", "/admin/settings", "/csrf-token?client=x", f"/flows/{UUID(int=0)}"):
         assert httpx.get(f"{prefect}{path}").status_code == 401, path
     assert httpx.post(f"{prefect}/flow_runs/filter", json={}).status_code == 403  # without the token that needs one
-    assert httpx.get(f"{prefect}/version", auth=(USER, "wrong-wrong-wrong")).status_code == 401
+    assert httpx.get(f"{prefect}/version", auth=("reelsift", "wrong-wrong-wrong")).status_code == 401
     experiments = f"{mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
     assert httpx.get(experiments).status_code == 401
-    assert httpx.get(experiments, auth=(USER, PASSWORD)).status_code == 200
+    assert httpx.get(experiments, auth=local_stack.login).status_code == 200
 
 
 def test_pages_of_other_sites_get_nothing_done(local_stack: LocalStack) -> None:
     experiments = f"{local_stack.mlflow_url}/api/2.0/mlflow/experiments/search"
-    auth = (USER, PASSWORD)
+    auth = local_stack.login
     foreign_host = httpx.get(f"{experiments}?max_results=1", headers={"Host": "evil.example"}, auth=auth)
     assert foreign_host.status_code == 403
     foreign = {"Origin": "http://evil.example"}
@@ -97,9 +133,12 @@ def test_pages_of_other_sites_get_nothing_done(local_stack: LocalStack) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
-        pytest.param(["--host", "0.0.0.0"], {}, f"set {AUTH_VARIABLE}=USER:PASSWORD", id="no-password"),
+        pytest.param(["--host", "0.0.0.0", "--no-password"], {}, "leave out --no-password", id="no-password"),
+        pytest.param([], {AUTH_VARIABLE: "me:short"}, "12 characters or more", id="short-password-here"),
         pytest.param(["--host", "0.0.0.0"], {AUTH_VARIABLE: "me:short"}, "12 characters or more", id="short-password"),
-        pytest.param(["--host", "192.0.2.1"], {AUTH_VARIABLE: f"me:{PASSWORD}"}, "Name an address of this", id="host"),
+        pytest.param(
+            ["--host", "192.0.2.1"], {AUTH_VARIABLE: "me:correct-horse-battery"}, "Name an address of this", id="host"
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(
