@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +37,7 @@ def printing() -> Iterator[None]:
         OutputError: stdout is closed or full, or a file cannot be written.
     """
     _open_streams()
-    if problem := _problem_of_stdout():
+    if problem := _problem_of(sys.stdout):
         raise OutputError(
             f"The result cannot be written to the standard output: {problem}. `> FILE` keeps it elsewhere."
         )
@@ -53,7 +53,8 @@ def printing() -> Iterator[None]:
 def _open_streams() -> None:
     """Stand in for streams that whoever started us has closed, and let none fail for a character that it lacks."""
     for name in ("stdin", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None or (name == "stderr" and _problem_of(stream)):  # no work is lost for a word beside the result
             setattr(sys, name, open(os.devnull, "w+"))  # noqa: PTH123, SIM115 - it stays open
     if sys.stdout is None:
         raise OutputError("The standard output is closed, so there is nowhere to print the result: `> FILE` keeps it.")
@@ -66,7 +67,7 @@ def _in_words(error: OSError) -> BaseException:
     """Say what could not be written; what is no fault of stdout or of a file stays as it is."""
     if error.filename and error.strerror:
         return OutputError(f"{error.filename}: {error.strerror}. Fix this and run the command again.")
-    problem = _problem_of_stdout()
+    problem = _problem_of(sys.stdout)
     if not problem:
         return error
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the very end
@@ -75,10 +76,10 @@ def _in_words(error: OSError) -> BaseException:
     return OutputError(f"The result could not be written to the standard output: {problem}.")
 
 
-def _problem_of_stdout() -> str | None:
-    """Return why nothing can be written to stdout, if nothing can be."""
+def _problem_of(stream: TextIO) -> str | None:
+    """Return why nothing can be written to a stream, if nothing can be."""
     try:
-        descriptor = sys.stdout.fileno()
+        descriptor = stream.fileno()
         os.write(descriptor, b"")  # what is full says so even then
         if stat.S_ISREG(os.fstat(descriptor).st_mode) and not os.fstatvfs(descriptor).f_bfree:
             return os.strerror(errno.ENOSPC)

@@ -63,6 +63,11 @@ def check_folder(folder: Path) -> None:
         OutputError: it cannot be.
     """
     place = folder.absolute()
+    try:
+        str(place).encode()
+    except UnicodeEncodeError as error:  # what reads and writes Parquet and video takes no other
+        name = os.fsencode(place).decode("utf-8", "backslashreplace")
+        raise OutputError(f"Nothing can be written to {name}: the name is not UTF-8 text. Name another.") from error
     nearest = next(path for path in (place, *place.parents) if os.path.lexists(path))
     if not nearest.is_dir():
         raise OutputError(f"Nothing can be written to {folder}: {nearest} is not a folder. Name a folder.")

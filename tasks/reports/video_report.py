@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts.errors import ReportError
+from tasks.contracts.errors import OutputError, ReportError
 from tasks.contracts.files import write_text
 from tasks.contracts.labels import LABELS_NAME, LABELS_TABLE_NAME
 from tasks.contracts.objects import OBJECTS_NAME, OBJECTS_TABLE_NAME
-from tasks.contracts.staging import locked
+from tasks.contracts.staging import check_no_link, locked
 from tasks.reports.video_report_card import Card, card_of
 from tasks.reports.video_report_facts import behind, stages, warnings
 from tasks.reports.video_report_lanes import LaneGroup, lane_groups
@@ -64,9 +64,10 @@ def _cards(folders: list[Path]) -> tuple[list[Card], list[tuple[str, str]]]:
     cards, faults = [], []
     for folder in folders:
         try:
+            check_no_link(folder)
             write_report(folder)
             cards.append(card_of(read_folder(folder), REPORT_NAME))
-        except ReportError as error:
+        except (OutputError, ReportError) as error:
             faults.append((folder.name, str(error)))
     return cards, faults
 

@@ -263,6 +263,7 @@ def test_a_bad_name_among_many_fails_alone(home: Path, clip: Path, weights: str,
             ["detect", "apple.mp4", "--out", "/proc/found"], "No such file or directory (/proc)", id="unwritable"
         ),
         pytest.param(["label", "apple.mp4", "--flow", "--out", "dangling"], "dangling is not a folder", id="dangling"),
+        pytest.param(["detect", "apple.mp4", "--out", "caf\udce9"], "the name is not UTF-8 text", id="not-utf-8"),
         pytest.param(["dataset", "export", "apple.mp4/rows.csv"], "apple.mp4 is not a folder", id="export"),
         pytest.param(["dataset", "show", "--plot", "apple.mp4"], "apple.mp4 is not a folder", id="plot"),
     ],
@@ -296,6 +297,15 @@ def test_a_result_that_cannot_be_printed_is_told_before_the_work(
     assert run.stderr.startswith("error: ")
     assert message in run.stderr
     assert not home.exists()
+
+
+@pytest.mark.parametrize("redirected", [pytest.param("2>&-", id="closed"), pytest.param("2> /dev/full", id="full")])
+def test_work_is_not_lost_for_what_is_said_beside_it(redirected: str, home: Path, synthetic_mirror: Path) -> None:
+    command = f"reelsift shards plan --limit 1 --mirror {synthetic_mirror} {redirected}"
+    run = in_shell(command, home, home.parent)
+    assert (run.returncode, run.stdout.count(".tfrecord")) == (0, 4)
+    failed = in_shell(f"reelsift dataset show {redirected}", home, home.parent)
+    assert failed.returncode == 1
 
 
 def test_a_reader_that_has_enough_is_no_error(home: Path, synthetic_mirror: Path) -> None:

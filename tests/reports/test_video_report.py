@@ -241,6 +241,16 @@ def test_a_broken_folder_is_named_on_the_page_of_the_others(tmp_path: Path) -> N
     assert "detected.mp4 is missing" in page
 
 
+def test_no_page_is_written_through_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
+    write_objects(tmp_path / "out" / "whole")
+    write_objects(tmp_path / "elsewhere")
+    (tmp_path / "out" / "linked").symlink_to(tmp_path / "elsewhere")
+    page = write_index(tmp_path / "out").read_text(encoding="utf-8")
+    assert "1 video<" in page
+    assert "is a link to" in page
+    assert not (tmp_path / "elsewhere" / "index.html").exists()
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, Path.exists], ids=["empty", "not there"])
 def test_no_videos_make_no_cards(make: Callable[[Path], object], tmp_path: Path) -> None:
     make(tmp_path / "out")
