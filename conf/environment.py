@@ -12,6 +12,8 @@ from conf.home import Home
 
 # Starting the server's database takes 15 s on two busy cores; Prefect gives up after 20 s by itself.
 SERVER_STARTUP_S = 180
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 DATABASE_VARIABLES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 
 
@@ -25,8 +27,28 @@ def apply_environment(home: Home, *, quiet: bool = True) -> None:
         variables.pop(DATABASE_VARIABLES[0], None)  # Prefect's database lies in that person's home, too
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+    spare_loopback_proxies()
     home.make_results()
     _find_own_commands()
+
+
+def spare_loopback_proxies(*hosts: str) -> None:
+    """Keep what this machine says to itself, or to `hosts`, away from the proxies that the environment names.
+
+    Said in the environment, for every library and child process goes by it. Without proxies nothing is said: on macOS,
+    a list of exceptions alone would hide the proxies of the system's settings.
+    """
+    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in PROXY_VARIABLES):
+        return
+    for name in (*PROXY_VARIABLES, *map(str.upper, PROXY_VARIABLES)):
+        # Desktops write `socks://`, which they mean as version 5, and which no library knows.
+        if os.environ.get(name, "").startswith("socks://"):
+            os.environ[name] = f"socks5://{os.environ[name].removeprefix('socks://')}"
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""  # libraries look in this order, too
+    exceptions = [each.strip() for each in given.split(",") if each.strip()]
+    if "*" not in exceptions:
+        exceptions += [host for host in (*LOOPBACK_NAMES, *hosts) if host not in exceptions]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(exceptions)
 
 
 def home_variables(home: Home, *, quiet: bool) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The command line: `reelsift`.
 
 In: arguments. Out: results on stdout, progress and errors on stderr; exit code 0, 1 for an expected error, 2 for
-a wrong usage, 130 for Ctrl-C. A command imports what it needs when it runs, so `--help` answers at once.
+a wrong usage, 128 + N where signal N ended it (130: Ctrl-C). A command imports what it needs when it runs, so
+`--help` answers at once.
 """
 
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from conf.environment import spare_loopback_proxies
 from flows.commands import (
     config,
     dataset,
@@ -27,11 +29,10 @@ from flows.commands import (
     weights,
     youtube_id,
 )
-from flows.commands.console import ERR, note, print_error, printing
+from flows.commands.console import ERR, print_error, printing
 from flows.commands.session import Session
+from flows.commands.signals import catch_signals, leave
 from tasks.contracts.errors import ReelsiftError
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
     name="reelsift",
@@ -84,19 +85,21 @@ def start(
 
 
 def main() -> None:
-    """Run a command; an expected error is one line, and Ctrl-C says what becomes of the work."""
+    """Run a command; an expected error is one line, and a signal that ends it says what becomes of the work."""
     debug = "--debug" in sys.argv
+    catch_signals()
+    spare_loopback_proxies()
     try:
         with printing():
             app()
-    except ReelsiftError as error:
+    except BaseException as error:
+        if code := leave():  # whatever came of the unwinding
+            sys.exit(code)
+        if not isinstance(error, ReelsiftError):
+            raise
         if debug:
             ERR.print_exception()
         print_error(" ".join([str(error), *getattr(error, "__notes__", [])]))
         sys.exit(1)
-    except (KeyboardInterrupt, SystemExit) as ended:
-        # Typer turns Ctrl-C into an exit of its own; every other exit is a command's.
-        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
-            raise
-        note("Interrupted. What was finished is kept: the same command goes on from there.")
-        sys.exit(INTERRUPTED)
+    finally:
+        leave()

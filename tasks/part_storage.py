@@ -8,12 +8,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
 from tasks.contracts.artifacts import Part, PlannedShard, ShardTally
 from tasks.contracts.errors import DamagedStorageError
+from tasks.contracts.files import temporary_folder
 from tasks.contracts.progress import Progress
 from tasks.records.config import FilterConfig
 from tasks.records.parts import batch_key, find_part, judged, missing_shards, options_key
@@ -144,12 +144,12 @@ def _bring(folder: Path, key: str, storage: str, progress: Progress) -> bool:
     """Fetch a part into the folder, where it appears by rename; say whether it was there and whole."""
     place = folder / key.removeprefix(f"{PREFIX}/").rpartition("/")[0]
     place.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".bringing-", suffix=".tmp", dir=place) as aside:
+    with temporary_folder(place, ".bringing-") as aside:
         try:
-            bundle = pull_bundle(open_store(storage), key, Path(aside), progress)
+            bundle = pull_bundle(open_store(storage), key, aside, progress)
         except DamagedStorageError as damage:
             logging.getLogger("reelsift").warning("%s", damage)
             return False
-        for path in Path(aside).glob("*.parquet"):
+        for path in aside.glob("*.parquet"):
             path.replace(place / path.name)
     return bundle is not None

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from flows.commands.console import ERR, note
+from flows.commands.signals import check_ending
 from tasks.contracts.progress import Progress as Listener
 from tasks.contracts.progress import listening
 from tasks.contracts.progress_lines import LineProgress, Pace, scaled, share
@@ -58,12 +59,29 @@ class Bars:
         self._progress.advance(self._bars[what], amount)
 
 
+class Ending:
+    """A listener in front of another, by which every thread hears that the command is to end."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        """Hand on what begins, unless the command is to end."""
+        check_ending()
+        self._listener.begin(what, total, unit)
+
+    def advance(self, what: str, amount: float) -> None:
+        """Hand on what was done, unless the command is to end."""
+        check_ending()
+        self._listener.advance(what, amount)
+
+
 @contextmanager
 def progress_shown() -> Iterator[Listener]:
     """Show the progress of everything that runs within the block."""
     if not ERR.is_terminal:
         lines = LineProgress(note)
-        with listening(lines):
+        with listening(Ending(lines)):
             yield lines
         return
     columns = (
@@ -74,5 +92,5 @@ def progress_shown() -> Iterator[Listener]:
     )
     with Progress(*columns, console=ERR, transient=True) as progress:
         bars = Bars(progress)
-        with listening(bars):
+        with listening(Ending(bars)):
             yield bars

@@ -20,6 +20,8 @@ from conf.layers import Layer, config_file
 from conf.running import CONFIG_VARIABLE
 from conf.settings import Settings, setting_layers, settings_of
 from flows.commands.bars import progress_shown
+from flows.commands.prefect_server import names_a_server
+from flows.commands.private_server import has_private_server, private_server
 from tasks.contracts.files import PRIVATE, write_text
 from tasks.contracts.text import has_secrets
 
@@ -71,12 +73,15 @@ class Session:
     @property
     def has_prefect_server(self) -> bool:
         """Whether there is a Prefect server to tell; none is started for a look."""
-        return bool(os.environ.get("PREFECT_API_URL"))
+        return bool(os.environ.get("PREFECT_API_URL")) and not has_private_server()
 
     def run_flow(self, name: str, form: Any) -> Any:  # noqa: ANN401 - each flow has its own form and answer
         """Run the flow `flows.<name>.<name>` in this process, with Prefect at home and progress on stderr."""
         self.prepare_prefect()
-        flow = _imported_flow(name, self.settings.paths.logs)
+        server = None if names_a_server() else private_server(self.settings.paths)
+        flow = _imported_flow(name, self.settings.paths.logs)  # takes as long as the server does to start
+        if server:
+            server.wait()
         with progress_shown(), _secrets_kept_out(form, self.settings.paths.batches) as parameters:
             return flow(parameters)
 

@@ -34,6 +34,7 @@
     ├── DetectorError              a detector cannot be had or used as it was asked for
     ├── ReportError                a folder holds nothing to report on
     ├── BatchError                 a batch of videos cannot be read, or handed to a pool
+    ├── ServerError                no Prefect server can be started or reached
     └── StackError                 the local stack cannot be started, or a part of it has failed
         ├── AccessError            it would answer others than this machine without a password
         └── DeployError            the flows cannot be deployed to a Prefect server
@@ -192,6 +193,10 @@ class ReportError(ReelsiftError):
 
 class BatchError(ReelsiftError):
     """A batch of videos cannot be read, or handed to a pool."""
+
+
+class ServerError(ReelsiftError):
+    """No Prefect server can be started or reached, or it does not let us in."""
 
 
 class StackError(ReelsiftError):

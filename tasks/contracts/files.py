@@ -4,11 +4,16 @@ In: bytes and paths. Out: files under their final name, only once they are compl
 Does not know what the files hold.
 """
 
+import errno
+import fcntl
 import hashlib
 import os
+import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,31 +22,139 @@ from tasks.contracts.errors import OutputError
 DIGEST_BLOCK_BYTES = 1 << 20
 PRIVATE = 0o600  # for files with secrets: the owner's alone
 
+# What killed processes leave behind.
+ABANDONED_FILE = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
+ABANDONED_FOLDER = re.compile(r"\.(?:making|bringing)-.+\.tmp")
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of a file system
+
+_unfinished: set[Path] = set()
+_swept: set[Path] = set()
+_sweeping = threading.Lock()
+
 
 @contextmanager
-def appearing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that is renamed to it when the block ends well.
+def appearing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a temporary file beside `path` that is renamed to it when the block ends well.
 
-    A process killed half-way leaves the old file or none, and beside it `.<name>.<unique>.tmp`.
-
-    Args:
-        path: the final name.
-        mode: permissions that the file has before anything is in it; None: those that the process gives.
+    A process killed half-way leaves the old file or none, and the temporary one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        if mode is not None:
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    with temporary_file(path.parent, path.name, mode=mode) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+
+
+@contextmanager
+def temporary_file(folder: Path, name: str, *, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a new hidden file in `folder`, deleted when the block ends unless it has been renamed.
+
+    It is locked until then. What a killed process has left has no lock, so the next one that writes to the folder can
+    tell, and deletes it.
+    """
+    remove_abandoned(folder)
+    path = folder / f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    with _held(path, lambda: os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, mode)):
+        yield path
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield a new hidden folder in `parent`, deleted when the block ends; one that a killed process left goes before.
+
+    Args:
+        parent: exists.
+        prefix: `.making-`, or another that `ABANDONED_FOLDER` has.
+
+    Raises:
+        FileNotFoundError: `parent` is gone.
+    """
+    remove_abandoned(parent)
+    path = parent / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}.tmp"
+
+    def made() -> int:
+        path.mkdir(mode=0o700)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+    with _held(path, made):
+        yield path
+
+
+@contextmanager
+def _held(temporary: Path, make: Callable[[], int]) -> Iterator[None]:
+    """Make a temporary file or folder, hold a lock on it, and delete it in the end."""
+    _unfinished.add(temporary)
+    descriptor = None
+    try:
+        while descriptor is None:
+            descriptor = make()
+            _lock(descriptor)
+            if not is_at(descriptor, temporary):  # another process found it without the lock
+                os.close(descriptor)
+                descriptor = None
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+        _unfinished.discard(temporary)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
+def remove_abandoned(folder: Path) -> None:
+    """Delete the temporary files and folders in `folder` whose process has died; looked for once a process."""
+    with _sweeping:
+        if folder in _swept:
+            return
+        _swept.add(folder)
+        with suppress(OSError):
+            for entry in tuple(os.scandir(folder)):
+                kind = ABANDONED_FOLDER if entry.is_dir(follow_symlinks=False) else ABANDONED_FILE
+                if kind.fullmatch(entry.name) and not entry.is_symlink():
+                    _remove_if_free(Path(entry.path))
+
+
+def _remove_if_free(path: Path) -> None:
+    with suppress(OSError):  # another process has it, or it cannot be locked: then nobody knows
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path)
+        finally:
+            os.close(descriptor)
+
+
+def remove_unfinished() -> None:
+    """Delete the temporary files and folders of this process; for one that ends without leaving its blocks."""
+    for path in tuple(_unfinished):
+        with suppress(OSError):
+            _remove(path)
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Say whether an open file or folder still bears the name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Write `text` as UTF-8, whole or not at all; `mode` as `appearing` takes it."""
     with appearing(path, mode=mode) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -4,20 +4,20 @@ A run that is killed leaves the old answer, the new one, or no manifest. The man
 a mixture never counts as an answer, whatever happened on the disk.
 """
 
-import errno
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 from tasks.contracts.errors import OutputError
-from tasks.contracts.files import file_digest
+from tasks.contracts.files import NO_LOCKS, file_digest, is_at, remove_abandoned, temporary_folder
 
 LOCK_NAME = ".publishing.tmp"  # named as what may be deleted: there only while somebody holds it, or was killed then
-NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of a file system; the digests remain
+PREFIX = ".making-"
+
+_swept: set[Path] = set()
 
 
 @contextmanager
@@ -35,10 +35,10 @@ def staged(folder: Path, *, files: tuple[str, ...], manifest: str) -> Iterator[P
     check_no_link(folder)
     try:
         with _stage_in(folder) as stage:
-            yield Path(stage)
+            yield stage
             with locked(folder):
                 check_no_link(folder)
-                _publish(Path(stage), folder, files, manifest)
+                _publish(stage, folder, files, manifest)
     finally:
         with suppress(OSError):  # it is not empty, as it should be
             folder.rmdir()
@@ -52,7 +52,7 @@ def locked(folder: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             _lock(descriptor)
-            if _is_at(descriptor, path):  # not removed by its former holder while we waited
+            if is_at(descriptor, path):  # not removed by its former holder while we waited
                 try:
                     yield
                 finally:
@@ -97,16 +97,23 @@ def _is_below(name: str) -> bool:
 
 
 @contextmanager
-def _stage_in(folder: Path) -> Iterator[str]:
+def _stage_in(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder; what killed runs have left in this folder and in those beside it goes before."""
+    if folder.parent not in _swept:
+        _swept.add(folder.parent)
+        for beside in {path.parent for path in folder.parent.glob(f"*/{PREFIX}*.tmp")} - {folder}:
+            remove_abandoned(beside)
+            with suppress(OSError):  # there is an answer
+                beside.rmdir()
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            stage = TemporaryDirectory(prefix=".making-", suffix=".tmp", dir=folder)
-        except FileNotFoundError:  # another process has just removed the folder, as nothing came of its own try
-            continue
-        with stage as name:
-            yield name
-        return
+        with ExitStack() as stack:
+            try:
+                stage = stack.enter_context(temporary_folder(folder, PREFIX))
+            except FileNotFoundError:  # another process has just removed the folder, as nothing came of its own try
+                continue
+            yield stage
+            return
 
 
 def _lock(descriptor: int) -> None:
@@ -115,14 +122,6 @@ def _lock(descriptor: int) -> None:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Say whether the open file still bears the name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
-        return False
 
 
 def _publish(stage: Path, folder: Path, files: tuple[str, ...], manifest: str) -> None:

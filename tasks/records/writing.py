@@ -5,8 +5,6 @@ whatever their tables are cut into. Does not know where the rows come from.
 """
 
 import errno
-import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +17,7 @@ import pyarrow.parquet as pq
 
 from tasks.contracts.artifacts import ShardTally
 from tasks.contracts.errors import DiskSpaceError
-from tasks.contracts.files import appearing, file_digest
+from tasks.contracts.files import appearing, file_digest, temporary_file
 from tasks.records.filter import FilteredShard
 from tasks.records.footer import footer_of
 from tasks.records.rows import SCHEMA
@@ -48,15 +46,11 @@ def write_batch(folder: Path, batch_key: str, filtered: Iterable[FilteredShard])
     """
     folder.mkdir(parents=True, exist_ok=True)
     _clear_away(folder)
-    # The name is known only when the content is; until then it is called like what `appearing` leaves behind.
-    scratch = folder / f".{batch_key}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
-    try:
+    with temporary_file(folder, batch_key) as scratch:  # its name is known only when its content is
         write_rows(scratch, filtered)
         path = folder / part_name(batch_key, file_digest(scratch))
         with appearing(path) as temporary:
             scratch.replace(temporary)
-    finally:
-        scratch.unlink(missing_ok=True)
     return path
 
 
