@@ -20,6 +20,7 @@ from deployments.stack.lock import alone
 from deployments.stack.prefect_api import PrefectApi
 from deployments.stack.processes import marked, stop, trees
 from deployments.stack.upkeep import note_known
+from flows.commands.private_server import leftover_servers
 from tasks.contracts.errors import StackError
 
 WORKERS_PATIENCE_S = 8.0
@@ -49,7 +50,7 @@ def take_down(home: Home) -> Downed:
         workers = trees(part for part in living if part.name not in SERVERS)
         servers = trees(part for part in living if part.name in SERVERS)
         killed = stop(workers, WORKERS_PATIENCE_S) + stop(servers, SERVERS_PATIENCE_S)
-        left = marked(home.root)
+        left = [*marked(home.root), *leftover_servers(home)]
         killed += stop(left, SERVERS_PATIENCE_S)
         forget_state(home)
     return Downed(tuple(part.name for part in living), len(workers) + len(servers) + len(left), killed)

@@ -24,6 +24,7 @@ from deployments.stack.ports import check_free
 from deployments.stack.prefect_api import PrefectApi
 from deployments.stack.processes import marked, start, stop, trees
 from deployments.stack.upkeep import crash_lost_runs, note_known, switch_off_foreign
+from flows.commands.private_server import leftover_servers
 from tasks.contracts.errors import StackError
 from tasks.contracts.progress import Progress
 
@@ -93,7 +94,8 @@ class _Rise:
             other = ", ".join(f"{name} {value}" for name, value in state.options.items() if asked.get(name) != value)
             raise StackError(f"A stack runs here with other options ({other}): `reelsift down`, then `reelsift up`.")
         known = {process.pid for process in trees(self._running.values())}
-        stop([process for process in marked(self._plan.home.root) if process.pid not in known], STOP_PATIENCE_S)
+        strays = [process for process in marked(self._plan.home.root) if process.pid not in known]
+        stop([*strays, *leftover_servers(self._plan.home)], STOP_PATIENCE_S)
 
     def _start(self, parts: Sequence[Part]) -> None:
         missing = [part for part in parts if part.name not in self._running]

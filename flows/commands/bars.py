@@ -12,9 +12,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from flows.commands.console import ERR, note
-from flows.commands.signals import check_ending
 from tasks.contracts.progress import Progress as Listener
-from tasks.contracts.progress import listening
+from tasks.contracts.progress import check_ending, listening
 from tasks.contracts.progress_lines import LineProgress, Pace, scaled, share
 from tasks.contracts.text import one_line
 

@@ -166,11 +166,17 @@ def _is_leftover(process: psutil.Process, home: Home) -> bool:
         if environment.get(MARK) == str(home.root):
             return process.ppid() != int(environment.get(OWNER, "0"))
         if PREFECTS_OWN_MARK in environment and environment.get("PREFECT_HOME") == str(home.prefect):
-            parent = process.parent()
-            return parent is None or parent.exe() != process.exe()
+            return _executable(process.parent()) != _executable(process)
     except (psutil.Error, OSError, ValueError):  # not ours to look at, or gone
         pass
     return False
+
+
+def _executable(process: psutil.Process | None) -> str | None:
+    try:
+        return process.exe() if process else None
+    except psutil.Error:  # of the system's first process, which takes orphans
+        return None
 
 
 def _log_file(home: Home) -> Path:

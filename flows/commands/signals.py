@@ -16,20 +16,16 @@ from types import FrameType
 from typing import NoReturn
 
 from tasks.contracts.files import remove_unfinished
+from tasks.contracts.progress import EndedError, end_all
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-GRACE_S = 5.0
+GRACE_S = 7.0
 EXIT_CODE_BASE = 128  # of a command that a signal has ended, as shells have it
 SHOW_CURSOR = "\x1b[?25h"  # which a progress bar hides
 
 _received: list[int] = []
-_ending = threading.Event()
 _leaving = threading.Event()  # the command has done its work, or has been unwound
 _said = threading.Lock()  # taken by whoever says the last line
-
-
-class EndedError(KeyboardInterrupt):
-    """A signal asks for the command's end. Whatever lets Ctrl-C through lets it through."""
 
 
 def catch_signals() -> None:
@@ -53,16 +49,6 @@ def leave() -> int | None:
     return EXIT_CODE_BASE + _received[0]
 
 
-def check_ending() -> None:
-    """Raise in a thread of a command that a signal has asked to end.
-
-    Raises:
-        EndedError: it has.
-    """
-    if _ending.is_set():
-        raise EndedError
-
-
 def _say_last() -> None:
     if not _said.acquire(blocking=False):
         return
@@ -83,7 +69,7 @@ def _raise(number: int, _frame: FrameType | None) -> None:
 def _watch(reading: int, caught: frozenset[int]) -> None:
     """Wait for the first signal, then for the command's end, a second signal, or the last moment."""
     heard = _next_signal(reading, caught)
-    _ending.set()
+    end_all()
     threading.Thread(target=_end_at_second, args=(reading,), daemon=True).start()
     time.sleep(GRACE_S)
     _end_now(heard)

@@ -1,7 +1,7 @@
-"""How a stage says how far it is, without knowing who listens.
+"""How a stage says how far it is, without knowing who listens, and hears that it is to end.
 
 In: calls from a stage, from any of its threads. Out: whatever the listener makes of them (a bar, a log
-line, nothing). Does not know of terminals or of Prefect.
+line, nothing), and an error once the process has been asked to end. Does not know of terminals or of Prefect.
 """
 
 import threading
@@ -9,6 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
+
+
+class EndedError(KeyboardInterrupt):
+    """The process has been asked to end. Whatever lets Ctrl-C through lets it through."""
+
+
+_ending = threading.Event()
+
+
+def end_all() -> None:
+    """Let every thread meet an error where it next tells of its progress, or asks."""
+    _ending.set()
+
+
+def check_ending() -> None:
+    """Raise where the process has been asked to end.
+
+    Raises:
+        EndedError: it has.
+    """
+    if _ending.is_set():
+        raise EndedError
 
 
 class Progress(Protocol):

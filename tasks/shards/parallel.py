@@ -9,7 +9,9 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TypeVar
 
-# Between two waits, this thread can be interrupted by an exception that another one sends to it.
+from tasks.contracts.progress import check_ending
+
+# Between two waits, this thread hears that the process is to end, be it the main one or a task's.
 POLL_S = 0.2
 GRACE_S = 2.0
 
@@ -59,6 +61,7 @@ def _await(futures: Sequence[Future[Result]]) -> None:
     """Wait until all are done, and raise the first exception without waiting for the others."""
     pending = set(futures)
     while pending:
+        check_ending()
         done, pending = wait(pending, POLL_S, FIRST_EXCEPTION)
         for future in done:
             future.result()
