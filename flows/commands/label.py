@@ -101,8 +101,9 @@ def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
 def print_labels(outcome: "VideoOutcome") -> None:
     """Print a video's segments, and what it shows as a whole."""
     made = LabelsManifest.model_validate_json(manifest_bytes(outcome, LABELS_NAME))
-    lasts = made.video.media.duration_s
-    say(f"{made.video.title}: {'a picture' if lasts is None else clock(lasts)}, labelled by {made.model.name}")
+    media = made.video.media
+    lasts = "a picture" if media.kind == "picture" else clock(media.duration_s or 0.0)
+    say(f"{made.video.title}: {lasts}, labelled by {made.model.name}")
     if made.is_silent:
         note("Its sound could not be used: the model saw the picture alone.")
     rows = [(f"{clock(each.start_s)}-{clock(each.end_s)}", each.name, each.score) for each in made.segments]

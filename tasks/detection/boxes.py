@@ -58,3 +58,5 @@ class Moment:
     is_looked_at: bool  # one of the frames that the table has rows of
     is_detected: bool  # the detector looks at it; else the boxes are carried there
     boxes: Boxes | None = field(default=None)  # once they are known
+    until_s: float = 0.0  # when the next frame takes its place
+    seen_until_s: float = 0.0  # when it was last looked at: a picture that stays on show is on show at later ticks too

@@ -29,7 +29,7 @@ from tasks.detection.drawing import labels_of
 from tasks.detection.identity import identity_of
 from tasks.detection.looking import detected
 from tasks.detection.moments import moments
-from tasks.detection.plan import Follows, Plan
+from tasks.detection.plan import Plan
 from tasks.detection.showing import showing
 from tasks.detection.stage_clock import StageClock
 from tasks.detection.stories import Stories
@@ -111,7 +111,7 @@ def _look_through(
                     is_followed=plan.is_followed,
                     is_picture=plan.is_picture,
                 )
-                show(moment.image, moment.time_s, labels)
+                show(moment.image, moment.time_s, moment.until_s - moment.time_s, labels)
             progress.advance(what, 1)
         progress.begin(what, reader.frames_read, "frames")
     with clock.measuring("keep"):
@@ -133,12 +133,20 @@ def _seen(plan: Plan, reader: FrameReader, stack: ExitStack, clock: StageClock) 
     stack.enter_context(closing(read))
     seen = ahead(detected(read, plan.detector, plan.options, clock), buffer=plan.queue_frames)
     stack.enter_context(closing(seen))
-    return carried(_followed(seen, plan.follower(), clock))
+    return carried(_followed(seen, plan, clock))
 
 
-def _followed(seen: Iterable[Moment], follower: Follows, clock: StageClock) -> Iterator[Moment]:
+def _followed(seen: Iterable[Moment], plan: Plan, clock: StageClock) -> Iterator[Moment]:
+    """Give boxes their tracks; time does not pass for a thing while the picture that shows it stays on show."""
+    follower = plan.follower()
+    before: Moment | None = None
+    passed_s = 0.0
     for moment in seen:
         if moment.boxes is not None:
+            if before:
+                unseen_s = max(0.0, moment.time_s - before.until_s)
+                passed_s += min(moment.time_s - before.time_s, max(unseen_s, plan.look_step_s))
+            before = moment
             with clock.measuring("track"):
-                moment.boxes = moment.boxes.followed(follower.update(moment.boxes, moment.time_s))
+                moment.boxes = moment.boxes.followed(follower.update(moment.boxes, passed_s))
         yield moment

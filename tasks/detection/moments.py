@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from tasks.detection.boxes import Moment
 from tasks.video.frames import Frame
 
+LONG_STEPS = 1.5  # a frame on show for longer than so many of the usual steps stays on show
 SAME_TIME_S = 1e-6  # times of containers are rounded: 29.97 frames a second are 33.3667 ms
 
 
@@ -27,7 +28,16 @@ def moments(
         is_detected = is_looked_at and looks % every == 0
         looks += is_looked_at
         image = frame.image if keep_images or is_detected else None
-        yield Moment(frame.index, frame.time_s, image, is_looked_at, is_detected)
+        seen_until_s = _last_tick(frame.time_s, until_s, rate_hz or 1 / last_s)
+        yield Moment(
+            frame.index,
+            frame.time_s,
+            image,
+            is_looked_at,
+            is_detected,
+            until_s=until_s,
+            seen_until_s=seen_until_s,
+        )
 
 
 def _with_ends(frames: Iterable[Frame], last_s: float) -> Iterator[tuple[Frame, float]]:
@@ -39,6 +49,16 @@ def _with_ends(frames: Iterable[Frame], last_s: float) -> Iterator[tuple[Frame, 
         pending = frame
     if pending is not None:
         yield pending, pending.time_s + (pending.duration_s or last_s)
+
+
+def _last_tick(from_s: float, until_s: float, rate_hz: float) -> float:
+    """Return the last of 0, 1 / rate, 2 / rate, ... at which a frame is on show, and never less than its own time.
+
+    Only what stays on show for longer than usual is on show at more than one of them.
+    """
+    if until_s - from_s < LONG_STEPS / rate_hz:
+        return from_s
+    return max(from_s, (math.ceil((until_s - SAME_TIME_S) * rate_hz) - 1) / rate_hz)
 
 
 def _is_on_show_at_a_tick(from_s: float, until_s: float, rate_hz: float, *, is_first: bool) -> bool:

@@ -73,9 +73,13 @@ class Plan:
 
     @property
     def rate_hz(self) -> float | None:
-        """Frames a second that are looked at; None where that is every frame."""
-        asked_hz = None if self.is_picture else self.options.rate_hz
-        return asked_hz if asked_hz and asked_hz < self.frame_rate_hz else None
+        """Ticks a second at which the frame on show is looked at; None where that is every frame."""
+        return None if self.is_picture else self.options.rate_hz
+
+    @property
+    def look_step_s(self) -> float:
+        """The usual time from one look of the detector to the next; frames at any time may be fewer than the ticks."""
+        return self.options.every / min(self.rate_hz or self.frame_rate_hz, self.frame_rate_hz)
 
     @property
     def queue_frames(self) -> int:
@@ -89,7 +93,7 @@ class Plan:
             return EachItsOwn()
         if not self.options.tracks:
             return Nobody()
-        return Follower((self.rate_hz or self.frame_rate_hz) / self.options.every, self.options.min_score)
+        return Follower(1 / self.look_step_s, self.options.min_score)
 
     @property
     def is_followed(self) -> bool:

@@ -25,7 +25,7 @@ USUAL_RATE_HZ = 25.0  # of a video that does not say its own
 class Show(Protocol):
     """Takes pictures to draw on."""
 
-    def __call__(self, image: Picture, time_s: float, labels: list[Label]) -> None:
+    def __call__(self, image: Picture, time_s: float, duration_s: float, labels: list[Label]) -> None:
         """Draw the labels into the picture, which is then no longer the caller's, and write it."""
         ...
 
@@ -51,14 +51,14 @@ class _VideoShow:
     behind: Behind
     clock: StageClock
 
-    def __call__(self, image: Picture, time_s: float, labels: list[Label]) -> None:
-        self.behind.submit(self._draw_and_write, image, time_s, labels)
+    def __call__(self, image: Picture, time_s: float, duration_s: float, labels: list[Label]) -> None:
+        self.behind.submit(self._draw_and_write, image, time_s, duration_s, labels)
 
-    def _draw_and_write(self, image: Picture, time_s: float, labels: list[Label]) -> None:
+    def _draw_and_write(self, image: Picture, time_s: float, duration_s: float, labels: list[Label]) -> None:
         with self.clock.measuring("draw"):
             draw(image, labels)
         with self.clock.measuring("encode"):
-            self.writer.write(image, time_s)
+            self.writer.write(image, time_s, duration_s)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _PictureShow:
     path: Path
     clock: StageClock
 
-    def __call__(self, image: Picture, time_s: float, labels: list[Label]) -> None:  # noqa: ARG002 - as of a video
+    def __call__(self, image: Picture, time_s: float, duration_s: float, labels: list[Label]) -> None:  # noqa: ARG002 - as of a video
         with self.clock.measuring("draw"):
             draw(image, labels)
         with self.clock.measuring("encode"):

@@ -65,16 +65,16 @@ class Stories:
         return [
             place
             for place, (key, class_id) in enumerate(zip(found.keys.tolist(), found.class_ids.tolist(), strict=True))
-            if key != NO_TRACK
-            and self._add(key, class_id, float(found.scores[place]), found.boxes[place], moment.time_s)
+            if key != NO_TRACK and self._add(key, class_id, float(found.scores[place]), found.boxes[place], moment)
         ]
 
-    def _add(self, key: int, class_id: int, score: float, box: NDArray[np.float32], time_s: float) -> bool:
+    def _add(self, key: int, class_id: int, score: float, box: NDArray[np.float32], moment: Moment) -> bool:
         """Take in one box, and say whether it is the best of its track."""
+        time_s = moment.time_s
         story = self._stories.setdefault(key, Story(start_s=time_s))
         story.boxes += 1
         story.votes[class_id] = story.votes.get(class_id, 0.0) + score
-        story.end_s = time_s
+        story.end_s = max(time_s, moment.seen_until_s)
         is_best = score > story.best_score
         if is_best:
             story.best_score, story.best_time_s, story.best_box = score, time_s, box.copy()

@@ -5,7 +5,7 @@ In: a video. Out: the scores of its moments, and their mean for the video as a w
 The network is loaded with the first video, so that whoever only asks what the model is does not wait for torch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ from tasks.contracts.progress import Progress, Silent
 from tasks.labelling.clock import VideoClock
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.imagenet_names import imagenet_names
-from tasks.labelling.labeller import SecondScores
+from tasks.labelling.labeller import GrowingRows, SecondScores
 from tasks.labelling.moments import check_moments
 from tasks.labelling.reference import IMAGENET
 from tasks.video.config import MediaBounds
@@ -80,20 +80,20 @@ class ImagenetLabeller:
     ) -> SecondScores:
         """Score frames at `rate_hz`; each is one moment."""
         times_s: list[float] = []
-        scores: list[NDArray[np.float32]] = []
+        scores = GrowingRows(len(self.label_ids))
         with open_frames(path, bounds, rate_hz=options.rate_hz) as reader:
             clock = VideoClock(progress or Silent(), f"labels of {path.name}", reader.facts.duration_s)
             check_moments(path, options.rate_hz, reader.facts.duration_s)
-            with closing(ahead(map(_prepared, reader), buffer=AHEAD_FRAMES)) as frames:
+            with closing(ahead(_prepared(reader), buffer=AHEAD_FRAMES)) as frames:
                 for batch in _batches(frames, BATCH_FRAMES):
                     times_s += [time_s for time_s, _ in batch]
                     check_moments(path, options.rate_hz, times_s[-1])
-                    scores.append(self._net.classify([image for _, image in batch]))
+                    self._score_batch([image for _, image in batch], scores)
                     clock.reach(times_s[-1] + 1 / options.rate_hz)
             clock.finish()
-        if not scores:
+        if not times_s:
             raise VideoError(f"{path.name} shows no frame at any moment: is it a video? Fetch or copy it again.")
-        together = np.concatenate(scores)
+        together = scores.rows()
         return SecondScores(
             times_s=np.array(times_s),
             scores=together,
@@ -102,6 +102,13 @@ class ImagenetLabeller:
             frames_read=reader.frames_read,
             corrupt_frames=reader.corrupt_frames,
         )
+
+    def _score_batch(self, images: Sequence[NDArray[np.uint8] | None], scores: GrowingRows) -> None:
+        """Add the scores of moments; None is a moment at which the picture before is still on show."""
+        new = [image for image in images if image is not None]
+        found = iter(self._net.classify(new) if new else ())
+        for image in images:
+            scores.add(next(found) if image is not None else scores.rows()[-1])
 
     @cached_property
     def _net(self) -> "ImagenetNet":
@@ -124,8 +131,12 @@ def prepare(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(resized)
 
 
-def _prepared(frame: Frame) -> tuple[float, NDArray[np.uint8]]:
-    return frame.time_s, prepare(frame.image)
+def _prepared(frames: Iterable[Frame]) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
+    """Yield each moment with its picture, or None where that is still the picture of the moment before."""
+    latest: int | None = None
+    for frame in frames:
+        yield frame.time_s, prepare(frame.image) if frame.index != latest else None
+        latest = frame.index
 
 
 def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
