@@ -5,6 +5,7 @@ a wrong usage, 128 + N where signal N ended it (130: Ctrl-C). A command imports 
 `--help` answers at once.
 """
 
+import errno
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,10 @@ from flows.commands.console import ERR, print_error, printing
 from flows.commands.session import Session
 from flows.commands.signals import catch_signals, leave
 from tasks.contracts.errors import ReelsiftError
+
+# What the system says of disks and folders, and SQLite of the same.
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+SQLITE = ("disk is full", "readonly database", "unable to open database file", "disk I/O error")
 
 app = typer.Typer(
     name="reelsift",
@@ -84,6 +89,22 @@ def start(
     context.obj = Session(config=config_file, home=home, debug=debug)
 
 
+def _refusal_of_system(error: BaseException) -> str | None:
+    """Say in words that the system refused to write, or that the run's server has gone; None: it is another error."""
+    while error.__cause__ and not isinstance(error, OSError):
+        error = error.__cause__
+    if isinstance(error, OSError) and error.errno in REFUSALS and error.filename:
+        return f"{error.filename}: {error.strerror}. Make room, or make it writable, and run the same command again."
+    said = str(error).strip()
+    if type(error).__module__.partition(".")[0] in {"sqlite3", "sqlalchemy"} and any(word in said for word in SQLITE):
+        return f"A database in the home cannot be written to: {said.splitlines()[0]}. Make room, or make it writable."
+    if type(error).__module__.partition(".")[0] in {"httpx", "httpcore"}:
+        return (
+            f"The Prefect server does not answer any more ({said or type(error).__name__}). Run the same command again."
+        )
+    return None
+
+
 def main() -> None:
     """Run a command; an expected error is one line, and a signal that ends it says what becomes of the work."""
     debug = "--debug" in sys.argv
@@ -96,7 +117,10 @@ def main() -> None:
         if code := leave():  # whatever came of the unwinding
             sys.exit(code)
         if not isinstance(error, ReelsiftError):
-            raise
+            if debug or not (refused := _refusal_of_system(error)):
+                raise
+            print_error(refused)
+            sys.exit(1)
         if debug:
             ERR.print_exception()
         print_error(" ".join([str(error), *getattr(error, "__notes__", [])]))

@@ -20,8 +20,8 @@ from conf.layers import Layer, config_file
 from conf.running import CONFIG_VARIABLE
 from conf.settings import Settings, setting_layers, settings_of
 from flows.commands.bars import progress_shown
-from flows.commands.prefect_server import names_a_server
-from flows.commands.private_server import has_private_server, private_server
+from flows.commands.prefect_server import check_database, check_home, check_named_server, names_a_server
+from flows.commands.private_server import PrivateServer, has_private_server, private_server
 from tasks.contracts.files import PRIVATE, write_text
 from tasks.contracts.text import has_secrets
 
@@ -78,20 +78,32 @@ class Session:
     def run_flow(self, name: str, form: Any) -> Any:  # noqa: ANN401 - each flow has its own form and answer
         """Run the flow `flows.<name>.<name>` in this process, with Prefect at home and progress on stderr."""
         self.prepare_prefect()
-        server = None if names_a_server() else private_server(self.settings.paths)
+        server = None if names_a_server() else self._start_server()
         flow = _imported_flow(name, self.settings.paths.logs)  # takes as long as the server does to start
         if server:
             server.wait()
         with progress_shown(), _secrets_kept_out(form, self.settings.paths.batches) as parameters:
             return flow(parameters)
 
+    def _start_server(self) -> PrivateServer:
+        check_database()
+        return private_server(self.settings.paths)
+
     def prepare_prefect(self) -> None:
-        """Set the environment for Prefect, which is imported after this: its server, its home, what it tells here."""
+        """Set the environment for Prefect, which is imported after this: its server, its home, what it tells here.
+
+        Raises:
+            ServerError: a server is named that does not answer.
+            ConfigError: the home cannot be written to.
+        """
+        check_home(self.settings.paths)
         os.environ["REELSIFT_HOME"] = str(self.settings.paths.root)
         if self.config:
             os.environ[CONFIG_VARIABLE] = str(config_file(self.config))
         self._join_stack()
         apply_environment(self.settings.paths, quiet=not self.debug)
+        if self.has_prefect_server:
+            check_named_server()
 
     def _join_stack(self) -> None:
         """Let a run be seen at the server of this home's stack, where one runs and no other server is named."""
