@@ -1,6 +1,7 @@
 """The API of the stack's Prefect server, asked without Prefect, whose import would take longer than the answers."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 from conf.running_stack import Credentials
 
 TIMEOUT_S = 10.0
+TRIES, BUSY_S = 20, 0.5
 PAGE = 200  # the most that the server gives at once
 
 
@@ -35,14 +37,22 @@ class PrefectApi:
         Raises:
             httpx.HTTPError: the server refuses, or does not answer.
         """
-        if self._token is None:
-            self._token = self._new_token()
-        answer = self._client.request(method, f"{self._url}{path}", json=body, headers=self._token)
-        if answer.status_code == httpx.codes.FORBIDDEN:  # the token has expired
-            self._token = self._new_token()
-            answer = self._client.request(method, f"{self._url}{path}", json=body, headers=self._token)
+        answer = self._sent(method, path, body)
+        for _ in range(TRIES):
+            if answer.status_code == httpx.codes.FORBIDDEN:  # the token has expired
+                self._token = None
+            elif answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # SQLite has one writer, who is somebody else
+                time.sleep(BUSY_S)
+            else:
+                break
+            answer = self._sent(method, path, body)
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+    def _sent(self, method: str, path: str, body: Any) -> httpx.Response:  # noqa: ANN401 - JSON
+        if self._token is None:
+            self._token = self._new_token()
+        return self._client.request(method, f"{self._url}{path}", json=body, headers=self._token)
 
     def all(self, kind: str, body: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """Yield all objects of a kind (`deployments`, `flow_runs`, `automations`) that a filter selects."""
