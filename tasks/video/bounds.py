@@ -1,12 +1,11 @@
-"""Pictures that are too large are refused before anything is decoded.
-
-In: a size from a header. Out: nothing, or a `VideoError`. Does not open files.
-"""
+"""Pictures that are too large, and videos with too many of them a second, are refused."""
 
 from pathlib import Path
 
 from tasks.contracts.errors import VideoError
 from tasks.video.config import MediaBounds
+
+SHORTEST_S = 0.25  # a shorter time counts as this long: a burst of a few frames costs nothing
 
 
 def check_size(path: Path, width: int, height: int, bounds: MediaBounds) -> None:
@@ -21,4 +20,23 @@ def check_size(path: Path, width: int, height: int, bounds: MediaBounds) -> None
         raise VideoError(
             f"{path} has pictures of {width}x{height}, over the bounds of {bounds.largest_side} a side and "
             f"{bounds.largest_pixels:,} pixels: scale it down, or raise those of the section `media`."
+        )
+
+
+def check_work(path: Path, pixels: float, video_s: float, bounds: MediaBounds) -> None:
+    """Refuse a video that costs far more to decode than its length says, e.g. 1,000 large frames a second.
+
+    Args:
+        path: the file.
+        pixels: of all frames in the first `video_s` seconds, as they are coded.
+        video_s: seconds of video.
+        bounds: with the most pixels a second.
+
+    Raises:
+        VideoError: it is one.
+    """
+    if pixels > bounds.largest_pixels_per_s * max(video_s, SHORTEST_S):
+        raise VideoError(
+            f"{path} has {pixels:,.0f} pixels in {video_s:.2f} s of video, over `media.largest_pixels_per_s` of "
+            f"{bounds.largest_pixels_per_s:,}: lower its frame rate or its size, or raise that bound."
         )

@@ -76,7 +76,9 @@ class ToRgb:
             deep = self._reformat(frame, width, height, DEEP)
             return _array(self._reformat(self._mapped(deep, frame), width, height, "rgb24"))
         if has_alpha(frame.format):
-            return on_white(_array(self._reformat(frame, width, height, "rgba")))
+            rgba = _array(self._reformat(frame, width, height, "rgba"))
+            is_filled_in = rgba[..., 3].any() or not rgba[..., :3].any()  # some formats leave the fourth byte zero
+            return on_white(rgba) if is_filled_in else np.ascontiguousarray(rgba[..., :3])
         rgb = self._reformat(frame, width, height, "rgb24")
         return _array(rgb).copy() if rgb is frame else _array(rgb)  # an RGB video's next frame builds on this one
 
@@ -124,8 +126,6 @@ def on_white(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return RGBA uint8 (H, W, 4) laid on white paper, as RGB uint8 (H, W, 3)."""
     rgb, alpha = image[..., :3], image[..., 3:]
     if alpha.min(initial=255) == 255:
-        return np.ascontiguousarray(rgb)
-    if not alpha.any() and rgb.any():  # formats with a fourth byte that nobody filled in
         return np.ascontiguousarray(rgb)
     weighted = rgb.astype(np.uint16) * alpha + (255 - alpha.astype(np.uint16)) * 255
     return ((weighted + 127) // 255).astype(np.uint8)

@@ -59,4 +59,10 @@ class MediaBounds(FrozenModel):
 
     largest_side: int = Field(default=8192, ge=16, le=32768, description="pixels of the longer side")
     largest_pixels: int = Field(default=8192 * 4320, ge=256, le=1 << 30, description="pixels of one frame")
+    largest_pixels_per_s: int = Field(
+        default=8192 * 4320 * 60,
+        ge=256,
+        le=1 << 40,
+        description="pixels of all frames in one second of a video: 8K at 60 frames a second, 4K at 240",
+    )
     longest_s: float = Field(default=6 * 3600, gt=0, le=7 * 24 * 3600, description="seconds of a video")

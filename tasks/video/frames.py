@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
+from tasks.video.bounds import check_work
 from tasks.video.config import MediaBounds
 from tasks.video.container import open_container
 from tasks.video.decoding import Counts, Shown, decoded, timed
@@ -89,9 +90,12 @@ def open_frames(path: Path, bounds: MediaBounds, *, rate_hz: float | None = None
 
 
 def _bounded(frames: Iterator[Shown], bounds: MediaBounds, path: Path) -> Iterator[Shown]:
+    pixels = 0
     for shown in frames:
         if shown.time_s > bounds.longest_s:
             raise VideoError(f"{path} goes on after `media.longest_s` of {bounds.longest_s:,.0f} s: raise that bound.")
+        pixels += shown.frame.width * shown.frame.height  # headers may name a smaller size, or a longer time
+        check_work(path, pixels, shown.time_s + shown.duration_s, bounds)
         yield shown
 
 

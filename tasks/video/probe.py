@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
-from tasks.video.bounds import check_size
+from tasks.video.bounds import check_size, check_work
 from tasks.video.config import MediaBounds
 from tasks.video.container import open_container, picture_of
 from tasks.video.decoding import Counts, decoded
@@ -49,7 +49,11 @@ def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -
     if stream.codec_context is None:
         raise VideoError(f"{path} has pictures of a kind that cannot be decoded: convert it to H.264 first.")
     check_size(path, stream.width, stream.height, bounds)
-    duration_s = timeline_of(path).duration_s
+    timeline = timeline_of(path)
+    duration_s = timeline.duration_s
+    if duration_s and timeline.frame_rate:
+        frames = max(1.0, timeline.frame_rate * duration_s)
+        check_work(path, stream.width * stream.height * frames, duration_s, bounds)
     if duration_s is not None and duration_s > bounds.longest_s:
         raise VideoError(
             f"{path} lasts {duration_s:,.0f} s, over `media.longest_s` of {bounds.longest_s:,.0f}: raise that bound."

@@ -105,6 +105,8 @@ def _check_address(text: str, scheme: str) -> None:
 def _problem(text: str) -> str:
     if any(path.is_dir() for path in _readable(text)):
         return "that is a folder, name the files in it"
+    if any(not path.is_file() for path in _readable(text)):
+        return "that is a pipe or a device, which may never end; name a file"
     if any(path.is_file() for path in _readable(_raw(text))):
         return "the name of that file is not UTF-8 text, rename it"
     hint = f" (for an address write https://{text})" if HOST_LIKE.fullmatch(text) else ""

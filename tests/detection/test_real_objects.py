@@ -96,3 +96,22 @@ def test_carried_boxes_agree_with_detected_ones(look: Look) -> None:
     _, carried = look(FOOD, every=5, annotate=False)
     _, detected = look(FOOD, annotate=False)
     assert agreement(carried, detected, every=5) >= 0.9
+
+
+CUP = (147, 8, 331, 229)  # where the cup is in cup_upright.mp4, as its README has it
+
+
+@pytest.mark.parametrize("name", ["cup_upright", "cup_hflip", "cup_vflip", "cup_transpose", "cup_sar"])
+def test_a_cup_is_found_where_a_player_shows_it(look: Look, name: str, tmp_path: Path) -> None:
+    """The same cup, stored mirrored, transposed or squeezed; its boxes lie in the drawn copy, which is upright."""
+    made, rows = look(f"../faults/video/{name}.mp4")
+    assert (made.video.media.width, made.video.media.height) == (480, 270)
+    assert made.counts["cup"] == 1
+    cups = [[row[side] for side in ("x_min", "y_min", "x_max", "y_max")] for row in rows if row["class_name"] == "cup"]
+    assert iou(np.array(cups, np.float32), np.array([CUP], np.float32)).min() > 0.9
+    assert probe(tmp_path / "detected.mp4", MediaBounds()).width == 480
+
+
+def test_a_picture_of_16_bits_is_not_white(look: Look) -> None:
+    made, _ = look("../faults/video/fruit_l16.png")
+    assert made.counts == {"orange": 1}

@@ -197,7 +197,7 @@ def write_picture(path: Path, image: NDArray[np.uint8] | None = None, orientatio
     exif = Image.Exif()
     if orientation:
         exif[0x0112] = orientation
-    Image.fromarray(image if image is not None else red_over_blue()).save(path, exif=exif)
+    Image.fromarray(image if image is not None else red_over_blue()).save(path, exif=exif.tobytes())
     return path
 
 

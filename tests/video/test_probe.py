@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import VideoError
+from tasks.video.bounds import check_work
 from tasks.video.config import MediaBounds
+from tasks.video.frames import open_frames
 from tasks.video.probe import probe
 from tests.support.media import (
     Tone,
@@ -213,3 +216,31 @@ def test_real_files(real_data: Path) -> None:
     facts = probe(real_data / "media" / "videos" / "bottle-detection.mp4", BOUNDS)
     assert facts.duration_s == pytest.approx(39.85, abs=0.01)
     assert not facts.has_sound
+
+
+def test_a_video_of_too_many_pixels_a_second_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "quick.mp4", shades(60, 64, 48), rate_hz=1000, time_base=Fraction(1, 1000))
+    assert probe(path, BOUNDS).frame_rate == pytest.approx(1000, rel=0.02)
+    with pytest.raises(VideoError, match=r"has 184,320 pixels in 0\.06 s of video, over `media.largest_pixels_per_s`"):
+        probe(path, MediaBounds(largest_pixels_per_s=64 * 48 * 200))
+    within = MediaBounds(largest_pixels_per_s=64 * 48 * 240)  # 60 frames in a quarter of a second
+    assert probe(path, within).width == 64
+
+
+def test_a_burst_that_the_average_hides_is_refused_where_it_comes(tmp_path: Path) -> None:
+    times_s = [*(place / 1000 for place in range(60)), *map(float, range(1, 9))]
+    path = write_video(
+        tmp_path / "burst.mkv", shades(68, 64, 48), times_s=times_s, time_base=Fraction(1, 1000), encoder={"bf": "0"}
+    )
+    bounds = MediaBounds(largest_pixels_per_s=64 * 48 * 60)
+    assert probe(path, bounds).width == 64
+    with open_frames(path, bounds) as reader, pytest.raises(VideoError, match="largest_pixels_per_s"):
+        list(reader)
+    assert reader.frames_read == 15
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "rate_hz"), [(7680, 4320, 60), (4096, 2160, 240), (1280, 720, 1000)], ids=["8K", "4K", "slow"]
+)
+def test_what_cameras_record_is_within_the_bound(width: int, height: int, rate_hz: int) -> None:
+    check_work(Path("camera.mp4"), width * height * rate_hz * 2, 2.0, BOUNDS)

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.errors import RefusedSourceError, SourceError
+from tasks.contracts.errors import RefusedSourceError, SourceError, VideoError
+from tasks.video.config import MediaBounds
+from tasks.video.picture import is_picture
+from tasks.video.probe import probe
 from tasks.video.sources import SourceKind, parse_source, typed_name
 
 
@@ -94,3 +97,15 @@ def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
 def test_an_address_without_its_scheme_is_recognised() -> None:
     with pytest.raises(SourceError, match=r"for an address write https://youtu\.be/dQw4w9WgXcQ"):
         parse_source("youtu.be/dQw4w9WgXcQ")
+
+
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
+    """Whoever opened one would wait for ever, or read for ever."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "link.mp4").symlink_to("/dev/zero")
+    for name in ("pipe.mp4", "link.mp4"):
+        with pytest.raises(SourceError, match="a pipe or a device, which may never end"):
+            parse_source(str(tmp_path / name))
+        assert not is_picture(tmp_path / name)
+        with pytest.raises(VideoError, match="is no file"):
+            probe(tmp_path / name, MediaBounds())
