@@ -17,6 +17,7 @@ def _at(position: int) -> dict[str, Any]:
     return {"position": position}
 
 
+LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: more than these a form fetches only where it is told to
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
 Partition = Annotated[
@@ -77,6 +78,12 @@ class PrepareDatasetForm(FrozenModel):
     )
     discard_shards: bool = Field(
         default=False, description="Delete each shard once its rows are kept", json_schema_extra=_at(9)
+    )
+    large_download: bool = Field(
+        default=False,
+        description=f"Allow more than {LARGE_DOWNLOAD_SHARDS} shards to be fetched from a public mirror: the whole of "
+        "video/train and video/validate is 7,688 shards, 31 GB",
+        json_schema_extra=_at(10),
     )
     runner: Literal["local", "dask"] | None = Field(
         default=None,

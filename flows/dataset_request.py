@@ -3,9 +3,15 @@
 In: a flow's form and the settings. Out: a request, worked out before anything large is fetched. Does not run it.
 """
 
-from conf.forms import PrepareDatasetForm
+from conf.forms import LARGE_DOWNLOAD_SHARDS, PrepareDatasetForm
 from conf.settings import Settings
+from tasks.contracts.errors import ConfigError
+from tasks.contracts.progress_lines import scaled
 from tasks.datasets.request import DatasetRequest, plan_request
+from tasks.part_storage import plan_batch
+from tasks.shards.estimate import estimate_download
+from tasks.shards.mirror import is_public, shown
+from tasks.shards.plan import shard_path
 
 
 def runner_of(form: PrepareDatasetForm, settings: Settings) -> tuple[str, str | None, int]:
@@ -33,4 +39,30 @@ def request_of(form: PrepareDatasetForm, settings: Settings) -> DatasetRequest:
         filter_options={**settings.filter.model_dump(), **chosen},
         vocabulary_folder=settings.paths.vocabulary,
         download=settings.download_from(form.mirror),
+    )
+
+
+def refuse_large_download(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings) -> None:
+    """Refuse to fetch more shards from a public mirror than a form may that does not say so.
+
+    Raises:
+        ConfigError: there are more; the message says how many, and how large they are.
+    """
+    download, folder = settings.download_from(form.mirror), settings.paths.shards
+    if form.large_download or len(request.shards) <= LARGE_DOWNLOAD_SHARDS or not is_public(download):
+        return
+    missing = [
+        shard
+        for batch in request.batches
+        for shard in plan_batch(settings.paths.parts, batch, request.filter, settings.storage)[1]
+        if not shard_path(folder, shard, download).is_file()
+    ]
+    if len(missing) <= LARGE_DOWNLOAD_SHARDS:
+        return
+    size_bytes = estimate_download(missing, download).bytes
+    size = "of unknown size" if size_bytes is None else f"about {scaled(size_bytes, 'B')}"
+    raise ConfigError(
+        f"{len(missing):,} shards, {size}, would be fetched from {', '.join(map(shown, download.mirrors))}, and a form "
+        f"fetches at most {LARGE_DOWNLOAD_SHARDS} from a public mirror unless `large_download` is switched on. Switch "
+        "it on, take fewer with `limit` or `shards`, or name a folder or a mirror of your own."
     )

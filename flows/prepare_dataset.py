@@ -9,16 +9,19 @@ In: a form. Out: the version's id, slug and figures. A second run with the same 
 from typing import Any
 
 from prefect import flow
+from prefect.logging import get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from conf.forms import PrepareDatasetForm
 from conf.running import running_settings
 from conf.settings import Settings
 from flows.dask_cluster import tasks_on, tell_of
-from flows.dataset_request import request_of, runner_of
+from flows.dataset_request import refuse_large_download, request_of, runner_of
+from tasks.contracts.errors import DownloadError
 from tasks.dataset_artifact import show_dataset
 from tasks.dataset_storage import is_stored
 from tasks.datasets.catalogue import open_dataset
+from tasks.datasets.caveats import absence
 from tasks.datasets.publish import is_current
 from tasks.datasets.request import DatasetRequest
 from tasks.download_shards import are_on_disk, download_shards
@@ -42,32 +45,49 @@ def prepare_dataset(form: PrepareDatasetForm) -> dict[str, Any]:
     settings = running_settings()
     root, store = settings.paths.datasets, settings.paths.parts
     request, storage = request_of(form, settings), settings.storage
+    refuse_large_download(request, form, settings)
     with tasks_on(*runner_of(form, settings)):
-        parts = _parts(request, form, settings)
+        parts, absent = _parts(request, form, settings)
+    # What no mirror has is in no version: the id says what there is, and is another once the mirror has it.
+    request = request.without({(each["partition"], each["name"]) for each in absent})
     is_there = is_current(root, request.slug, request.id) and (
         storage is None or is_stored(request.slug, request.id, storage)
     )
     publish = publish_dataset.with_options(refresh_cache=not is_there)
     version = publish(request, parts, root=root, store=store, storage=storage)
-    show_dataset(open_dataset(root, f"{version['slug']}/{version['id']}"))
-    return version
+    show_dataset(open_dataset(root, f"{version['slug']}/{version['id']}"), absent)
+    for warning in (*version["warnings"], *map(absence, absent)):
+        get_run_logger().warning("%s", warning)
+    return version | {"absent": absent}
 
 
-def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings) -> list[dict[str, Any]]:
-    """Map the batches over download and filter; a batch that a whole part holds already needs neither."""
+Found = list[dict[str, Any]]
+
+
+def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings) -> tuple[Found, Found]:
+    """Map the batches over download and filter; a batch that a whole part holds already needs neither.
+
+    Returns:
+        The parts, and the shards that no mirror has, each with the reason.
+
+    Raises:
+        DownloadError: no mirror has any of them.
+    """
     store, folder, download = settings.paths.parts, settings.paths.shards, settings.download_from(form.mirror)
     patient = retrying(settings.flow.retries, settings.flow.retry_delay_s)
-    downloads, parts = [], []
+    downloads, parts, asked = [], [], []
     for batch in request.batches:
         is_kept, missing = plan_batch(store, batch, request.filter, settings.storage)
+        is_here = are_on_disk(missing, folder, download)
         if missing:
-            fetch = download_shards.with_options(refresh_cache=not are_on_disk(missing, folder, download), **patient)
-            downloads.append(fetch.submit(missing, folder, download))
+            fetch = download_shards.with_options(refresh_cache=not is_here, **patient)
+            downloads.append(fetch.submit(missing, folder, download, strict=request.filter.strict))
+            asked += [] if is_here else downloads[-1:]
         sift = filter_records.with_options(refresh_cache=not is_kept, **patient)
         parts.append(
             sift.submit(
                 batch,
-                downloads[-1] if missing else None,
+                None if is_here else downloads[-1],  # what an earlier download did not find may be here by now
                 folder=folder,
                 store=store,
                 config=request.filter,
@@ -78,4 +98,8 @@ def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings
         )
     if runner_of(form, settings)[0] != "local":
         tell_of(parts)
-    return gather(downloads, parts)
+    made = [part for part in gather(downloads, parts) if part]
+    absent = [each for future in asked for each in future.result()["absent"]]
+    if not made:
+        raise DownloadError(f"No mirror has any of the {len(request.shards):,} shards. {absent[0]['reason']}")
+    return made, absent

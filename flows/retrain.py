@@ -32,19 +32,22 @@ def retrain(form: RetrainForm) -> dict[str, Any]:
     store = store_of(settings)
     request = request_of(form, settings)
     stored = stored_manifests(request.slug, settings.storage) if settings.storage else []
-    news = news_of(request, [*stored, *manifests_here(settings.paths.datasets, request.slug)])
+    known = [*stored, *manifests_here(settings.paths.datasets, request.slug)]
+    news = news_of(request, known)
     settled = settled_champion(store, request.slug, news.holder.id) if news.holder else None
     # The version asked for is prepared although it is there: should it be damaged, that mends it.
     version = (
         summary_of(news.holder) if news.holder and (settled or news.holder.id != request.id) else dataset_for(form)
     )
+    if news.holder is None:  # what no mirror has is new every night, and makes no other version
+        settled = settled_champion(store, version["slug"], version["id"])
     made = {} if settled and not form.again else champion_from(f"{version['slug']}/{version['id']}", form, settings)
     promotion = made.get("promotion")
     done = {
         "shards": news.shards,
         "new_shards": news.new,
         "gone_shards": news.gone,
-        "published": news.holder is None,
+        "published": version["id"] not in {manifest.id for manifest in known},
         "dataset": version,
         "comparison": made.get("comparison"),
         "promotion": promotion,

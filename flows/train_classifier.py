@@ -9,12 +9,14 @@ data and settings is found again, unless the form says otherwise.
 from typing import Any
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
 from conf.forms import TrainClassifierForm
 from conf.running import running_settings
 from flows.tracked import store_of
 from tasks.candidates_artifact import show_candidates
 from tasks.dataset_storage import open_anywhere
+from tasks.datasets.caveats import caveats_of
 from tasks.fit_classifier import fit_classifier, is_kept
 
 
@@ -24,6 +26,9 @@ def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
     settings = running_settings()
     root = settings.paths.datasets
     dataset = open_anywhere(root, form.dataset, settings.storage)
+    warnings = caveats_of(dataset.manifest)
+    for warning in warnings:
+        get_run_logger().warning("%s", warning)
     store = store_of(settings)
     fit = fit_classifier.with_options(refresh_cache=form.again)
     trained = []
@@ -34,4 +39,9 @@ def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
         trained.append(candidate)
     ranked = sorted(trained, key=lambda candidate: -candidate["metrics"]["gap_at_20"])
     show_candidates(dataset.manifest, ranked, store)
-    return {"dataset": dataset.manifest.id, "slug": dataset.manifest.slug, "candidates": ranked}
+    return {
+        "dataset": dataset.manifest.id,
+        "slug": dataset.manifest.slug,
+        "candidates": ranked,
+        "warnings": list(warnings),
+    }

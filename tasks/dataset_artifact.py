@@ -3,19 +3,25 @@
 In: a manifest. Out: an artifact: its figures, and its commonest labels. Does not make the version.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.contracts.artifacts import DatasetManifest
 from tasks.contracts.text import in_markdown, markdown_row
+from tasks.datasets.caveats import absence, caveats_of
 from tasks.datasets.manifest import Dataset
 
 COMMONEST = 20
 
 
-def show_dataset(dataset: Dataset) -> None:
+def show_dataset(dataset: Dataset, absent: Sequence[Mapping[str, Any]] = ()) -> None:
     """Create the artifacts `dataset-<slug>` and `dataset-<slug>-labels`."""
     manifest = dataset.manifest
-    create_markdown_artifact(_figures(manifest, dataset), key=f"dataset-{manifest.slug}", description=manifest.id)
+    warnings = [*caveats_of(manifest), *map(absence, absent)]
+    text = _figures(manifest, dataset) + "".join(f"\n- {in_markdown(warning)}" for warning in warnings)
+    create_markdown_artifact(text, key=f"dataset-{manifest.slug}", description=manifest.id)
     create_table_artifact(
         [
             markdown_row({"index": label.index, "name": label.name, **label.by_split})

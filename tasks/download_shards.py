@@ -43,25 +43,33 @@ def shard_cache_key(shards: Sequence[PlannedShard]) -> str:
     persist_result=True,
     result_serializer="json",
 )
-def download_shards(shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig) -> dict[str, Any]:
-    """Fetch what is missing, skip what is there and whole.
+def download_shards(
+    shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig, *, strict: bool = False
+) -> dict[str, Any]:
+    """Fetch what is missing, skip what is there and whole; say which ones no mirror has, unless that is an error.
 
     Raises:
-        DownloadError: some of them could not be fetched; the others are on the disk.
+        DownloadError: some of them could not be fetched, or where `strict` is set are nowhere; the others are there.
         DiskSpaceError: they do not fit.
     """
-    report = fetch_shards(shards, folder, config)
-    return {"files": len(report.shards), "bytes": sum(shard.size_bytes for shard in report.shards)}
+    report = fetch_shards(shards, folder, config, strict=strict)
+    return {
+        "files": len(report.shards),
+        "bytes": sum(shard.size_bytes for shard in report.shards),
+        "absent": [failed.model_dump(exclude={"is_absent"}) for failed in report.failed],
+    }
 
 
-def fetch_shards(shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig) -> DownloadReport:
+def fetch_shards(
+    shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig, *, strict: bool = True
+) -> DownloadReport:
     """Do what the task does, for whoever needs the shards on another machine.
 
     Raises:
         DownloadError, DiskSpaceError: as the task.
     """
     report = download(shards, folder, config, current_progress())
-    if report.failed:
+    if any(strict or not failed.is_absent for failed in report.failed):
         raise DownloadError(_failure(report))
     return report
 
@@ -78,6 +86,8 @@ def _is_on_disk(shard: PlannedShard, path: Path) -> bool:
 
 def _failure(report: DownloadReport) -> str:
     """Name the first shard that failed, and count the others."""
-    first = report.failed[0]
+    first = min(report.failed, key=lambda failed: failed.is_absent)
     others = f" So did {len(report.failed) - 1} others." if len(report.failed) > 1 else ""
+    if first.is_absent:
+        others += " Without `--strict` what no mirror has is left out."
     return f"{first.name} failed, {len(report.shards)} shards of its batch are on the disk. {first.reason}{others}"

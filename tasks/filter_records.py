@@ -22,7 +22,7 @@ from tasks.shards.plan import shard_path
 
 
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
-    return part_key(parameters["shards"], parameters["config"])
+    return part_key(_present(parameters["shards"], parameters["downloaded"]), parameters["config"])
 
 
 @task(
@@ -34,7 +34,7 @@ def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
 )
 def filter_records(
     shards: Sequence[PlannedShard],
-    downloaded: object,  # the download that must have ended well; only the order matters  # noqa: ARG001
+    downloaded: Mapping[str, Any] | None,  # what the download of these shards returned; None where none was needed
     *,
     folder: Path,
     store: Path,
@@ -45,12 +45,16 @@ def filter_records(
 ) -> dict[str, Any]:
     """Filter the shards into the part of `store`, or find it there or in the storage, which gets it as well.
 
+    Shards that no mirror has are left out; where none is left, nothing is returned.
+
     Raises:
         DamagedShardError: a shard is damaged and the config is strict.
         DownloadError: a shard that another machine fetched could not be fetched here.
         StorageError: the storage cannot be used.
     """
-    progress = current_progress()
+    progress, shards = current_progress(), _present(shards, downloaded)
+    if not shards:
+        return {}
     if storage:
         bring_parts(store, shards, config, storage, progress)
     _fetch_absent(shards, folder, store, config, download)
@@ -65,6 +69,12 @@ def filter_records(
     if storage:
         keep_part(store, part, shards, config, storage, progress)
     return part.model_dump(mode="json")
+
+
+def _present(shards: Sequence[PlannedShard], downloaded: Mapping[str, Any] | None) -> tuple[PlannedShard, ...]:
+    """Return the shards that some mirror has."""
+    absent = {(each["partition"], each["name"]) for each in (downloaded or {}).get("absent", ())}
+    return tuple(shard for shard in shards if (shard.partition, shard.name) not in absent)
 
 
 def _fetch_absent(

@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from tasks.contracts.artifacts import DatasetManifest, Part
 from tasks.contracts.revision import code_revision
 from tasks.dataset_storage import earlier_manifest, keep_dataset
+from tasks.datasets.caveats import caveats_of, damage_of
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.publish import is_published, publish
 from tasks.datasets.request import DatasetRequest
@@ -26,6 +27,7 @@ from tasks.records.parts import FILTER_VERSION, options_of
 
 PUBLISH_CACHE_VERSION = 2  # raise by hand when a version's files are laid out differently
 PUBLISHED_EVENT = "reelsift.dataset.published"
+SHOWN_DAMAGE = 20  # places; the manifest has them all
 TRAINING_LABEL = "reelsift.training"  # of the event's resource; the trigger in deployments/prefect.yaml matches on it
 TRAINING_WANTED = "wanted"
 TRAINING_FOLLOWS = "follows"
@@ -86,7 +88,17 @@ def publish_dataset(
 
 def summary_of(manifest: DatasetManifest) -> dict[str, Any]:
     """Return what a flow hands on of a version."""
-    return {"id": manifest.id, "slug": manifest.slug, "rows": manifest.rows, "matches": manifest.matches}
+    return {
+        "id": manifest.id,
+        "slug": manifest.slug,
+        "rows": manifest.rows,
+        "matches": manifest.matches,
+        "records": manifest.records,
+        "drops": {str(reason): count for reason, count in manifest.drops.items()},
+        "damage": [damage.model_dump(mode="json") for damage in damage_of(manifest)[:SHOWN_DAMAGE]],
+        "warnings": list(caveats_of(manifest)),
+        "absent": [],
+    }
 
 
 def _resource(manifest: DatasetManifest) -> dict[str, str]:

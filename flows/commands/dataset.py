@@ -1,5 +1,6 @@
 """`reelsift dataset`: build versions, and look at them."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -83,8 +84,17 @@ def build(
     dataset = session.open_dataset(f"{version['slug']}/{version['id']}")
     if as_json:
         print_json(version | {"folder": str(dataset.folder)})
-        return
-    _print_manifest(dataset)
+    else:
+        _print_manifest(dataset)
+    print_warnings(version)
+
+
+def print_warnings(version: dict[str, Any]) -> None:
+    """Print what a person should know of a version before trusting it, as a flow returned it."""
+    from tasks.datasets.caveats import absence
+
+    for warning in (*version["warnings"], *map(absence, version["absent"])):
+        note(f"Warning: {warning}")
 
 
 def confirmed_form(kind: type[FormT], session: Session, *, yes: bool, **values: Any) -> FormT:  # noqa: ANN401
@@ -102,6 +112,7 @@ def confirmed_form(kind: type[FormT], session: Session, *, yes: bool, **values: 
     confirm_size(form.partitions, config, is_bounded=bool(form.limit or form.shards), yes=yes)
     from flows.dataset_request import request_of
 
+    form = form.model_copy(update={"large_download": True})  # it was bounded, confirmed, or is of a mirror of one's own
     request_of(form, session.settings)  # a wrong label or mirror is told now, before a server starts
     if session.settings.storage:
         from tasks.storage.object_store import open_store
@@ -149,15 +160,20 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a version: its labels, what occurs together, what was dropped and why, its shards."""
+    from tasks.datasets.caveats import caveats_of
+
     if plot:
         check_folder(plot)
     dataset = context.obj.open_dataset(ref)
     if plot:
         _draw(dataset, plot)
     if as_json:
-        print_json(dataset.manifest.model_dump(mode="json") | {"folder": str(dataset.folder)})
-        return
-    _print_manifest(dataset)
+        about = {"folder": str(dataset.folder), "warnings": caveats_of(dataset.manifest)}
+        print_json(dataset.manifest.model_dump(mode="json") | about)
+    else:
+        _print_manifest(dataset)
+    for warning in caveats_of(dataset.manifest):
+        note(f"Warning: {warning}")
 
 
 def _draw(dataset: "Dataset", folder: Path) -> None:
@@ -290,11 +306,12 @@ def export_version(
     as_json: AsJson = False,
 ) -> None:
     """Write all rows of a version to one file."""
-    from tasks.datasets.export import export
+    from tasks.datasets.export import export, names_of
 
     check_folder(destination.parent)
     dataset = context.obj.open_dataset(ref)
-    path = export(dataset, destination, file_format or destination.suffix.lstrip("."), force=force)
+    names = _label_names(dataset, context.obj)
+    path = export(dataset, destination, file_format or destination.suffix.lstrip("."), names=names, force=force)
     if as_json:
         print_json(
             {
@@ -306,3 +323,23 @@ def export_version(
         )
         return
     say(f"{dataset.manifest.rows:,} rows of {dataset.manifest.reference} in {path}")
+    if not names_of(dataset, names):
+        note("Labels are given by their indices: the vocabulary that it was built with is not here.")
+
+
+def _label_names(dataset: "Dataset", session: Session) -> dict[int, str]:
+    """Return the names of all labels from the vocabulary that named those of the version, if it can be had."""
+    from tasks.contracts.errors import MirrorError, VocabularyError
+    from tasks.datasets.request import label_names
+    from tasks.vocabulary.fetch import load_vocabulary, vocabulary_with
+
+    size = int(str(dataset.manifest.options.get("vocabulary_size", 0)))
+    named = {label.index: label.name for label in dataset.manifest.label_counts}
+    real = {index: name for index, name in named.items() if name != label_names(None, index + 1)[index]}
+    folder = session.settings.paths.vocabulary
+    vocabulary = vocabulary_with(folder, real)
+    if vocabulary is None and real:
+        with suppress(MirrorError, VocabularyError):
+            load_vocabulary(folder, session.settings.download_from())
+            vocabulary = vocabulary_with(folder, real)
+    return label_names(vocabulary, size) if vocabulary or not real else {}

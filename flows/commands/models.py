@@ -1,6 +1,7 @@
 """`reelsift models`: the registered models, compared, judged and promoted."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Registered models: list, compare, evaluate, promote.", no_args_is_help=True)
 
+SHARDS_NAMED = 5
 VERDICT_LENGTH = 60  # characters of the gate's reason that fit beside the other columns
 
 ModelRef = Annotated[
@@ -60,7 +62,10 @@ def compare_versions(
     model: Annotated[
         list[str] | None, typer.Argument(metavar="[MODEL]...", help="Which ones [default: the newest].")
     ] = None,
-    dataset: Annotated[str, typer.Option("--dataset", metavar="REF", help="Judge on this version.")] = "latest",
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="REF", help="Judge on this version [default: that of the newest of them]."),
+    ] = None,
     open_page: Annotated[
         bool, typer.Option("--open", help="Open MLflow's comparison of these runs in the browser.")
     ] = False,
@@ -75,7 +80,7 @@ def compare_versions(
     from tasks.reports.figure_style import save_png
 
     session: Session = context.obj
-    version = session.open_dataset(dataset)
+    version = session.open_dataset(dataset or _own_dataset(session, model or ()))
     comparison = compare(
         session.store,
         frozen_split(version),
@@ -113,6 +118,7 @@ def evaluate_version(
     session: Session = context.obj
     row, version = _model_and_dataset(session, model, dataset)
     result = evaluate(load_classifier(session.store, row), all_videos(version))
+    learnt = _learnt_from(session, row, version)
     figures = {
         "gap": result.gap,
         "map": result.map,
@@ -125,11 +131,17 @@ def evaluate_version(
         "dataset": version.manifest.id,
     }
     if as_json:
-        print_json(figures)
+        print_json(figures | {"learnt_from": learnt})
         return
-    if row.dataset_id == version.manifest.id:
+    if learnt is None:
+        note(f"Which shards it learnt from is not known: its dataset {row.dataset} is not here.")
+    elif learnt["shards"]:
+        shards = learnt["shards"]
+        named = ", ".join(shards[:SHARDS_NAMED]) + (", ..." if len(shards) > SHARDS_NAMED else "")
         note(
-            "It learnt from some of these videos: judge it on a version of other shards to see how well it generalises."
+            f"Warning: it learnt from {len(shards):,} of these {len(version.manifest.shards):,} shards, which have "
+            f"{learnt['matches']:,} of the matching videos: {named}. Judge it on a version of other shards to see how "
+            "well it generalises."
         )
     print_table(
         f"{row.reference} on all {result.videos:,} matching videos of {version.manifest.id}", ("", ""), figures.items()
@@ -180,6 +192,34 @@ def roll_back(
         print_json(row.model_dump(mode="json"))
         return
     say(f"{row.reference} is the champion of {name} again.")
+
+
+def _own_dataset(session: Session, models: "Sequence[str]") -> str:
+    """Name the dataset that the newest of the models was trained on: of those named, else of all."""
+    from tasks.classifier.registry import list_models, resolve
+
+    rows = [resolve(session.store, model) for model in models] or list_models(session.store)
+    newest = max(rows, key=lambda row: (row.created_at, row.version), default=None)
+    others = sorted({row.dataset for row in rows} - {newest.dataset}) if newest and models else []
+    if newest and others:
+        note(f"Judged on {newest.dataset}, the newest one's; the others were trained on {', '.join(others)}.")
+    return newest.dataset if newest else "latest"
+
+
+def _learnt_from(session: Session, row: "ModelRow", version: "Dataset") -> "dict[str, Any] | None":
+    """Say which shards of a version the model learnt from; None where its own dataset is not to be found."""
+    from tasks.classifier.splits import learnt_shards
+    from tasks.contracts.errors import DatasetError
+
+    try:
+        own = session.open_dataset(row.dataset).manifest
+    except DatasetError:
+        return None
+    shards = learnt_shards(own, version.manifest)
+    return {
+        "shards": [f"{shard.partition}/{shard.name}" for shard in shards],
+        "matches": sum(shard.matches for shard in shards),
+    }
 
 
 def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tuple["ModelRow", "Dataset"]:

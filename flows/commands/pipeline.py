@@ -6,7 +6,7 @@ import typer
 
 from conf.forms import PipelineForm
 from flows.commands.console import note, print_json, print_table, say
-from flows.commands.dataset import confirmed_form
+from flows.commands.dataset import confirmed_form, print_warnings
 from flows.commands.options import (
     Again,
     AsJson,
@@ -84,6 +84,7 @@ def pipeline(
         detector=detector,
     )
     made = session.run_flow("pipeline", form)
+    print_warnings(made["dataset"])
     if as_json:
         print_json(made)
         return

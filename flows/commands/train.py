@@ -23,6 +23,8 @@ def train(
     form = TrainClassifierForm(dataset=dataset, models=tuple(model or ()), seed=seed, again=again)
     session.open_dataset(dataset)  # a wrong name is told at once, before any server starts
     trained = session.run_flow("train_classifier", form)
+    for warning in trained["warnings"]:
+        note(f"Warning: {warning}")
     if as_json:
         print_json(trained)
         return

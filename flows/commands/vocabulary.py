@@ -62,6 +62,8 @@ def _load(session: Session, mirror: str | None) -> "Vocabulary":
 def _print_summary(words: "Vocabulary") -> None:
     summary = words.summary()
     print_table("Columns", ("column", "non-null"), summary.non_null.items())
-    spread = summary.train_counts.model_dump()
-    print_table("Train videos a label", list(spread), [[f"{value:,.0f}" for value in spread.values()]])
-    print_table("Verticals", ("vertical", "labels"), summary.verticals.items())
+    if summary.train_counts:
+        spread = summary.train_counts.model_dump()
+        print_table("Train videos a label", list(spread), [[f"{value:,.0f}" for value in spread.values()]])
+    if summary.verticals:
+        print_table("Verticals", ("vertical", "labels"), summary.verticals.items())

@@ -3,11 +3,15 @@
 In: a dataset version. Out: its training and its validation videos, or all of them. Does not know of models.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 
+from tasks.contracts.artifacts import DatasetManifest, ShardTally
 from tasks.contracts.errors import DatasetError
-from tasks.datasets.load import Videos, load_videos, split_by_id
+from tasks.datasets.load import Videos, load_videos, once, split_by_id
 from tasks.datasets.manifest import Dataset
+from tasks.datasets.video_ids import video_ids
 
 TRAIN, VALIDATE = "train", "validate"
 HELD_OUT = 0.2  # share of the videos to judge on, where a version has a single split
@@ -17,16 +21,19 @@ def training_splits(dataset: Dataset) -> tuple[Videos, Videos]:
     """Return the videos to learn from and those to judge on.
 
     They are the version's splits `train` and `validate`; a version with a single split, whatever its name, gives
-    a fifth of its videos to the judgement, chosen by their ids.
+    a fifth of its videos to the judgement, chosen by their ids. No video is twice in them: one that is learnt from is
+    not judged on.
 
     Raises:
-        DatasetError: the version has several splits, but not these two.
+        DatasetError: the version has several splits, but not these two; or it has no other videos to judge on than
+            those to learn from.
     """
     names = set(dataset.manifest.splits)
     if {TRAIN, VALIDATE} <= names:
-        return load_videos(dataset, TRAIN), load_videos(dataset, VALIDATE)
+        train = once(load_videos(dataset, TRAIN))
+        return train, _held_out(dataset, set(train.video_ids))
     if len(names) == 1:
-        return split_by_id(load_videos(dataset, names.pop()), HELD_OUT)
+        return split_by_id(once(load_videos(dataset, names.pop())), HELD_OUT)
     raise DatasetError(
         f"Dataset {dataset.manifest.id} has the splits {', '.join(sorted(names))}: training needs {TRAIN} and "
         f"{VALIDATE}, or a single one. `reelsift dataset build --partition video/train --partition video/validate`"
@@ -39,14 +46,35 @@ def frozen_split(dataset: Dataset) -> Videos:
     Raises:
         DatasetError: as `training_splits`.
     """
-    if VALIDATE in dataset.manifest.splits:
-        return load_videos(dataset, VALIDATE)
+    splits = dataset.manifest.splits
+    if VALIDATE in splits:
+        return _held_out(dataset, video_ids(dataset.paths(TRAIN)) if TRAIN in splits else set())
     return training_splits(dataset)[1]
 
 
 def all_videos(dataset: Dataset) -> Videos:
-    """Return every video of a version, whatever its split."""
-    return _joined([load_videos(dataset, split) for split in dataset.manifest.splits])
+    """Return every video of a version once, whatever its split."""
+    return once(_joined([load_videos(dataset, split) for split in dataset.manifest.splits]))
+
+
+def learnt_shards(own: DatasetManifest, judged: DatasetManifest) -> tuple[ShardTally, ...]:
+    """Return the shards of `judged` that a model of `own` has learnt from, told by their content."""
+    learnt = own.splits.get(TRAIN)  # None: a single split, of which a fifth of the videos was held out
+    md5s = {shard.md5 for shard in own.shards if learnt in (None, shard.partition)}
+    return tuple(shard for shard in judged.shards if shard.md5 in md5s)
+
+
+def _held_out(dataset: Dataset, learnt: Collection[str]) -> Videos:
+    """Return the validation videos that are not among those learnt from."""
+    videos = load_videos(dataset, VALIDATE)
+    held_out = once(videos, learnt)
+    if videos.is_match.any() and not held_out.is_match.any():
+        raise DatasetError(
+            f"All {np.count_nonzero(videos.is_match):,} matching videos of the {VALIDATE} split of "
+            f"{dataset.manifest.reference} are in its {TRAIN} split too: nothing is left to judge on. "
+            "`reelsift dataset build` from shards of which none is in both partitions"
+        )
+    return held_out
 
 
 def _joined(splits: list[Videos]) -> Videos:

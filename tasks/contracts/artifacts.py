@@ -111,6 +111,14 @@ class Cooccurrence(FrozenModel):
     counts: tuple[tuple[int, ...], ...] = Field(description="symmetric; the diagonal counts the label itself")
 
 
+class Oddities(FrozenModel):
+    """What is unusual about the videos of a version."""
+
+    repeated: dict[str, int] = Field(description="rows whose video stands in the same split before, by split")
+    shared: int = Field(ge=0, description="videos that are in more than one split")
+    id_lengths: dict[int, int] = Field(description="characters of a video's id -> rows with such ids")
+
+
 class DatasetManifest(FrozenModel):
     """All that there is to know of a dataset version. The same input gives the same bytes."""
 
@@ -130,6 +138,7 @@ class DatasetManifest(FrozenModel):
     shards: tuple[ShardTally, ...]
     parts: tuple[PartFile, ...]
     code_revision: str
+    oddities: Oddities | None = Field(default=None, description="None where no video is twice, nor the ids unusual")
 
     @property
     def reference(self) -> str:

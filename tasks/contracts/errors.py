@@ -9,6 +9,7 @@
     ├── MirrorError                a mirror cannot be used as it was named
     │   ├── PlanError              the download plan is missing, or is not one
     │   └── DownloadError          files that could not be fetched, whatever was tried
+    │       └── AbsentFileError    no mirror has the file, and none will have it the next time
     ├── DamagedShardError          a shard is damaged and `strict` was asked for
     ├── DatasetError               a dataset version cannot be made or used
     │   ├── UnknownDatasetError    no dataset version of that id
@@ -89,6 +90,10 @@ class PlanError(MirrorError):
 
 class DownloadError(MirrorError):
     """Files could not be fetched, whatever was tried."""
+
+
+class AbsentFileError(DownloadError):
+    """No mirror has the file: each one said so for good."""
 
 
 class DamagedShardError(ReelsiftError):

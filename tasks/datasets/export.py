@@ -19,7 +19,8 @@ from tasks.contracts.text import in_csv
 from tasks.datasets.folders import in_use, writing
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.npz import write_npz
-from tasks.datasets.rows import BATCH_ROWS, COLUMN_TYPES, read_batches
+from tasks.datasets.rows import BATCH_ROWS, COLUMN_TYPES, label_lists, read_batches
+from tasks.datasets.verify import parts_checked
 
 COLUMNS = tuple(COLUMN_TYPES)
 ROW_GROUP_ROWS = 4096  # of an exported Parquet file: 19 MB of features
@@ -49,12 +50,13 @@ def export(
         dataset: the version.
         destination: the file to make.
         file_format: one of `ExportFormat`.
-        names: names of labels by index; without it, labels that only background videos have show their index.
+        names: names of labels by index; without it, only those that matching videos have. Where any label that occurs
+            has no name, all are shown by their indices.
         force: overwrite what is there.
 
     Raises:
         DatasetError: the format is unknown, or `destination` exists and `force` is not given.
-        DamagedDatasetError: a part cannot be read.
+        DamagedDatasetError: a part cannot be read, or differs from its digest.
         DiskSpaceError: the disk is full.
     """
     if file_format not in list(ExportFormat):
@@ -63,11 +65,23 @@ def export(
     if destination.is_dir() or (destination.exists() and not force):
         advice = "Name a file in it" if destination.is_dir() else "`--force` overwrites it"
         raise DatasetError(f"{destination} exists already. {advice}")
-    known = {label.index: label.name for label in dataset.manifest.label_counts}
+    known = names_of(dataset, names or {})
     writer = WRITERS[ExportFormat(file_format)]
-    with in_use(dataset.folder), writing(str(destination), destination.parent), appearing(destination) as temporary:
-        writer(dataset, temporary, {**known, **(names or {})})
+    with (
+        in_use(dataset.folder),
+        writing(str(destination), destination.parent),
+        appearing(destination) as temporary,
+        parts_checked(dataset),  # within: a file of damaged rows does not appear
+    ):
+        writer(dataset, temporary, known)
     return destination
+
+
+def names_of(dataset: Dataset, names: Mapping[int, str]) -> dict[int, str]:
+    """Return a name for each label that occurs in any row, or nothing where one has none: no mixture is of use."""
+    known = {label.index: label.name for label in dataset.manifest.label_counts} | dict(names)
+    occurring = (label_lists(batch)[1] for _, batch in _batches(dataset, ("labels",)))
+    return known if all(known.keys() >= set(labels.tolist()) for labels in occurring) else {}
 
 
 def _write_csv(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:

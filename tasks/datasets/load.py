@@ -5,6 +5,7 @@ features or choose labels: the classifier does.
 """
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,6 +18,7 @@ from tasks.contracts.errors import DatasetError
 from tasks.datasets.folders import in_use
 from tasks.datasets.manifest import Dataset, damaged
 from tasks.datasets.rows import flags, float_rows, label_lists, read_batches, row_count
+from tasks.datasets.verify import parts_checked
 
 COLUMNS = ("video_id", "labels", "mean_rgb", "mean_audio", "is_match")
 
@@ -69,9 +71,9 @@ def load_videos(dataset: Dataset, split: str) -> Videos:
 
     Raises:
         DatasetError: the version has no such split.
-        DamagedDatasetError: a part does not hold what the manifest promises.
+        DamagedDatasetError: a part does not hold what the manifest promises, or differs from its digest.
     """
-    with in_use(dataset.folder):
+    with in_use(dataset.folder), parts_checked(dataset, split):
         return _loaded(dataset, split)
 
 
@@ -93,6 +95,17 @@ def _loaded(dataset: Dataset, split: str) -> Videos:
         labels.append(ids_here)
         begin = here.stop
     return Videos(ids, features, np.cumsum(np.concatenate(counts)), np.concatenate(labels), is_match)
+
+
+def once(videos: Videos, besides: Collection[str] = ()) -> Videos:
+    """Return the videos without those that stand there before, and without those whose ids are in `besides`."""
+    if not besides and len(set(videos.video_ids)) == len(videos):
+        return videos
+    seen, chosen = set(besides), np.zeros(len(videos), np.bool_)
+    for row, video_id in enumerate(videos.video_ids):
+        chosen[row] = video_id not in seen
+        seen.add(video_id)
+    return videos if chosen.all() else videos.take(chosen)
 
 
 def split_by_id(videos: Videos, fraction: float = 0.2) -> tuple[Videos, Videos]:

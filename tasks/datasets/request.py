@@ -4,15 +4,15 @@ In: labels as a person names them, partitions, a mirror's plans. Out: the filter
 shards, and the names that the version gets. Does not download shards or filter records.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.artifacts import VOCABULARY_SIZE, PlannedShard
 from tasks.contracts.errors import ConfigError, DatasetError, MirrorError
 from tasks.datasets.identity import dataset_id, slug_of
 from tasks.records.config import FilterConfig
@@ -21,6 +21,8 @@ from tasks.shards.config import DownloadConfig
 from tasks.shards.selection import selected_shards
 from tasks.vocabulary.fetch import load_vocabulary
 from tasks.vocabulary.labels import Vocabulary
+
+RELEASE_SIZES = (VOCABULARY_SIZE, 4716, 4800)  # labels of the releases of 2018, 2017 and 2016
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class DatasetRequest:
         names = self.label_names
         wanted = [names[index] for index in self.filter.label_ids]
         return slug_of(wanted, match=self.filter.match, exclude=[names[index] for index in self.filter.exclude_ids])
+
+    def without(self, absent: Collection[tuple[str, str]]) -> Self:
+        """Return the request for the same version without some shards, given by partition and name."""
+        return replace(
+            self, shards=tuple(shard for shard in self.shards if (shard.partition, shard.name) not in absent)
+        )
 
     @cached_property
     def batches(self) -> tuple[tuple[PlannedShard, ...], ...]:
@@ -71,7 +79,8 @@ def plan_request(
     """
     splits = splits_of(partitions)
     vocabulary = _vocabulary_for((*labels, *exclude), vocabulary_folder, download)
-    config = label_filter(vocabulary, labels, exclude, filter_options)
+    sized = {**filter_options, "vocabulary_size": _vocabulary_size(vocabulary, filter_options)}
+    config = label_filter(vocabulary, labels, exclude, sized)
     return DatasetRequest(
         filter=config,
         shards=selected_shards(partitions, download, part=part, limit=limit),
@@ -84,11 +93,18 @@ def _vocabulary_for(labels: Sequence[str], folder: Path, download: DownloadConfi
     """Load the mirror's vocabulary; a mirror without one will do where every label is named by its index."""
     try:
         return load_vocabulary(folder, download)
-    except MirrorError as error:
+    except MirrorError:
         if all(label.isdecimal() for label in labels):
             return None
-        error.add_note("Without a vocabulary, labels can be named by their index, e.g. `--label 22`.")
         raise
+
+
+def _vocabulary_size(vocabulary: Vocabulary | None, options: Mapping[str, Any]) -> int:
+    """Return how many labels there are: as set, else as many as the release has that the vocabulary is of."""
+    chosen = int(options.get("vocabulary_size", VOCABULARY_SIZE))
+    if vocabulary is None or chosen != VOCABULARY_SIZE:
+        return chosen
+    return next((size for size in RELEASE_SIZES if size >= vocabulary.size), vocabulary.size)
 
 
 def label_names(vocabulary: Vocabulary | None, vocabulary_size: int) -> dict[int, str]:
@@ -114,10 +130,10 @@ def label_filter(
 
 
 def _index_of(label: str, vocabulary: Vocabulary | None) -> int:
-    """Return a label's index; other releases have indices that the vocabulary does not, and the filter bounds them."""
-    beyond = vocabulary is None or int(label) >= len(vocabulary.labels) if label.isdecimal() else False
-    if beyond or vocabulary is None:
+    """Return a label's index; the vocabulary may lack some, as the segments' does; the filter bounds them."""
+    if label.isdecimal() and (vocabulary is None or not vocabulary.is_complete or int(label) >= vocabulary.size):
         return int(label)
+    assert vocabulary is not None, "a label's name without a vocabulary is refused before"
     return vocabulary.find(label).index
 
 

@@ -4,17 +4,19 @@ In: a dataset. Out: every file that is missing, differs or does not belong, and 
 contradicts itself. Does not repair: publishing the version again does.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
 from tasks.contracts.artifacts import DatasetManifest, PartFile
+from tasks.contracts.errors import DamagedDatasetError
 from tasks.contracts.files import file_digest
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent
 from tasks.datasets.identity import dataset_id
-from tasks.datasets.manifest import MANIFEST_NAME, Dataset
+from tasks.datasets.manifest import MANIFEST_NAME, Dataset, damaged
 
 HASHING_THREADS = 4  # hashing lets other threads run; more than this waits for the disk
 
@@ -54,6 +56,31 @@ def verify(dataset: Dataset, progress: Progress | None = None) -> list[Problem]:
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
         found = [problem for problem in pool.map(check, dataset.manifest.parts) if problem]
     return [*found, *_extra_files(dataset), *_contradictions(dataset.manifest)]
+
+
+@contextmanager
+def parts_checked(dataset: Dataset, split: str | None = None) -> Iterator[None]:
+    """Check the digests of a split's parts, or of all, while the block reads them; hashing needs no turn of its own.
+
+    Raises:
+        DamagedDatasetError: a part is not what the manifest promises; what the block read is of no use then.
+    """
+    parts = dataset.parts(split)
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        checks = [pool.submit(part_problem, dataset.folder / part.name, part.size_bytes, part.sha256) for part in parts]
+        try:
+            yield
+        except DamagedDatasetError:
+            raise
+        except Exception:
+            _refuse_problems(dataset, checks)  # what the reader met may be what the wrong bytes did
+            raise
+        _refuse_problems(dataset, checks)
+
+
+def _refuse_problems(dataset: Dataset, checks: Sequence[Future[Problem | None]]) -> None:
+    for problem in filter(None, (check.result() for check in checks)):
+        raise damaged(dataset.folder, f"{problem.file}: {problem.detail}")
 
 
 def part_problem(path: Path, size_bytes: int, sha256: str) -> Problem | None:

@@ -15,9 +15,11 @@ from pydantic import JsonValue
 
 from tasks.contracts.artifacts import DatasetManifest, DropReason, Part, PartFile, ShardTally
 from tasks.contracts.errors import DatasetError
+from tasks.datasets.caveats import drops_in_words, expected_id_length
 from tasks.datasets.identity import LATEST, SLUG_PATTERN, dataset_id
 from tasks.datasets.label_counts import count_cooccurrence, count_labels
 from tasks.datasets.manifest import SPLIT_PATTERN, part_name
+from tasks.datasets.video_ids import find_oddities
 
 SHARD_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"
 
@@ -73,7 +75,6 @@ class Version:
         """Return the manifest, counting the labels of the parts that lie in `folder` under their names."""
         paths = {split: [folder / file.name for file, _ in self.files if file.split == split] for split in self.splits}
         counts = count_labels(paths, self.labels)
-        drops = sum((Counter(shard.drops) for shard in self.shards), Counter[DropReason]())
         return DatasetManifest(
             id=self.id,
             slug=self.slug,
@@ -85,12 +86,13 @@ class Version:
             rows=sum(part.rows for part in self.parts),
             matches=sum(part.matches for part in self.parts),
             records=sum(shard.records for shard in self.shards),
-            drops=dict(drops),
+            drops=dict(self._drops),
             label_counts=counts,
             cooccurrence=count_cooccurrence([folder / file.name for file, _ in self.files], counts),
             shards=self.shards,
             parts=tuple(file for file, _ in self.files),
             code_revision=self.code_revision,
+            oddities=find_oddities(paths, expected_length=expected_id_length(self.options)),
         )
 
     def is_of(self, manifest: DatasetManifest) -> bool:
@@ -120,11 +122,30 @@ class Version:
             if part.rows != tallied:
                 raise DatasetError(f"Part {part.path} has {part.rows:,} rows, but its shards gave {tallied:,}")
         if not sum(part.matches for part in self.parts):
-            records = sum(shard.records for shard in self.shards)
-            raise DatasetError(
+            raise DatasetError(self._why_nothing())
+
+    @cached_property
+    def _drops(self) -> Counter[DropReason]:
+        return sum((Counter(shard.drops) for shard in self.shards), Counter[DropReason]())
+
+    def _why_nothing(self) -> str:
+        """Say why no record matches: because of their labels, or because none could be used at all."""
+        records, damage = (
+            sum(shard.records for shard in self.shards),
+            [d for shard in self.shards for d in shard.damage],
+        )
+        said = f" Dropped: {drops_in_words(self._drops)}." if self._drops else ""
+        if damage:
+            first = damage[0]
+            said += (
+                f" {len(damage)} places are damaged, the first in {first.path} at byte {first.offset}: {first.detail}."
+            )
+        if set(self._drops) <= {DropReason.NO_MATCH} and not damage:
+            return (
                 f"None of the {records:,} videos in {len(self.shards):,} shards has the labels asked for. "
                 "Take more shards with `--limit`, or another label: `reelsift vocabulary` shows how common each is"
             )
+        return f"None of the {records:,} records in {len(self.shards):,} shards is a match.{said}"
 
 
 def _each(names: Iterable[str], what: str, is_allowed: Callable[[str], bool]) -> None:

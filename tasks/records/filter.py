@@ -21,7 +21,7 @@ from tasks.records.config import FilterConfig
 from tasks.records.damage import refuse_damage
 from tasks.records.example import FLOAT_BYTES, INT_BYTES, Ints
 from tasks.records.judge import Rules, Verdict
-from tasks.records.reading import read_shard
+from tasks.records.reading import BROKEN_STREAM, read_shard
 from tasks.records.rows import rows_of
 from tasks.records.walker import MIN_FRAME_BYTES, VERDICT, new_tables, walk
 from tasks.records.wire import Bytes
@@ -69,11 +69,11 @@ def filter_shard(shard: Shard, config: FilterConfig) -> FilteredShard:
 
 def filter_file(shard: PlannedShard, path: Path, config: FilterConfig, size_bytes: int | None = None) -> FilteredShard:
     """Do the same for a shard at `path`, whatever its size where that is not known."""
-    data = read_shard(path, size_bytes)
+    data, fault = read_shard(path, size_bytes)
     judged = _judge_all(data, config)
     is_match = judged.verdicts == Verdict.MATCH
     kept = _kept(data, judged.features, is_match, config)
-    tally = _tally(shard, judged, int(is_match.sum()), len(kept))
+    tally = _tally(shard, judged, int(is_match.sum()), len(kept), _file_damage(shard, data.size, fault))
     if config.strict:
         refuse_damage(tally, path)
     return FilteredShard(rows_of(data, judged.features[kept], is_match[kept], shard.name), tally)
@@ -90,7 +90,7 @@ def _judge_all(data: Bytes, config: FilterConfig) -> _Judged:
     rules = _rules(config)
     last_kept = Verdict.NO_MATCH if config.background else Verdict.MATCH
     heads, features = new_tables(min(TABLE_RECORDS, data.size // MIN_FRAME_BYTES + 1))
-    counts, damaged, kept = np.zeros(len(Verdict), np.intp), [], []
+    counts, damaged, kept = np.zeros(len(Verdict), np.intp), [], [(heads[:0, VERDICT], features[:0])]
     at = 0
     while at < data.size:
         records, at = walk(data, at, heads, features, rules)
@@ -122,7 +122,7 @@ def _kept(data: Bytes, features: Ints, is_match: NDArray[np.bool_], config: Filt
     return np.sort(np.concatenate([np.flatnonzero(is_match), sampled]))
 
 
-def _tally(shard: PlannedShard, judged: _Judged, matches: int, rows: int) -> ShardTally:
+def _tally(shard: PlannedShard, judged: _Judged, matches: int, rows: int, of_file: tuple[Damage, ...]) -> ShardTally:
     drops = dict.fromkeys(DropReason, 0)
     for verdict, reason in REASONS.items():
         drops[reason] += int(judged.counts[verdict])
@@ -135,8 +135,17 @@ def _tally(shard: PlannedShard, judged: _Judged, matches: int, rows: int) -> Sha
         matches=matches,
         background=rows - matches,
         drops={reason: count for reason, count in drops.items() if count},
-        damage=tuple(_damage(shard, offset, Verdict(verdict)) for offset, verdict in judged.damaged),
+        damage=(*(_damage(shard, offset, Verdict(verdict)) for offset, verdict in judged.damaged), *of_file),
     )
+
+
+def _file_damage(shard: PlannedShard, size_bytes: int, fault: str) -> tuple[Damage, ...]:
+    """Describe what is wrong with a file as a whole, where its records are none or not all there are."""
+    if not fault and size_bytes:
+        return ()
+    reason = DropReason.BAD_CRC if fault == BROKEN_STREAM else DropReason.TRUNCATED
+    path = f"{shard.partition}/{shard.name}"
+    return (Damage(path=path, offset=size_bytes, reason=reason, detail=fault or "the file is empty"),)
 
 
 def _damage(shard: PlannedShard, offset: int, verdict: Verdict) -> Damage:

@@ -11,8 +11,8 @@ from threading import Lock
 
 from pydantic import Field
 
-from tasks.contracts.artifacts import PlannedShard, Shard
-from tasks.contracts.errors import DownloadError
+from tasks.contracts.artifacts import Md5, PlannedShard, Shard
+from tasks.contracts.errors import AbsentFileError, DownloadError
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent
 from tasks.shards.config import DownloadConfig
@@ -30,7 +30,10 @@ class FailedShard(FrozenModel):
     """A shard that could not be had."""
 
     name: str
+    partition: str
+    md5: Md5
     reason: str
+    is_absent: bool = Field(default=False, description="every mirror said for good that it has no such file")
 
 
 class DownloadReport(FrozenModel):
@@ -124,7 +127,8 @@ class _Download:
         try:
             fetched = fetch_on_line(self._file(shard), self._path(shard), self.line)
         except DownloadError as error:
-            return FailedShard(name=shard.name, reason=str(error))
+            is_absent = isinstance(error, AbsentFileError)
+            return FailedShard(**shard.model_dump(), reason=str(error), is_absent=is_absent)
         self.progress.advance("files", 1)
         self._better_total(fetched.size_bytes)
         return fetched

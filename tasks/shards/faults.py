@@ -18,15 +18,23 @@ class Fault(Exception):  # noqa: N818 - the cause of an error, handled before an
         reason: what a person reads, e.g. `HTTP 403 (Forbidden)`.
         is_final: the same source will not answer otherwise the next time.
         spoils_part: what has come so far is no use.
+        is_absent: the source says that it has no such file, which is final.
         retry_after_s: seconds that the server asks to wait.
     """
 
     def __init__(
-        self, reason: str, *, is_final: bool = False, spoils_part: bool = False, retry_after_s: float = 0.0
+        self,
+        reason: str,
+        *,
+        is_final: bool = False,
+        spoils_part: bool = False,
+        is_absent: bool = False,
+        retry_after_s: float = 0.0,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.is_final = is_final
+        self.is_absent = is_absent
+        self.is_final = is_final or is_absent
         self.spoils_part = spoils_part
         self.retry_after_s = retry_after_s
 

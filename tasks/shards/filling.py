@@ -7,7 +7,7 @@ part, nor give it its final name.
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tasks.contracts.errors import DownloadError
+from tasks.contracts.errors import AbsentFileError, DownloadError
 from tasks.shards.faults import Fault, Stopped, wait_before_retry_s
 from tasks.shards.line import Line
 from tasks.shards.mirror import Source, shown
@@ -35,16 +35,18 @@ class Filling:
             self.line.meter.keep(self.part.size_bytes)
         if self._is_whole():  # killed between the last byte and the rename
             return
-        reasons = []
+        faults = list[tuple[Source, Fault]]()
         for source in self.line.in_order(self.file.sources):
             try:
                 self._fill_from(source)
             except Fault as fault:
-                reasons.append(f"{shown(source)}: {fault.reason}")
+                faults.append((source, fault))
             else:
                 return
-        raise DownloadError(
-            f"Could not fetch {self.file.label}: {'; '.join(reasons) or 'no mirror has a place for it'}. What has come "
+        reasons = "; ".join(f"{shown(source)}: {fault.reason}" for source, fault in faults)
+        kind = AbsentFileError if faults and all(fault.is_absent for _, fault in faults) else DownloadError
+        raise kind(
+            f"Could not fetch {self.file.label}: {reasons or 'no mirror has a place for it'}. What has come "
             "is kept: run the same again, or name another mirror (us, eu, asia, a URL or a folder) with `--mirror`."
         )
 

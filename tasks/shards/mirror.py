@@ -96,7 +96,10 @@ def resolve(config: DownloadConfig) -> Mirrors:
 
 def is_public(config: DownloadConfig) -> bool:
     """Say whether files may come from YouTube-8M's own hosts, judging by the mirrors' names alone."""
-    return any(name in PUBLIC or f".{_host(name)}".endswith(f".{PUBLIC_DOMAIN}") for name in config.mirrors)
+    return any(
+        name in PUBLIC or f".{_host(name)}".endswith(f".{PUBLIC_DOMAIN}") or name.startswith(PUBLIC_INDEX)
+        for name in config.mirrors
+    )
 
 
 def shown(source: Source) -> str:

@@ -22,6 +22,7 @@ from tasks.shards.faults import Fault, retry_after_s
 CHUNK_BYTES = 1 << 18
 # Worth another try although it is the client's fault by its number (RFC 9110): time-out, too early, too many.
 PASSING = frozenset({408, 425, 429})
+ABSENT = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|error)\b", re.IGNORECASE)
 
 
@@ -84,7 +85,8 @@ def open_path(path: Path, offset: int) -> Iterator[Body]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise Fault(error.strerror or str(error), is_final=True) from error
+        is_absent = isinstance(error, FileNotFoundError) and path.parent.is_dir()  # else the disk is not mounted
+        raise Fault(error.strerror or str(error), is_final=True, is_absent=is_absent) from error
     with file:
         file.seek(offset)
         yield Body(_blocks(file), offset, path.stat().st_size)
@@ -126,7 +128,7 @@ def _check_status(response: httpx.Response, offset: int) -> None:
         raise Fault(f"{reason}: it has no bytes from {offset} on", spoils_part=True)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
         raise Fault(reason, retry_after_s=retry_after_s(response.headers.get("Retry-After")))
-    raise Fault(reason, is_final=True)
+    raise Fault(reason, is_final=True, is_absent=status in ABSENT)
 
 
 def _without_markup(response: httpx.Response) -> Iterator[bytes]:

@@ -25,15 +25,17 @@ class Label(FrozenModel):
 
     index: int = Field(ge=0, description="the number that shards hold")
     name: str = Field(description="empty for the rows whose entity has lost its name (56 of 3,862)")
-    knowledge_graph_id: str = Field(description="e.g. `/m/01mtb`")
-    verticals: tuple[str, ...] = Field(description="one to three of the 24 top-level ones, or `(Unknown)`")
-    train_count: int = Field(ge=0, description="videos of the train partition that have it")
-    wiki_url: str
+    knowledge_graph_id: str = Field(default="", description="e.g. `/m/01mtb`; empty where the file has none")
+    verticals: tuple[str, ...] = Field(default=(), description="up to three of the 24 top-level ones, or `(Unknown)`")
+    train_count: int | None = Field(
+        default=None, ge=0, description="videos of the train partition that have it; None where the file has no counts"
+    )
+    wiki_url: str = ""
 
     @property
     def shown_name(self) -> str:
-        """The name, or the knowledge-graph id where there is none."""
-        return self.name or self.knowledge_graph_id
+        """The name, or the knowledge-graph id where there is none, or the index where there is neither."""
+        return self.name or self.knowledge_graph_id or f"label {self.index}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Vocabulary:
 
     def summary(self) -> VocabularySummary:
         """Return what `DataFrame.info()` and `describe()` would say of the file."""
-        counts = [label.train_count for label in self.labels]
+        counts = [label.train_count for label in self.labels if label.train_count is not None]
         return summarise(self.filled, counts, [label.verticals for label in self.labels])
 
     @cached_property
@@ -87,7 +89,18 @@ class Vocabulary:
     @cached_property
     def _by_key(self) -> dict[str, list[Label]]:
         by_index = [(str(label.index), label) for label in self.labels]
-        return _grouped(by_index + [(label.knowledge_graph_id.lower(), label) for label in self.labels])
+        by_graph = [(label.knowledge_graph_id.lower(), label) for label in self.labels if label.knowledge_graph_id]
+        return _grouped(by_index + by_graph)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every index has a label."""
+        return self.size == len(self.labels)
+
+    @property
+    def size(self) -> int:
+        """How many indices there are: one more than the largest, as a file may leave some out."""
+        return 1 + max(label.index for label in self.labels)
 
     def _of_vertical(self, vertical: str) -> tuple[Label, ...]:
         names = {fold(name): name for label in self.labels for name in label.verticals}

@@ -6,7 +6,7 @@ longer to import than the vocabulary to read, and does not know of labels.
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
@@ -30,20 +30,25 @@ class VocabularySummary(FrozenModel):
 
     rows: int
     non_null: dict[str, int] = Field(description="column of the file -> rows where it is not empty")
-    train_counts: Spread = Field(description="videos of the train partition for each label")
+    train_counts: Spread | None = Field(
+        description="videos of the train partition for each label, where they are known"
+    )
     verticals: dict[str, int] = Field(
         description="vertical -> labels in it, most labels first; a label with several counts for each"
     )
 
 
 def summarise(
-    non_null: Mapping[str, int], train_counts: Sequence[int], verticals: Iterable[Sequence[str]]
+    non_null: Mapping[str, int], train_counts: Sequence[int], verticals: Sequence[Sequence[str]]
 ) -> VocabularySummary:
-    """Return the summary of a vocabulary from its columns, each with a value a row."""
+    """Return the summary of a vocabulary from its columns, each with a value a row; counts may be missing."""
     in_vertical = Counter(name for names in verticals for name in names)
     ordered = sorted(in_vertical.items(), key=lambda item: (-item[1], item[0]))
     return VocabularySummary(
-        rows=len(train_counts), non_null=dict(non_null), train_counts=_spread(train_counts), verticals=dict(ordered)
+        rows=len(verticals),
+        non_null=dict(non_null),
+        train_counts=_spread(train_counts) if train_counts else None,
+        verticals=dict(ordered),
     )
 
 

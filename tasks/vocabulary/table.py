@@ -7,7 +7,7 @@ In: the path of a `vocabulary.csv` as YouTube-8M publishes it, which may hold an
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +15,8 @@ from typing import NoReturn
 from tasks.contracts.errors import VocabularyError
 from tasks.vocabulary.labels import Label, Vocabulary
 
-COLUMNS = ("Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "WikiUrl", "Vertical1", "Vertical2", "Vertical3")
+# What the columns are called: in the files of YouTube-8M, and in those that people have made.
+INDEX, NAME = ("Index", "label_id"), ("Name", "label_name")
 MAX_FILE_BYTES = 64 << 20  # the release of 2018 has 3.6 MB
 MAX_LABELS = 100_000  # releases have had 3,862 to 4,800
 MAX_TEXT = 400  # characters of any value but WikiDescription
@@ -36,7 +37,7 @@ class _Row:
 
     def text(self, column: str) -> str:
         # A name ends up in terminals and file names: control characters and overlong ones stop here.
-        value = self.values[column].strip()
+        value = self.values.get(column, "").strip()
         if len(value) > MAX_TEXT or not value.isprintable():
             self.fail(f"{column} must be at most {MAX_TEXT} printable characters, got {value[:40]!r}")
         return value
@@ -49,7 +50,9 @@ class _Row:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read a vocabulary from the CSV of YouTube-8M (https://research.google.com/youtube8m/explore.html).
+    """Read a vocabulary: the CSV of YouTube-8M (https://research.google.com/youtube8m/explore.html), or any with names.
+
+    A file needs a column of indices (`Index`, `label_id`) and one of names (`Name`, `label_name`).
 
     Raises:
         VocabularyError: the file cannot be read or is not a vocabulary; the message names the line.
@@ -62,7 +65,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         for column, value in row.values.items():
             filled[column] += value != ""
         label = _label(row)
-        for key in (label.index, label.knowledge_graph_id):
+        for key in filter(lambda key: key != "", (label.index, label.knowledge_graph_id)):
             if key in seen:
                 row.fail(f"{key!r} stands on line {seen[key]} already")
             seen[key] = row.line
@@ -74,17 +77,32 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 def _label(row: _Row) -> Label:
     graph_id = row.text("KnowledgeGraphId")
-    if not GRAPH_ID.fullmatch(graph_id):
+    if "KnowledgeGraphId" in row.values and not GRAPH_ID.fullmatch(graph_id):
         row.fail(f"KnowledgeGraphId must look like '/m/01mtb', got {graph_id[:40]!r}")
     verticals = (row.text(f"Vertical{rank}") for rank in (1, 2, 3))
     return Label(
-        index=row.number("Index", MAX_LABELS),
-        name=row.text("Name"),
+        index=row.number(_column(row.values, INDEX), MAX_LABELS),
+        name=row.text(_column(row.values, NAME)),
         knowledge_graph_id=graph_id,
         verticals=tuple(dict.fromkeys(vertical for vertical in verticals if vertical)),
-        train_count=row.number("TrainVideoCount", 10**9),
+        train_count=row.number("TrainVideoCount", 10**9) if "TrainVideoCount" in row.values else None,
         wiki_url=row.text("WikiUrl"),
     )
+
+
+def is_vocabulary(path: Path) -> bool:
+    """Say whether a CSV file begins as a vocabulary does."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = next(csv.reader([file.readline(MAX_TEXT)]), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return bool(_column(header, INDEX) and _column(header, NAME))
+
+
+def _column(header: Collection[str], names: Sequence[str]) -> str:
+    """Return what a column is called in a file, or an empty text where there is none."""
+    return next((name for name in names if name in header), "")
 
 
 def _text(path: Path) -> str:
@@ -108,7 +126,7 @@ def _rows(path: Path, text: str) -> Iterator[_Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, [])
-        missing = [column for column in COLUMNS if column not in header]
+        missing = [" or ".join(names) for names in (INDEX, NAME) if not _column(header, names)]
         if missing:
             _fail(path, f"line 1: no column {', '.join(missing)} in {','.join(header)[:60]!r}")
         for values in reader:
@@ -122,5 +140,6 @@ def _rows(path: Path, text: str) -> Iterator[_Row]:
 
 def _fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
     raise VocabularyError(
-        f"{path} is not a vocabulary of YouTube-8M: {problem}. Delete it and `reelsift vocabulary` fetches it again"
+        f"{path} is not a vocabulary of YouTube-8M: {problem}. Correct it, or delete it: "
+        "`reelsift vocabulary` fetches one"
     ) from cause

@@ -12,12 +12,13 @@ from tasks.contracts.errors import DamagedDatasetError, DatasetError
 from tasks.datasets.export import export
 from tasks.datasets.load import load_videos
 from tasks.datasets.manifest import Dataset
+from tests.datasets.made import NAMES
 
 FORMATS = ["csv", "jsonl", "parquet", "npz"]
 
 
 def test_csv_names_the_labels(dataset: Dataset, tmp_path: Path) -> None:
-    with export(dataset, tmp_path / "out.csv", "csv").open(encoding="utf-8", newline="") as file:
+    with export(dataset, tmp_path / "out.csv", "csv", names=NAMES).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 30
     assert rows[2] == {
@@ -27,17 +28,39 @@ def test_csv_names_the_labels(dataset: Dataset, tmp_path: Path) -> None:
         "shard": "trainaa.tfrecord",
         "is_match": "true",
     }
-    assert rows[5]["labels"] == "7|0"  # of a background video: the manifest knows no name
+    assert rows[5]["labels"] == "Toys, games & co.|Game"  # of a background video, which the manifest does not name
     assert {row["split"] for row in rows[24:]} == {"validate"}
 
 
+def test_where_a_label_has_no_name_all_are_numbers(dataset: Dataset, tmp_path: Path) -> None:
+    """The manifest names the labels of matching videos alone, and names beside numbers could not be told apart."""
+    with export(dataset, tmp_path / "out.csv", "csv").open(encoding="utf-8", newline="") as file:
+        labels = {label for row in csv.DictReader(file) for label in row["labels"].split("|")}
+    assert labels == {"0", "7", "22", "29", "37"}
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_flipped_bit_is_neither_exported_nor_loaded(dataset: Dataset, tmp_path: Path, file_format: str) -> None:
+    path = dataset.paths()[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # within the floats, which have no checksum of their own
+    path.chmod(0o644)
+    path.write_bytes(content)
+    message = r"part-train-0000\.parquet(: its SHA-256 is| cannot be read)"
+    with pytest.raises(DamagedDatasetError, match=message):
+        export(dataset, tmp_path / "out", file_format)
+    assert not list(tmp_path.glob("*out*"))
+    with pytest.raises(DamagedDatasetError, match=message):
+        load_videos(dataset, "train")
+
+
 def test_names_that_are_given_count(dataset: Dataset, tmp_path: Path) -> None:
-    path = export(dataset, tmp_path / "out.csv", "csv", names={0: "Game", 7: "Toys, games & co."})
+    path = export(dataset, tmp_path / "out.csv", "csv", names=NAMES)
     assert '\n05aa,"Toys, games & co.|Game",train,' in path.read_text(encoding="utf-8")
 
 
 def test_jsonl_holds_everything(dataset: Dataset, tmp_path: Path) -> None:
-    lines = export(dataset, tmp_path / "out.jsonl", "jsonl").read_text(encoding="utf-8").splitlines()
+    lines = export(dataset, tmp_path / "out.jsonl", "jsonl", names=NAMES).read_text(encoding="utf-8").splitlines()
     row = json.loads(lines[1])
     assert len(lines) == 30
     assert (row["video_id"], row["labels"], row["label_names"]) == ("01aa", [22, 29], ["Cooking", "Dish"])

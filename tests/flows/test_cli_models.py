@@ -1,5 +1,6 @@
 """The commands about models, one after the other as a person would type them, beside a real Prefect server."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ def test_from_a_dataset_to_a_champion(synthetic_mirror: Path, tmp_path: Path) ->
         answer("dataset", "export", tmp_path / "rows.csv", "--dataset", built["id"], home=home)["rows"] == built["rows"]
     )
 
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        labels = {label for row in csv.DictReader(file) for label in row["labels"].split("|")}
+    assert "Game" in labels  # of background videos, which the vocabulary alone names
+    assert not any(label.isdecimal() for label in labels)
+
     trained = answer("train", "--dataset", built["id"], "--model", "moe", "--model", "logistic", home=home)
     assert {each["kind"] for each in trained["candidates"]} == {"moe", "logistic"}
     assert len(answer("models", "list", home=home)["models"]) == 2
@@ -42,7 +48,12 @@ def test_from_a_dataset_to_a_champion(synthetic_mirror: Path, tmp_path: Path) ->
     assert {"gap", "map", "hit1", "perr", "videos", "model", "dataset"} <= set(judged)
     assert (judged["model"], judged["dataset"], judged["videos"]) == ("cooking/1", other["id"], other["matches"])
 
-    compared = answer("models", "compare", "--dataset", built["id"], home=home)
+    assert judged["learnt_from"]["shards"] == [
+        "video/train/trainaa.tfrecord"
+    ]  # by shard, not by version
+
+    compared = answer("models", "compare", home=home)  # on the models' own dataset, whatever `latest` is
+    assert compared["dataset_id"] == built["id"]
     assert {row["model"] for row in compared["rows"]} == {"cooking/1", "cooking/2"}
     assert Path(compared["picture"]).read_bytes().startswith(b"\x89PNG")
     with get_client(sync_client=True) as client:

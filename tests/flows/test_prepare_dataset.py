@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from conf.forms import PrepareDatasetForm
+from conf.forms import PipelineForm, PrepareDatasetForm, RetrainForm
 from conf.home import Home
+from flows.pipeline import pipeline
 from flows.prepare_dataset import prepare_dataset
-from tasks.contracts.errors import DownloadError, PlanError, UnknownLabelError
+from flows.retrain import retrain
+from tasks.contracts.errors import ConfigError, DownloadError, PlanError, UnknownLabelError
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.verify import verify
 from tests.support.flow_runs import run_flow
@@ -111,18 +113,62 @@ def test_discarded_shards_are_not_missed_by_a_second_run(mirror: MirrorServer, h
     assert not list(home.shards.rglob("*.tfrecord"))
 
 
-def test_a_shard_that_cannot_be_had_fails_the_run_by_name_and_the_next_run_goes_on(
+def test_a_shard_that_cannot_be_fetched_fails_the_run_by_name_and_the_next_run_goes_on(
     mirror: MirrorServer, home: Home
 ) -> None:
     path = "/2/video/train/trainab.tfrecord"
-    mirror.always(path, status(404))
+    mirror.always(path, status(403))
     with pytest.raises(DownloadError, match=r"trainab\.tfrecord"):
         run_flow(prepare_dataset, form(mirror))
-    assert not home.datasets.exists() or not list(home.datasets.rglob("manifest.json"))
     mirror.heal()
-    run_flow(prepare_dataset, form(mirror))
-    assert shard_requests(mirror) == 6 + 1  # all once, and the one that failed a second time
-    assert open_dataset(home.datasets, "latest").manifest.records == 6 * 120
+    mirror.always(path, status(404))
+    with pytest.raises(DownloadError, match=r"trainab\.tfrecord .*HTTP 404.* Without `--strict`"):
+        run_flow(prepare_dataset, form(mirror, strict=True))
+    assert not home.datasets.exists() or not list(home.datasets.rglob("manifest.json"))
+    fetched = shard_requests(mirror)
+    without = run_flow(prepare_dataset, form(mirror)).result  # one that no mirror has does not stop a build
+    assert [(each["partition"], each["name"]) for each in without["absent"]] == [("video/train", "trainab.tfrecord")]
+    assert "HTTP 404 (Not Found)" in without["absent"][0]["reason"]
+    assert without["records"] == open_dataset(home.datasets, "latest").manifest.records == 5 * 120
+    again = run_flow(prepare_dataset, form(mirror)).result
+    assert again == without
+    assert shard_requests(mirror) == fetched + 2  # the absent one is asked for each time, and nothing else is
+
+    mirror.heal()
+    whole = run_flow(prepare_dataset, form(mirror)).result
+    assert (whole["absent"], whole["records"]) == ([], 6 * 120)
+    assert whole["id"] != without["id"]  # an id says what there is
+
+
+def test_where_no_shard_is_to_be_had_the_build_fails(mirror: MirrorServer, home: Home) -> None:
+    mirror.always("/2/video/train/trainaa.tfrecord", status(410))
+    with pytest.raises(DownloadError, match=r"No mirror has any of the 1 shards.*trainaa\.tfrecord.*HTTP 410"):
+        run_flow(prepare_dataset, form(mirror, partitions=["video/train"], limit=1))
+
+
+def test_a_form_fetches_few_shards_of_a_public_mirror_unless_it_says_so(
+    mirror: MirrorServer, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The public hosts are not reachable from here, so a mirror on loopback passes for them."""
+    monkeypatch.setattr("flows.dataset_request.is_public", lambda config: mirror.url in config.mirrors)
+    monkeypatch.setattr("flows.dataset_request.LARGE_DOWNLOAD_SHARDS", 5)
+    for flow, kind in ((prepare_dataset, PrepareDatasetForm), (retrain, RetrainForm), (pipeline, PipelineForm)):
+        asked = kind.model_validate({"labels": ["Cooking"], "mirror": mirror.url, "background": 2})
+        with pytest.raises(ConfigError, match=r"^6 shards, about 3\.\d MB, would be fetched from http.*large_download"):
+            run_flow(flow, asked)
+    assert shard_requests(mirror) == 0
+    run_flow(prepare_dataset, form(mirror, limit=3))  # 3 and 2: no more than the bound
+    assert run_flow(prepare_dataset, form(mirror)).result["records"] == 720  # one more: what is here does not count
+    assert shard_requests(mirror) == 6
+    assert run_flow(prepare_dataset, form(mirror, background=3, large_download=True)).result["records"] == 720
+
+
+def test_a_folder_or_a_mirror_of_ones_own_is_not_bounded(
+    mirror: MirrorServer, home: Home, synthetic_mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.dataset_request.LARGE_DOWNLOAD_SHARDS", 1)
+    for place in (mirror.url, str(synthetic_mirror)):
+        assert run_flow(prepare_dataset, form(mirror, mirror=place)).result["records"] == 720
 
 
 @pytest.mark.parametrize(

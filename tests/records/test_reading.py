@@ -1,15 +1,20 @@
 """A shard's bytes, all of one moment."""
 
+import gzip
 import os
+import zlib
+from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from threading import Event, Thread
 
+import google_crc32c
 import numpy as np
 import pytest
 
 from tasks.contracts.errors import DatasetError
-from tasks.records.reading import MAX_BYTES, read_shard
+from tasks.records.reading import MAX_BYTES, is_compressed, read_shard
 
 
 def test_content_is_read_into_a_buffer_on_a_page(tmp_path: Path) -> None:
@@ -17,7 +22,8 @@ def test_content_is_read_into_a_buffer_on_a_page(tmp_path: Path) -> None:
     for size in (10, 5_000_000, 3000):  # grows, then serves smaller shards as well
         content = np.random.default_rng(size).bytes(size)
         path.write_bytes(content)
-        data = read_shard(path, size)
+        data, fault = read_shard(path, size)
+        assert not fault
         assert data.tobytes() == content
         assert data.ctypes.data % os.sysconf("SC_PAGESIZE") == 0
 
@@ -32,10 +38,38 @@ def test_a_folder(tmp_path: Path) -> None:
         read_shard(tmp_path)
 
 
-def test_an_empty_shard(tmp_path: Path) -> None:
+def test_an_empty_shard_has_no_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    with pytest.raises(DatasetError, match="is empty"):
-        read_shard(tmp_path / "a")
+    assert read_shard(tmp_path / "a").data.size == 0
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, partial(zlib.compress, level=0)])
+def test_a_compressed_shard_is_read_as_it_was_before(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    content = np.random.default_rng(1).integers(0, 4, 300_000, np.uint8).tobytes()
+    for packed in (pack(content), pack(content[:70_000]) + pack(content[70_000:])):
+        (tmp_path / "a").write_bytes(packed)
+        data, fault = read_shard(tmp_path / "a")
+        assert (data.tobytes(), fault) == (content, "")
+
+
+def test_of_a_compressed_shard_what_is_whole_is_read_and_the_fault_named(tmp_path: Path) -> None:
+    content = np.random.default_rng(1).integers(0, 4, 900_000, np.uint8).tobytes()
+    packed = gzip.compress(content)
+    (tmp_path / "a").write_bytes(packed[:-100_000])
+    data, fault = read_shard(tmp_path / "a")
+    assert fault == "the compressed stream is cut off"
+    assert len(data) > 100_000
+    assert content.startswith(data.tobytes())
+    (tmp_path / "a").write_bytes(packed[:-8] + b"12345678")  # the checksum
+    assert read_shard(tmp_path / "a").fault == "the compressed stream is damaged"
+
+
+@pytest.mark.parametrize("length", [0x8B1F, 0x00088B1F, 0x9C78, 0x0178])
+def test_a_frame_whose_length_looks_like_a_compressed_stream_is_none(length: int) -> None:
+    header = length.to_bytes(8, "little")
+    crc = google_crc32c.value(header)
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    assert not is_compressed(header + masked.to_bytes(4, "little"))
 
 
 def test_a_shard_of_another_size_than_was_checked(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def test_a_name_that_means_nothing_is_refused_with_the_choices(
         pytest.param(("us",), True, id="by name"),
         pytest.param(("http://127.0.0.1:1", "asia"), True, id="as a fallback"),
         pytest.param(("http://eu.data.yt8m.org",), True, id="by its URL"),
+        pytest.param(("https://storage.googleapis.com/data.yt8m.org/",), True, id="by its bucket"),
+        pytest.param(("https://storage.googleapis.com/mine",), False, id="another bucket"),
         pytest.param(("http://127.0.0.1:1",), False, id="loopback"),
         pytest.param(("gone",), False, id="a folder that is not there"),
         pytest.param(("http://[oops",), False, id="no URL"),

@@ -55,10 +55,12 @@ def test_the_synthetic_vocabulary_is_one(synthetic_mirror: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        pytest.param([], r"line 1: no column Index, .*Vertical3 in ''", id="empty-file"),
+        pytest.param([], r"line 1: no column Index or label_id, Name or label_name in ''", id="empty-file"),
         pytest.param(["<!DOCTYPE html>", "<p>"], r"line 1: no column .* in '<!DOCTYPE html>'", id="html"),
         pytest.param(
-            [HEADER.replace("Name", "Title"), GAME], r"line 1: no column Name in 'Index,", id="missing-column"
+            [HEADER.replace("Name", "Title"), GAME],
+            r"line 1: no column Name or label_name in 'Index,",
+            id="missing-column",
         ),
         pytest.param([HEADER], r"it has a header and no labels", id="no-rows"),
         pytest.param([HEADER, GAME, "1,2"], r"line 4: 2 values for 9 columns", id="short-row"),
@@ -87,7 +89,7 @@ def test_refused(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(VocabularyError, match=message) as caught:
         read_vocabulary(path)
     assert str(caught.value).startswith(f"{path} is not a vocabulary of YouTube-8M: ")
-    assert str(caught.value).endswith("Delete it and `reelsift vocabulary` fetches it again")
+    assert str(caught.value).endswith("Correct it, or delete it: `reelsift vocabulary` fetches one")
 
 
 def test_not_utf8_names_the_line(tmp_path: Path) -> None:

@@ -1,0 +1,100 @@
+"""What a person should know of a dataset version before trusting it, in sentences.
+
+In: a manifest. Out: a sentence for each thing that may not be as it seems. Does not look at rows.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.contracts.artifacts import VOCABULARY_SIZE, Damage, DatasetManifest, DropReason
+
+ID_LENGTH, OLD_ID_LENGTH = 4, 11  # characters of a video's id in the release of 2018, and in those before
+OTHER_RELEASE = (
+    "the same number means another label there (22 is Nature and 26 Cooking in 2017; in 2018 Cooking is 22). Put the "
+    "label names of the shards' own release beside them: a CSV file with the columns label_id,label_name"
+)
+HINTS = {  # why all records of some shards may have been dropped for one reason
+    DropReason.MISSING_FEATURE: "they lack the features of whole videos (mean_rgb, mean_audio): frame level?",
+    DropReason.WRONG_LENGTH: "their features have other sizes than 1024 and 128",
+    DropReason.NO_LABELS: "they have no labels, as those of the test partition",
+    DropReason.LABEL_OUT_OF_RANGE: "they have labels beyond the vocabulary: shards of another release?",
+}
+
+
+def caveats_of(manifest: DatasetManifest) -> tuple[str, ...]:
+    """Return what may be wrong with a version although its files are whole."""
+    return (*_repeats(manifest), *_releases(manifest), *_levels(manifest))
+
+
+def expected_id_length(options: Mapping[str, object]) -> int:
+    """Return how many characters the ids of the release have to which a vocabulary of the filter's size belongs."""
+    return ID_LENGTH if _vocabulary_size(options) <= VOCABULARY_SIZE else OLD_ID_LENGTH
+
+
+def damage_of(manifest: DatasetManifest) -> list[Damage]:
+    """Return the places where the shards of a version are damaged."""
+    return [damage for shard in manifest.shards for damage in shard.damage]
+
+
+def absence(shard: Mapping[str, Any]) -> str:
+    """Return the sentence about a shard that is in no version because no mirror has it."""
+    return f"{shard['partition']}/{shard['name']} is in no mirror, and left out. {shard['reason']}"
+
+
+def drops_in_words(drops: Mapping[DropReason, int]) -> str:
+    """Return what was dropped and why, the most frequent reason first: `12 missing-feature (...), 3 bad-crc`."""
+    ordered = sorted(drops.items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{count:,} {reason}{f' ({HINTS[reason]})' if reason in HINTS else ''}" for reason, count in ordered if count
+    )
+
+
+def _repeats(manifest: DatasetManifest) -> list[str]:
+    oddities = manifest.oddities
+    if oddities is None:
+        return []
+    found = [
+        f"{count:,} rows of the {split} split hold a video that stands in it before; each is used once."
+        for split, count in sorted(oddities.repeated.items())
+        if count
+    ]
+    if oddities.shared:
+        found.append(
+            f"{oddities.shared:,} videos are in more than one split; they are trained on and kept out of validation."
+        )
+    return found
+
+
+def _releases(manifest: DatasetManifest) -> list[str]:
+    """Say where the shards seem to be of another release than the vocabulary that named the labels."""
+    size = _vocabulary_size(manifest.options)
+    lengths = manifest.oddities.id_lengths if manifest.oddities else {}
+    old, beyond = lengths.get(OLD_ID_LENGTH, 0), manifest.drops.get(DropReason.LABEL_OUT_OF_RANGE, 0)
+    found = list[str]()
+    if beyond:
+        found.append(
+            f"{beyond:,} records have labels beyond the {size:,} of the vocabulary, and were dropped: the shards "
+            f"are of another release than the vocabulary, and {OTHER_RELEASE}."
+        )
+    if old and size <= VOCABULARY_SIZE:
+        found.append(
+            f"{old:,} videos have ids of {OLD_ID_LENGTH} characters, as in the releases before 2018, and the "
+            f"vocabulary has {size:,} labels, as that of 2018: {OTHER_RELEASE}."
+        )
+    if lengths.get(ID_LENGTH, 0) and size > VOCABULARY_SIZE:
+        found.append(
+            f"{lengths[ID_LENGTH]:,} videos have ids of {ID_LENGTH} characters, as in the release of 2018, whose "
+            f"vocabulary has {VOCABULARY_SIZE:,} labels and not {size:,}: {OTHER_RELEASE}."
+        )
+    return found
+
+
+def _vocabulary_size(options: Mapping[str, object]) -> int:
+    return int(str(options.get("vocabulary_size", VOCABULARY_SIZE)))
+
+
+def _levels(manifest: DatasetManifest) -> list[str]:
+    lacking = manifest.drops.get(DropReason.MISSING_FEATURE, 0)
+    if not lacking:
+        return []
+    return [f"{lacking:,} records were dropped as {DropReason.MISSING_FEATURE}: {HINTS[DropReason.MISSING_FEATURE]}"]
