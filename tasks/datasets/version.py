@@ -140,10 +140,12 @@ class Version:
             said += (
                 f" {len(damage)} places are damaged, the first in {first.path} at byte {first.offset}: {first.detail}."
             )
-        if set(self._drops) <= {DropReason.NO_MATCH} and not damage:
+        if self._drops[DropReason.NO_MATCH]:
+            more = f".{said.removesuffix('.')}" if damage or set(self._drops) > {DropReason.NO_MATCH} else ""
             return (
                 f"None of the {records:,} videos in {len(self.shards):,} shards has the labels asked for. "
                 "Take more shards with `--limit`, or another label: `reelsift vocabulary` shows how common each is"
+                f"{more}"
             )
         return f"None of the {records:,} records in {len(self.shards):,} shards is a match.{said}"
 

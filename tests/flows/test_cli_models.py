@@ -48,9 +48,7 @@ def test_from_a_dataset_to_a_champion(synthetic_mirror: Path, tmp_path: Path) ->
     assert {"gap", "map", "hit1", "perr", "videos", "model", "dataset"} <= set(judged)
     assert (judged["model"], judged["dataset"], judged["videos"]) == ("cooking/1", other["id"], other["matches"])
 
-    assert judged["learnt_from"]["shards"] == [
-        "video/train/trainaa.tfrecord"
-    ]  # by shard, not by version
+    assert judged["learnt_from"]["shards"] == ["video/train/trainaa.tfrecord"]  # by shard, not by version
 
     compared = answer("models", "compare", home=home)  # on the models' own dataset, whatever `latest` is
     assert compared["dataset_id"] == built["id"]

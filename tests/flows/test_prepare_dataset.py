@@ -168,7 +168,8 @@ def test_a_folder_or_a_mirror_of_ones_own_is_not_bounded(
 ) -> None:
     monkeypatch.setattr("flows.dataset_request.LARGE_DOWNLOAD_SHARDS", 1)
     for place in (mirror.url, str(synthetic_mirror)):
-        assert run_flow(prepare_dataset, form(mirror, mirror=place)).result["records"] == 720
+        asked = PrepareDatasetForm(labels=("Cooking",), mirror=place, background=2)
+        assert run_flow(prepare_dataset, asked).result["records"] == 720
 
 
 @pytest.mark.parametrize(
