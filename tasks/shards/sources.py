@@ -18,6 +18,7 @@ import httpx
 
 from tasks.shards.config import DownloadConfig
 from tasks.shards.faults import Fault, retry_after_s
+from tasks.shards.proxies import Routed, proxy_for
 
 CHUNK_BYTES = 1 << 18
 # Worth another try although it is the client's fault by its number (RFC 9110): time-out, too early, too many.
@@ -38,13 +39,13 @@ class Body:
 
 def make_client(config: DownloadConfig) -> httpx.Client:
     """Return a client that keeps one connection a transfer and takes files as they are, not compressed."""
+    limits = httpx.Limits(max_connections=config.connections, max_keepalive_connections=config.connections)
     return httpx.Client(
         headers={"Accept-Encoding": "identity", "User-Agent": "reelsift (+https://research.google.com/youtube8m)"},
         timeout=httpx.Timeout(config.read_timeout_s, connect=config.connect_timeout_s, pool=None),
-        limits=httpx.Limits(max_connections=config.connections, max_keepalive_connections=config.connections),
         follow_redirects=True,
         max_redirects=config.redirects,
-        verify=_trusted(),
+        transport=Routed(lambda proxy: httpx.HTTPTransport(verify=_trusted(), limits=limits, proxy=proxy)),
     )
 
 
@@ -52,6 +53,12 @@ def make_client(config: DownloadConfig) -> httpx.Client:
 def _trusted() -> ssl.SSLContext:
     """Read the certificates once: that takes 40 ms, and every batch of shards has a client."""
     return httpx.create_ssl_context()
+
+
+def through(url: str) -> str:
+    """Return what a message about an address adds where a proxy stands between."""
+    proxy = proxy_for(url)
+    return f", through {proxy}" if proxy else ""
 
 
 @contextmanager
@@ -66,13 +73,17 @@ def open_url(client: httpx.Client, url: str, offset: int, tag: str | None) -> It
         headers["If-Range"] = tag
     try:
         with client.stream("GET", url, headers=headers) as response:
-            yield _body_of(response, offset)
+            try:
+                yield _body_of(response, offset)
+            except Fault as fault:
+                fault.reason += through(str(response.url))
+                raise
     except (httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise Fault(f"leads astray: {error}", is_final=True) from error
+        raise Fault(f"leads astray: {error}{through(url)}", is_final=True) from error
     except httpx.TimeoutException as error:
-        raise Fault(_timeout_reason(error)) from error
+        raise Fault(f"{_timeout_reason(error)}{through(url)}") from error
     except httpx.HTTPError as error:
-        raise Fault(f"the connection failed: {error or type(error).__name__}") from error
+        raise Fault(f"the connection failed: {error or type(error).__name__}{through(url)}") from error
 
 
 @contextmanager

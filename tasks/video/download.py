@@ -16,6 +16,7 @@ from tasks.contracts.errors import FetchError, RefusedSourceError, VideoError
 from tasks.contracts.progress import Progress
 from tasks.shards.faults import retry_after_s
 from tasks.shards.mirror import shown
+from tasks.shards.proxies import proxy_for
 from tasks.video.addresses import Guard
 from tasks.video.config import FetchConfig
 from tasks.video.failures import Heard, asked_to_wait, is_passing, plain_line, translated
@@ -55,11 +56,14 @@ def download(
         RateLimitedError: its host gives us no more for a while.
         FetchError: it could not be fetched.
         DiskSpaceError: it does not fit on the disk.
+        ConfigError: the environment's proxy cannot be used.
     """
     from yt_dlp.utils import YoutubeDLError  # noqa: PLC0415 - a second of imports, which files need not wait for
 
     folder.mkdir(parents=True, exist_ok=True)
     meter = Meter(progress, shown(address), config)
+    if config.allow_private:
+        proxy_for(address)  # whether there is one and whether it can be used is known before anything is asked
     cookies = youtube_cookies(config.cookies_file) if config.cookies_file else None
     for attempt in range(1, config.attempts + 1):
         heard = Heard()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.contracts.errors import (
+    ConfigError,
     DiskSpaceError,
     FetchError,
     RateLimitedError,
@@ -17,6 +18,7 @@ from tasks.contracts.errors import (
     WithdrawnVideoError,
 )
 from tasks.contracts.text import shown
+from tasks.shards.proxies import proxy_for
 from tasks.video.addresses import Guard, RefusedAddressError
 from tasks.video.bounded_pages import PageTooLargeError
 from tasks.video.youtube import HOW_TO_EXPORT
@@ -155,6 +157,7 @@ class Heard:
     warnings: list[str] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)  # of connections, in order
     for_kids: bool = False  # the page says so
+    proxy: str = ""  # through which the last request went
 
 
 def translated(error: Exception, address: str, guard: Guard, heard: Heard | None = None) -> ReelsiftError:
@@ -170,14 +173,29 @@ def translated(error: Exception, address: str, guard: Guard, heard: Heard | None
     reason = _reason(error, heard)
     if os.strerror(errno.ENOSPC) in reason:
         return DiskSpaceError(f"No room for {address}: {reason} Free some, or name another disk in REELSIFT_HOME.")
+    through = f", through {heard.proxy}" if heard.proxy else ""
     for refusal in REFUSALS:
         if refusal.said.search(reason):
-            said = f" ({reason.rstrip('.')})" if reason else ""
+            said = f" ({reason.rstrip('.')}{through})" if reason else ""
             return refusal.error(f"{address} {refusal.means}{said}. {refusal.advice}.")
-    advice = (
-        "Try again: what has come is kept" if is_passing(error, heard) else "Open it in a browser to see what it is"
+    passing = is_passing(error, heard)
+    advice = "Try again: what has come is kept" if passing else "Open it in a browser to see what it is"
+    spared = _spared_proxy(address) if passing and not guard.allow_private else ""
+    return FetchError(f"{address} could not be fetched: {reason.rstrip('.')}{through}. {advice}.{spared}")
+
+
+def _spared_proxy(address: str) -> str:
+    """Return a hint for machines that reach the internet through a proxy alone."""
+    try:
+        proxy = proxy_for(address)
+    except ConfigError:  # which names the way out as little
+        return ""
+    if proxy is None:
+        return ""
+    return (
+        f" T{str(proxy)[1:]} was not used, as it would get around the refusal of private addresses: if you trust "
+        "whoever names videos, set REELSIFT_FETCH__ALLOW_PRIVATE=true."
     )
-    return FetchError(f"{address} could not be fetched: {reason.rstrip('.')}. {advice}.")
 
 
 def is_passing(error: Exception, heard: Heard | None = None) -> bool:

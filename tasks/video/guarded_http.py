@@ -6,10 +6,13 @@ In: a guard. Out: a request handler for yt-dlp that knows http and https alone. 
 import http.client
 from typing import Any
 from urllib.request import OpenerDirector
+from urllib.request import ProxyHandler as StandardProxyHandler
 
-from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
+from yt_dlp.networking._urllib import HTTPHandler, ProxyHandler, UrllibRH
 from yt_dlp.networking.exceptions import HTTPError, RequestError
 
+from tasks.contracts.errors import ConfigError
+from tasks.shards.proxies import Proxy, proxy_for
 from tasks.video.addresses import Guard
 from tasks.video.bounded_pages import bound_reading, unpacked_response
 from tasks.video.failures import Heard
@@ -24,7 +27,12 @@ def guarded_handler(guard: Guard, opened: list[Any], heard: Heard) -> Any:  # no
 
     Responses that are not closed yet are found in `opened`, what went wrong in `heard`.
     """
-    members = {"connection_class": staticmethod(_connection_class(guard)), "opened": opened, "heard": heard}
+    members = {
+        "connection_class": staticmethod(_connection_class(guard)),
+        "opened": opened,
+        "heard": heard,
+        "allow_private": guard.allow_private,
+    }
     return type("GuardedRH", (_GuardedRH,), members)
 
 
@@ -60,17 +68,44 @@ class _GuardedRH(UrllibRH):
     connection_class: Any
     opened: list[Any]
     heard: Heard
+    allow_private: bool
 
     def _create_instance(self, *args: Any, **kwargs: Any) -> OpenerDirector:  # noqa: ANN401 - yt-dlp's own
         opener: Any = super()._create_instance(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
         for scheme in OTHER_SCHEMES:
             opener.handle_open.pop(scheme, None)
         for each in opener.handlers:
+            if isinstance(each, ProxyHandler):
+                chosen: Any = each
+                chosen.http_open = chosen.https_open = self._by_proxy(each)
             if isinstance(each, HTTPHandler):
                 handler: Any = each
                 handler._make_conn_class = self.connection_class
                 handler.http_response = handler.https_response = unpacked_response
         return opener
+
+    def _by_proxy(self, handler: Any) -> Any:  # noqa: ANN401 - urllib's own protocol
+        """Return what sends a request, a redirected one too, through the proxy of its address, where that may be."""
+
+        def opened(request: Any) -> Any:  # noqa: ANN401 - urllib's own protocol
+            proxy = self._proxy_of(request.get_full_url())
+            if proxy is None:
+                return None
+            self.heard.proxy = str(proxy)
+            if proxy.is_socks:  # which looks names up itself, as with every other program of ours
+                request.add_header("Ytdl-socks-proxy", proxy.url.replace("socks5://", "socks5h://", 1))
+                return None
+            return StandardProxyHandler.proxy_open(handler, request, proxy.url, None)  # type: ignore[arg-type]
+
+        return opened
+
+    def _proxy_of(self, address: str) -> Proxy | None:
+        if not self.allow_private:
+            return None
+        try:
+            return proxy_for(address)
+        except ConfigError as error:
+            raise RequestError(str(error)) from error
 
     def _prepare_headers(self, request: Any, headers: Any) -> None:  # noqa: ANN401, ARG002 - yt-dlp's own
         headers["Accept-Encoding"] = "identity"  # a packed page cannot be bounded by its length

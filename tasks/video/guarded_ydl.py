@@ -36,6 +36,7 @@ NOTHING_RUN: dict[str, Any] = {
     "color": "no_color",
     "cachedir": False,
     "usenetrc": False,
+    "proxy": "",  # the handler takes the environment's by itself, where it may
     "enable_file_urls": False,
     "js_runtimes": {},  # yt-dlp would run them by itself; `ConfinedDenoJCP` does it in their place
     "remote_components": [],
@@ -120,11 +121,10 @@ class GuardedYdl(YoutubeDL):
         self.opened: list[Any] = []  # responses and files
         self._folder = folder
         self._check = check
-        no_proxy = {} if guard.allow_private else {"proxy": ""}
         # A network that looks into https has an authority of its own, and names it as for every other program.
         own_authorities = any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
         trust = {"compat_opts": {"no-certifi"}} if own_authorities else {}
-        merged: Any = {**NOTHING_RUN, "logger": Listener(heard), **trust, **no_proxy, **params}
+        merged: Any = {**NOTHING_RUN, "logger": Listener(heard), **trust, **params}
         super().__init__(merged)
 
     def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:  # noqa: ANN401, ARG002 - yt-dlp's own

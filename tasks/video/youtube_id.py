@@ -15,7 +15,7 @@ import httpx
 from tasks.contracts.errors import FetchError, WithdrawnVideoError
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import Source, resolve, shown
-from tasks.shards.sources import make_client
+from tasks.shards.sources import make_client, through
 
 ANSWER = re.compile(r'\s*i\("(?P<asked>[A-Za-z0-9]{4})","(?P<found>[A-Za-z0-9_-]{11})"\);?\s*')
 GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -36,7 +36,7 @@ def resolve_yt8m_id(video_id: str, download: DownloadConfig) -> str:
             try:
                 answer = _answer(client, source)
             except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-                reasons.append(f"{shown(source)}: {error or type(error).__name__}")
+                reasons.append(f"{shown(source)}: {error or type(error).__name__}{_through(source)}")
                 continue
             return _judged(video_id, answer, source)
     raise FetchError(f"The YouTube id of {video_id} could not be asked for: {'; '.join(reasons)}. Try again later.")
@@ -63,3 +63,7 @@ def _judged(video_id: str, answer: str | None, source: Source) -> str:
     if match is None or match["asked"] != video_id:
         raise FetchError(f"{shown(source)} gives no id of {video_id}, but {answer[:60]!r}. Try another mirror.")
     return match["found"]
+
+
+def _through(source: Source) -> str:
+    return through(source) if isinstance(source, str) else ""

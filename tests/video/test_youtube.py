@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ import av
 import pytest
 
 from tasks.contracts.errors import (
+    ConfigError,
     FetchError,
     RateLimitedError,
     RefusedSourceError,
@@ -33,6 +36,7 @@ from tasks.video.fetch import fetch_video
 from tasks.video.youtube import Turns, is_on_youtube, youtube_cookies
 from tasks.weights.store import WeightsStore
 from tests.support.media import Tone, shades, write_sound, write_video
+from tests.support.proxy_server import ProxyServer
 from tests.support.video_server import write_clip
 from tests.support.youtube_site import VIDEO_ID, Form, Video, YouTubeSite, playable, unplayable
 
@@ -78,7 +82,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tube(files: list[Form], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tube]:
     """YouTube on loopback, under its own names."""
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     with YouTubeSite(tmp_path) as site:
@@ -421,6 +425,71 @@ def test_what_holds_no_cookies_of_youtube_is_refused(tmp_path: Path, text: str |
     with pytest.raises(RefusedSourceError, match=message) as caught:
         youtube_cookies(path)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_a_video_comes_through_the_proxy(tube: Tube, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """With the guard that is used everywhere, which would find none of these names."""
+    monkeypatch.setattr("tasks.video.fetch.Guard", Guard)
+    tube.has(playable([tube.small], locked=True))
+    with ProxyServer(tube.site.port, password="hunter2" if kind == "socks5" else None) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"{kind}://anna:hunter2@127.0.0.1:{proxy.port}")
+        assert tube.fetch(allow_private=True).sha256 == file_digest(tube.small.file)
+        assert {"www.youtube.com:443", "rr1---sn-loopback.googlevideo.com:443"} == set(proxy.asked)
+        tube.has(REFUSED["bot"][0])
+        with pytest.raises(RestrictedVideoError) as caught:
+            tube.fetch(allow_private=True, refresh=True)
+    assert f"through the proxy {kind}://***@127.0.0.1:{proxy.port} (ALL_PROXY)" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_a_proxy_that_refuses_a_video_is_named(tube: Tube, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr("tasks.video.fetch.Guard", Guard)
+    with ProxyServer(tube.site.port, refuses=403) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"{kind}://anna:hunter2@127.0.0.1:{proxy.port}")
+        with pytest.raises(SourceError, match=rf"through the proxy {kind}://.*127\.0\.0\.1:{proxy.port}") as caught:
+            tube.fetch(allow_private=True)
+    assert proxy.asked
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_proxy_that_is_not_used_is_named_where_nothing_is_reached(
+    tube: Tube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tube.has(unplayable("ERROR", "never seen"), page_status=503, api_status=503)
+    monkeypatch.setenv("HTTPS_PROXY", "http://anna:hunter2@127.0.0.1:9")
+    with pytest.raises(FetchError, match=r"\*\*\*@127\.0\.0\.1:9 \(.*was not used.*REELSIFT_FETCH__ALLOW_PRIVATE=true"):
+        tube.fetch()
+
+
+def test_a_proxy_that_cannot_be_used_is_one_line(tube: Tube, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks4://anna:hunter2@127.0.0.1:1")
+    with pytest.raises(ConfigError, match="HTTPS_PROXY names a proxy of the kind 'socks4'"):
+        tube.fetch(allow_private=True)
+    assert not tube.site.requests
+
+
+def test_the_typed_command_through_a_proxy(tube: Tube, tmp_path: Path) -> None:
+    """`reelsift label` of a YouTube id, as on a machine that reaches the internet through a proxy alone."""
+    tube.has(REFUSED["geo"][0])
+    with ProxyServer(tube.site.port) as proxy:
+        environment = os.environ | {
+            "HTTPS_PROXY": f"http://anna:hunter2@127.0.0.1:{proxy.port}",
+            "SSL_CERT_FILE": str(tube.site.authority),
+            "REELSIFT_HOME": str(tmp_path / "home"),
+            "REELSIFT_FETCH__ALLOW_PRIVATE": "true",
+        }
+        command = [str(Path(sys.executable).with_name("reelsift")), "label", VIDEO_ID]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode == 1
+    assert "error: " in run.stderr
+    error = " ".join(run.stderr[run.stderr.index("error: ") :].split())
+    assert "is not shown in the country that this machine is in" in error
+    assert f"through the proxy http://***@127.0.0.1:{proxy.port} (HTTPS_PROXY)" in error
+    assert "hunter2" not in run.stderr + run.stdout
+    assert "Traceback" not in run.stderr
+    assert "www.youtube.com:443" in proxy.asked
 
 
 def test_youtube_itself() -> None:
