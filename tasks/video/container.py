@@ -18,12 +18,13 @@ from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
 from tasks.contracts.errors import VideoError
+from tasks.video.moving import moving_format
 
 # FFmpeg tells formats by their content, and some of them (playlists, lists of files) name other files and addresses:
 # only those that hold their streams themselves are admitted, and nothing but the file itself may be opened.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,wav,mp3,flac,aac,h264,hevc,m4v,ivf,"
-    "gif,apng,rm,dv,mxf,nut,amr,aiff,au,w64,caf,ac3,eac3"
+    "gif,apng,mjpeg,yuv4mpegpipe,rm,dv,mxf,nut,amr,aiff,au,w64,caf,ac3,eac3"
 )
 OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 HINT = "Name a video that a player opens; `reelsift detect --help` says what a source may be."
@@ -45,7 +46,12 @@ def open_container(path: Path, *, largest_pixels: int | None = None) -> Iterator
     _check_file(path)
     limit = {"max_pixels": str(largest_pixels)} if largest_pixels else {}
     try:
-        container = av.open(str(path.absolute()), options=OPEN_OPTIONS | limit, metadata_errors="replace")
+        container = av.open(
+            str(path.absolute()),
+            format=moving_format(path),
+            options=OPEN_OPTIONS | limit,
+            metadata_errors="replace",
+        )
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path} is no video that can be opened: {found_in(path)}. {HINT}") from error
     with container:

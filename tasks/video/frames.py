@@ -25,6 +25,7 @@ from tasks.video.probe import facts_of, picture_stream
 from tasks.video.timeline import timeline_of
 from tasks.video.upright import Upright
 
+MOST_LOST = 0.9  # share of the packets that may be lost; with fewer left, an answer says nothing of the video
 FALLBACK_RATE = 25.0  # frames a second where neither frames nor stream say
 CLOSE_S = 1e-3  # by which a frame may come late and still be on show: containers round to a millisecond
 
@@ -47,6 +48,7 @@ class FrameReader:
     source: Iterable[Frame]
     counts: Counts = field(default_factory=Counts)
     frames_read: int = 0
+    path: Path = Path()
 
     @property
     def corrupt_frames(self) -> int:
@@ -58,6 +60,12 @@ class FrameReader:
         for frame in self.source:
             self.frames_read += 1
             yield frame
+        lost, packets = self.counts.corrupt, self.counts.packets
+        if lost > MOST_LOST * packets:
+            raise VideoError(
+                f"{self.path} is broken: {lost:,} of {packets:,} packets ({lost / packets:.0%}) could not be decoded. "
+                f"Over {MOST_LOST:.0%}, an answer would say nothing of the video: fetch or copy it again."
+            )
 
 
 @contextmanager
@@ -86,7 +94,9 @@ def open_frames(path: Path, bounds: MediaBounds, *, rate_hz: float | None = None
         time_base = stream.time_base or Fraction(step_s)  # FFmpeg always names one
         shown = _bounded(timed(chain([first], frames), time_base, timeline.start_s, step_s), bounds, path)
         upright = Upright(stream)
-        yield FrameReader(facts, _all(shown, upright) if rate_hz is None else _at_rate(shown, rate_hz, upright), counts)
+        yield FrameReader(
+            facts, _all(shown, upright) if rate_hz is None else _at_rate(shown, rate_hz, upright), counts, path=path
+        )
 
 
 def _bounded(frames: Iterator[Shown], bounds: MediaBounds, path: Path) -> Iterator[Shown]:

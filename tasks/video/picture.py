@@ -19,6 +19,7 @@ from tasks.contracts.media import MediaFacts
 from tasks.video.bounds import check_size
 from tasks.video.colour import UNTAGGED, ToRgb, on_white
 from tasks.video.config import MediaBounds
+from tasks.video.moving import moving_format
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "HEIF")  # an animated GIF is a video
 SIGNATURES = (
@@ -45,7 +46,13 @@ pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_image
 
 
 def is_picture(path: Path) -> bool:
-    """Say whether a file begins as a picture does. What is no file, and may never come to an end, is not opened."""
+    """Say whether a file begins as a picture does, and does not move.
+
+    What is no file, and may never come to an end, is not opened.
+
+    Raises:
+        VideoError: it moves, in a format that cannot be read.
+    """
     try:
         if not path.is_file():
             return False
@@ -55,7 +62,8 @@ def is_picture(path: Path) -> bool:
         return False
     if start[4:8] == b"ftyp":
         return start[8:12] in PICTURE_BRANDS
-    return start.startswith(SIGNATURES) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
+    is_any = start.startswith(SIGNATURES) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
+    return is_any and moving_format(path) is None
 
 
 def probe_picture(path: Path, bounds: MediaBounds) -> MediaFacts:

@@ -16,6 +16,7 @@ from tasks.video.bounds import check_size, check_work
 from tasks.video.config import MediaBounds
 from tasks.video.container import open_container, picture_of
 from tasks.video.decoding import Counts, decoded
+from tasks.video.encryption import check_clear
 from tasks.video.picture import is_picture, probe_picture
 from tasks.video.timeline import Timeline, timeline_of
 from tasks.video.upright import orientation_of, pixel_aspect_of, shown_size
@@ -48,6 +49,7 @@ def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -
         raise VideoError(f"{path} holds {found}: there is nothing to look at. Name a video or a picture.")
     if stream.codec_context is None:
         raise VideoError(f"{path} has pictures of a kind that cannot be decoded: convert it to H.264 first.")
+    check_clear(path, container)
     check_size(path, stream.width, stream.height, bounds)
     timeline = timeline_of(path)
     duration_s = timeline.duration_s

@@ -136,7 +136,12 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (FFmpegError, OSError) as error:
-        raise VideoError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise VideoError(f"{_final(path)} cannot be written: {error.strerror or error}.") from error
+
+
+def _final(path: Path) -> Path:
+    """Return where a file is to be in the end: it is written into a hidden folder first, which a person never sees."""
+    return Path(*(part for part in path.parts if not part.startswith(".making-")))
 
 
 def _even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -124,6 +124,8 @@ def test_pictures_and_sound_lie_side_by_side(tmp_path: Path) -> None:
         pytest.param("clip.mkv", Tone(2.0, codec="libopus", rate_hz=48_000), "aac", id="opus is encoded anew"),
         pytest.param("clip.mov", Tone(2.0, codec="pcm_s16le"), "aac", id="pcm is encoded anew"),
         pytest.param("clip.mkv", Tone(2.0, codec="flac", start_s=0.5), "aac", id="flac that begins later"),
+        pytest.param("clip.mov", Tone(2.0, codec="libmp3lame", rate_hz=8_000, layout="mono"), "aac", id="mp3 of 8 kHz"),
+        pytest.param("clip.mkv", Tone(2.0, codec="mp2"), "aac", id="mp2 is encoded anew"),
         pytest.param("clip.mp4", Tone(2.0, start_s=0.5), "aac", id="aac that begins later"),
         pytest.param("clip.ts", Tone(2.0, start_s=0.5), "aac", id="the same out of a transport stream"),
     ],
@@ -244,6 +246,22 @@ def test_sound_of_a_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="plain text"):
         _written(tmp_path / "a.mp4", sound_of=write_text(tmp_path / "clip.mp4"))
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("name", ["mp3_8000.avi", "mp3_8000.mov"])
+def test_real_sound_that_no_mp4_takes_is_encoded(real_data: Path, tmp_path: Path, name: str) -> None:
+    target = copy(real_data / "faults" / "video" / name, tmp_path / "copy.mp4")
+    samples = np.concatenate(list(read_sound(target, BOUNDS)))
+    assert len(samples) / SAMPLE_RATE_HZ == pytest.approx(2.0, abs=0.2)
+    loudness = np.abs(np.fft.rfft(samples[:SAMPLE_RATE_HZ]))
+    assert loudness.argmax() == pytest.approx(440, abs=2)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_write_that_fails_names_the_place_that_a_person_knows(tmp_path: Path) -> None:
+    (tmp_path / "video" / ".making-x.tmp").mkdir(parents=True)
+    with pytest.raises(VideoError, match=r"/video/a.mp4 cannot be written: File too large.$"):
+        _noise_written(tmp_path / "video" / ".making-x.tmp" / "a.mp4", 60)
 
 
 @pytest.mark.parametrize("name", ["food_mix_with_audio.mp4", "bigbuckbunny.mp4"])
