@@ -73,10 +73,10 @@ def home_variables(home: Home, *, quiet: bool) -> dict[str, str]:
 
 
 def _database_variables(home: Home) -> dict[str, str]:
-    """Return where a Prefect server keeps its books, unless somebody has said so; why in this way, `unpooled` says."""
+    """Return where a Prefect server keeps its database, unless the environment names one."""
     if any(name in os.environ for name in DATABASE_VARIABLES):
         return {}
-    return {DATABASE_VARIABLES[0]: f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}?plugin=reelsift-unpooled"}
+    return {DATABASE_VARIABLES[0]: home.prefect_database_uri}
 
 
 def _find_own_commands() -> None:

@@ -6,6 +6,8 @@ In: the folder. Out: the path of each thing in it. Does not create any of them, 
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.contracts.files import sqlite_uri
+
 
 @dataclass(frozen=True)
 class Home:
@@ -86,7 +88,13 @@ class Home:
     @property
     def default_tracking_uri(self) -> str:
         """MLflow's own database in this home, where no server is named."""
-        return f"sqlite:///{self.models / 'mlflow.db'}"
+        return sqlite_uri(self.models / "mlflow.db")
+
+    @property
+    def prefect_database_uri(self) -> str:
+        """Prefect's database in this home; why its connections are not pooled, `conf.unpooled` says."""
+        uri = sqlite_uri(self.prefect / "prefect.db", "sqlite+aiosqlite")
+        return f"{uri}{'&' if '?' in uri else '?'}plugin=reelsift-unpooled"
 
     def make_results(self) -> Path:
         """Create the results' folder, closed to everyone else, and return it."""

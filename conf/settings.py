@@ -8,7 +8,7 @@ stages do with their configs.
 import json
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from conf.home import Home
@@ -61,6 +61,16 @@ class Settings(BaseSettings):
     )
     flow: FlowSection = FlowSection()
     pool: PoolConfig = PoolConfig()
+
+    @field_validator("home", "weights", mode="before")
+    @classmethod
+    def _names_a_folder(cls, value: object) -> object:
+        """Refuse an empty path, e.g. of a variable that a script left unset: it would mean the working folder."""
+        if isinstance(value, str) and not value.strip():
+            raise ValueError(
+                "it must name a folder; an empty one would mean the working folder. Name one or leave it out"
+            )
+        return value
 
     @classmethod
     def settings_customise_sources(

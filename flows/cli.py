@@ -78,7 +78,7 @@ def start(
         ),
     ] = None,
     home: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where everything is written; .reelsift by default.")
+        str | None, typer.Option(metavar="FOLDER", help="Where everything is written; .reelsift by default.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the runs' logs.")] = False,
     _show_version: Annotated[

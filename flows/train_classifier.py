@@ -15,6 +15,7 @@ from conf.forms import TrainClassifierForm
 from conf.running import running_settings
 from flows.tracked import store_of
 from tasks.candidates_artifact import show_candidates
+from tasks.compare_models import rank_candidates
 from tasks.dataset_storage import open_anywhere
 from tasks.datasets.caveats import caveats_of
 from tasks.fit_classifier import fit_classifier, is_kept
@@ -37,7 +38,7 @@ def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
         if not is_kept(candidate, store):
             candidate = fit.with_options(refresh_cache=True)(dataset.manifest.reference, config, store, root=root)
         trained.append(candidate)
-    ranked = sorted(trained, key=lambda candidate: -candidate["metrics"]["gap_at_20"])
+    ranked = rank_candidates(dataset.manifest.reference, trained, store, root=root)
     show_candidates(dataset.manifest, ranked, store)
     return {
         "dataset": dataset.manifest.id,

@@ -1,7 +1,4 @@
-"""What a run shows of its candidates in Prefect's UI.
-
-In: candidates as they were registered. Out: a table, and a link to MLflow's own comparison of exactly these runs.
-"""
+"""What a run shows of its candidates in Prefect's UI: a table, and a link to MLflow's own comparison of these runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +19,9 @@ def show_candidates(manifest: DatasetManifest, candidates: Sequence[Mapping[str,
             for each in candidates
         ],
         key=f"candidates-{manifest.slug}",
-        description=f"Candidates trained on {manifest.id}, judged on its validate split",
+        description=(
+            f"Candidates trained on {manifest.id}, judged on its validate split over all labels that one of them knows"
+        ),
     )
     create_link_artifact(
         store.compare_url([each["experiment_id"] for each in candidates], [each["run_id"] for each in candidates]),

@@ -1,10 +1,9 @@
-"""Task: the candidates of a dataset version, and the champion, judged side by side.
+"""Tasks: the candidates of a dataset version, and the champion, judged side by side.
 
-In: a dataset version and references to models. Out: the comparison; its table, picture and links are artifacts of
-the run. Moves no alias.
+The comparison's table, picture and links are artifacts of the run. No alias is moved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.cache_policies import NO_CACHE
 
 from tasks.classifier.config import GateConfig
+from tasks.classifier.registry import resolve
 from tasks.classifier.splits import frozen_split
 from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.text import markdown_row
@@ -20,6 +20,29 @@ from tasks.datasets.catalogue import open_dataset
 
 if TYPE_CHECKING:
     from tasks.classifier.comparison import Comparison
+
+
+@task(name="rank-candidates", persist_result=False, cache_policy=NO_CACHE)
+def rank_candidates(
+    version: str, candidates: Sequence[Mapping[str, Any]], store: TrackingStore, *, root: Path
+) -> list[dict[str, Any]]:
+    """Return the candidates with their metrics over all labels that one of them knows, the best by GAP first.
+
+    They were trained on `version` (slug/id) and are judged on its frozen split.
+    When it is trained, each is judged over its own labels. Where these are the same, nothing is left to be judged.
+    """
+    ranked = [dict(each) for each in candidates]
+    if len({tuple(each.get("label_ids", ())) or each["run_id"] for each in candidates}) > 1:
+        # Imported here, as in `compare_models`.
+        from tasks.classifier.comparison import Judged, labels_of_all  # noqa: PLC0415
+        from tasks.classifier.tracking_log import final_metrics  # noqa: PLC0415
+
+        videos = frozen_split(open_dataset(root, version))
+        judged = [Judged.of(store, resolve(store, f"{each['name']}/{each['version']}"), videos) for each in ranked]
+        label_ids = labels_of_all(judged)
+        for each, model in zip(ranked, judged, strict=True):
+            each["metrics"] = final_metrics(model.evaluation(videos, label_ids))
+    return sorted(ranked, key=lambda each: -each["metrics"]["gap_at_20"])
 
 
 @task(name="compare-models", task_run_name="compare-{version}")
@@ -51,7 +74,10 @@ def show_comparison(comparison: "Comparison", picture_url: str) -> None:
     create_table_artifact(
         [markdown_row(row.model_dump(mode="json", exclude={"run_id", "experiment_id"})) for row in comparison.rows],
         key=key,
-        description=f"{comparison.videos:,} matching videos of {comparison.dataset_id}, the best by GAP first",
+        description=(
+            f"{comparison.videos:,} matching videos of {comparison.dataset_id}, {comparison.labels:,} labels, "
+            "the best by GAP first"
+        ),
     )
     create_link_artifact(comparison.compare_url, link_text="Compare these runs in MLflow", key=f"{key}-mlflow")
     create_markdown_artifact(f"![GAP and MAP of each model]({picture_url})", key=f"{key}-picture")

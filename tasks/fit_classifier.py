@@ -32,9 +32,10 @@ def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
 def fit_cache_key(version: str, config: TrainConfig, store: TrackingStore) -> str:
     """Return `yt8m-fit-<version>-<digest>` of the version (slug/id), the config and the store that keeps the model.
 
-    The slug counts: the model is registered under it.
+    The slug counts: the model is registered under it. A home's own database counts as such, wherever the home is.
     """
-    content = f"{version}\n{config.model_dump_json()}\n{store.uri}"
+    is_own = store.sqlite_path is not None and store.sqlite_path.parent == store.folder
+    content = f"{version}\n{config.model_dump_json()}\n{'home' if is_own else store.uri}"
     return f"yt8m-fit-{FIT_CACHE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()}"
 
 

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.contracts.files import sqlite_uri
+
 USER_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME"
 PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_PASSWORD"  # noqa: S105 - a name
 SETTINGS_NAME, USERS_NAME = "users.ini", "users.db"
@@ -18,7 +20,7 @@ SETTINGS_NAME, USERS_NAME = "users.ini", "users.db"
 # takes most of the time of a request, so what was right is remembered: by the one worker, which hears of every change.
 SETTINGS = """\
 [mlflow]
-database_uri = sqlite:///{users}
+database_uri = {users}
 default_permission = READ
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 auth_cache_ttl_seconds = 300
@@ -37,7 +39,7 @@ def main(folder: Path, command: Sequence[str]) -> None:
     for stale in folder.glob(f"{USERS_NAME}*"):  # with SQLite's journals
         stale.unlink()
     users.touch(mode=0o600)  # it will hold digests of passwords
-    settings.write_text(SETTINGS.format(users=str(users).replace("%", "%%")), encoding="utf-8")
+    settings.write_text(SETTINGS.format(users=sqlite_uri(users).replace("%", "%%")), encoding="utf-8")
     os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(settings)
     os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secrets.token_hex(32)  # signs a form of MLflow's pages
     # S606: a command of the stack's own making, without a shell.

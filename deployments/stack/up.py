@@ -25,6 +25,8 @@ from deployments.stack.prefect_api import PrefectApi
 from deployments.stack.processes import marked, start, stop, trees
 from deployments.stack.upkeep import crash_lost_runs, note_known, switch_off_foreign
 from flows.commands.private_server import leftover_servers
+from tasks.classifier.tracking import tracking_store
+from tasks.classifier.tracking_moved import follow_home
 from tasks.contracts.errors import StackError
 from tasks.contracts.progress import Progress
 
@@ -48,6 +50,7 @@ class _Rise:
         self._find()
         self._progress.begin("stack", len(self._plan.parts) + 1, "parts")
         try:
+            follow_home(tracking_store(self._plan.home.root))
             with closing(PrefectApi(self._plan.api_url, self._plan.credentials)) as api:
                 health = Health(api)
                 self._start(self._plan.servers)

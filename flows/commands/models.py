@@ -34,16 +34,18 @@ def list_versions(
     as_json: AsJson = False,
 ) -> None:
     """List the registered models, the newest first."""
-    from tasks.classifier.registry import list_models
+    from tasks.classifier.registry import list_models, unknown_name
 
     session: Session = context.obj
     rows = list_models(session.store, name)
+    if name and not rows and list_models(session.store):
+        raise unknown_name(session.store, name)
     if as_json:
         print_json({"models": [row.model_dump(mode="json") for row in rows]})
         return
     print_table(
         f"Models at {session.store.uri}",
-        ("model", "alias", "kind", "GAP@20", "MAP", "dataset", "trained", "verdict"),
+        ("model", "alias", "kind", "GAP@20", "MAP", "coverage", "dataset", "trained", "verdict"),
         map(_row, rows),
     )
     if not rows:
@@ -53,7 +55,8 @@ def list_versions(
 def _row(row: "ModelRow") -> tuple[object, ...]:
     trained = f"{row.created_at:%Y-%m-%d %H:%M}"
     verdict = (row.verdict or "")[:VERDICT_LENGTH]
-    return row.reference, ", ".join(row.aliases), row.kind, row.gap, row.map, row.dataset_id, trained, verdict
+    figures = row.gap, row.map, row.coverage
+    return row.reference, ", ".join(row.aliases), row.kind, *figures, row.dataset_id, trained, verdict
 
 
 @app.command("compare")
@@ -110,8 +113,12 @@ def compare_versions(
 def evaluate_version(
     context: typer.Context, model: ModelRef = "champion", dataset: Dataset_ = None, as_json: AsJson = False
 ) -> None:
-    """Judge a model on all matching videos of a dataset version, of whichever shards it was made."""
-    from tasks.classifier.evaluate import evaluate
+    """Judge a model on all matching videos of a dataset version, of whichever shards it was made.
+
+    The figures are over every label that these videos have, so those of several models compare; `gap_own_labels`
+    is over the labels that the model knows, and `coverage` says what share of all positives these have.
+    """
+    from tasks.classifier.evaluate import evaluation_of
     from tasks.classifier.registry_weights import load_classifier
     from tasks.classifier.splits import all_videos
 
@@ -126,6 +133,7 @@ def evaluate_version(
         "perr": result.perr,
         "match_ap": result.match_ap,
         "coverage": result.coverage,
+        "gap_own_labels": evaluation_of(classifier, scores, videos).gap,
         "videos": result.videos,
         "model": row.reference,
         "dataset": version.manifest.id,
@@ -151,7 +159,13 @@ def evaluate_version(
 @app.command("promote")
 def promote_version(
     context: typer.Context,
-    model: ModelRef = "challenger",
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="champion, SLUG@champion, SLUG/3, … [default: the best version by the gate's measure].",
+        ),
+    ] = None,
     dataset: Dataset_ = None,
     force: Annotated[
         str | None,
@@ -159,16 +173,25 @@ def promote_version(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion if it is better on the frozen split, and say why or why not."""
-    from tasks.classifier.promotion import promote
+    """Make a model the champion if it is better on the frozen split, and say why or why not.
+
+    Without a name, all versions are judged on the split, and the best but for the champion goes to the gate.
+    """
+    from tasks.classifier.promotion import best_challenger, nominate, promote
     from tasks.classifier.splits import frozen_split
 
     session: Session = context.obj
-    row, version = _model_and_dataset(session, model, dataset)
+    if model is None:
+        name, version = _name_and_dataset(session, dataset)
+        videos = frozen_split(version)
+        row = nominate(session.store, best_challenger(session.store, name, videos).reference)
+    else:
+        row, version = _model_and_dataset(session, model, dataset)
+        videos = frozen_split(version)
     promotion = promote(
         session.store,
         row.reference,
-        frozen_split(version),
+        videos,
         dataset_id=version.manifest.id,
         gate=session.settings.gate,
         force=force,
@@ -220,6 +243,31 @@ def _learnt_from(session: Session, row: "ModelRow", version: "Dataset") -> "dict
         "shards": [f"{shard.partition}/{shard.name}" for shard in shards],
         "matches": sum(shard.matches for shard in shards),
     }
+
+
+def _name_and_dataset(session: Session, dataset: str | None) -> tuple[str, "Dataset"]:
+    """Find the slug whose versions are up for promotion, and the version of the dataset to judge them on.
+    That is the one named, or the one that the newest model was trained on.
+
+    Raises:
+        UnknownModelError: there is no model of the slug, or there are several slugs and none is named.
+    """
+    from tasks.classifier.registry import TRAIN_HINT, list_models, unknown_name
+    from tasks.contracts.errors import UnknownModelError
+
+    rows = list_models(session.store)
+    names = sorted({row.name for row in rows})
+    if dataset is not None:
+        version = session.open_dataset(dataset)
+        if version.manifest.slug not in names:
+            raise unknown_name(session.store, version.manifest.slug)
+        return version.manifest.slug, version
+    if not rows:
+        raise UnknownModelError(f"There is no model at {session.store.uri} to promote. {TRAIN_HINT}")
+    if len(names) > 1:
+        ways = ", ".join(f"`reelsift models promote --dataset {name}`" for name in names)
+        raise UnknownModelError(f"There are models of {len(names)} slugs. Say which: {ways}.")
+    return names[0], session.open_dataset(rows[0].dataset)
 
 
 def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tuple["ModelRow", "Dataset"]:

@@ -121,7 +121,7 @@ def print_comparison(comparison: dict[str, Any]) -> None:
     """Print the table of a comparison, the best model first."""
     print_table(
         f"Models on {comparison['videos']:,} matching videos of {comparison['dataset_id']}",
-        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "gain over champion", "seconds"),
+        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "coverage", "gain over champion", "seconds"),
         (_row(row) for row in comparison["rows"]),
     )
 
@@ -159,5 +159,5 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
     if row["gain"] is not None:
         low, high = row["interval"]
         gain = f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]"
-    figures = (row[name] for name in ("gap", "map", "hit1", "perr", "match_ap"))
+    figures = (row[name] for name in ("gap", "map", "hit1", "perr", "match_ap", "coverage"))
     return (row["model"], row["kind"], *figures, gain, f"{row['seconds']:.1f}")

@@ -37,7 +37,7 @@ class Session:
     """The options that stand before a command."""
 
     config: Path | None = None
-    home: Path | None = None
+    home: str | None = None  # as it was typed: an empty one is refused with the settings
     debug: bool = False
     weights: Path | None = None  # no option of the command line: what the demonstration finds beside the checkout
 
@@ -45,7 +45,7 @@ class Session:
     def layers(self) -> list[Layer]:
         """The layers of the settings, the last one winning."""
         chosen = {"home": self.home, "weights": self.weights}
-        options = {name: str(path) for name, path in chosen.items() if path}
+        options = {name: str(path) for name, path in chosen.items() if path is not None}
         return setting_layers(self.config, Layer("command line", options) if options else None)
 
     @cached_property

@@ -30,7 +30,7 @@ def train(
         return
     print_table(
         f"Candidates on {trained['slug']}/{trained['dataset']}, judged on its validate split",
-        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "seconds"),
+        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "coverage", "seconds"),
         (_row(candidate) for candidate in trained["candidates"]),
     )
     note("`reelsift models compare` sets them beside the champion; `reelsift models promote` asks the gate.")
@@ -38,5 +38,5 @@ def train(
 
 def _row(candidate: dict[str, Any]) -> tuple[object, ...]:
     metrics = candidate["metrics"]
-    figures = (metrics.get(name) for name in ("gap_at_20", "map", "hit_at_1", "perr", "match_ap"))
+    figures = (metrics.get(name) for name in ("gap_at_20", "map", "hit_at_1", "perr", "match_ap", "coverage"))
     return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *figures, f"{candidate['seconds']:.1f}")

@@ -1,8 +1,5 @@
 """How sure a gain in GAP is: a paired bootstrap over videos.
 
-In: the scores of two models for the same videos, and the targets. Out: the gain and its interval. Does not
-know what is done with it.
-
 Every resample draws as many videos as there are, with replacement, for both models alike. A video drawn w
 times stands in the pool w times, and the GAP of each resample is exactly that of `metrics.py` on the drawn
 videos. A block of w equal hits, after H hits among N pairs, adds sum over j = 1..w of (H + j) / (N + j) to the
@@ -22,6 +19,7 @@ from numpy.typing import NDArray
 from tasks.classifier.metrics import best_pairs, ranking
 
 BLOCK_ELEMENTS = 4_000_000  # pairs x resamples at once: bounds the memory to some 100 MB
+ROUNDING = 1e-12  # what sums of the same precisions in another order may differ by: no gain
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,16 @@ class Gain:
     def gain(self) -> float:
         """The gain on the videos themselves."""
         return self.gap_b - self.gap_a
+
+    @property
+    def is_above_zero(self) -> bool:
+        """Whether B is better on the videos themselves and in the whole interval."""
+        return self.gain > ROUNDING and self.low > ROUNDING
+
+    @property
+    def is_below_zero(self) -> bool:
+        """Whether B is worse on the videos themselves and in the whole interval."""
+        return self.gain < -ROUNDING and self.high < -ROUNDING
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,21 @@ def gap_gain(
     once = np.ones((1, len(targets_VL)), np.int64)
     gap_a, gap_b = (float(_gaps(pool, once, positives_V)[0]) for pool in pools)
     gains = _resampled_gains(pools[0], pools[1], positives_V, resamples, np.random.default_rng(seed))
-    low, high = np.quantile(gains, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Gain(gap_a, gap_b, float(low), float(high), confidence)
+    low, high = _interval(gains, confidence)
+    return Gain(gap_a, gap_b, low, high, confidence)
+
+
+def _interval(gains: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """Return the percentile interval, interpolated unless that would be between a loss and a gain.
+
+    There it takes the outer one. So on which side of 0 an end lies depends on the order of the gains alone, which is
+    the same over whichever further labels the models are judged.
+    """
+    ends = (1 - confidence) / 2, (1 + confidence) / 2
+    low, high = np.quantile(gains, ends).tolist()
+    outer_low = float(np.quantile(gains, ends[0], method="lower"))
+    outer_high = float(np.quantile(gains, ends[1], method="higher"))
+    return outer_low if outer_low <= 0 < low else low, outer_high if high < 0 <= outer_high else high
 
 
 def _pool(scores_VL: NDArray[np.float32], targets_VL: NDArray[np.uint8]) -> _Pool:

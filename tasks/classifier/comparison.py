@@ -1,10 +1,9 @@
-"""Models side by side, judged on the very same videos.
+"""Models side by side, judged on the very same videos and labels: all labels that any of them knows.
 
-In: references to registered models, and videos. Out: a `Comparison`, its figure, and the address of MLflow's
-own comparison of these runs. Moves no alias.
+Moves no alias. The order by GAP is the gate's: what it promotes over another stands above that in every comparison.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,7 +11,8 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from tasks.classifier.config import GateConfig
-from tasks.classifier.evaluate import Evaluation, Scores, evaluate, score_matches
+from tasks.classifier.evaluate import Evaluation, Scores, evaluation_of, score_matches, union_of_labels
+from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.gate import Decision, decide
 from tasks.classifier.registry import CHAMPION, TRAIN_HINT, ModelRow, list_models, resolve
 from tasks.classifier.registry_weights import load_classifier
@@ -29,7 +29,7 @@ NEWEST = 12  # versions that are compared where none are named
 
 
 class ComparisonRow(FrozenModel):
-    """One model of a comparison. All metrics in [0, 1], on the matching videos."""
+    """One model of a comparison. All metrics in [0, 1], on the matching videos and the comparison's labels."""
 
     model: str = Field(description="name/version")
     kind: str
@@ -56,6 +56,7 @@ class Comparison(FrozenModel):
     dataset_id: str
     split_digest: str
     videos: int
+    labels: int = Field(description="that are judged: all that one of the models knows")
     rows: tuple[ComparisonRow, ...]
     compare_url: str = Field(description="MLflow's own comparison of exactly these runs")
     registry_url: str = Field(description="the registered model's page, with champion and challenger")
@@ -71,17 +72,26 @@ class Comparison(FrozenModel):
 
 @dataclass(frozen=True)
 class Judged:
-    """A registered model with what it says of the videos and how good that is."""
+    """A registered model with what it says of the matching videos."""
 
     row: ModelRow
+    classifier: FittedClassifier
     scores: Scores
-    evaluation: Evaluation
 
     @classmethod
     def of(cls, store: TrackingStore, row: ModelRow, videos: Videos) -> Self:
-        """Fetch the model and judge it."""
+        """Fetch the model and let it score the videos."""
         classifier = load_classifier(store, row)
-        return cls(row, score_matches(classifier, videos), evaluate(classifier, videos))
+        return cls(row, classifier, score_matches(classifier, videos))
+
+    def evaluation(self, videos: Videos, label_ids: Collection[int] = ()) -> Evaluation:
+        """Return how good it is over its own labels and `label_ids`."""
+        return evaluation_of(self.classifier, self.scores, videos, label_ids)
+
+
+def labels_of_all(models: Collection[Judged]) -> tuple[int, ...]:
+    """Return the ids of all labels that one of the models knows, ascending."""
+    return union_of_labels(*(model.scores.label_ids for model in models))
 
 
 def compare(
@@ -103,13 +113,18 @@ def compare(
     champion_row = next((row for row in rows if row.name == name and CHAMPION in row.aliases), None)
     judged = [Judged.of(store, row, videos) for row in rows]
     champion = next((model for model in judged if model.row == champion_row), None)
-    compared = [_compared(model, _decision(champion, model, videos, gate)) for model in judged]
+    label_ids = labels_of_all(judged)
+    compared = [
+        _compared(model, model.evaluation(videos, label_ids), _decision(champion, model, videos, gate, label_ids))
+        for model in judged
+    ]
     return Comparison(
         name=name,
         dataset_id=dataset_id,
         split_digest=split_digest(videos),
-        videos=judged[0].evaluation.videos,
-        rows=tuple(sorted(compared, key=lambda row: row.gap, reverse=True)),
+        videos=len(judged[0].scores.scores_NL),
+        labels=len(label_ids),
+        rows=tuple(sorted(compared, key=lambda row: (-row.gap, CHAMPION not in row.aliases))),
         compare_url=store.compare_url([row.experiment_id for row in rows], [row.run_id for row in rows]),
         registry_url=store.registry_url(name),
         ui_command=None if pages_answer(store, rows[0].run_id) else store.ui_command,
@@ -128,7 +143,9 @@ def draw(comparison: Comparison) -> Figure:
         )
         for row in comparison.rows
     ]
-    return comparison_figure(models, f"{comparison.videos:,} matching videos of {comparison.dataset_id}")
+    return comparison_figure(
+        models, f"{comparison.videos:,} matching videos of {comparison.dataset_id}, {comparison.labels:,} labels"
+    )
 
 
 def log_comparison(store: TrackingStore, comparison: Comparison) -> str:
@@ -159,24 +176,26 @@ def _chosen(store: TrackingStore, name: str, references: Sequence[str]) -> list[
     return list({row.reference: row for row in [*chosen, *champion]}.values())
 
 
-def _decision(champion: Judged | None, model: Judged, videos: Videos, gate: GateConfig) -> Decision | None:
+def _decision(
+    champion: Judged | None, model: Judged, videos: Videos, gate: GateConfig, label_ids: Collection[int]
+) -> Decision | None:
     if champion is None or model is champion:
         return None
-    return decide(champion.scores, model.scores, videos, gate)
+    return decide(champion.scores, model.scores, videos, gate, label_ids)
 
 
-def _compared(model: Judged, decision: Decision | None) -> ComparisonRow:
+def _compared(model: Judged, evaluation: Evaluation, decision: Decision | None) -> ComparisonRow:
     gain = decision.gain if decision else None
     return ComparisonRow(
         model=model.row.reference,
         kind=model.row.kind,
         aliases=model.row.aliases,
-        gap=model.evaluation.gap,
-        map=model.evaluation.map,
-        hit1=model.evaluation.hit1,
-        perr=model.evaluation.perr,
-        coverage=model.evaluation.coverage,
-        match_ap=model.evaluation.match_ap,
+        gap=evaluation.gap,
+        map=evaluation.map,
+        hit1=evaluation.hit1,
+        perr=evaluation.perr,
+        coverage=evaluation.coverage,
+        match_ap=evaluation.match_ap,
         seconds=model.row.seconds,
         gain=gain.gain if gain else None,
         interval=(gain.low, gain.high) if gain else None,

@@ -1,13 +1,14 @@
-"""How good a classifier is on the matching videos of any dataset version.
+"""How good a classifier is on the matching videos of any dataset version, over the labels that it knows or over more.
 
-In: a fitted classifier and videos. Out: the challenge's metrics, label by label too, and the scores that a
-comparison needs. Does not know of registries nor where the videos came from.
+Figures of models that know different labels compare only over the same ones. A label that a model does not know is
+never among its pairs, and counts as missed in every video that has it.
 
 Shapes: N videos, L labels.
 """
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from tasks.classifier.data import multi_hot
 from tasks.classifier.fitted import FittedClassifier
-from tasks.classifier.metrics import Metrics, YouTube8MMetrics, average_precision, ranking
+from tasks.classifier.metrics import NO_PREDICTION, Metrics, YouTube8MMetrics, average_precision, ranking
 from tasks.contracts.errors import ModelError
 from tasks.datasets.load import Videos
 
@@ -36,10 +37,10 @@ class LabelResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures over all matching videos, of the labels that the model knows.
+    """The figures over all matching videos, of the labels judged on: those that the model knows, and perhaps more.
 
-    Labels that the model does not know are left out of every figure: their positives are in no denominator.
-    `coverage` says what share of all positives that leaves, so 1.0 means that nothing was left out.
+    Over its own labels alone, positives of others are in no denominator. `coverage` says what share of all positives
+    the model's own labels have, whichever labels it was judged on; `gap` times that is its GAP over all labels.
     """
 
     videos: int
@@ -49,7 +50,12 @@ class Evaluation:
     perr: float
     coverage: float
     match_ap: float | None  # AP of 'does it match at all' over all videos; None without such an output or background
-    labels: tuple[LabelResult, ...]
+    labels: tuple[LabelResult, ...]  # the model's own
+
+    @property
+    def labels_with_positives(self) -> int:
+        """How many of the model's own labels these videos have: MAP over its own labels is the mean over so many."""
+        return sum(label.positives > 0 for label in self.labels)
 
 
 @dataclass(frozen=True)
@@ -59,26 +65,54 @@ class Scores:
     label_ids: tuple[int, ...]
     scores_NL: NDArray[np.float32]
 
+    def over(self, label_ids: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the scores in the columns of `label_ids`, ascending, which hold at least the model's own."""
+        wide_NL = np.full((len(self.scores_NL), len(label_ids)), NO_PREDICTION, np.float32)
+        wide_NL[:, np.searchsorted(label_ids, self.label_ids)] = self.scores_NL
+        return wide_NL
 
-def evaluate(classifier: FittedClassifier, videos: Videos) -> Evaluation:
-    """Judge the classifier on all matching videos.
+
+def evaluate(classifier: FittedClassifier, videos: Videos, label_ids: Collection[int] = ()) -> Evaluation:
+    """Judge the classifier on all matching videos, over the labels that it knows and `label_ids`.
 
     Raises:
         ModelError: there is no matching video.
     """
+    return evaluation_of(classifier, score_matches(classifier, videos), videos, label_ids)
+
+
+def evaluation_of(
+    classifier: FittedClassifier, scores: Scores, videos: Videos, label_ids: Collection[int] = ()
+) -> Evaluation:
+    """Judge scores that `score_matches` returned, as `evaluate` does."""
     matching = matches_of(videos)
-    scores_NL = classifier.predict(matching.features)
-    metrics = judge(scores_NL, multi_hot(matching, classifier.label_ids))
+    judged_ids = union_of_labels(scores.label_ids, label_ids)
+    metrics = judge(scores.over(judged_ids), multi_hot(matching, judged_ids))
+    labels = _label_results(classifier, judged_ids, metrics)
     return Evaluation(
         videos=metrics.videos,
         gap=metrics.gap,
         map=metrics.map,
         hit1=metrics.hit_at_1,
         perr=metrics.perr,
-        coverage=int(metrics.positives_L.sum()) / max(1, len(matching.label_ids)),
+        coverage=sum(label.positives for label in labels) / max(1, len(matching.label_ids)),
         match_ap=_match_ap(classifier, videos),
-        labels=_label_results(classifier, metrics),
+        labels=labels,
     )
+
+
+def union_of_labels(*label_ids: Collection[int]) -> tuple[int, ...]:
+    """Return every label id of these, ascending."""
+    return tuple(sorted({int(label) for ids in label_ids for label in ids}))
+
+
+def labels_of(videos: Videos) -> tuple[int, ...]:
+    """Return the ids of all labels that the matching videos have, ascending.
+
+    Raises:
+        ModelError: there is no matching video.
+    """
+    return union_of_labels(np.unique(matches_of(videos).label_ids).tolist())
 
 
 def score_matches(classifier: FittedClassifier, videos: Videos) -> Scores:
@@ -128,8 +162,14 @@ def _match_ap(classifier: FittedClassifier, videos: Videos) -> float | None:
     return match_average_precision(torch.from_numpy(scores), torch.from_numpy(videos.is_match))
 
 
-def _label_results(classifier: FittedClassifier, metrics: Metrics) -> tuple[LabelResult, ...]:
-    columns = zip(
-        classifier.label_ids, classifier.label_names, metrics.positives_L.tolist(), metrics.ap_L.tolist(), strict=True
+def _label_results(
+    classifier: FittedClassifier, judged_ids: tuple[int, ...], metrics: Metrics
+) -> tuple[LabelResult, ...]:
+    """Return the results of the model's own labels, in its order."""
+    positives, aps = metrics.positives_L.tolist(), metrics.ap_L.tolist()
+    columns = np.searchsorted(judged_ids, classifier.label_ids).tolist()
+    named = zip(classifier.label_ids, classifier.label_names, columns, strict=True)
+    return tuple(
+        LabelResult(index, name, positives[column], aps[column] if positives[column] else None)
+        for index, name, column in named
     )
-    return tuple(LabelResult(index, name, n, ap if n else None) for index, name, n, ap in columns)

@@ -1,16 +1,15 @@
 """Whether a challenger takes the champion's place.
 
-In: the scores of both on the same matching videos. Out: a decision that says why. Does not know where models
-are kept nor how they are moved.
-
-Models may know different labels. Both are judged on all labels that either knows: a label that a model does
-not know is never among its pairs, and its videos count as missed.
+Models may know different labels. Both are judged on all labels that either knows, or on more: a label that a model does
+not know is never among its pairs, and its videos count as missed. More labels change the figures of both by the same
+factor, and never the decision.
 
 Shapes: V videos, L labels.
 """
 
 # ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,7 @@ from numpy.typing import NDArray
 from tasks.classifier.bootstrap import Gain, gap_gain
 from tasks.classifier.config import GateConfig
 from tasks.classifier.data import multi_hot
-from tasks.classifier.evaluate import Scores, judge, matches_of
-from tasks.classifier.metrics import NO_PREDICTION
+from tasks.classifier.evaluate import Scores, judge, matches_of, union_of_labels
 from tasks.contracts.errors import ModelError
 from tasks.datasets.load import Videos
 
@@ -50,8 +48,16 @@ class Decision:
         return (self.gain.low, self.gain.high) if self.gain else None
 
 
-def decide(champion: Scores | None, challenger: Scores, videos: Videos, config: GateConfig) -> Decision:
+def decide(
+    champion: Scores | None,
+    challenger: Scores,
+    videos: Videos,
+    config: GateConfig,
+    label_ids: Collection[int] = (),
+) -> Decision:
     """Decide on the matching ones of `videos`, those that `score_matches` scored.
+
+    The figures are over the labels that the two know and `label_ids`, e.g. those of other models in the same table.
 
     Raises:
         ModelError: no video matches, or the scores are not of these videos.
@@ -65,9 +71,9 @@ def decide(champion: Scores | None, challenger: Scores, videos: Videos, config: 
             )
     if champion is None:
         return Decision(True, "There is no champion yet, so the challenger becomes it unopposed.", None, ())
-    label_ids = tuple(sorted({*champion.label_ids, *challenger.label_ids}))
-    targets_VL = multi_hot(matching, label_ids)
-    champion_VL, challenger_VL = _widened(champion, label_ids), _widened(challenger, label_ids)
+    judged_ids = union_of_labels(champion.label_ids, challenger.label_ids, label_ids)
+    targets_VL = multi_hot(matching, judged_ids)
+    champion_VL, challenger_VL = champion.over(judged_ids), challenger.over(judged_ids)
     gain = gap_gain(
         champion_VL,
         challenger_VL,
@@ -76,15 +82,8 @@ def decide(champion: Scores | None, challenger: Scores, videos: Videos, config: 
         resamples=config.resamples,
         seed=config.seed,
     )
-    lost = _lost_labels(label_ids, champion_VL, challenger_VL, targets_VL, config)
-    return Decision(gain.low > 0 and not lost, _reason(gain, lost, len(matching), config), gain, lost)
-
-
-def _widened(scores: Scores, label_ids: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the scores in the columns of `label_ids`, which hold at least the model's own."""
-    wide_VL = np.full((len(scores.scores_NL), len(label_ids)), NO_PREDICTION, np.float32)
-    wide_VL[:, np.searchsorted(label_ids, scores.label_ids)] = scores.scores_NL
-    return wide_VL
+    lost = _lost_labels(judged_ids, champion_VL, challenger_VL, targets_VL, config)
+    return Decision(gain.is_above_zero and not lost, _reason(gain, lost, len(matching), config), gain, lost)
 
 
 def _lost_labels(
@@ -108,8 +107,8 @@ def _reason(gain: Gain, lost: tuple[LostLabel, ...], videos: int, config: GateCo
         f"GAP {gain.gap_a:.4f} -> {gain.gap_b:.4f} ({gain.gain:+.4f}, {gain.confidence:.0%} interval {gain.low:+.4f} "
         f"to {gain.high:+.4f}) on {videos} videos"
     )
-    if gain.low <= 0:
-        why = "the challenger is worse" if gain.high < 0 else "the gain may be chance"
+    if not gain.is_above_zero:
+        why = "the challenger is worse" if gain.is_below_zero else "the gain may be chance"
         return f"Kept the champion: {why}. {figures}; the interval must lie above 0."
     if lost:
         worst = max(lost, key=lambda label: label.champion_ap - label.challenger_ap)

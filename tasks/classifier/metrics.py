@@ -9,7 +9,9 @@ of one batch. Does not know where scores come from. Follows `eval_util.py` of th
 - MAP takes the same AP label by label over the pairs that survive the k best. A label without a positive is
   left out; one with positives and no surviving pair counts 0.
 
-Pairs of equal score count against the model: misses are taken before hits. (The starter code shuffles them.)
+Pairs of equal score count against the model: misses are taken before hits, also where the k best end amid equals. (The
+starter code shuffles them.) So a model's GAP over more labels than it knows differs by the denominator alone, which all
+models on the same videos share: their order does not depend on which labels the others know.
 
 Shapes: B videos of a batch, N of all, L labels, K pairs kept a video, P = N x K pooled pairs.
 """
@@ -107,9 +109,23 @@ class YouTube8MMetrics:
 
 def best_pairs(scores_BL: Tensor, targets_BL: Tensor, k: int = TOP_K) -> tuple[Tensor, Tensor, Tensor]:
     """Return scores_BK, labels_BK and hits_BK of each video's k best labels, on the CPU."""
-    scores_BK, labels_BK = scores_BL.topk(min(k, scores_BL.shape[1]), dim=1)
+    kept = min(k, scores_BL.shape[1])
+    scores_BK, labels_BK = scores_BL.topk(kept, dim=1)
+    last_B1 = scores_BK[:, -1:]
+    ends_amid_equals_B = ((scores_BL >= last_B1).sum(dim=1) > kept) & (last_B1 > NO_PREDICTION).squeeze(1)
+    if ends_amid_equals_B.any():
+        labels_BK[ends_amid_equals_B] = _misses_first(
+            scores_BL[ends_amid_equals_B], targets_BL[ends_amid_equals_B].bool()
+        )[:, :kept]
+        scores_BK = scores_BL.gather(1, labels_BK)
     hits_BK = targets_BL.gather(1, labels_BK) & (scores_BK > NO_PREDICTION)
     return scores_BK.cpu(), labels_BK.cpu(), hits_BK.cpu()
+
+
+def _misses_first(scores_BL: Tensor, targets_BL: Tensor) -> Tensor:
+    """Return the labels of each video by falling score; of equal scores the misses come first, then the hits."""
+    labels_BL = targets_BL.to(torch.uint8).argsort(dim=1, stable=True)
+    return labels_BL.gather(1, scores_BL.gather(1, labels_BL).argsort(dim=1, descending=True, stable=True))
 
 
 def hits_at_one(scores_BL: Tensor, targets_BL: Tensor) -> Tensor:

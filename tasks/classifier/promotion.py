@@ -1,7 +1,6 @@
 """Which model is the champion, and how that changes.
 
-In: a store, a challenger and videos. Out: aliases moved, or not, the reason kept as tags of the version, and the
-registry's pages brought up to date. Does not know how models are trained.
+The reason of each decision is kept as tags of the version, and the registry's pages are brought up to date.
 
 Aliases of a name: `challenger` is up for promotion, `champion` is what everything uses, `previous_champion` is
 what a rollback returns to.
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from tasks.classifier.comparison import Judged
+from tasks.classifier.comparison import Judged, labels_of_all
 from tasks.classifier.config import GateConfig
 from tasks.classifier.gate import decide
 from tasks.classifier.registry import (
@@ -26,6 +25,7 @@ from tasks.classifier.registry import (
     ModelRow,
     list_models,
     resolve,
+    unknown_name,
 )
 from tasks.classifier.registry_describe import describe
 from tasks.classifier.tracking import TrackingStore
@@ -46,8 +46,15 @@ class Promotion(FrozenModel):
     promoted: bool
     reason: str
     forced: bool = False
-    gap: float | None = Field(default=None, description="of the challenger; None where it was not judged")
+    gap: float | None = Field(
+        default=None,
+        description="of the challenger, over all labels that it or the champion knows; None where it was not judged",
+    )
+    coverage: float | None = Field(
+        default=None, description="share of all positives of labels that the challenger knows"
+    )
     champion_gap: float | None = None
+    champion_coverage: float | None = None
     gain: float | None = None
     interval: tuple[float, float] | None = Field(default=None, description="of the gain")
     lost_labels: tuple[int, ...] = Field(default=(), description="ids of labels that lose more than the gate allows")
@@ -89,12 +96,36 @@ def promote(
     return promotion
 
 
+def best_challenger(store: TrackingStore, name: str, videos: Videos) -> ModelRow:
+    """Return the version of `name`, the champion left out, that the gate would put above all the others.
+
+    That is the one of the highest GAP over all labels that one of them knows, the newest of equals. Where the champion
+    is the only version, it is returned.
+
+    Raises:
+        UnknownModelError: `name` has no version.
+        ModelError: a model cannot be read, or no video matches.
+    """
+    rows = list_models(store, name)
+    if not rows:
+        raise unknown_name(store, name)
+    others = [row for row in rows if CHAMPION not in row.aliases]
+    if len(others) < 2:
+        return (others or rows)[0]
+    judged = [Judged.of(store, row, videos) for row in others]
+    label_ids = labels_of_all(judged)
+    return max(judged, key=lambda model: model.evaluation(videos, label_ids).gap).row
+
+
 def rollback(store: TrackingStore, name: str) -> ModelRow:
     """Make the previous champion of `name` the champion again, and the other way round; return the champion.
 
     Raises:
+        UnknownModelError: `name` has no version at all.
         ModelError: there is none to return to.
     """
+    if not list_models(store, name):
+        raise unknown_name(store, name)
     with store.alone(MOVING_ALIASES):
         champion, previous = _holder(store, name, CHAMPION), _holder(store, name, PREVIOUS_CHAMPION)
         if champion is None or previous is None or champion == previous:
@@ -141,6 +172,7 @@ def _judged(
     one = Judged.of(store, challenger, videos)
     other = Judged.of(store, champion, videos) if champion else None
     decision = decide(other.scores if other else None, one.scores, videos, gate)
+    figures, champion_figures = one.evaluation(videos), other.evaluation(videos) if other else None
     forced = force is not None and not decision.promote
     return Promotion(
         model=challenger.reference,
@@ -148,8 +180,10 @@ def _judged(
         promoted=decision.promote or forced,
         reason=f"Forced: {force} The gate said: {decision.reason}" if forced else decision.reason,
         forced=forced,
-        gap=decision.gain.gap_b if decision.gain else one.evaluation.gap,
+        gap=decision.gain.gap_b if decision.gain else figures.gap,
+        coverage=figures.coverage,
         champion_gap=decision.gain.gap_a if decision.gain else None,
+        champion_coverage=champion_figures.coverage if champion_figures else None,
         gain=decision.gain.gain if decision.gain else None,
         interval=decision.interval,
         lost_labels=tuple(label.index for label in decision.lost_labels),
@@ -190,8 +224,10 @@ def _record(client: MlflowClient, challenger: ModelRow, promotion: Promotion) ->
         PROMOTED_TAG: json.dumps(promotion.promoted),
         "gate_forced": json.dumps(promotion.forced),
         "gate_gap": json.dumps(promotion.gap),
+        "gate_coverage": json.dumps(promotion.coverage),
         "gate_champion": promotion.champion or "none",
         "gate_champion_gap": json.dumps(promotion.champion_gap),
+        "gate_champion_coverage": json.dumps(promotion.champion_coverage),
         "gate_interval": json.dumps(promotion.interval),
         "gate_dataset_id": promotion.dataset_id,
         f"gate_{SPLIT_DIGEST_TAG}": promotion.split_digest,

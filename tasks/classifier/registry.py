@@ -1,11 +1,12 @@
-"""The registered models and how one of them is named.
+"""The registered models, how good each is, and how one of them is named.
 
-In: a `TrackingStore` and a reference such as `champion`, `cooking@challenger` or `cooking/3`. Out: rows.
 Does not import MLflow unless it must (see `list_models`); knows nothing of weights.
 """
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
@@ -14,7 +15,7 @@ from pydantic import AwareDatetime, Field
 from tasks.classifier.registry_sqlite import search_database
 from tasks.classifier.registry_version import RegisteredVersion
 from tasks.classifier.tracking import TrackingStore
-from tasks.contracts.errors import UnknownModelError
+from tasks.contracts.errors import UnknownModelError, did_you_mean
 from tasks.contracts.model import FrozenModel
 
 CHAMPION = "champion"
@@ -29,6 +30,9 @@ EXPERIMENT_TAG = "experiment_id"
 SECONDS_TAG = "train_seconds"
 GAP_TAG = "gap_at_20"
 MAP_TAG = "map"
+COVERAGE_TAG = "coverage"
+JUDGED_LABELS_TAG = "judged_labels"  # how many of its labels the videos have that it was judged on
+LABELS_TAG = "labels"
 REQUIRED_TAGS = frozenset({KIND_TAG, DATASET_TAG, EXPERIMENT_TAG, SECONDS_TAG, GAP_TAG, MAP_TAG})
 SPLIT_DIGEST_TAG = "split_digest"
 VERDICT_TAG = "gate_reason"  # set by promotion, as is the next
@@ -50,13 +54,20 @@ class ModelRow(FrozenModel):
     version: int
     aliases: tuple[str, ...]
     kind: str = Field(description="architecture, e.g. gated")
-    gap: float = Field(description="GAP@20 on the validate split of its own dataset, when it was trained")
-    map: float = Field(description="MAP on the same")
+    gap: float | None = Field(
+        description="GAP@20 on the validate split of its own dataset, when it was trained, over all labels that a "
+        "version judged on the same videos knows; None where these differ and its coverage is not known"
+    )
+    map: float | None = Field(description="MAP on the same")
+    coverage: float | None = Field(default=None, description="share of these videos' positives of labels that it knows")
     seconds: float = Field(description="of training")
     dataset_id: str
     experiment_id: str
     run_id: str
     created_at: AwareDatetime
+    split_digest: str | None = Field(
+        default=None, description="of the videos that it was judged on when it was trained"
+    )
     verdict: str | None = Field(description="what the gate said when it was last up for promotion")
     promoted: bool | None = Field(default=None, description="what the gate decided then")
     champion_since: AwareDatetime | None = Field(default=None, description="when it last became champion")
@@ -88,6 +99,7 @@ class ModelRow(FrozenModel):
             experiment_id=found.tags[EXPERIMENT_TAG],
             run_id=found.run_id,
             created_at=datetime.fromtimestamp(found.created_ms / 1000, UTC),
+            split_digest=found.tags.get(SPLIT_DIGEST_TAG),
             verdict=found.tags.get(VERDICT_TAG),
             promoted=JSON_BOOLS.get(found.tags.get(PROMOTED_TAG, "")),
             champion_since=_moment(found.tags.get(CHAMPION_SINCE_TAG)),
@@ -99,6 +111,68 @@ class ModelRow(FrozenModel):
 def dataset_of(tags: Mapping[str, str]) -> str:
     """Return slug/id of the dataset version that a run or model learnt from; the id alone where no slug was kept."""
     return "/".join(filter(None, (tags.get(DATASET_SLUG_TAG), tags.get(DATASET_TAG))))
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What a version's tags say of its figures, over the labels that it knows."""
+
+    videos: tuple[str, str, str | None]  # name, dataset, digest of the split: which videos it was judged on
+    labels: str | None
+    coverage: float | None
+    judged_labels: int | None
+
+    @classmethod
+    def of(cls, found: RegisteredVersion) -> Self:
+        tags = found.tags
+        coverage, judged_labels = _number(tags.get(COVERAGE_TAG)), _number(tags.get(JUDGED_LABELS_TAG))
+        return cls(
+            videos=(found.name, tags[DATASET_TAG], tags.get(SPLIT_DIGEST_TAG)),
+            labels=tags.get(LABELS_TAG),
+            coverage=coverage if judged_labels else None,
+            judged_labels=int(judged_labels) if judged_labels else None,
+        )
+
+    def knows_as_much_as(self, other: Self) -> bool:
+        """Whether both know the same labels; versions of earlier releases have no coverage to tell by."""
+        return self.labels == other.labels and (
+            self.coverage == other.coverage or None in (self.coverage, other.coverage)
+        )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def _on_same_labels(versions: Sequence[RegisteredVersion]) -> list[ModelRow]:
+    """Return rows whose figures compare, for all versions that were judged on the same videos.
+
+    When it is trained, a model is judged over its own labels, so one that knows a few easy ones would seem the best.
+    Over all labels that one of the models knows, GAP has the positives of all of these for its denominator, and MAP the
+    number of these labels. Models of one dataset version learn the labels with at least so many positives, so the one
+    with the highest coverage knows all that the others do. The order by GAP is right for any labels: it is that of
+    `gap` times `coverage`, the GAP over every label that the videos have.
+    """
+    judged = [_Judged.of(found) for found in versions]
+    groups: defaultdict[tuple[str, str, str | None], list[_Judged]] = defaultdict(list)
+    for each in judged:
+        groups[each.videos].append(each)
+    return [_compared(found, each, groups[each.videos]) for found, each in zip(versions, judged, strict=True)]
+
+
+def _compared(found: RegisteredVersion, judged: _Judged, group: Sequence[_Judged]) -> ModelRow:
+    row = ModelRow.of(found).model_copy(update={"coverage": judged.coverage})
+    if all(judged.knows_as_much_as(other) for other in group):
+        return row
+    if judged.coverage is None or judged.judged_labels is None or row.gap is None or row.map is None:
+        return row.model_copy(update={"gap": None, "map": None})
+    most = max(other.coverage or 0.0 for other in group)
+    most_labels = max(other.judged_labels or 0 for other in group)
+    figures = {"gap": row.gap * (judged.coverage / most) if most else 0.0}
+    return row.model_copy(update=figures | {"map": row.map * (judged.judged_labels / most_labels)})
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -120,16 +194,16 @@ def list_models(store: TrackingStore, name: str | None = None) -> list[ModelRow]
     Raises:
         TrackingError: the store cannot be read.
     """
-    ours = [ModelRow.of(found) for found in registered_versions(store) if found.tags.keys() >= REQUIRED_TAGS]
-    chosen = [row for row in ours if name in (None, row.name)]
+    ours = [found for found in registered_versions(store) if found.tags.keys() >= REQUIRED_TAGS]
+    chosen = _on_same_labels([found for found in ours if name in (None, found.name)])
     return sorted(chosen, key=lambda row: (row.created_at, row.version), reverse=True)
 
 
-def resolve(store: TrackingStore, reference: str) -> ModelRow:
+def resolve(store: TrackingStore, reference: str, *, others: Iterable[str] = ()) -> ModelRow:
     """Return the one version that a reference names.
 
     It may be an alias alone where only one model has it (`champion`), `name@alias`, `name/version`, either of
-    these after `models:/`, or the id of the run that made it.
+    these after `models:/`, or the id of the run that made it. `others` are names that the caller takes beside these.
 
     Raises:
         UnknownModelError: there is none, or the alias alone names several.
@@ -141,7 +215,29 @@ def resolve(store: TrackingStore, reference: str) -> ModelRow:
     if found:
         choices = ", ".join(sorted(f"{row.name}@{reference}" for row in found))
         raise UnknownModelError(f"{reference!r} names {len(found)} models. Say which: {choices}.")
-    raise UnknownModelError(f"No model {reference!r} at {store.uri}. {_choices(rows)}")
+    raise UnknownModelError(
+        f"No model {reference!r} at {store.uri}.{_nearest(rows, reference, others)} {_choices(rows)}"
+    )
+
+
+def unknown_name(store: TrackingStore, name: str) -> UnknownModelError:
+    """Return the error for a slug under which no model is registered."""
+    names = sorted({row.name for row in list_models(store)})
+    if not names:
+        return UnknownModelError(f"No model of {name!r} at {store.uri}. There are none yet. {TRAIN_HINT}")
+    return UnknownModelError(
+        f"No model of {name!r} at {store.uri}.{did_you_mean(name, names)} There are models of {', '.join(names)}: "
+        "`reelsift models list`."
+    )
+
+
+def _nearest(rows: list[ModelRow], reference: str, others: Iterable[str]) -> str:
+    """Suggest what is spelt like the reference, if anything is."""
+    named = [f"{row.name}@{alias}" for row in rows for alias in row.aliases]
+    aliases = [alias for row in rows for alias in row.aliases]
+    return did_you_mean(
+        reference.removeprefix("models:/"), [*others, *aliases, *named, *(row.reference for row in rows)]
+    )
 
 
 def _matching(rows: list[ModelRow], reference: str) -> list[ModelRow]:

@@ -1,11 +1,7 @@
-"""The descriptions in MLflow's registry, kept up to date: called wherever an alias has moved.
-
-In: a client and the name of a model. Out: its description, and perhaps that of a version, written anew where they would
-differ. Does not know what they say.
-"""
+"""The descriptions in MLflow's registry, kept up to date: called wherever an alias has moved or a version was added."""
 
 from tasks.classifier.registry import list_models
-from tasks.classifier.registry_text import described, model_section, version_section
+from tasks.classifier.registry_text import described, is_described, model_section, version_section
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_mlflow import MlflowClient
 
@@ -13,16 +9,17 @@ DESCRIBING = "descriptions"  # what only one process of a home does at a time
 
 
 def describe(client: MlflowClient, store: TrackingStore, name: str, version: int | None = None) -> None:
-    """Let the model's page, and that of `version`, say what the registry holds.
+    """Let the model's page, and those of its versions, say what the registry holds.
 
-    Whoever moved an alias reads the registry after that, alone: so the last one to write has seen every move.
+    A new version may know more labels than the others, which changes their figures too: so all that have a section
+    get a new one where it differs, and `version` gets one in any case. The registry is read after an alias has moved,
+    by one process at a time: so the last one to write has seen every move.
     """
     with store.alone(DESCRIBING):
         rows = list_models(store, name)
         _describe_model(client, name, model_section(rows))
         for row in rows:
-            if row.version == version:
-                _describe_version(client, name, str(version), version_section(row))
+            _describe_version(client, name, row.version, version_section(row), begin=row.version == version)
 
 
 def _describe_model(client: MlflowClient, name: str, section: str) -> None:
@@ -31,7 +28,7 @@ def _describe_model(client: MlflowClient, name: str, section: str) -> None:
         client.update_registered_model(name, now)
 
 
-def _describe_version(client: MlflowClient, name: str, version: str, section: str) -> None:
-    was = client.get_model_version(name, version).description or ""
-    if (now := described(was, section)) != was:
-        client.update_model_version(name, version, now)
+def _describe_version(client: MlflowClient, name: str, version: int, section: str, *, begin: bool) -> None:
+    was = client.get_model_version(name, str(version)).description or ""
+    if (begin or is_described(was)) and (now := described(was, section)) != was:
+        client.update_model_version(name, str(version), now)

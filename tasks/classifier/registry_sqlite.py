@@ -1,16 +1,13 @@
-"""The registry of a local store, read from its database file without MLflow.
-
-In: a `TrackingStore`. Out: its model versions, or None where MLflow itself must be asked. Opens the file
-read-only. Does not know what the tags mean.
-"""
+"""The registry of a local store, read from its database file without MLflow."""
 
 import sqlite3
 from collections import defaultdict
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from tasks.classifier.registry_version import RegisteredVersion
 from tasks.classifier.tracking import TrackingStore
+from tasks.classifier.tracking_moved import follow_home
 from tasks.contracts.errors import TrackingError
 
 # Alembic's revisions of MLflow's schema for which the queries below were checked against MLflow's client.
@@ -38,9 +35,12 @@ def search_database(store: TrackingStore) -> list[RegisteredVersion] | None:
     if not path.exists():
         return []
     try:
-        return _search(path)
+        found = _search(path)
     except sqlite3.Error as error:
         raise TrackingError(f"The registry {path} cannot be read: {error}. Is it MLflow's database?") from error
+    with suppress(TrackingError):  # a copy that cannot be written to can still be looked at
+        follow_home(store)
+    return found
 
 
 def _search(path: Path) -> list[RegisteredVersion] | None:

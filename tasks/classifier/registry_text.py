@@ -21,7 +21,7 @@ DESCRIPTION_LENGTH = 5000  # characters, the most that MLflow's tables hold
 VERDICT_LENGTH = 600
 GAP = "&emsp;"
 SHOWN = {CHAMPION: "champion", CHALLENGER: "challenger", PREVIOUS_CHAMPION: "previous champion"}
-COLUMNS = ("", "version", "kind", "GAP@20", "MAP", "dataset", "trained", "champion since")
+COLUMNS = ("", "version", "kind", "GAP@20", "MAP", "coverage", "dataset", "trained", "champion since")
 
 
 def model_section(rows: Sequence[ModelRow]) -> str:
@@ -30,7 +30,11 @@ def model_section(rows: Sequence[ModelRow]) -> str:
     champion = holders.get(CHAMPION)
     first = f"**Champion: {_version(champion)}**, {_figures(champion)}" if champion else "**There is no champion yet.**"
     table = [_line(COLUMNS), "|---" * len(COLUMNS) + "|", *(_holder(alias, holders.get(alias)) for alias in SHOWN)]
-    notes = "GAP@20 and MAP are on the validate split of each model's dataset; the gate judges both on one. Times: UTC."
+    notes = (
+        "GAP@20 and MAP are on the validate split of each model's dataset, over all labels that a version of that "
+        "dataset knows; coverage is the share of all positives that a version's own labels have. The gate judges both "
+        "on one split. Times: UTC."
+    )
     return _section(first, ["\n".join(table), notes, *_comparisons(holders), *_verdicts(holders)])
 
 
@@ -44,6 +48,11 @@ def version_section(row: ModelRow) -> str:
     ]
     first = f"{_plain(row.kind)}, {_figures(row)} on the validate split of {_plain(row.dataset_id)}"
     return _section(first, ["\n".join(f"- {fact}" for fact in facts)])
+
+
+def is_described(description: str) -> bool:
+    """Say whether a description has a section of the program's."""
+    return SECTION.search(description) is not None
 
 
 def described(description: str | None, section: str) -> str:
@@ -70,7 +79,7 @@ def _holder(alias: str, row: ModelRow | None) -> str:
     if row is None:
         return _line([SHOWN[alias], "none", *[""] * (len(COLUMNS) - 2)])
     since = _time(row.champion_since) if alias == CHAMPION and row.champion_since else ""
-    figures = f"{row.gap:.4f}", f"{row.map:.4f}"
+    figures = _figure(row.gap), _figure(row.map), _figure(row.coverage)
     return _line(
         [SHOWN[alias], _version(row), _plain(row.kind), *figures, _plain(row.dataset_id), _time(row.created_at), since]
     )
@@ -101,7 +110,12 @@ def _version(row: ModelRow) -> str:
 
 
 def _figures(row: ModelRow) -> str:
-    return f"GAP@20 {row.gap:.4f}, MAP {row.map:.4f}"
+    coverage = "" if row.coverage is None else f", coverage {row.coverage:.4f}"
+    return f"GAP@20 {_figure(row.gap)}, MAP {_figure(row.map)}{coverage}"
+
+
+def _figure(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.4f}"
 
 
 def _flow_run(row: ModelRow) -> str:

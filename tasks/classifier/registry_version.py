@@ -1,7 +1,4 @@
-"""What every way of reading the registry answers.
-
-In: names, numbers and tags. Out: `RegisteredVersion`. Does not know where they were read.
-"""
+"""What every way of reading the registry answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -15,11 +15,11 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import Field
 
 from tasks.contracts.errors import TrackingError
+from tasks.contracts.files import sqlite_path, sqlite_uri
 from tasks.contracts.model import FrozenModel
 
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow server` listens unless told otherwise
-SQLITE_PREFIX = "sqlite:///"
-SQL_PREFIXES = (SQLITE_PREFIX, "postgresql", "mysql", "mssql")
+SQL_PREFIXES = ("sqlite", "postgresql", "mysql", "mssql")
 HTTP_PREFIXES = ("http://", "https://")
 
 
@@ -39,7 +39,12 @@ class TrackingStore(FrozenModel):
     @property
     def sqlite_path(self) -> Path | None:
         """The database file, where the store is one."""
-        return Path(self.uri.removeprefix(SQLITE_PREFIX)) if self.uri.startswith(SQLITE_PREFIX) else None
+        return sqlite_path(self.uri)
+
+    @property
+    def files(self) -> Path:
+        """The folder of the home in which a local store keeps files, unless told otherwise."""
+        return self.folder / "artifacts"
 
     @property
     def ui_command(self) -> str | None:
@@ -119,7 +124,7 @@ def tracking_store(
         TrackingError: MLflow cannot keep a registry at such an address.
     """
     folder = home.absolute() / "mlflow"
-    address = (uri or f"{SQLITE_PREFIX}{folder / 'mlflow.db'}").rstrip("/")
+    address = (uri or sqlite_uri(folder / "mlflow.db")).rstrip("/")
     if not address.startswith(HTTP_PREFIXES + SQL_PREFIXES):
         raise TrackingError(
             f"No MLflow store can be at {address!r}: it must begin with one of "

@@ -1,7 +1,6 @@
 """A finished training as a run of MLflow and a version in its registry.
 
-In: a training's result, the dataset it learnt from and its validation videos. Out: a `Candidate`, which is also
-the `challenger` of its dataset's slug. Does not decide whether it is any good.
+It becomes the `challenger` of its dataset's slug, unless the one that there is is better on the same videos.
 """
 
 import json
@@ -15,16 +14,21 @@ from tasks.classifier.evaluate import evaluate
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.registry import (
     CHALLENGER,
+    CHAMPION,
+    COVERAGE_TAG,
     DATASET_SLUG_TAG,
     DATASET_TAG,
     EXPERIMENT_TAG,
     FLOW_RUN_TAG,
     FLOW_RUN_URL_TAG,
     GAP_TAG,
+    JUDGED_LABELS_TAG,
     KIND_TAG,
+    LABELS_TAG,
     MAP_TAG,
     SECONDS_TAG,
     SPLIT_DIGEST_TAG,
+    list_models,
 )
 from tasks.classifier.registry_describe import describe
 from tasks.classifier.tracking import TrackingStore
@@ -58,7 +62,10 @@ class Candidate(FrozenModel):
     run_id: str
     experiment_id: str
     dataset_id: str
-    metrics: dict[str, float]
+    metrics: dict[str, float] = Field(description="over the labels that it knows")
+    label_ids: tuple[int, ...] = Field(
+        default=(), description="that it knows; none where an earlier release trained it"
+    )
     seconds: float = Field(description="of training")
     run_url: str
     model_url: str
@@ -77,7 +84,7 @@ def log_candidate(
     *,
     started_by: StartedBy | None = None,
 ) -> Candidate:
-    """Log a training as a run of its dataset's experiment and register the model as the slug's `challenger`.
+    """Log a training as a run of its dataset's experiment and register the model under the dataset's slug.
 
     Raises:
         TrackingError: the store cannot be used.
@@ -96,9 +103,16 @@ def log_candidate(
             log_files(client, run_id, evaluation)
             for path, figure in candidate_figures(result, validate, dataset.manifest).items():
                 client.log_figure(run_id, figure, path)
-            known = {EXPERIMENT_TAG: experiment_id, GAP_TAG: repr(evaluation.gap), MAP_TAG: repr(evaluation.map)}
+            known = {
+                EXPERIMENT_TAG: experiment_id,
+                GAP_TAG: repr(evaluation.gap),
+                MAP_TAG: repr(evaluation.map),
+                COVERAGE_TAG: repr(evaluation.coverage),
+                JUDGED_LABELS_TAG: str(evaluation.labels_with_positives),
+            }
             version = register_classifier(client, result.classifier, run_id=run_id, name=slug, tags=tags | known)
-        client.set_registered_model_alias(slug, CHALLENGER, str(version))
+        if _is_up_for_promotion(store, slug, version):
+            client.set_registered_model_alias(slug, CHALLENGER, str(version))
         describe(client, store, slug, version)
     return Candidate(
         name=slug,
@@ -108,10 +122,21 @@ def log_candidate(
         experiment_id=experiment_id,
         dataset_id=dataset.manifest.id,
         metrics=metrics,
+        label_ids=result.classifier.label_ids,
         seconds=result.seconds,
         run_url=store.run_url(experiment_id, run_id),
         model_url=store.model_url(slug, version),
     )
+
+
+def _is_up_for_promotion(store: TrackingStore, name: str, version: int) -> bool:
+    """Say whether a new version goes before the challenger that there is: unless that is better on the same videos."""
+    rows = list_models(store, name)
+    new = next(row for row in rows if row.version == version)
+    now = next((row for row in rows if CHALLENGER in row.aliases and CHAMPION not in row.aliases), None)
+    if now is None or now.gap is None or new.gap is None or now.split_digest != new.split_digest:
+        return True
+    return new.gap >= now.gap
 
 
 def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None) -> dict[str, str]:
@@ -122,7 +147,7 @@ def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None
         DATASET_TAG: dataset.manifest.id,
         DATASET_SLUG_TAG: dataset.manifest.slug,
         SECONDS_TAG: f"{result.seconds:.3f}",
-        "labels": _label_list(classifier),
+        LABELS_TAG: _label_list(classifier),
         "feature_space": classifier.feature_space,
         "code_revision": code_revision(),
     }

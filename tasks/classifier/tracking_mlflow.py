@@ -14,6 +14,7 @@ import httpx
 
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_access import TURNED_AWAY, turned_away
+from tasks.classifier.tracking_moved import follow_home
 from tasks.contracts.errors import TrackingError
 
 ENVIRONMENT = {
@@ -71,6 +72,7 @@ __all__ = [
 ]
 
 ANSWER_WITHIN_S = 10.0
+ERROR_LENGTH = 600  # characters of what MLflow says
 
 
 def connect(store: TrackingStore) -> MlflowClient:
@@ -90,6 +92,7 @@ def connect(store: TrackingStore) -> MlflowClient:
             f"MLflow keeps files at {store.artifact_root} by boto3, which is not installed: `pip install -e '.[s3]'` "
             "in the checkout."
         )
+    follow_home(store)
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_registry_uri(store.uri)
     with store.alone("tables"), translated(store):  # two processes that make the tables at once fail both
@@ -104,13 +107,18 @@ def translated(store: TrackingStore) -> Iterator[None]:
     except MlflowException as error:
         if (status := error.get_http_status_code()) in TURNED_AWAY:
             raise turned_away(store.uri, status, str(error)) from error
-        first_line = str(error).splitlines()[0]
-        raise TrackingError(f"MLflow at {store.uri}: {first_line}") from error
+        raise TrackingError(f"MLflow at {store.uri}: {_in_one_line(error)}") from error
     except OBJECT_STORE_ERRORS as error:
         raise TrackingError(
-            f"MLflow's files at {store.artifact_root or store.uri}: {' '.join(str(error).split())}. Where they lie is "
+            f"MLflow's files at {store.artifact_root or store.uri}: {_in_one_line(error)}. Where they lie is "
             "said by REELSIFT_TRACKING__ARTIFACTS, MLFLOW_S3_ENDPOINT_URL and AWS_*."
         ) from error
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return what an error says; of a failed statement, MLflow quotes pages after what went wrong."""
+    said = " ".join(str(error).partition("[SQL:")[0].split())
+    return said if len(said) <= ERROR_LENGTH else f"{said[:ERROR_LENGTH]}…"
 
 
 def _check_that_it_answers(uri: str) -> None:

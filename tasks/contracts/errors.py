@@ -44,9 +44,20 @@ A message names the thing, the value, the choices there are, and the next comman
 are translated once, at the edge, with `from`. The command line prints the message alone and exits 1.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from tasks.contracts.text import shown
+
+SUGGESTIONS = 3
+
+
+def did_you_mean(wanted: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'a' or 'b'?` with what is spelt like `wanted`, whatever its case; else nothing."""
+    by_folded = {name.casefold(): name for name in known}
+    near = [repr(by_folded[key]) for key in get_close_matches(wanted.casefold(), by_folded, n=SUGGESTIONS)]
+    return f" Did you mean {' or '.join(filter(None, [', '.join(near[:-1]), near[-1]]))}?" if near else ""
 
 
 class ReelsiftError(Exception):

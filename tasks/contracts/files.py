@@ -1,7 +1,6 @@
-"""Files that appear whole or not at all, and their digests.
+"""Files that appear whole or not at all, their digests, and the addresses of those that are databases.
 
-In: bytes and paths. Out: files under their final name, only once they are complete and on the disk.
-Does not know what the files hold.
+A file is under its final name only once it is complete and on the disk.
 """
 
 import errno
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote, unquote
 
 from tasks.contracts.errors import OutputError
 
@@ -189,3 +189,28 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(f"Nothing can be written to {folder}: {error.strerror} ({nearest}). Name another.") from error
+
+
+SQLITE = "sqlite"
+SQLITE_FILE = "file:"  # how SQLite's own URIs begin
+
+
+def sqlite_uri(path: Path, dialect: str = SQLITE) -> str:
+    """Return the address of a SQLite database as SQLAlchemy reads it, whatever the path's characters.
+
+    A `?` would begin its options, so such a path is given as SQLite's own URI. It names its driver, for MLflow takes
+    all that follows `sqlite:///` for a path, and makes its folder.
+    """
+    if "?" not in str(path):
+        return f"{dialect}:///{path}"
+    named = dialect if "+" in dialect else f"{dialect}+pysqlite"
+    return f"{named}:///{SQLITE_FILE}{quote(str(path))}?uri=true"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of a SQLite database's address; None where the address is another database's."""
+    dialect, _, rest = uri.partition(":///")
+    if dialect.partition("+")[0] != SQLITE:
+        return None
+    path = rest.partition("?")[0]
+    return Path(unquote(path.removeprefix(SQLITE_FILE)) if path.startswith(SQLITE_FILE) else path)

@@ -16,4 +16,4 @@ def exact_reference(reference: str, store: TrackingStore) -> str:
         UnknownModelError: there is no such model, or an alias names several.
         TrackingError: the registry cannot be read.
     """
-    return reference if reference == IMAGENET else resolve(store, reference).reference
+    return reference if reference == IMAGENET else resolve(store, reference, others=[IMAGENET]).reference

@@ -43,14 +43,16 @@ def test_the_model_page_shows_who_is_what() -> None:
     text = model_section(
         [
             row(3, "challenger", kind="moe", verdict="Kept the champion: the gain may be chance."),
-            row(2, "champion", champion_since=since, verdict="The challenger is better."),
+            row(2, "champion", champion_since=since, coverage=0.93, verdict="The challenger is better."),
             row(1, "previous_champion", verdict="There is no champion yet."),
         ]
     )
     lines = text.replace(GAP, "").splitlines()
-    assert lines[0].startswith("**Champion: [cooking/2](#/models/cooking/versions/2)**, GAP@20 0.8749, MAP 0.4265 ")
+    assert lines[0].startswith(
+        "**Champion: [cooking/2](#/models/cooking/versions/2)**, GAP@20 0.8749, MAP 0.4265, coverage 0.9300 "
+    )
     assert (
-        "| champion | [cooking/2](#/models/cooking/versions/2) | gated | 0.8749 | 0.4265 | ds-0123456789ab "
+        "| champion | [cooking/2](#/models/cooking/versions/2) | gated | 0.8749 | 0.4265 | 0.9300 | ds-0123456789ab "
         "| 2026-03-04 05:06 | 2026-03-05 09:30 |"
     ) in lines
     assert any(line.startswith("| challenger | [cooking/3](#/models/cooking/versions/3) | moe |") for line in lines)
@@ -87,6 +89,7 @@ def test_the_version_page_says_where_it_came_from() -> None:
     assert "- Prefect run: [run-7](http://127.0.0.1:4200/runs/flow-run/run-7)" in text
     assert "- Gate: has not judged it yet" in text
     assert "trained without Prefect" in version_section(row(2))
+    assert version_section(row(2, gap=None, map=None)).startswith("gated, GAP@20 not known, MAP not known on")
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "http://h/) [x](http://evil", "http://h/ x", ""])
