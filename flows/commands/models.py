@@ -124,7 +124,9 @@ def evaluate_version(
 
     session: Session = context.obj
     row, version = _model_and_dataset(session, model, dataset)
-    result = evaluate(load_classifier(session.store, row), all_videos(version))
+    videos, classifier = all_videos(version), load_classifier(session.store, row)
+    scores = score_matches(classifier, videos)
+    result = evaluation_of(classifier, scores, videos, labels_of(videos))
     learnt = _learnt_from(session, row, version)
     figures = {
         "gap": result.gap,
@@ -247,6 +249,7 @@ def _learnt_from(session: Session, row: "ModelRow", version: "Dataset") -> "dict
 
 def _name_and_dataset(session: Session, dataset: str | None) -> tuple[str, "Dataset"]:
     """Find the slug whose versions are up for promotion, and the version of the dataset to judge them on.
+
     That is the one named, or the one that the newest model was trained on.
 
     Raises:
