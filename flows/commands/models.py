@@ -118,7 +118,7 @@ def evaluate_version(
     The figures are over every label that these videos have, so those of several models compare; `gap_own_labels`
     is over the labels that the model knows, and `coverage` says what share of all positives these have.
     """
-    from tasks.classifier.evaluate import evaluation_of
+    from tasks.classifier.evaluate import evaluation_of, labels_of, score_matches
     from tasks.classifier.registry_weights import load_classifier
     from tasks.classifier.splits import all_videos
 
