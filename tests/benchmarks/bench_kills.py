@@ -1,0 +1,90 @@
+"""Commands ended by TERM, HUP, QUIT and KILL in the midst of their work, and what of them is left 10 s later.
+
+In: `REELSIFT_KILLS`, how often by each signal (5). Out: a row for each command. Takes some minutes.
+"""
+
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from tasks.records.synthetic import write_mirror
+from tests.flows.test_cli import reelsift
+from tests.support.ended_commands import GONE_WITHIN_S, left_after, ports_of, processes_of, started, wait_for
+from tests.support.local_stack import free_port
+from tests.support.media import shades, write_video
+from tests.support.mirror_server import MirrorServer
+from tests.support.square_network import square_network
+
+TIMES = int(os.environ.get("REELSIFT_KILLS", "5"))
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL)
+BYTES_PER_S = 20_000
+LATER_S = 4.0  # at most, after a command has begun its work
+WITHIN_WORK_S = 25.0
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """Measure in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder)
+        write_mirror(top / "mirror")
+        weights = top / "weights"
+        weights.mkdir()
+        (weights / "yolox_nano.onnx").write_bytes(square_network())
+        clip = write_video(top / "clip.mp4", shades(2000))
+        trained = reelsift("dataset", "build", "--label", "Cooking", "--mirror", top / "mirror", home=top / "train")
+        assert trained.returncode == 0, trained.stderr
+        with MirrorServer(top / "mirror", bytes_per_s=BYTES_PER_S) as slow:
+            ports = ("--prefect-port", free_port(), "--mlflow-port", free_port())
+            commands = {
+                "build": ("dataset", "build", "--label", "Cooking", "--mirror", slow.url),
+                "train": ("train", "--again"),
+                "label": ("label", clip, "--fps", "60", "--out", top / "out"),
+                "detect": ("detect", clip, "--detector", "yolox-nano", "--out", top / "out"),
+                "up": ("up", *ports),
+            }
+            chosen = os.environ.get("REELSIFT_KILLED", " ".join(commands)).split()
+            for name in chosen:
+                yield _row(name, commands[name], top / name, {"REELSIFT_WEIGHTS": str(weights)})
+
+
+def _row(name: str, command: tuple[object, ...], home: Path, environment: dict[str, str]) -> tuple[str, str, str]:
+    moments = random.Random(0)
+    slowest_s, ended, left = 0.0, 0, list[str]()
+    for number in SIGNALS * TIMES:
+        for path in (home / "shards").rglob("*.part"):
+            path.unlink()
+        with started(home, *command, **environment) as process:
+            wait_for(process, _at_work(home, process.pid))
+            with suppress(psutil.Error):
+                time.sleep(moments.uniform(0, LATER_S))
+            ports = ports_of(processes_of(home))
+            began_s = time.monotonic()
+            ended += process.poll() is None
+            process.send_signal(number)
+            with suppress(Exception):
+                process.wait(GONE_WITHIN_S)
+            slowest_s = max(slowest_s, time.monotonic() - began_s)
+            found = left_after(home, ports, GONE_WITHIN_S - (time.monotonic() - began_s))
+            left += [f"{number.name}: {', '.join(found)}"] if found else []
+        reelsift("down", home=home)
+    what = f"{name}: ended {ended} times in the midst of it, the slowest in {slowest_s:.1f} s"
+    return what, f"{len(left)} left something {'; '.join(left)}".strip(), "0 left something"
+
+
+def _at_work(home: Path, pid: int) -> Callable[[], bool]:
+    """Say whether a command has begun: it has children, or has been at it for long enough."""
+    began_s = time.monotonic()
+
+    def is_at_work() -> bool:
+        with suppress(psutil.Error):
+            return bool(psutil.Process(pid).children()) or time.monotonic() - began_s > 6
+        return True
+
+    return is_at_work
