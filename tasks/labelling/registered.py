@@ -24,6 +24,7 @@ from tasks.features.extractor import FEATURE_SPACE, FeatureExtractor, load_extra
 from tasks.features.second_features import read_features
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.labeller import SecondScores
+from tasks.labelling.reference import IMAGENET
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
 
@@ -62,7 +63,7 @@ class RegisteredLabeller:
         Raises:
             UnknownModelError, MissingWeightsError, FeatureSpaceError, ModelError, TrackingError: see `open_labeller`.
         """
-        row = resolve(store, reference)
+        row = resolve(store, reference, others=[IMAGENET])
         extractor = load_extractor(weights)
         return cls(row, load_classifier(store, row), extractor)
 
