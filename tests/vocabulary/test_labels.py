@@ -115,11 +115,13 @@ def test_summary_counts_each_of_a_label_s_verticals(vocabulary: Vocabulary) -> N
     assert summary.rows == 9
     assert summary.non_null == {"Name": 8}
     assert list(summary.verticals.items()) == [("Food & Drink", 5), ("Games", 4), ("Sports", 4)]
+    assert summary.train_counts is not None
     assert (summary.train_counts.minimum, summary.train_counts.maximum) == (992, 1000)
 
 
 def test_summary_of_one_label(vocabulary: Vocabulary) -> None:
     spread = Vocabulary(labels=vocabulary.labels[:1], filled={}).summary().train_counts
+    assert spread is not None
     assert spread.lower_quartile == spread.median == spread.upper_quartile == spread.mean == 1000
 
 
@@ -132,6 +134,7 @@ def test_real_vocabulary_agrees_with_pandas(real_mirror: Path, real_vocabulary: 
     assert summary.rows == len(table) == 3862
     assert summary.non_null == table.notna().sum().to_dict()
     spread = summary.train_counts
+    assert spread is not None
     assert [spread.minimum, spread.lower_quartile, spread.median, spread.upper_quartile, spread.maximum] == [
         described[key] for key in ("min", "25%", "50%", "75%", "max")
     ]
