@@ -1,8 +1,8 @@
 """The script that MLflow keeps beside a model's weights and runs to load it ("model from code").
 
 In: the folder `classifier` of the model's artifacts. Out: a pyfunc model of features float32 (n, 1152) to
-probabilities float32 (n, L), the labels in the order of `classifier.json`. Holds no pickle; needs reelsift
-installed. Nothing imports this module: it is run.
+probabilities float32 (n, L), the labels in the order of `classifier.json`. Holds no pickle. Nothing imports this
+module: it is run, and the modules of this project that it imports are carried beside it (`model_code.py`).
 """
 
 from pathlib import Path

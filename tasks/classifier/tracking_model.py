@@ -1,10 +1,12 @@
 """A classifier as an MLflow model, logged and registered.
 
-In: a fitted classifier and the run that made it. Out: files in the store (weights in safetensors and the script
-`pyfunc_model.py`, no pickle) and a new version in the registry. Does not know how good the model is.
+In: a fitted classifier and the run that made it. Out: files in the store (weights in safetensors, the script
+`pyfunc_model.py` and the code that it imports, no pickle) and a new version in the registry.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.model_code import write_model_code
 from tasks.classifier.tracking_mlflow import (
     LoggedModelOutput,
     MlflowClient,
@@ -24,10 +27,8 @@ from tasks.classifier.tracking_mlflow import (
 )
 from tasks.contracts.artifacts import FEATURE_SIZE
 
-MODEL_CODE = Path(__file__).with_name("pyfunc_model.py")
 ARTIFACT = "classifier"  # the folder with the weights, by the name under which the script asks for it
-# What the script imports beside reelsift itself. That is no requirement: no index has it, and whoever put a
-# package of its name on one would be installed. Given explicitly, as MLflow spends 8-20 s inferring them.
+# What the carried code imports. Given explicitly, as MLflow spends 8-20 s inferring them.
 REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "torch")
 
 
@@ -63,16 +64,29 @@ def _saved(classifier: FittedClassifier, card: Model, folder: Path) -> Path:
     weights = folder / ARTIFACT
     weights.mkdir()
     classifier.save(weights)
-    save_model(
-        folder / "model",
-        mlflow_model=card,
-        python_model=str(MODEL_CODE),
-        artifacts={ARTIFACT: str(weights)},
-        signature=_signature(len(classifier.label_ids)),
-        input_example=np.zeros((1, FEATURE_SIZE), np.float32),
-        pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
-    )
+    (folder / "code").mkdir()
+    code = write_model_code(folder / "code")
+    with _importable(code.package.parent):  # MLflow runs the script as it saves it
+        save_model(
+            folder / "model",
+            mlflow_model=card,
+            python_model=str(code.script),
+            code_paths=[str(code.package)],
+            artifacts={ARTIFACT: str(weights)},
+            signature=_signature(len(classifier.label_ids)),
+            input_example=np.zeros((1, FEATURE_SIZE), np.float32),
+            pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
+        )
     return folder / "model"
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
 
 
 def _signature(labels: int) -> ModelSignature:

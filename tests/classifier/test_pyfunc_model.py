@@ -1,6 +1,10 @@
 """The registered model, loaded as anybody with MLflow would."""
 
 import os
+import re
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +60,43 @@ def test_what_is_kept(store: TrackingStore, tmp_path: Path) -> None:
         "torch",
     }
     assert not (folder / "uv.lock").exists()
+
+
+ELSEWHERE = """
+import importlib.util, sys
+sys.path.append(sys.argv[1])
+assert not [name for name in ("tasks", "conf", "flows", "deployments") if importlib.util.find_spec(name)]
+import mlflow, numpy
+model = mlflow.pyfunc.load_model(sys.argv[2])
+numpy.save(sys.argv[4], model.predict(numpy.load(sys.argv[3])))
+"""
+
+
+def test_it_loads_where_reelsift_is_not_installed(store: TrackingStore, tmp_path: Path) -> None:
+    """In an interpreter that has the packages of the model's requirements, and nothing of this project's checkout."""
+    classifier = untrained(seed=7)
+    registered(store, classifier=classifier)
+    connect(store)
+    folder = download_artifacts(artifact_uri="models:/cooking/1", dst_path=str(tmp_path / "model"))
+    features, scores = tmp_path / "features.npy", tmp_path / "scores.npy"
+    np.save(features, FEATURES)
+    packages = sysconfig.get_path("purelib")
+    # `-S`: no `.pth` file is read, by which the editable install would come in; `-I`: no working folder, no variables.
+    command = [sys.executable, "-I", "-S", "-c", ELSEWHERE, packages, folder, str(features), str(scores)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT)
+    assert run.returncode == 0, run.stderr
+    assert np.array_equal(np.load(scores), classifier.predict(FEATURES))
+
+
+def test_the_carried_code_hides_no_module_of_the_checkout(store: TrackingStore, tmp_path: Path) -> None:
+    registered(store)
+    connect(store)
+    folder = Path(download_artifacts(artifact_uri="models:/cooking/1", dst_path=str(tmp_path)))
+    (package,) = (path for path in (folder / "code").iterdir() if path.is_dir())
+    assert re.fullmatch(r"reelsift_model_[0-9a-f]{12}", package.name)
+    carried = list(folder.rglob("*.py"))
+    assert len(carried) > 5
+    assert not [path for path in carried if re.search(r"^\s*(from|import) tasks\b", path.read_text(), re.MULTILINE)]
 
 
 def test_loading_the_weights_runs_no_code_of_the_store(store: TrackingStore) -> None:
