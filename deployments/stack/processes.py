@@ -6,7 +6,7 @@ none of them nor of what came of them. Does not know what they do.
 
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from tasks.contracts.errors import StackError
 KILL_WAIT_S = 5.0
 
 
-def start(part: Part, log: Path) -> RunningPart:
-    """Start a part; what it prints goes to `log`, whose former content is kept beside it.
+def start(part: Part, log: Path, variables: Mapping[str, str]) -> RunningPart:
+    """Start a part with some more variables; what it prints goes to `log`, whose former content is kept beside it.
 
     Raises:
         StackError: it cannot be started.
@@ -34,7 +34,7 @@ def start(part: Part, log: Path) -> RunningPart:
             # S603: commands of the stack's own making.
             process = subprocess.Popen(  # noqa: S603
                 part.command,
-                env=dict(part.environment),
+                env={**part.environment, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -69,7 +69,16 @@ def trees(parts: Iterable[RunningPart]) -> list[psutil.Process]:
 
 def marked(stack: Path) -> list[psutil.Process]:
     """Return the processes that bear the mark of a home's stack, whoever their parents are by now."""
-    return [process for process in psutil.process_iter() if _mark(process) == str(stack) and process.pid != os.getpid()]
+    return bearing(STACK_VARIABLE, str(stack))
+
+
+def bearing(variable: str, value: str) -> list[psutil.Process]:
+    """Return all processes but this one that have a variable of this value in their environment."""
+    return [
+        process
+        for process in psutil.process_iter()
+        if _variable(process, variable) == value and process.pid != os.getpid()
+    ]
 
 
 def stop(processes: Sequence[psutil.Process], patience_s: float) -> int:
@@ -93,9 +102,9 @@ def stop(processes: Sequence[psutil.Process], patience_s: float) -> int:
     return len(stubborn)
 
 
-def _mark(process: psutil.Process) -> str | None:
+def _variable(process: psutil.Process, name: str) -> str | None:
     try:
-        return process.environ().get(STACK_VARIABLE)
+        return process.environ().get(name)
     except (psutil.Error, OSError):  # not ours to look at, or gone
         return None
 

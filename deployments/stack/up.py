@@ -2,8 +2,8 @@
 
     what lives stays ─► servers ─► healthy ─► deployments, workers ─► online
 
-In: a plan. Out: a state in which every part is ready, noted in the home; where one fails, what this call started is
-stopped again. A second call finds everything there.
+In: a plan. Out: a state in which every part is ready, noted in the home; where one fails, or this process is killed,
+what this call started is stopped again. A second call finds everything there.
 """
 
 import time
@@ -24,6 +24,7 @@ from deployments.stack.ports import check_free
 from deployments.stack.prefect_api import PrefectApi
 from deployments.stack.processes import marked, start, stop, trees
 from deployments.stack.upkeep import crash_lost_runs, note_known, switch_off_foreign
+from deployments.stack.watchdog import Watchdog, watched
 from flows.commands.private_server import leftover_servers
 from tasks.classifier.tracking import tracking_store
 from tasks.classifier.tracking_moved import follow_home
@@ -46,19 +47,23 @@ class _Rise:
         self._started: list[RunningPart] = []
         self.notes: list[str] = []  # for the person who called
 
-    def run(self) -> StackState:
-        self._find()
+    def run(self, watchdog: Watchdog) -> StackState:
+        """Bring up what is missing, and release the watchdog once that is noted.
+
+        Raises:
+            StackError: a part fails, or another stack runs in this home.
+        """
         self._progress.begin("stack", len(self._plan.parts) + 1, "parts")
         try:
             follow_home(tracking_store(self._plan.home.root))
             with closing(PrefectApi(self._plan.api_url, self._plan.credentials)) as api:
                 health = Health(api)
-                self._start(self._plan.servers)
+                self._start(self._plan.servers, watchdog)
                 self._wait(self._plan.servers, health)
                 self._put_right(api)
-                self._start(self._plan.workers)
+                self._start(self._plan.workers, watchdog)
                 with ThreadPoolExecutor(1) as beside:
-                    deployed = beside.submit(deploy_all, self._plan.environment)
+                    deployed = beside.submit(deploy_all, self._plan.environment | watchdog.variables)
                     self._wait(self._plan.workers, health)
                     deployed.result()
                 if self._plan.credentials:
@@ -67,7 +72,9 @@ class _Rise:
         except BaseException:
             self._undo()
             raise
-        return self._note()
+        state = self._note()
+        watchdog.release()
+        return state
 
     def _put_right(self, api: PrefectApi) -> None:
         """Put right what the server has in its books from before, while no worker can take up any of it.
@@ -88,7 +95,7 @@ class _Rise:
             runs = "1 run" if lost == 1 else f"{lost} runs"
             self.notes.append(f"{runs} whose process was gone counted as under way, and now as crashed.")
 
-    def _find(self) -> None:
+    def find(self) -> None:
         """Keep what lives of an earlier call, and end what nobody knows of any more."""
         state = read_state(self._plan.home) or StackState(options={})
         self._running = {part.name: part for part in state.parts if part.is_alive}
@@ -100,13 +107,13 @@ class _Rise:
         strays = [process for process in marked(self._plan.home.root) if process.pid not in known]
         stop([*strays, *leftover_servers(self._plan.home)], STOP_PATIENCE_S)
 
-    def _start(self, parts: Sequence[Part]) -> None:
+    def _start(self, parts: Sequence[Part], watchdog: Watchdog) -> None:
         missing = [part for part in parts if part.name not in self._running]
         for part in missing:
             if part.port:
                 check_free(self._plan.options.host, part.port, PORT_OPTIONS[part.name])
         for part in missing:
-            running = start(part, self._plan.log(part))
+            running = start(part, self._plan.log(part), watchdog.variables)
             self._running[part.name] = running
             self._started.append(running)
             self._note()  # a kill of this very process leaves nothing that nobody knows of
@@ -151,9 +158,11 @@ def bring_up(plan: StackPlan, progress: Progress) -> tuple[StackState, list[str]
         StackError: a port is in use, a part fails, another stack runs in this home, or the flows cannot be deployed.
     """
     plan.home.make_private(plan.home.prefect)  # its database holds forms, logs and blocks
-    with alone(plan.home):
+    with alone(plan.home) as lock:
         rise = _Rise(plan, progress)
-        return rise.run(), rise.notes
+        rise.find()
+        with watched(plan.home, lock) as watchdog:
+            return rise.run(watchdog), rise.notes
 
 
 def _failure(part: RunningPart, what: str) -> str:
