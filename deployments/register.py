@@ -98,8 +98,11 @@ def make_automations(client: SyncPrefectClient) -> None:
 
 
 def _content(automation: AutomationCore) -> dict[str, Any]:
-    """Return what an automation does, without what a server adds to it, and without whether it is switched on."""
-    shown = automation.model_dump(mode="json", include={"description", "trigger", "actions"})
+    """Return what an automation does, without what a server adds to it, and without whether it is switched on.
+
+    In Python's own types: the events that it waits for are a set, which as JSON has an order, and not always the same.
+    """
+    shown = automation.model_dump(include={"description", "trigger", "actions"})
     return {**shown, "trigger": {name: value for name, value in shown["trigger"].items() if name != "id"}}
 
 
