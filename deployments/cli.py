@@ -1,16 +1,21 @@
-"""The whole command line: what `flows.cli` has, and the commands of the local stack.
+"""The installed command `reelsift`: signals are caught first, then everything else is imported, which takes a while.
 
-In: arguments. Out: what the commands print. It stands here, as flows know nothing of where they run.
+In: arguments. Out: what the commands print.
 """
 
-from deployments import commands
-from flows.cli import app, main
+import sys
 
-STACK = "The local stack"
+from flows.commands.signals import catch_signals, leave
 
-app.command("up", rich_help_panel=STACK)(commands.up)
-app.command("status", rich_help_panel=STACK)(commands.status)
-app.command("logs", rich_help_panel=STACK)(commands.logs)
-app.command("down", rich_help_panel=STACK)(commands.down)
 
-__all__ = ["app", "main"]
+def main() -> None:
+    """Run a command; a signal that comes while it is being imported ends it as a later one does."""
+    catch_signals()
+    try:
+        from deployments.app import main as run  # noqa: PLC0415 - not before signals are caught
+
+        run()
+    except BaseException:
+        if code := leave():  # whatever an import that was broken off has made of it
+            sys.exit(code)
+        raise

@@ -32,7 +32,7 @@ from flows.commands import (
 )
 from flows.commands.console import ERR, print_error, printing
 from flows.commands.session import Session
-from flows.commands.signals import catch_signals, leave
+from flows.commands.signals import leave
 from tasks.contracts.errors import ReelsiftError
 
 # What the system says of disks and folders, and SQLite of the same.
@@ -106,9 +106,8 @@ def _refusal_of_system(error: BaseException) -> str | None:
 
 
 def main() -> None:
-    """Run a command; an expected error is one line, and a signal that ends it says what becomes of the work."""
+    """Run a command, with signals caught; an expected error is one line, and so is what a signal makes of the work."""
     debug = "--debug" in sys.argv
-    catch_signals()
     spare_loopback_proxies()
     try:
         with printing():

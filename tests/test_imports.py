@@ -108,3 +108,10 @@ def test_looking_at_the_vocabulary_imports_nothing_heavy() -> None:
     code = "import sys, flows.cli, tasks.vocabulary.fetch; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not heavy & set(run.stdout.split())
+
+
+def test_the_installed_command_catches_signals_before_it_imports_any_other_package() -> None:
+    code = "import sys; before = set(sys.modules); import deployments.cli; print(*set(sys.modules) - before)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    own = {"deployments", "flows", "tasks"}
+    assert {name.split(".")[0] for name in run.stdout.split()} - own <= sys.stdlib_module_names

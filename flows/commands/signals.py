@@ -15,7 +15,6 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from tasks.contracts.files import remove_unfinished
 from tasks.contracts.progress import EndedError, end_all
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -90,7 +89,9 @@ def _next_signal(reading: int, caught: frozenset[int]) -> int:
 def _end_now(number: int) -> NoReturn:
     """End the command, which has not ended by itself."""
     _received.append(number)
-    import psutil
+    import psutil  # signals are caught before anything that takes time is imported
+
+    from tasks.contracts.files import remove_unfinished
 
     with suppress(psutil.Error):
         for process in psutil.Process().children(recursive=True):

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from tasks.contracts.errors import ReelsiftError
+from tests.support.ended_commands import ended_by, started, wait_for
 from tests.support.mirror_server import MirrorServer
 
 REELSIFT = Path(sys.executable).parent / "reelsift"
@@ -168,6 +169,27 @@ def test_lists_are_empty_at_first_and_say_what_to_do(home: Path) -> None:
     assert run.returncode == 0
     assert "reelsift dataset build" in run.stderr
     assert json.loads(reelsift("models", "list", "--json", home=home).stdout) == {"models": []}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs the kernel's list of caught signals")
+@pytest.mark.parametrize(
+    ("number", "later_s"), [(signal.SIGTERM, 0.0), (signal.SIGINT, 0.0), (signal.SIGINT, 0.2), (signal.SIGHUP, 0.1)]
+)
+def test_a_signal_while_a_command_is_imported_ends_it_in_one_line(
+    home: Path, number: signal.Signals, later_s: float
+) -> None:
+    with started(home, "dataset", "list") as process:
+        wait_for(process, lambda: catches(process.pid, signal.SIGHUP))
+        time.sleep(later_s)
+        code, said = ended_by(process, number)
+    assert code == 128 + number
+    assert [line for line in said.splitlines() if line] == [line for line in said.splitlines() if "is kept" in line]
+    assert said.count("What was finished is kept") == 1
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    (mask,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def test_ctrl_c_says_that_the_work_is_kept(home: Path, synthetic_mirror: Path) -> None:
