@@ -106,9 +106,7 @@ class LocalStack:
 
     def answered(self, path: str, body: dict[str, Any] | list[Any]) -> httpx.Response:
         """Return what the server answers, with the token that it wants of whoever changes something."""
-        client = secrets.token_hex(8)
-        token = self.api.get("/csrf-token", params={"client": client}).raise_for_status().json()["token"]
-        shown = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+        shown = self.token()
         answer = self.api.post(path, json=body, headers=shown)
         for _ in range(TRIES):
             if answer.status_code != 503:  # SQLite has one writer; Prefect's own clients ask again, too
@@ -116,6 +114,12 @@ class LocalStack:
             time.sleep(0.5)
             answer = self.api.post(path, json=body, headers=shown)
         return answer
+
+    def token(self) -> dict[str, str]:
+        """Return the headers that show a token of the server's."""
+        client = secrets.token_hex(8)
+        token = self.api.get("/csrf-token", params={"client": client}).raise_for_status().json()["token"]
+        return {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
 
     def start(self, name: str, form: dict[str, Any]) -> str:
         """Start a run of a deployment and return its id."""

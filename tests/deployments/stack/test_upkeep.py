@@ -1,8 +1,13 @@
 """What `up` puts right and workers refuse: what somebody else put on the server, and runs whose process is gone."""
 
+import json
+import sqlite3
 import time
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 
@@ -11,6 +16,8 @@ from tests.deployments.stack.test_pool import SHORT, clips, form, manifest
 from tests.support.local_stack import LocalStack, waited
 
 START_S = 60  # of two processes on a busy machine, and far less than the ten minutes that a cluster's job may take
+RUNS, LOCKED_S = 100, 2.0
+LOST = "Failed in consume_loop"
 
 
 def planted(stack: LocalStack, proof: Path) -> dict[str, Any]:
@@ -104,3 +111,49 @@ def test_a_worker_killed_before_the_first_heartbeat_delays_its_batch_by_little(
     states = sorted(batch["state_type"] for batch in local_stack.batches(run_id))
     assert "CRASHED" in states
     local_stack.up("--gpu-workers", "2")
+
+
+def test_no_event_is_lost_while_others_write_to_the_database(local_stack: LocalStack) -> None:
+    """The automation against zombies first looks whether it follows a run, then notes the event: a reader that writes.
+
+    It must hear that a run has ended even while somebody else has the database's lock, for longer than it takes to try
+    four times: else it would call the run dead nine minutes later.
+    """
+    runs = [str(uuid4()) for _ in range(RUNS)]
+    log = local_stack.home / "stack" / "prefect.log"
+    already = log.read_text().count(LOST)
+    with closing(sqlite3.connect(local_stack.home / "prefect" / "prefect.db", timeout=60)) as database:
+        local_stack.post("/events", [_event(run, "heartbeat") for run in runs])
+        waited(lambda: set(_heard(database, runs).values()) == {0}, START_S, "the automation to follow the runs")
+        database.isolation_level = None
+        shown = local_stack.token()  # the server writes it down
+        for some in (runs[: RUNS // 2], runs[RUNS // 2 :]):
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("UPDATE configuration SET updated = updated")
+            answer = local_stack.api.post("/events", json=[_event(run, "Completed") for run in some], headers=shown)
+            assert answer.is_success, answer.text
+            time.sleep(LOCKED_S)
+            database.execute("COMMIT")
+        waited(lambda: set(_heard(database, runs).values()) == {1}, START_S, "the automation to hear of their ends")
+        stored = "SELECT count(*) FROM events WHERE event LIKE 'prefect.flow-run.%' AND resource_id IN ({})"
+        ids = [f"prefect.flow-run.{run}" for run in runs]
+        query = stored.format(",".join("?" * RUNS))
+        waited(lambda: database.execute(query, ids).fetchone() == (2 * RUNS,), START_S, "all events to be stored")
+    assert log.read_text().count(LOST) == already
+
+
+def _event(run: str, what: str) -> dict[str, Any]:
+    return {
+        "id": str(uuid4()),
+        "event": f"prefect.flow-run.{what}",
+        "occurred": datetime.now(UTC).isoformat(),
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        "payload": {},
+    }
+
+
+def _heard(database: sqlite3.Connection, runs: list[str]) -> dict[str, int]:
+    """Return how many of the events that it waits for the automation has counted, by the run that it follows."""
+    rows = database.execute("SELECT bucketing_key, count FROM automation_bucket")
+    found = {key: count for keys, count in rows for key in json.loads(keys)}
+    return {run: found.get(f"prefect.flow-run.{run}", -1) for run in runs}
