@@ -48,11 +48,22 @@ _log = logging.getLogger("reelsift.guard")
 
 def prefect_app() -> App:
     """Return Prefect's server, guarded; all else is set by Prefect's own variables."""
+    return _prefect(webserver_only=False)
+
+
+def prefect_pages_app() -> App:
+    """Return the same with pages and API alone, for where `prefect server services start` runs beside it."""
+    return _prefect(webserver_only=True)
+
+
+def _prefect(*, webserver_only: bool) -> App:
     from prefect.server.api.server import create_app  # noqa: PLC0415 - MLflow's server needs no Prefect
     from prefect.settings import get_current_settings  # noqa: PLC0415
 
     secret = get_current_settings().server.api.auth_string
-    return _guarded(create_app(final=True), secret.get_secret_value() if secret else None)
+    return _guarded(
+        create_app(final=True, webserver_only=webserver_only), secret.get_secret_value() if secret else None
+    )
 
 
 def mlflow_app() -> App:

@@ -8,8 +8,9 @@ server only which of the deployments in prefect.yaml is meant, and for its form.
 import argparse
 import asyncio
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -141,14 +142,20 @@ def _ledger(flow_run: FlowRun) -> Ledger | None:
     return Ledger(path.parent, path.stem) if is_ours else None
 
 
-def main() -> None:
-    """Work for a pool until somebody ends this process."""
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line; a wrong one ends the process."""
     parser = argparse.ArgumentParser(prog="python -m deployments.worker", description="Run reelsift's flows.")
     parser.add_argument("--pool", required=True, help="take runs from this work pool")
-    parser.add_argument("--name", required=True, help="of this worker, as Prefect's pages show it")
+    parser.add_argument("--name", help="of this worker, as Prefect's pages show it (default: made up)")
     parser.add_argument("--limit", type=int, default=1, help="runs at once")
+    parser.add_argument("--with-healthcheck", action="store_true", help="answer /health at port 8080")
     parser.add_argument("--keep-foreign", action="store_true", help="run deployments that reelsift did not make, too")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Work for a pool until somebody ends this process."""
+    options = parsed(sys.argv[1:])
     setup_signal_handlers_worker(os.getpid(), "the worker", print)
     OwnWorker.keep_foreign = options.keep_foreign
     settings = get_current_settings().worker
@@ -160,7 +167,7 @@ def main() -> None:
         heartbeat_interval_seconds=int(settings.heartbeat_seconds),
         base_job_template=POOL_TEMPLATE,
     )
-    asyncio.run(worker.start(printer=print))
+    asyncio.run(worker.start(with_healthcheck=options.with_healthcheck, printer=print))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,14 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
+import sys
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
@@ -15,11 +19,16 @@ from pyarrow import fs
 from conf.settings import load_settings
 from deployments.stack.environment import NEAR
 from deployments.stack.prefect_server import CANCELLATION_LOOP_S
+from deployments.worker import parsed
+from tasks.contracts.files import sqlite_uri
 from tests.support.compose_file import COMPOSE_FILE, ROOT, complaints, services, variables_of_example
+from tests.support.mlflow_servers import free_port, running
 from tests.support.real_settings import unreal
 from tests.support.s3_server import S3Server
 
 TEXT = COMPOSE_FILE.read_text(encoding="utf-8")
+AUTH_FILE = ROOT / "deployments" / "containers" / "mlflow-auth.ini"
+MLFLOW_USERS = "postgresql+psycopg2://mlflow@postgres:5432/mlflow_auth"
 WORKERS = ("worker-cpu", "worker-gpu-0", "worker-gpu-1")
 
 
@@ -114,10 +123,49 @@ def test_every_command_has_the_options_that_it_is_given(stack: dict[str, Any]) -
     from prefect.cli._app import _app
 
     commands = [service["command"] for service in stack.values() if service.get("command", [""])[0] == "prefect"]
-    assert len(commands) == 6
+    assert len(commands) == 2
     for command in commands:
         _app.parse_args(command[1:], print_error=False, exit_on_error=False)
     assert importlib.util.find_spec(stack["deploy"]["command"][-1])
+    for worker in WORKERS:
+        assert stack[worker]["command"][:3] == ["python", "-m", "deployments.worker"]
+        options = parsed(stack[worker]["command"][3:])
+        assert (options.with_healthcheck, options.keep_foreign) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "health"),
+    [
+        pytest.param("prefect", "4200", "/api/health", id="prefect"),
+        pytest.param("mlflow", "5000", "/health", id="mlflow"),
+    ],
+)
+def test_a_server_answers_to_its_own_names_alone(
+    stack: dict[str, Any], name: str, port: str, health: str, tmp_path: Path
+) -> None:
+    """The very command of the file on a port of this machine, with SQLite in place of PostgreSQL and no Redis."""
+    service, free = stack[name], str(free_port())
+    swapped = {"0.0.0.0": "127.0.0.1", port: free}
+    command = [swapped.get(word, word) for word in service["command"]]
+    command = [sys.executable, *command[1:]] if command[0] == "python" else [sys.executable, "-m", *command]
+    users = tmp_path / "auth.ini"
+    users.write_text(AUTH_FILE.read_text().replace(MLFLOW_USERS, sqlite_uri(tmp_path / "users.db")), encoding="utf-8")
+    here = {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/prefect.db",
+        "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "true",
+        "PREFECT_HOME": str(tmp_path),
+        "MLFLOW_BACKEND_STORE_URI": sqlite_uri(tmp_path / "mlflow.db"),
+        "MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path),
+        "MLFLOW_AUTH_CONFIG_PATH": str(users),
+    }
+    given = {key: value for key, value in service["environment"].items() if "redis" not in value}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_"))}
+    url = f"http://127.0.0.1:{free}{health}"
+    with running(command, {**inherited, **given, **here}, tmp_path, url):
+        for host, status in [(f"{name}:{port}", 200), (f"localhost:{port}", 200), (f"evil.example:{port}", 403)]:
+            assert httpx.get(url, headers={"Host": host}).status_code == status, host
+        foreign = {"Host": f"localhost:{port}", "Origin": "http://evil.example"}
+        assert httpx.get(url, headers=foreign).status_code == 403
 
 
 def test_servers_and_workers_are_set_as_by_reelsift_up(stack: dict[str, Any]) -> None:
