@@ -31,6 +31,9 @@ WITHIN_WORK_S = 25.0
 
 def rows() -> Iterator[tuple[str, str, str]]:
     """Measure in a temporary folder."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:  # as in a shell's background: the commands would ignore it, too
+            signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder)
         write_mirror(top / "mirror")
