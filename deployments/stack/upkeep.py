@@ -29,24 +29,27 @@ GONE = (
 )
 
 
-def crash_lost_runs(api: PrefectApi, living: Iterable[str], starting: Iterable[str]) -> int:
+def crash_lost_runs(
+    api: PrefectApi, living: Iterable[str], starting: Iterable[str], now: datetime | None = None
+) -> int:
     """Mark as crashed what still counts as under way and has no process, and return how many that were.
 
     `living` are workers of this stack that run already, and look after their runs; `starting` those that will be
     started, whose former runs ended with them.
     """
+    now = now or datetime.now(UTC)
     filtered = {"flow_runs": {"state": {"type": {"any_": list(UNDER_WAY)}}}}
     runs = list(api.all("flow_runs", filtered))
-    heard = _heard_of(api) if any(not run["work_pool_name"] for run in runs) else set()
-    lost = [run for run in runs if _is_lost(run, set(living), set(starting), heard)]
+    heard = _heard_of(api, now) if any(not run["work_pool_name"] for run in runs) else set()
+    lost = [run for run in runs if _is_lost(run, set(living), set(starting), heard, now)]
     for run in lost:
         state = {"type": "CRASHED", "name": "Crashed", "message": GONE}
         api.send("POST", f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
     return len(lost)
 
 
-def _is_lost(run: dict[str, Any], living: set[str], starting: set[str], heard: set[str]) -> bool:
-    age_s = (datetime.now(UTC) - datetime.fromisoformat(run["state"]["timestamp"])).total_seconds()
+def _is_lost(run: dict[str, Any], living: set[str], starting: set[str], heard: set[str], now: datetime) -> bool:
+    age_s = (now - datetime.fromisoformat(run["state"]["timestamp"])).total_seconds()
     if not run["work_pool_name"]:  # of a command, perhaps on another machine
         return age_s > SILENT_S and run["id"] not in heard
     worker = (run.get("labels") or {}).get(WORKER_LABEL)
@@ -55,9 +58,8 @@ def _is_lost(run: dict[str, Any], living: set[str], starting: set[str], heard: s
     return worker in starting and worker not in living
 
 
-def _heard_of(api: PrefectApi) -> set[str]:
+def _heard_of(api: PrefectApi, now: datetime) -> set[str]:
     """Return the runs that have given a sign of life lately."""
-    now = datetime.now(UTC)
     heard = set()
     wanted = {
         "occurred": {"since": (now - timedelta(seconds=SILENT_S)).isoformat(), "until": now.isoformat()},
