@@ -17,6 +17,7 @@
     ├── TrainingError              a training that cannot start or go on
     │   └── NonFiniteLossError     the loss became NaN or infinite
     ├── TrackingError              MLflow's store cannot be used as it was named
+    │   └── TrackingAwayError      it does not answer for now
     ├── ModelError                 a model that cannot be loaded, compared or promoted
     │   ├── UnknownModelError      no model of that name, version or alias
     │   └── FeatureSpaceError      a model is given features of another space
@@ -133,6 +134,10 @@ class NonFiniteLossError(TrainingError):
 
 class TrackingError(ReelsiftError):
     """MLflow's store cannot be used as it was named."""
+
+
+class TrackingAwayError(TrackingError):
+    """MLflow does not answer, or cannot for now: the same may succeed in a moment."""
 
 
 class ModelError(ReelsiftError):

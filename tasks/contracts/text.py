@@ -19,7 +19,7 @@ LAYOUT = {"\n", "\t"}
 # ECMA-48: CSI sequences, OSC, DCS, SOS, PM and APC strings, and two-character escapes, whole where they are whole.
 SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
 # What may be a mark of CommonMark, of GitHub's tables and of MLflow's renderer. `:` and `.` stand for bare addresses.
@@ -28,26 +28,26 @@ MARKS = re.compile(r"([\\`*_\[\]|~#!]|(?<=[a-zA-Z]):(?=//)|(?<=\b[wW]{3})\.|^[-+
 FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 PLAIN_CELL = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?|-?[A-Za-z0-9_-]{4,11}")  # a number, or the id of a video
 
-# `//user:password@host`; a password with an unescaped slash is met in the keys of object stores.
-USER_INFO = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?P<user>[^\s/?#'\"<>]+)@")
-STORE_KEYS = re.compile(
-    r"(?P<scheme>\b(?:s3|s3a|gs|gcs|abfs|abfss|az|wasbs?)://)(?P<user>[^\s?#'\"<>@]*:[^\s?#'\"<>]*)@"
-)
+# `//user:password@host`; a password with an unescaped slash is met in the keys of object stores. Repetitions are bounded,
+# or end where the next match could begin: the time stays linear in a text that a stranger made for the opposite.
+USER_INFO = re.compile(r"//[^\s/?#'\"<>]+@")
+STORE_KEYS = re.compile(r"(?P<scheme>\b(?:s3a?|gc?s|abfss?|az|wasbs?)://)(?P<user>[^\s?#'\"<>]{0,200})@")
 # A query's key that means a secret: those of signed addresses (AWS, Google, Azure) and of pyarrow's options among them.
 SECRET_VALUE = re.compile(
-    r"(?P<name>[?&;](?:[a-z0-9._-]*(?:secret|token|password|passwd|signature|credential|(?:api|access)[-_]?key)[a-z0-9._-]*"
-    r"|sig|key|auth|pwd|pass)=)(?P<value>[^&;#\s'\"<>]+)",
+    r"(?P<name>[?&;](?:[a-z0-9._-]{0,40}"
+    r"(?:secret|token|password|passwd|signature|credential|(?:api|access)[-_]?key)[a-z0-9._-]{0,40}"
+    r"|sig|key|auth|pwd|pass)=)[^&;#\s'\"<>]+",
     re.IGNORECASE,
 )
 # An address within an address, e.g. `endpoint_override=http%3A%2F%2Fuser%3Apassword%40host`.
-PACKED = re.compile(r"(?<==)(?P<value>[^&;#\s'\"<>]*%[0-9a-fA-F]{2}[^&;#\s'\"<>]*)")
+PACKED = re.compile(r"(?<==)[^=&;#\s'\"<>]*%[0-9a-fA-F]{2}[^=&;#\s'\"<>]*")
 
 
 def without_secrets(text: str) -> str:
     """Return text in which addresses have no user, password, key or signature: `https://***@host/a?token=***`."""
-    text = STORE_KEYS.sub(rf"\g<scheme>{HIDDEN}@", text)
-    text = USER_INFO.sub(lambda match: f"{match['scheme'] or ''}//{HIDDEN}@", text)
-    text = PACKED.sub(lambda match: _repacked(match["value"]), text)
+    text = STORE_KEYS.sub(lambda match: f"{match['scheme']}{HIDDEN}@" if ":" in match["user"] else match[0], text)
+    text = USER_INFO.sub(f"//{HIDDEN}@", text)
+    text = PACKED.sub(lambda match: _repacked(match[0]), text)
     return SECRET_VALUE.sub(rf"\g<name>{HIDDEN}", text)
 
 

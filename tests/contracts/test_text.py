@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import time
 
 import pytest
 
@@ -136,3 +137,32 @@ def test_ids_numbers_and_names_stay_as_they_are(cell: str) -> None:
 
 def test_shown_is_all_of_it() -> None:
     assert shown("http://u:p@h\x1b[2J\n x") == "http://***@h x"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a",
+        "/",
+        "//a",
+        "s3://",
+        "s3://a:",
+        "=",
+        "=%40",
+        "&secret",
+        "&a.",
+        "\x9d",
+        "\x1b]",
+        "\x1b[0",
+        "www.",
+        ":",
+        "@",
+        "\\",
+    ],
+)
+def test_no_text_is_slow_to_show(piece: str) -> None:
+    """Half a minute is what a quadratic pattern takes many times over, and a linear one never on any machine."""
+    text = piece * (500_000 // len(piece))
+    started_s = time.monotonic()
+    in_markdown(text, 100)
+    assert time.monotonic() - started_s < 30
