@@ -6,6 +6,7 @@ cache key is the version and the config; the caller checks that MLflow still has
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tasks.classifier.config import TrainConfig
 from tasks.classifier.registry import list_models
 from tasks.classifier.splits import training_splits
 from tasks.classifier.tracking import TrackingStore
-from tasks.contracts.errors import TrackingError
+from tasks.contracts.errors import TrackingAwayError, TrackingError
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.folders import in_use
 from tasks.progress_log import current_progress
@@ -51,27 +52,41 @@ def fit_classifier(version: str, config: TrainConfig, store: TrackingStore, *, r
 
     Raises:
         TrainingError: the dataset holds too little to learn from, or the loss became NaN or infinite.
+        TrackingAwayError: MLflow does not answer; what was trained is kept, and logged by the next run.
         TrackingError: MLflow's store cannot be used.
     """
     # Imported here: a flow whose candidates are all cached needs neither torch nor mlflow, 5 s of imports.
+    from tasks.classifier.kept_training import KeptTraining, patiently  # noqa: PLC0415
     from tasks.classifier.tracking_candidate import StartedBy, log_candidate  # noqa: PLC0415
     from tasks.classifier.train import fit  # noqa: PLC0415
 
     list_models(store)  # that MLflow cannot be used, or wants a password, is told before hours of training, not after
+    kept = KeptTraining.of(store, fit_cache_key(version, config, store))
     dataset = open_dataset(root, version)
     with in_use(dataset.folder):  # until a model is registered that refers to it
         train, validate = training_splits(dataset)
-        result = fit(
-            train,
-            validate,
-            label_names={label.index: label.name for label in dataset.manifest.label_counts},
-            target_label_ids=dataset.manifest.label_ids,
-            config=config,
-            dataset_id=dataset.manifest.id,
-            progress=current_progress(),
-        )
+        result = kept.load()
+        if result is None:
+            result = fit(
+                train,
+                validate,
+                label_names={label.index: label.name for label in dataset.manifest.label_counts},
+                target_label_ids=dataset.manifest.label_ids,
+                config=config,
+                dataset_id=dataset.manifest.id,
+                progress=current_progress(),
+            )
+            kept.save(result)
         started_by = StartedBy(flow_run_id=flow_run.id, flow_run_url=_page_of_this_run()) if flow_run.id else None
-        return log_candidate(store, result, dataset, validate, started_by=started_by).model_dump(mode="json")
+        log = partial(log_candidate, store, result, dataset, validate, started_by=started_by, training=kept.name)
+        try:
+            candidate = patiently(log)
+        except TrackingAwayError as error:
+            raise TrackingAwayError(
+                f"{error} The trained model is kept: the same command logs it once MLflow answers, and trains nothing."
+            ) from error
+        kept.remove()
+        return candidate.model_dump(mode="json")
 
 
 def _page_of_this_run() -> str | None:
@@ -83,5 +98,7 @@ def is_kept(candidate: Mapping[str, Any], store: TrackingStore) -> bool:
     """Say whether MLflow still has what a cached training made."""
     try:
         return any(row.run_id == candidate["run_id"] for row in list_models(store))
+    except TrackingAwayError:
+        raise  # it may well have it, and could not take another
     except TrackingError:
         return False

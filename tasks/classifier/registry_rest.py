@@ -13,7 +13,7 @@ import httpx
 from tasks.classifier.registry_version import RegisteredVersion
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_access import TURNED_AWAY, has_other_ways, open_client, turned_away
-from tasks.contracts.errors import TrackingError
+from tasks.contracts.errors import TrackingAwayError, TrackingError
 
 API = "/api/2.0/mlflow"
 PAGE_ROWS = 1000  # the most that a server gives of registered models; it would give more of versions
@@ -32,10 +32,13 @@ def search_server(store: TrackingStore) -> list[RegisteredVersion] | None:
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         if status not in TURNED_AWAY:
-            raise TrackingError(f"MLflow at {store.uri} answered {status} to a search.") from error
+            kind = TrackingAwayError if error.response.is_server_error else TrackingError
+            raise kind(f"MLflow at {store.uri} answered {status} to a search.") from error
         if has_other_ways():
             return None
         raise turned_away(store.uri, status, error.response.text) from error
+    except httpx.TransportError as error:
+        raise TrackingAwayError(f"No MLflow server answers at {store.uri}: {error}. Is it running?") from error
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise TrackingError(f"No MLflow server answers at {store.uri}: {error}. Is it running?") from error
 

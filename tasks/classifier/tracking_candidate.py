@@ -43,6 +43,7 @@ from tasks.contracts.revision import code_revision
 from tasks.datasets.load import Videos
 from tasks.datasets.manifest import Dataset
 
+TRAINING_TAG = "reelsift_training"  # names one training, however often its logging was tried
 TAG_LENGTH = 8000  # characters, the most that MLflow keeps of a run's tag
 
 
@@ -83,10 +84,21 @@ def log_candidate(
     validate: Videos,
     *,
     started_by: StartedBy | None = None,
+    training: str | None = None,
 ) -> Candidate:
     """Log a training as a run of its dataset's experiment and register the model under the dataset's slug.
 
+    Args:
+        store: where MLflow is.
+        result: the training.
+        dataset: the version that it learnt from.
+        validate: the videos to judge on.
+        started_by: the flow run that trained.
+        training: what names this very training: where an earlier call that was cut off registered its model, that is
+            taken, and what it left half-done is deleted.
+
     Raises:
+        TrackingAwayError: MLflow does not answer for now.
         TrackingError: the store cannot be used.
         ModelError: there is no matching video to judge on.
     """
@@ -97,20 +109,25 @@ def log_candidate(
     client = connect(store)
     with translated(store):
         experiment_id = _experiment(client, store, slug)
-        with _run(client, experiment_id, result, tags) as run_id:
-            log_numbers(client, run_id, result, metrics)
-            log_dataset(client, run_id, dataset)
-            log_files(client, run_id, evaluation)
-            for path, figure in candidate_figures(result, validate, dataset.manifest).items():
-                client.log_figure(run_id, figure, path)
-            known = {
-                EXPERIMENT_TAG: experiment_id,
-                GAP_TAG: repr(evaluation.gap),
-                MAP_TAG: repr(evaluation.map),
-                COVERAGE_TAG: repr(evaluation.coverage),
-                JUDGED_LABELS_TAG: str(evaluation.labels_with_positives),
-            }
-            version = register_classifier(client, result.classifier, run_id=run_id, name=slug, tags=tags | known)
+        earlier = _registered_before(client, store, experiment_id, slug, training) if training else None
+        if earlier:
+            run_id, version = earlier
+        else:
+            tags |= {TRAINING_TAG: training} if training else {}
+            with _run(client, experiment_id, result, tags) as run_id:
+                log_numbers(client, run_id, result, metrics)
+                log_dataset(client, run_id, dataset)
+                log_files(client, run_id, evaluation)
+                for path, figure in candidate_figures(result, validate, dataset.manifest).items():
+                    client.log_figure(run_id, figure, path)
+                known = {
+                    EXPERIMENT_TAG: experiment_id,
+                    GAP_TAG: repr(evaluation.gap),
+                    MAP_TAG: repr(evaluation.map),
+                    COVERAGE_TAG: repr(evaluation.coverage),
+                    JUDGED_LABELS_TAG: str(evaluation.labels_with_positives),
+                }
+                version = register_classifier(client, result.classifier, run_id=run_id, name=slug, tags=tags | known)
         if _is_up_for_promotion(store, slug, version):
             client.set_registered_model_alias(slug, CHALLENGER, str(version))
         describe(client, store, slug, version)
@@ -127,6 +144,25 @@ def log_candidate(
         run_url=store.run_url(experiment_id, run_id),
         model_url=store.model_url(slug, version),
     )
+
+
+def _registered_before(
+    client: MlflowClient, store: TrackingStore, experiment_id: str, slug: str, training: str
+) -> tuple[str, int] | None:
+    """Return the run and version of a logging of this training that was cut off after it registered the model.
+
+    Runs that were cut off before are deleted.
+    """
+    runs = client.search_runs([experiment_id], filter_string=f"tags.`{TRAINING_TAG}` = '{training}'")
+    versions = {row.run_id: row.version for row in list_models(store, slug)} if runs else {}
+    for run in runs:
+        if run.info.run_id not in versions:
+            client.delete_run(run.info.run_id)
+    found = next((run.info.run_id for run in runs if run.info.run_id in versions), None)
+    if found is None:
+        return None
+    client.set_terminated(found, "FINISHED")
+    return found, versions[found]
 
 
 def _is_up_for_promotion(store: TrackingStore, name: str, version: int) -> bool:

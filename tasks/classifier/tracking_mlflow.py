@@ -15,7 +15,7 @@ import httpx
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_access import TURNED_AWAY, turned_away
 from tasks.classifier.tracking_moved import follow_home
-from tasks.contracts.errors import TrackingError
+from tasks.contracts.errors import TrackingAwayError, TrackingError
 
 ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -27,6 +27,8 @@ ENVIRONMENT = {
 }
 os.environ.update(ENVIRONMENT)
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each step otherwise
+# Half a minute a request, rather than four: `kept_training` tries again, with less to repeat than a training.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
 
 # After the environment is set. Other modules take these names from here: sorted imports would put MLflow's own
 # before this module.
@@ -72,6 +74,8 @@ __all__ = [
 ]
 
 ANSWER_WITHIN_S = 10.0
+LOCKED = "database is locked"  # as SQLite says it
+SERVER_FAULT = 500  # HTTP status codes from here on are the server's; MLflow's client gives it to lost connections, too
 ERROR_LENGTH = 600  # characters of what MLflow says
 
 
@@ -107,12 +111,18 @@ def translated(store: TrackingStore) -> Iterator[None]:
     except MlflowException as error:
         if (status := error.get_http_status_code()) in TURNED_AWAY:
             raise turned_away(store.uri, status, str(error)) from error
-        raise TrackingError(f"MLflow at {store.uri}: {_in_one_line(error)}") from error
+        kind = TrackingAwayError if _is_passing(store, error) else TrackingError
+        raise kind(f"MLflow at {store.uri}: {_in_one_line(error)}") from error
     except OBJECT_STORE_ERRORS as error:
         raise TrackingError(
             f"MLflow's files at {store.artifact_root or store.uri}: {_in_one_line(error)}. Where they lie is "
             "said by REELSIFT_TRACKING__ARTIFACTS, MLFLOW_S3_ENDPOINT_URL and AWS_*."
         ) from error
+
+
+def _is_passing(store: TrackingStore, error: MlflowException) -> bool:
+    """Say whether the same may succeed in a moment: a server is away or overloaded, a database is held by another."""
+    return LOCKED in str(error) or (store.is_server and error.get_http_status_code() >= SERVER_FAULT)
 
 
 def _in_one_line(error: Exception) -> str:
@@ -126,7 +136,7 @@ def _check_that_it_answers(uri: str) -> None:
     try:
         httpx.get(f"{uri}/health", timeout=ANSWER_WITHIN_S).raise_for_status()
     except httpx.HTTPError as error:
-        raise TrackingError(
+        raise TrackingAwayError(
             f"No MLflow server answers at {uri} ({error}). Start one with `mlflow server`, name another, or leave "
             "it out for a local store."
         ) from error

@@ -118,20 +118,21 @@ def _best_epoch(
     """Train until the last epoch, or until `patience` is spent; return all records and the best epoch's weights."""
     history: list[EpochRecord] = []
     module = trainer.averaged
-    progress.begin("epochs", config.epochs, "epochs")
+    what = f"training {config.model}"  # a bar for each candidate: the goal of one for all would grow with each
+    progress.begin(what, config.epochs, "epochs")
     for epoch in range(1, config.epochs + 1):
         started = perf_counter()
         loss, learning_rate = trainer.train_epoch(epoch)
         metrics = _validated(trainer.averaged, to_judge)
         history.append(EpochRecord(epoch, loss, learning_rate, perf_counter() - started, metrics))
-        progress.advance("epochs", 1)
+        progress.advance(what, 1)
         if on_epoch:
             on_epoch(history[-1])
         best = _best(history, config)
         if best.epoch == epoch:
             module = copy.deepcopy(trainer.averaged)
         elif epoch - best.epoch >= config.patience:
-            progress.begin("epochs", epoch, "epochs")
+            progress.begin(what, epoch, "epochs")
             break
     return tuple(history), module
 

@@ -45,11 +45,11 @@ class Heard:
         self.done = 0.0
 
     def begin(self, what: str, total: float | None, unit: str) -> None:
-        assert (what, unit) == ("epochs", "epochs")
+        assert (what, unit) == ("training logistic", "epochs")
         self.totals.append(total)
 
     def advance(self, what: str, amount: float) -> None:
-        assert what == "epochs"
+        assert what == "training logistic"
         self.done += amount
 
 
