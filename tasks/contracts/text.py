@@ -28,8 +28,8 @@ MARKS = re.compile(r"([\\`*_\[\]|~#!]|(?<=[a-zA-Z]):(?=//)|(?<=\b[wW]{3})\.|^[-+
 FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 PLAIN_CELL = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?|-?[A-Za-z0-9_-]{4,11}")  # a number, or the id of a video
 
-# `//user:password@host`; a password with an unescaped slash is met in the keys of object stores. Repetitions are bounded,
-# or end where the next match could begin: the time stays linear in a text that a stranger made for the opposite.
+# `//user:password@host`; a password with an unescaped slash is met in the keys of object stores. Repetitions are
+# bounded, or end where the next match could begin: the time is linear in a text that was made for the opposite.
 USER_INFO = re.compile(r"//[^\s/?#'\"<>]+@")
 STORE_KEYS = re.compile(r"(?P<scheme>\b(?:s3a?|gc?s|abfss?|az|wasbs?)://)(?P<user>[^\s?#'\"<>]{0,200})@")
 # A query's key that means a secret: those of signed addresses (AWS, Google, Azure) and of pyarrow's options among them.

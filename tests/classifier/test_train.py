@@ -45,11 +45,12 @@ class Heard:
         self.done = 0.0
 
     def begin(self, what: str, total: float | None, unit: str) -> None:
-        assert (what, unit) == ("training logistic", "epochs")
+        assert what in {f"training {kind}" for kind in ModelKind}
+        assert unit == "epochs"
         self.totals.append(total)
 
     def advance(self, what: str, amount: float) -> None:
-        assert what == "training logistic"
+        assert what.startswith("training ")
         self.done += amount
 
 
