@@ -82,7 +82,7 @@ def hash_bag(folder: Path, split: str) -> dict[str, str]:
     Raises:
         PlanError: there is a .tfrecord file whose name tells no split, or one that cannot be read.
     """
-    paths = sorted(folder.glob("*.tfrecord"))
+    paths = sorted(path for path in folder.glob("*.tfrecord") if not _is_endless(path))
     for path in paths:
         if not SHARD_NAME.fullmatch(path.name):
             raise PlanError(
@@ -92,6 +92,11 @@ def hash_bag(folder: Path, split: str) -> dict[str, str]:
     wanted = [path for path in paths if path.name.startswith(split)]
     with ThreadPoolExecutor() as pool:  # hashing leaves the interpreter to others
         return dict(zip((path.name for path in wanted), pool.map(_md5_of, wanted), strict=True))
+
+
+def _is_endless(path: Path) -> bool:
+    """Say whether a name is that of a pipe, a socket or a device, which may never come to an end."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _md5_of(path: Path) -> str:

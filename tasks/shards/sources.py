@@ -93,6 +93,8 @@ def open_path(path: Path, offset: int) -> Iterator[Body]:
     Raises:
         Fault: it cannot be read.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise Fault("it is a pipe or a device, which may never end", is_final=True)
     try:
         file = path.open("rb")
     except OSError as error:

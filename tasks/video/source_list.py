@@ -5,6 +5,7 @@ look at what they name.
 """
 
 import codecs
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -56,7 +57,7 @@ def _of(source: str) -> Iterator[str]:
 def _lines(path: Path) -> Iterator[str]:
     """Yield the lines of a list; names may hold any character but a line's end, and bytes that are no UTF-8."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             data = file.read(LONGEST_LIST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise SourceError(f"The list of videos {path} cannot be read: {_reason(error)}.") from error
@@ -64,6 +65,13 @@ def _lines(path: Path) -> Iterator[str]:
         raise SourceError(f"The list of videos {path} is over {LONGEST_LIST_BYTES >> 20} MB: split it.")
     text = _text(data, path)
     yield from (typed_name(line.removesuffix("\r")) for line in text.split("\n"))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe that nobody writes to as an empty file. What a shell's `@<(command)` still writes is waited for."""
+    number = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(number, True)
+    return number
 
 
 def _text(data: bytes, path: Path) -> str:

@@ -72,7 +72,16 @@ def parse_source(text: str) -> Source:
     """
     if is_file(text):
         return Source(text, SourceKind.FILE)
-    text = text.strip()  # as it was pasted
+    if not _is_special(text):
+        text = text.strip()  # as it was pasted
+        found = _elsewhere(text)
+        if found:
+            return found
+    raise SourceError(f"No video {text[:LONGEST_SHOWN]!r}: {_problem(text)}, and it is no id. {CHOICES}.")
+
+
+def _elsewhere(text: str) -> Source | None:
+    """Return what `text` names that is not on this disk."""
     scheme = SCHEME.match(text)
     if scheme:
         _check_address(text, scheme["scheme"].lower())
@@ -81,7 +90,7 @@ def parse_source(text: str) -> Source:
         return Source(text, SourceKind.YOUTUBE)
     if YT8M_ID.fullmatch(text):
         return Source(text, SourceKind.YT8M)
-    raise SourceError(f"No video {text[:LONGEST_SHOWN]!r}: {_problem(text)}, and it is no id. {CHOICES}.")
+    return None
 
 
 def watch_page(youtube_id: str) -> str:
@@ -105,12 +114,16 @@ def _check_address(text: str, scheme: str) -> None:
 def _problem(text: str) -> str:
     if any(path.is_dir() for path in _readable(text)):
         return "that is a folder, name the files in it"
-    if any(not path.is_file() for path in _readable(text)):
+    if _is_special(text):
         return "that is a pipe or a device, which may never end; name a file"
     if any(path.is_file() for path in _readable(_raw(text))):
         return "the name of that file is not UTF-8 text, rename it"
     hint = f" (for an address write https://{text})" if HOST_LIKE.fullmatch(text) else ""
     return f"there is no such file{hint}"
+
+
+def _is_special(text: str) -> bool:
+    return any(not path.is_file() and not path.is_dir() for path in _readable(text))
 
 
 def _file(text: str) -> Path | None:

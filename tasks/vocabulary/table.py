@@ -92,6 +92,8 @@ def _label(row: _Row) -> Label:
 
 def is_vocabulary(path: Path) -> bool:
     """Say whether a CSV file begins as a vocabulary does."""
+    if not path.is_file():  # a pipe or a device, which may never end
+        return False
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader([file.readline(MAX_TEXT)]), [])

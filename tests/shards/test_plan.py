@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from tasks.contracts.artifacts import PlannedShard
 from tasks.contracts.errors import ConfigError, PlanError
 from tasks.shards.config import DownloadConfig
+from tasks.shards.faults import Fault
 from tasks.shards.plan import fetch_plan, saved_name, select_shards, shard_index, shard_path
+from tasks.shards.sources import open_path
+from tasks.vocabulary.fetch import beside_shards
 from tests.shards.conftest import NAMES, noise, quick, shards_of
 from tests.support.mirror_server import MirrorServer, html, status
 
@@ -113,6 +117,22 @@ def test_the_plan_of_a_bag_is_made_by_hashing_it(tmp_path: Path) -> None:
         fetch_plan("video/train", quick(str(tmp_path)))
     with pytest.raises(PlanError, match=r"No download plan of 'frame/validate'.*no mirror has a place for it"):
         fetch_plan("frame/validate", quick(str(tmp_path)))
+
+
+def test_pipes_and_devices_in_a_bag_are_passed_over(tmp_path: Path) -> None:
+    """Whoever opened one would wait for ever, or read for ever."""
+    (tmp_path / "trainaa.tfrecord").touch()
+    os.mkfifo(tmp_path / "trainab.tfrecord")
+    (tmp_path / "trainac.tfrecord").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "labels.csv")
+    assert [shard.name for shard in fetch_plan("video/train", quick(str(tmp_path)))] == ["trainaa.tfrecord"]
+    assert beside_shards(tmp_path, 2) is None
+
+
+def test_a_pipe_in_the_place_of_a_shard_is_a_fault(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "trainaa.tfrecord")
+    with pytest.raises(Fault, match="a pipe or a device"), open_path(tmp_path / "trainaa.tfrecord", 0):
+        pass
 
 
 def test_a_bag_with_a_name_that_tells_nothing_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Lists of sources: one a line, each once, and a clear word where a list is none."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,19 @@ def test_what_is_no_list_is_said_to_be_none(
         path.write_bytes(content)
     with pytest.raises(SourceError, match=message):
         listed([f"@{path}"])
+
+
+def test_a_list_that_is_a_pipe_is_read_where_somebody_writes_to_it(tmp_path: Path) -> None:
+    """As a shell's `@<(command)` is; one that nobody writes to holds nothing."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SourceError, match="There is no video in the list"):
+        listed([f"@{pipe}"])
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # a writer is let in once somebody reads
+    with pipe.open("w") as writer:
+        threading.Timer(0.2, lambda: (writer.write("a.mp4\n"), writer.close())).start()
+        assert listed([f"@{pipe}"]) == ["a.mp4"]
+    os.close(reading)
 
 
 NAMES = ["a.mp4", "caf\u00e9 \u2028.mp4", "b.mp4"]

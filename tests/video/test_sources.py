@@ -99,10 +99,14 @@ def test_an_address_without_its_scheme_is_recognised() -> None:
         parse_source("youtu.be/dQw4w9WgXcQ")
 
 
-def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opened one would wait for ever, or read for ever."""
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "link.mp4").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "ZU9H")  # though its name is an id as well
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="a pipe or a device, which may never end"):
+        parse_source("ZU9H")
     for name in ("pipe.mp4", "link.mp4"):
         with pytest.raises(SourceError, match="a pipe or a device, which may never end"):
             parse_source(str(tmp_path / name))
