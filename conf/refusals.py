@@ -25,7 +25,7 @@ def _reason(detail: Any, layers: Sequence[Layer], model: type[BaseModel]) -> str
     where = f"{'.'.join(location)} (from {_origin(location, layers)})"
     if detail["type"] == "extra_forbidden":
         return f"There is no setting {where}{_hint(location, model)}"
-    return f"The setting {where} is {detail['input']!r}: {_lower_first(detail['msg'])}."
+    return f"The setting {where} is {detail['input']!r}: {_lower_first(detail['msg'].removeprefix('Value error, '))}."
 
 
 def _origin(location: Sequence[str], layers: Sequence[Layer]) -> str:

@@ -152,3 +152,11 @@ def test_a_preset_of_ones_own_stands_beside_the_built_in_ones(tmp_path: Path) ->
 def test_an_unknown_preset_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"No model preset 'huge'; there are logistic, moe, gated.*presets\.huge"):
         load_settings().candidates(("huge",))
+    with pytest.raises(ConfigError, match=r"No model preset 'gatd'.* Did you mean 'gated'\?"):
+        load_settings().candidates(("gatd",))
+
+
+def test_an_empty_home_is_refused_in_our_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REELSIFT_HOME", "")
+    with pytest.raises(ConfigError, match=r"^The setting home \(from REELSIFT_HOME\) is '': it must name a folder"):
+        load_settings()
