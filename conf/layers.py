@@ -20,16 +20,21 @@ CONF_FOLDER = Path(__file__).parent
 SHIPPED = ("smoke", "full")  # settings for an occasion, beside the defaults
 ENV_PREFIX = "REELSIFT_"
 ENV_DELIMITER = "__"
-# Not settings: which file to read, where the tests find real data, the stack and worker that a process belongs to, and
-# by which names a server may be called.
+# Not settings: which file to read, where the tests find real data, the stack, worker, server and `up` that a process
+# belongs to, by which names a server may be called, and how long a benchmark of kills goes on.
 OTHER_VARIABLES = frozenset(
     {
         "REELSIFT_CONFIG",
         "REELSIFT_REAL_DATA",
         "REELSIFT_STACK",
         "REELSIFT_WORKER",
+        "REELSIFT_UP",
+        "REELSIFT_SERVER_OF",
+        "REELSIFT_SERVER_OWNER",
         "REELSIFT_SERVER_HOSTS",
         "REELSIFT_SERVER_ORIGINS",
+        "REELSIFT_KILLS",
+        "REELSIFT_KILLED",
     }
 )
 BUILT_IN = "built-in"

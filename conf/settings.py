@@ -110,9 +110,9 @@ class Settings(BaseSettings):
         names = models or self.train.models
         if unknown := [name for name in names if name not in known]:
             raise ConfigError(
-                f"No model preset {unknown[0]!r}; there are {', '.join(known)}.{did_you_mean(unknown[0], known)} Define "
-                f"one of your own under `[presets.{unknown[0]}]` in a file for `--config`; `reelsift config show` "
-                "prints what is in force."
+                f"No model preset {unknown[0]!r}; there are {', '.join(known)}.{did_you_mean(unknown[0], known)} "
+                f"Define one of your own under `[presets.{unknown[0]}]` in a file for `--config`; `reelsift config "
+                "show` prints what is in force."
             )
         return {name: known[name].model_copy(update=chosen) for name in names}
 

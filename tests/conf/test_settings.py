@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.layers import BUILT_IN, Layer, config_file, origin_of
+from conf.layers import BUILT_IN, OTHER_VARIABLES, Layer, config_file, origin_of
 from conf.settings import Settings, load_settings, path_variables, setting_layers
 from tasks.contracts.errors import ConfigError
 
@@ -160,3 +160,13 @@ def test_an_empty_home_is_refused_in_our_own_words(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("REELSIFT_HOME", "")
     with pytest.raises(ConfigError, match=r"^The setting home \(from REELSIFT_HOME\) is '': it must name a folder"):
         load_settings()
+
+
+def test_no_variable_of_our_own_is_taken_for_an_unknown_setting() -> None:
+    """Each process of a stack inherits them: one that is forgotten here ends every run of a worker."""
+    root = Path(__file__).parents[2]
+    sources = [path for top in ("conf", "flows", "tasks", "deployments") for path in (root / top).rglob("*.py")]
+    named = {name for path in sources for name in re.findall(r'= "(REELSIFT_[A-Z_]+)"', path.read_text())}
+    assert "REELSIFT_UP" in named
+    settings = {f"REELSIFT_{field.upper()}" for field in Settings.model_fields}
+    assert {name for name in named if name.split("__")[0] not in settings} <= OTHER_VARIABLES
