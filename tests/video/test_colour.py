@@ -166,3 +166,31 @@ def test_the_copy_says_what_its_numbers_mean(tmp_path: Path) -> None:
         blue, red = ((float(plane[place // 2, x // 2]) - 128) / 224 for plane in (cb, cr))
         rgb = (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue)
         assert np.array(rgb).clip(0, 1) * 255 == pytest.approx(shown[place, x].astype(float), abs=8)
+
+
+def test_a_real_video_of_high_dynamic_range(real_data: Path, tmp_path: Path) -> None:
+    """Bars of far more than 1,000 nits: their hue is kept, and the brightest of red, green and blue is full."""
+    source = real_data / "faults" / "video" / "hdr_pq.mp4"
+    with av.open(str(source)) as file:
+        planes = [np.asarray(plane) for plane in _ten_bits(next(file.decode(video=0)))]
+    with open_frames(source, BOUNDS) as reader:
+        shown = next(iter(reader)).image
+    to_709 = np.linalg.inv(TO_2020)
+    for x in (26, 80, 134, 186, 240, 292):
+        y, blue, red = (float(plane[165 // by, x // by]) for plane, by in zip(planes, (1, 2, 2), strict=True))
+        luma, blue, red = (y - 64) / 876, (blue - 512) / 896, (red - 512) / 896
+        signal = np.array([luma + 1.4746 * red, luma - 0.16455 * blue - 0.57135 * red, luma + 1.8814 * blue])
+        root = signal.clip(0, 1) ** (1 / 78.84375)
+        nits = 10_000 * (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
+        assert nits.max() > 1000
+        expected = (to_709 @ (nits / nits.max())).clip(0, 1) ** (1 / 2.4) * 255
+        found = shown[165, x].astype(float)
+        assert found[expected > 60] == pytest.approx(expected[expected > 60], abs=8)
+        assert found[expected == 0].max(initial=0) < 26
+    with av.open(str(copy(source, tmp_path / "copy.mp4"))) as file:
+        stream = file.streams.video[0]
+        assert (stream.color_primaries, stream.color_trc, stream.color_range) == (1, 1, 1)
+
+
+def _ten_bits(frame: av.VideoFrame) -> list[NDArray[np.uint16]]:
+    return [np.frombuffer(bytes(plane), np.uint16).reshape(plane.height, -1) for plane in frame.planes]
