@@ -1,5 +1,7 @@
 """The environment's proxies: which addresses go through them, and that a refusal names the one that it came through."""
 
+import gc
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -68,6 +70,15 @@ def test_this_machine_is_reached_without(
     assert not proxy.asked
 
 
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what httpcore leaves of a connection to a SOCKS proxy that refuses, before another test would meet it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
 @pytest.mark.parametrize(
     ("kind", "refuses", "said"),
     [
@@ -77,8 +88,8 @@ def test_this_machine_is_reached_without(
         pytest.param("socks5", 1, "the connection failed: ", id="socks"),
     ],
 )
-# httpcore leaves the connection to a SOCKS proxy that refuses to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("collected")
 def test_a_refusal_names_the_proxy_without_its_password(
     mirror: MirrorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, refuses: int, said: str
 ) -> None:
