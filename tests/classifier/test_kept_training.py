@@ -79,7 +79,7 @@ def test_what_could_not_be_logged_is_logged_by_the_next_run_without_training(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dataset = build(synthetic_mirror, tmp_path / "built", "Cooking")
+    dataset = build(synthetic_mirror, tmp_path / "built", "Cooking", "Game")  # a slug of its own: the server is shared
     root, version = dataset.folder.parents[1], dataset.manifest.reference
     config = PRESETS["logistic"].model_copy(update={"epochs": 2, "device": "cpu"})
     trainings: list[object] = []
