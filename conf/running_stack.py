@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from conf.home import Home
 from tasks.contracts.errors import AccessError, StackError
-from tasks.contracts.files import write_text
+from tasks.contracts.files import PRIVATE, write_text
 from tasks.contracts.model import FrozenModel
 
 STATE_NAME, PASSWORD_NAME = "state.json", "password"
@@ -171,7 +171,7 @@ def _new_credentials(home: Home, path: Path) -> Credentials | None:
     home.make_private(path.parent)
     # Created with its mode, so that there is no moment at which others could open it.
     with suppress(FileExistsError):  # made by another command a moment ago
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(f"{made.auth_string}\n")
         return made
     return home_credentials(home)

@@ -33,8 +33,6 @@ from deployments.register import POOL_TEMPLATE
 from tasks.contracts.errors import DeployError
 from tasks.fan_out.ledger import Ledger
 
-BATCHES = "detect-batch"
-
 
 class FixedConfiguration(ProcessJobConfiguration):
     """How a run's process is started: the same for all, whatever the pool, the deployment or the run say."""

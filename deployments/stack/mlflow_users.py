@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.contracts.files import sqlite_uri
+from tasks.contracts.files import PRIVATE, sqlite_uri
 
 USER_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME"
 PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_PASSWORD"  # noqa: S105 - a name
@@ -38,7 +38,7 @@ def main(folder: Path, command: Sequence[str]) -> None:
     users, settings = folder / USERS_NAME, folder / SETTINGS_NAME
     for stale in folder.glob(f"{USERS_NAME}*"):  # with SQLite's journals
         stale.unlink()
-    users.touch(mode=0o600)  # it will hold digests of passwords
+    users.touch(mode=PRIVATE)  # it will hold digests of passwords
     settings.write_text(SETTINGS.format(users=sqlite_uri(users).replace("%", "%%")), encoding="utf-8")
     os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(settings)
     os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secrets.token_hex(32)  # signs a form of MLflow's pages

@@ -9,7 +9,6 @@ import atexit
 import ctypes
 import http.client
 import os
-import re
 import secrets
 import signal
 import socket
@@ -40,7 +39,6 @@ STOP_PATIENCE_S = 5.0
 LOOK_AT_OWNER_EVERY_S = 1.0
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 LAST_WORDS = 300
-ERROR_LINE = re.compile(r"[\w.]*(?:Error|Exception)\b")
 
 
 class PrivateServer:
@@ -114,10 +112,6 @@ class PrivateServer:
         if self._process.stdin:
             self._process.stdin.close()
 
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-
     def _last_words(self) -> str:
         with suppress(OSError), self._log.open("rb") as file:
             file.seek(self._log_began)
@@ -147,12 +141,6 @@ def private_server(home: Home) -> PrivateServer:
 def has_private_server() -> bool:
     """Say whether the server that this process talks to is its own."""
     return bool(_ours)
-
-
-def kill_private_server() -> None:
-    """End the server of this process at once, where there is one."""
-    for server in _ours:
-        server.kill()
 
 
 def leftover_servers(home: Home) -> list[psutil.Process]:

@@ -89,7 +89,7 @@ def _held(temporary: Path, make: Callable[[], int]) -> Iterator[None]:
     try:
         while descriptor is None:
             descriptor = make()
-            _lock(descriptor)
+            lock(descriptor)
             if not is_at(descriptor, temporary):  # another process found it without the lock
                 os.close(descriptor)
                 descriptor = None
@@ -139,7 +139,8 @@ def is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _lock(descriptor: int) -> None:
+def lock(descriptor: int) -> None:
+    """Wait for the lock of an open file or folder; nothing happens where the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:

@@ -4,7 +4,6 @@ A run that is killed leaves the old answer, the new one, or no manifest. The man
 a mixture never counts as an answer, whatever happened on the disk.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from tasks.contracts.errors import OutputError
-from tasks.contracts.files import NO_LOCKS, file_digest, is_at, remove_abandoned, temporary_folder
+from tasks.contracts.files import file_digest, is_at, lock, remove_abandoned, temporary_folder
 
 LOCK_NAME = ".publishing.tmp"  # named as what may be deleted: there only while somebody holds it, or was killed then
 PREFIX = ".making-"
@@ -51,7 +50,7 @@ def locked(folder: Path) -> Iterator[None]:
     while True:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            _lock(descriptor)
+            lock(descriptor)
             if is_at(descriptor, path):  # not removed by its former holder while we waited
                 try:
                     yield
@@ -114,14 +113,6 @@ def _stage_in(folder: Path) -> Iterator[Path]:
                 continue
             yield stage
             return
-
-
-def _lock(descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
 
 
 def _publish(stage: Path, folder: Path, files: tuple[str, ...], manifest: str) -> None:

@@ -30,4 +30,4 @@ def unexpected(source: str, error: Exception) -> VideoOutcome:
 
 def failed(source: str, reason: str) -> VideoOutcome:
     """Return the outcome of a source that failed for this reason."""
-    return VideoOutcome(source=source, status=FAILED, reason=" ".join(reason.split()))
+    return VideoOutcome(source=source, status=FAILED, reason=reason)
