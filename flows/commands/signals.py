@@ -9,16 +9,22 @@ temporary files, and ends the command itself.
 
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tasks.contracts.progress import EndedError, end_all
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 GRACE_S = 7.0
+AGAIN_S = 0.01
+IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 EXIT_CODE_BASE = 128  # of a command that a signal has ended, as shells have it
 SHOW_CURSOR = "\x1b[?25h"  # which a progress bar hides
 
@@ -36,6 +42,7 @@ def catch_signals() -> None:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     for number in caught:
         signal.signal(number, _raise)
+    sys.unraisablehook = _raise_elsewhere
     os.register_at_fork(after_in_child=_forget)
 
 
@@ -57,12 +64,31 @@ def _say_last() -> None:
         os.write(2, f"{shown}{how}. What was finished is kept: the same command goes on from there.\n".encode())
 
 
-def _raise(number: int, _frame: FrameType | None) -> None:
-    if not _leaving.is_set():
-        _received.append(number)
+def _raise(number: int, frame: FrameType | None) -> None:
+    if _leaving.is_set():
+        return
+    _received.append(number)
+    if frame is not None and frame.f_code.co_filename == IMPORT_SYSTEM:
+        _signal_again()  # an error just there may leave the lock of all imports taken
+    else:
         if number != signal.SIGTERM and signal.getsignal(signal.SIGTERM) is not _raise:
             signal.raise_signal(signal.SIGTERM)  # for which a flow of Prefect's waits: it cancels its tasks
         raise EndedError
+
+
+def _raise_elsewhere(unraisable: "UnraisableHookArgs") -> None:
+    """Raise once more what Python drops, as it does in finalisers and the callbacks of weak references."""
+    if isinstance(unraisable.exc_value, EndedError):
+        _signal_again()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _signal_again() -> None:
+    # SIGTERM, of which a second one does not end the command at once, as a second Ctrl-C does.
+    sending = threading.Timer(AGAIN_S, signal.pthread_kill, (threading.main_thread().ident, signal.SIGTERM))
+    sending.daemon = True
+    sending.start()
 
 
 def _watch(reading: int, caught: frozenset[int]) -> None:
