@@ -24,7 +24,7 @@ from tasks.progress_log import current_progress
 from tasks.video_storage import through_storage
 from tasks.weights.store import WeightsStore
 
-DETECT_CACHE_VERSION = 2  # raise by hand when an outcome says something else
+DETECT_CACHE_VERSION = 3  # raise by hand when an outcome says something else
 
 
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:

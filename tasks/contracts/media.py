@@ -4,7 +4,7 @@ In: nothing. Out: frozen values, which are also the JSON of manifests. Does not 
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -31,13 +31,42 @@ class MediaFacts(FrozenModel):
     kind: Literal["video", "picture"]
     width: int = Field(gt=0, description="square pixels as shown, after rotation")
     height: int = Field(gt=0, description="square pixels as shown, after rotation")
-    duration_s: float | None = Field(description="seconds; None where neither the container nor the stream says")
+    duration_s: float | None = Field(
+        description="seconds that are there; None where neither the container nor the stream says"
+    )
     frame_rate: float | None = Field(description="average frames a second; None for a picture")
     codec: str = Field(description="of the picture, e.g. h264")
     has_sound: bool
     rotation_deg: int = Field(default=0, description="clockwise turn that the file asks of a player: 0, 90, 180 or 270")
     mirrored: bool = Field(default=False, description="whether it asks to be mirrored left to right before that turn")
     pixel_aspect: float = Field(default=1.0, gt=0, description="width of a stored pixel as shown, over its height")
+    cut_short: bool = Field(default=False, description="whether the file breaks off before its end")
+    missing_s: float | None = Field(
+        default=None, ge=0, description="seconds of such a video that are not there; None where the file does not say"
+    )
+    declared_s: float | None = Field(default=None, ge=0, description="seconds that such a file says it lasts")
+
+
+def loss_in_words(known: dict[str, Any]) -> str | None:
+    """Say what of a video is missing in the answer, given the fields of its record; None where nothing is."""
+    media, corrupt_frames, frames_read = (known.get(name) for name in ("media", "corrupt_frames", "frames_read"))
+    if not isinstance(media, MediaFacts) or corrupt_frames is None or frames_read is None:
+        return None  # one was refused, which is said anyway
+    lost = [_missing_end(media)] if media.cut_short else []
+    if corrupt_frames:
+        lost.append(f"{corrupt_frames:,} {'packet' if corrupt_frames == 1 else 'packets'} could not be decoded")
+    if not lost:
+        return None
+    frames = f"{frames_read:,} {'frame' if frames_read == 1 else 'frames'}"
+    return f"{'; '.join(lost)}, so the answer is of {frames}"
+
+
+def _missing_end(media: MediaFacts) -> str:
+    if media.missing_s is None or not (media.missing_s == 0 or media.declared_s):
+        return "the file is cut short, and does not say how much of it is missing"
+    if not media.missing_s:
+        return "the file is cut short: the pictures are all there, but the end of the sound is not"
+    return f"the file is cut short: the last {media.missing_s:,.1f} s of {media.declared_s:,.1f} s are not there"
 
 
 class VideoRecord(FrozenModel):
@@ -53,19 +82,15 @@ class VideoRecord(FrozenModel):
     media: MediaFacts
     frames_read: int = Field(ge=0, description="frames that were decoded and looked at")
     corrupt_frames: int = Field(ge=0, description="packets that could not be decoded, and were left out")
+    loss: ShownLine | None = Field(
+        default_factory=loss_in_words, description="what of the video is missing in the answer, in words"
+    )
 
     @classmethod
     def of(cls, video: FetchedVideo, media: MediaFacts, *, frames_read: int, corrupt_frames: int) -> "VideoRecord":
         """Put together what was fetched and what was found."""
         known = video.model_dump(exclude={"path"})
         return cls(**known, media=media, frames_read=frames_read, corrupt_frames=corrupt_frames)
-
-    @property
-    def loss(self) -> str | None:
-        """What of the video is missing in the answer, in words; None where nothing is."""
-        if not self.corrupt_frames:
-            return None
-        return f"{self.corrupt_frames:,} packets could not be decoded, so the answer is of {self.frames_read:,} frames"
 
 
 class WeightsRecord(FrozenModel):

@@ -35,7 +35,7 @@ from tasks.labelling.smoothing import smoothed
 from tasks.labelling.table import best_labels, write_table
 from tasks.video.config import MediaBounds
 
-LABELLING_VERSION = 2  # raise by hand when the same video, model and options give another answer
+LABELLING_VERSION = 3  # raise by hand when the same video, model and options give another answer
 ANNOTATED_NAMES = {"video": LABELLED_VIDEO_NAME, "picture": LABELLED_PICTURE_NAME}
 FILES = (LABELS_TABLE_NAME, LABELLED_VIDEO_NAME, LABELLED_PICTURE_NAME, LABELLED_FRAMES_FOLDER)
 

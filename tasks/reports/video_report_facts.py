@@ -59,13 +59,11 @@ def warnings(found: VideoFolder) -> list[str]:
     said = []
     if found.labels and found.labels.is_silent:
         said.append("The sound could not be used, so the labels rest on the pictures alone.")
-    corrupt = max((each.video.corrupt_frames for each in (found.labels, found.objects) if each), default=0)
-    if corrupt:
-        said.append(
-            f"{corrupt:,} {'packet' if corrupt == 1 else 'packets'} of the file could not be decoded, and "
-            f"{'was' if corrupt == 1 else 'were'} left out."
-        )
-    return said
+    manifests = {"labels": found.labels, "objects": found.objects}
+    losses = {name: made.video.loss for name, made in manifests.items() if made and made.video.loss}
+    is_one = len(set(losses.values())) == 1
+    said += dict.fromkeys(loss if is_one else f"{name}: {loss}" for name, loss in losses.items())
+    return [f"{words[:1].upper()}{words[1:].removesuffix('.')}." for words in said]
 
 
 def stages(manifest: ObjectsManifest) -> list[Stage]:

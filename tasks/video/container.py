@@ -64,7 +64,7 @@ def picture_of(container: InputContainer) -> VideoStream | None:
     That is the default one, else the largest.
     """
     streams = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
-    return max(streams, key=lambda stream: stream.width * stream.height + _worth(stream), default=None)
+    return max(streams, key=lambda stream: _pixels(stream) + _worth(stream), default=None)
 
 
 def sound_of(container: InputContainer) -> AudioStream | None:
@@ -74,6 +74,10 @@ def sound_of(container: InputContainer) -> AudioStream | None:
     """
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None and stream.sample_rate]
     return max(streams, key=lambda stream: stream.channels + _worth(stream), default=None)
+
+
+def _pixels(stream: VideoStream) -> int:
+    return 0 if stream.codec_context is None else stream.width * stream.height  # sizes are the decoder's to know
 
 
 def _worth(stream: Stream) -> int:

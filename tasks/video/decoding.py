@@ -12,11 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tasks.contracts.errors import VideoError
-from tasks.video.timeline import Timeline, packets_of
+from tasks.video.timeline import ORDERED, Timeline, packets_of
 
-ORDERED = frozenset(
-    {"avi"}
-)  # containers that do not say when a picture is shown, but only in which order it is decoded
 MOST_DELAY = 16  # packets until the first frame comes out: the most that H.264 allows
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from av.container import InputContainer
 
 from tasks.contracts.errors import VideoError
+from tasks.video.ending import index_of
 
 ENTRIES = {b"encv": "Common Encryption", b"enca": "Common Encryption", b"drmi": "FairPlay", b"drms": "FairPlay"}
-LARGEST_INDEX = 256 << 20  # bytes of an mp4's `moov`
 TS_PACKET, TS_SYNC, TS_LOOKED_AT = 188, 0x47, 4_000
 SCRAMBLED, PAYLOAD = 0xC0, 0x10  # bits of a transport packet's fourth byte
 MOSTLY = 0.5  # of the packets: tables and some streams are never scrambled
@@ -38,7 +38,7 @@ def _kind(path: Path, container: InputContainer) -> str | None:
 
 def _of_mp4(path: Path) -> str | None:
     """Look at what the descriptions of the samples call themselves."""
-    index = _index_of(path)
+    index = index_of(path)
     place = index.find(b"stsd")
     while place >= 0:
         kind = ENTRIES.get(index[place + 16 : place + 20])
@@ -46,22 +46,6 @@ def _of_mp4(path: Path) -> str | None:
             return kind
         place = index.find(b"stsd", place + 4)
     return None
-
-
-def _index_of(path: Path) -> bytes:
-    """Return the `moov` box of an mp4, or nothing where there is none."""
-    with path.open("rb") as file:
-        while len(header := file.read(16)) >= 8:
-            size, kind, head = int.from_bytes(header[:4]), header[4:8], 8
-            if size == 1:
-                size, head = int.from_bytes(header[8:16]), 16
-            if kind == b"moov":
-                file.seek(8 - len(header), 1)
-                return file.read(min(size, LARGEST_INDEX) if size else LARGEST_INDEX)
-            if size < head:
-                return b""
-            file.seek(size - len(header), 1)
-    return b""
 
 
 def _is_scrambled(path: Path) -> bool:

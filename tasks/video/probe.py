@@ -17,6 +17,7 @@ from tasks.video.config import MediaBounds
 from tasks.video.container import open_container, picture_of
 from tasks.video.decoding import Counts, decoded
 from tasks.video.encryption import check_clear
+from tasks.video.ending import breaks_off
 from tasks.video.picture import is_picture, probe_picture
 from tasks.video.timeline import Timeline, timeline_of
 from tasks.video.upright import orientation_of, pixel_aspect_of, shown_size
@@ -47,6 +48,8 @@ def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -
         sound = container.streams.audio
         found = f"only sound ({_codec_of(sound[0])})" if sound else f"no pictures (it is {container.format.long_name})"
         raise VideoError(f"{path} holds {found}: there is nothing to look at. Name a video or a picture.")
+    if stream.codec_context is None and breaks_off(path, container.format.name):
+        raise VideoError(f"{path} is cut short within its index, so nothing of it can be read. Fetch or copy it again.")
     if stream.codec_context is None:
         raise VideoError(f"{path} has pictures of a kind that cannot be decoded: convert it to H.264 first.")
     check_clear(path, container)
@@ -69,6 +72,7 @@ def facts_of(container: InputContainer, stream: VideoStream, timeline: Timeline,
     """Return what the headers, the packets' times and the first frame say."""
     orientation = orientation_of(first)
     width, height = shown_size(stream, first)
+    missing = timeline.missing
     return MediaFacts(
         kind="video",
         width=width,
@@ -80,6 +84,9 @@ def facts_of(container: InputContainer, stream: VideoStream, timeline: Timeline,
         rotation_deg=orientation.rotation_deg,
         mirrored=orientation.mirrored,
         pixel_aspect=float(pixel_aspect_of(stream)),
+        cut_short=missing is not None,
+        missing_s=missing.seconds if missing else None,
+        declared_s=missing.of_s if missing else None,
     )
 
 

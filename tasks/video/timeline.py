@@ -7,7 +7,7 @@ without decoding anything, before it is used.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from tasks.video.container import open_container, picture_of, raw_packets_of, sound_of
+from tasks.video.ending import breaks_off, declared_end, declared_ends
 
 # Containers whose header has the length of the picture itself. All others are read through.
 MEASURED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
+ORDERED = frozenset({"avi"})  # that do not say when a picture is shown, but only in which order it is decoded
 CLOCK_JUMPS = 0x200  # AVFMT_TS_DISCONT: FFmpeg's mark of formats whose clock may jump
 # FFmpeg's own bounds (`dts_delta_threshold` and the tenth of a second in ffmpeg_demux.c): beyond them a time stamp is
 # of another clock; a shorter step ahead is a picture that stays on show, or a signal that was lost.
@@ -28,6 +30,7 @@ BACK_ELSEWHERE_S = 1.0  # in formats whose clock should not jump at all
 OUTLIERS = 3  # packets in a row that may bear wrong time stamps without being taken for a new clock
 TOGETHER_S = 3.0  # by which picture and sound lie apart in a file, at most
 OVERLAP_S = 0.2  # by which the sound may go on after the picture and is not waited for
+LEAST_MISSING_S, LEAST_SOUND_S = 0.01, 0.25  # by which an end may lie apart: of pictures, of sound and whole files
 RATE_TOLERANCE = 0.02  # of the frame rate that a header names
 CACHED = 64
 
@@ -108,6 +111,16 @@ class Track:
         """Return when a run begins and ends."""
         return run.start * self.time_base, max(run.end, run.last + run.step) * self.time_base
 
+    @property
+    def end_s(self) -> float | None:
+        """Return when the last of all packets is over; None where none has a time."""
+        return max((self.seconds(run)[1] for run in self.runs), default=None)
+
+    @property
+    def step_s(self) -> float:
+        """Return the usual time from one packet to the next."""
+        return self.runs[-1].step * self.time_base if self.runs else 0.0
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -129,13 +142,22 @@ class Clock:
 
 
 @dataclass(frozen=True)
+class MissingEnd:
+    """What a file that breaks off does not hold of the length that it declares."""
+
+    seconds: float | None = None  # of the picture; None where nothing says how long it was, 0 where only sound is gone
+    of_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Timeline:
     """The one clock of a file; seconds on it count from wherever the file's own does."""
 
     start_s: float = 0.0  # when the first picture is shown: time 0 of all that is handed on
-    duration_s: float | None = None  # of the picture
+    duration_s: float | None = None  # of the picture, as far as it is there
     frame_rate: float | None = None  # average frames a second
     clocks: dict[int, Clock] = field(default_factory=dict)  # by the index of the stream
+    missing: MissingEnd | None = None  # where the file is cut short
 
     @property
     def is_joined(self) -> bool:
@@ -159,10 +181,21 @@ def _timeline_of(path: Path, state: tuple[int, ...]) -> Timeline:  # noqa: ARG00
         picture, sound = picture_of(container), sound_of(container)
         if picture is None:
             return Timeline()
-        if container.format.name in MEASURED and picture.duration and picture.duration > 0 and picture.frames > 0:
+        name = container.format.name
+        is_measured = name in MEASURED and bool(picture.duration and picture.duration > 0 and picture.frames > 0)
+        is_cut = breaks_off(path, name)
+        if is_measured and not is_cut:
             return _by_headers(container, picture)
         kept: list[Stream] = [stream for stream in (picture, sound) if stream is not None]
-        return _by_packets(picture, _scanned(container, kept), path.stat().st_size)
+        ends_s, end_s = declared_ends(path, container, kept), declared_end(container)
+        tracks, is_broken = _scanned(container, kept)
+        if is_measured and name not in ORDERED:
+            timeline = _as_far_as(tracks[picture.index], _by_headers(container, picture))
+        else:
+            timeline = _by_packets(picture, tracks, path.stat().st_size)
+        if is_cut or (is_cut is None and is_broken):
+            return replace(timeline, missing=_missing_end(timeline, picture.index, tracks, ends_s, end_s))
+        return timeline
 
 
 def packets_of(container: InputContainer, stream: Stream, timeline: Timeline) -> Iterator[Packet | None]:
@@ -192,13 +225,41 @@ def _by_headers(container: InputContainer, picture: VideoStream) -> Timeline:
     )
 
 
-def _scanned(container: InputContainer, streams: list[Stream]) -> dict[int, Track]:
+def _as_far_as(track: Track, timeline: Timeline) -> Timeline:
+    """Return what the headers say, with the length of what is there."""
+    end_s = track.end_s
+    return timeline if end_s is None else replace(timeline, duration_s=max(end_s - timeline.start_s, 0.0))
+
+
+def _missing_end(
+    timeline: Timeline, picture: int, tracks: dict[int, Track], ends_s: dict[int, float], end_s: float | None
+) -> MissingEnd | None:
+    """Return what is not there of what is declared; None where nothing is missing but an index, or a filling."""
+    there_s = {index: track.end_s for index, track in tracks.items()}
+    lacking_s = {index: end_s - (there_s.get(index) or 0.0) for index, end_s in ends_s.items()}
+    if picture in lacking_s:
+        if lacking_s[picture] > max(tracks[picture].step_s / 2, LEAST_MISSING_S):
+            return MissingEnd(lacking_s[picture], (timeline.duration_s or 0.0) + lacking_s[picture])
+        return MissingEnd(0.0) if any(lacking > LEAST_SOUND_S for lacking in lacking_s.values()) else None
+    if end_s is None:
+        return MissingEnd()
+    lacking = end_s - max((each for each in there_s.values() if each is not None), default=0.0)
+    return MissingEnd(lacking, end_s) if lacking > LEAST_SOUND_S else None
+
+
+def _scanned(container: InputContainer, streams: list[Stream]) -> tuple[dict[int, Track], bool]:
+    """Read all packets; say as well whether the last of them is broken."""
     may_jump = bool(container.format.flags & CLOCK_JUMPS)
     tracks = {stream.index: Track(float(stream.time_base or 1), may_jump) for stream in streams}
+    is_broken = False
     for packet in raw_packets_of(container, streams):
+        if packet is None or packet.size:
+            is_broken = packet is None or packet.is_corrupt
         if packet is not None and packet.stream_index in tracks:  # some formats give packets of others all the same
+            if container.format.name in ORDERED:
+                packet.pts = None
             tracks[packet.stream_index].add(packet)
-    return tracks
+    return tracks, is_broken
 
 
 def _by_packets(picture: VideoStream, tracks: dict[int, Track], file_bytes: int) -> Timeline:

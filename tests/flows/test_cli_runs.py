@@ -2,11 +2,11 @@
 
 import csv
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import (
@@ -23,9 +23,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL
 
 from tests.flows.test_cli import reelsift
-from tests.support.media import spoil_packets
+from tests.support.media import spoil_packets, write_video
 from tests.support.square_network import square_network
-from tests.support.square_videos import write_clip
+from tests.support.square_videos import squares, write_clip
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -160,13 +160,16 @@ def test_the_demonstration_shows_the_whole_path(home: Path, synthetic_mirror: Pa
 
 
 def test_a_run_says_everywhere_which_videos_failed_and_what_was_lost(home: Path) -> None:
-    damaged = spoil_packets(Path(shutil.copy(home.parent / "apple.mp4", home.parent / "damaged.mp4")), [2])
+    damaged = _damaged(home.parent / "damaged.mov")
     (home.parent / "bad.mp4").write_text("no video at all")
-    run = typed("detect", "damaged.mp4", "bad.mp4", "--detector", "yolox-nano", "--flow", home=home)
+    run = typed("detect", "damaged.mov", "bad.mp4", "--detector", "yolox-nano", "--flow", home=home)
     assert run.returncode == 1
     assert "In all: 1 apple" in run.stdout
     assert run.stderr.count("error: ") == 1
-    loss = "packets could not be decoded, so the answer is of"
+    loss = (
+        "the file is cut short: the last 0.2 s of 1.0 s are not there; 1 packet could not be decoded, so the answer is "
+        "of 7 frames"
+    )
     assert f"warning: {damaged.name}: " in run.stderr
     assert loss in run.stderr
     state, artifact, lines = last_run("detect-objects")
@@ -179,6 +182,21 @@ def test_a_run_says_everywhere_which_videos_failed_and_what_was_lost(home: Path)
     assert loss in rows[1]["missing"]
     for words in ("bad.mp4", loss):
         assert any(words in line for line in lines), lines
+    page = Path(rows[1]["report"])
+    assert json.loads((page.parent / "objects.json").read_bytes())["video"]["loss"] == loss
+    assert f"T{loss[1:]}." in page.read_text(encoding="utf-8")
+
+
+def _damaged(path: Path) -> Path:
+    """Write ten frames of an apple, with the index in front; spoil the third, and leave out the last two."""
+    images = [squares(("apple", 4, 4))] * 10
+    write_video(path, images, codec="mjpeg", pix_fmt="yuvj420p", options={"movflags": "+faststart"})
+    with av.open(str(path)) as file:
+        end = [packet.pos for packet in file.demux(video=0) if packet.size][8]
+    spoil_packets(path, [2])
+    assert end is not None
+    path.write_bytes(path.read_bytes()[:end])
+    return path
 
 
 @pytest.mark.parametrize("command", [["detect", "--detector", "yolox-nano"], ["label", "--no-annotate"]])

@@ -83,7 +83,19 @@ def test_what_a_reader_must_know_stands_at_the_top(tmp_path: Path) -> None:
     write_labels(tmp_path, video_record(corrupt_frames=3), is_silent=True)
     page = page_of(tmp_path)
     assert "The sound could not be used" in page
-    assert "3 packets of the file could not be decoded, and were left out." in page
+    assert "3 packets could not be decoded, so the answer is of 60 frames." in page
+
+
+def test_what_is_missing_of_a_video_is_said_in_the_words_of_its_manifest(tmp_path: Path) -> None:
+    media = video_record().media.model_copy(update={"cut_short": True, "missing_s": 4.0, "declared_s": 10.0})
+    labels = write_labels(tmp_path, video_record(media=media, frames_read=6))
+    objects = write_objects(tmp_path, record=video_record(media=media, corrupt_frames=1))
+    page = page_of(tmp_path)
+    assert labels.video.loss == (
+        "the file is cut short: the last 4.0 s of 10.0 s are not there, so the answer is of 6 frames"
+    )
+    assert f"Labels: {labels.video.loss}." in page
+    assert f"Objects: {objects.video.loss}." in page
 
 
 def test_nothing_found_is_said(tmp_path: Path) -> None:

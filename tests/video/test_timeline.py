@@ -187,6 +187,7 @@ def test_a_video_lasts_as_long_as_its_pictures(
     assert facts.kind == "video"
     assert facts.duration_s == pytest.approx(3.0, abs=0.05)
     assert facts.frame_rate == pytest.approx(10, rel=0.02)
+    assert not facts.cut_short
     assert [number for number, _ in shown(clip)] == list(range(30))
     assert [time_s for _, time_s in shown(clip)] == pytest.approx([number / 10 for number in range(30)], abs=0.002)
 
