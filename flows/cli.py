@@ -7,6 +7,8 @@ a wrong usage, 128 + N where signal N ended it (130: Ctrl-C). A command imports 
 
 import errno
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -34,9 +36,11 @@ from flows.commands.console import ERR, print_error, printing
 from flows.commands.session import Session
 from flows.commands.signals import leave
 from tasks.contracts.errors import ReelsiftError
+from tasks.video.sources import YOUTUBE_ID
 
 # What the system says of disks and folders, and SQLite of the same.
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+USAGE_ERROR = 2  # exit code
 SQLITE = ("disk is full", "readonly database", "unable to open database file", "disk I/O error")
 
 app = typer.Typer(
@@ -105,6 +109,21 @@ def _refusal_of_system(error: BaseException) -> str | None:
     return None
 
 
+def _advice(arguments: Sequence[str]) -> str | None:
+    """Return how to write a source that was taken for an option; None where there is none."""
+    if "--" in arguments:
+        return None
+    for text in arguments:
+        if not text.startswith("-"):
+            continue
+        with suppress(OSError, ValueError):
+            if Path(text).is_file():
+                return f"{text} is taken for an option. To name the file, write ./{text}"
+        if YOUTUBE_ID.fullmatch(text) and not text.startswith("--"):
+            return f"{text} is taken for an option. To name the video, write it last, behind --: -- {text}"
+    return None
+
+
 def main() -> None:
     """Run a command, with signals caught; an expected error is one line, and so is what a signal makes of the work."""
     debug = "--debug" in sys.argv
@@ -115,6 +134,8 @@ def main() -> None:
     except BaseException as error:
         if code := leave():  # whatever came of the unwinding
             sys.exit(code)
+        if isinstance(error, SystemExit) and error.code == USAGE_ERROR and (advice := _advice(sys.argv[1:])):
+            print_error(advice)
         if not isinstance(error, ReelsiftError):
             if debug or not (refused := _refusal_of_system(error)):
                 raise

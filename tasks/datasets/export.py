@@ -32,8 +32,8 @@ class ExportFormat(StrEnum):
 
     CSV = "csv"  # video_id, labels by name, split, shard, is_match; no features
     JSONL = "jsonl"  # an object a row, features included
-    PARQUET = "parquet"  # the parts' columns and `split`, in one file
-    NPZ = "npz"  # the arrays of `Videos`, and `splits`; opens without pickle
+    PARQUET = "parquet"  # the parts' columns, `split` and `label_names`, in one file
+    NPZ = "npz"  # the arrays of `Videos`, `splits`, and the names of the labels; opens without pickle
 
 
 def export(
@@ -105,8 +105,10 @@ def _write_jsonl(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None
                 file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def _write_parquet(dataset: Dataset, path: Path, _: Mapping[int, str]) -> None:
+def _write_parquet(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
     schema = pq.read_schema(dataset.paths()[0]).append(pa.field("split", COLUMN_TYPES["shard"], nullable=False))
+    name_lists = pa.list_(pa.field("element", pa.string(), nullable=False))
+    schema = schema.append(pa.field("label_names", name_lists, nullable=False))
     # The same encodings as in the parts: they are what makes floats of this kind small and quick to read.
     floats = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in ("mean_rgb", "mean_audio")}
     with pq.ParquetWriter(
@@ -114,17 +116,14 @@ def _write_parquet(dataset: Dataset, path: Path, _: Mapping[int, str]) -> None:
         schema,
         compression="zstd",
         compression_level=1,
-        use_dictionary=["shard", "split"],  # pyright: ignore[reportArgumentType] - its stubs know only the flag
+        use_dictionary=["shard", "split", "label_names.list.element"],  # pyright: ignore[reportArgumentType] - its stubs know only the flag
         column_encoding=floats,
         write_statistics=False,
     ) as writer:
         for split, batch in _batches(dataset, COLUMNS, ROW_GROUP_ROWS):
             splits = pa.array([split] * batch.num_rows).dictionary_encode()
-            writer.write_batch(pa.record_batch([*batch.columns, splits], schema=schema))
-
-
-def _write_npz(dataset: Dataset, path: Path, _: Mapping[int, str]) -> None:
-    write_npz(dataset, path)
+            named = pa.array([_named(ids, names) for ids in batch.column("labels").to_pylist()], name_lists)
+            writer.write_batch(pa.record_batch([*batch.columns, splits, named], schema=schema))
 
 
 def _batches(dataset: Dataset, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -141,5 +140,5 @@ WRITERS: Mapping[ExportFormat, Callable[[Dataset, Path, Mapping[int, str]], None
     ExportFormat.CSV: _write_csv,
     ExportFormat.JSONL: _write_jsonl,
     ExportFormat.PARQUET: _write_parquet,
-    ExportFormat.NPZ: _write_npz,
+    ExportFormat.NPZ: write_npz,
 }

@@ -5,7 +5,7 @@ pickle. Writes each array a batch at a time, so that memory does not grow with t
 """
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,12 @@ from tasks.datasets.manifest import Dataset
 from tasks.datasets.rows import flags, float_rows, label_lists, read_batches
 
 
-def write_npz(dataset: Dataset, path: Path) -> None:
-    """Write `video_ids`, `features`, `label_offsets`, `label_ids`, `is_match` and `splits`; `Videos` describes them."""
+def write_npz(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
+    """Write `video_ids`, `features`, `label_offsets`, `label_ids`, `is_match` and `splits`; `Videos` describes them.
+
+    `vocabulary_ids`, rising, and `vocabulary_names` name each label that occurs, by its index where it has no name:
+    `vocabulary_names[np.searchsorted(vocabulary_ids, label_ids)]` are the names of all labels.
+    """
     rows = dataset.manifest.rows
     width = max((max(map(len, _ids(batch).tolist())) for batch in _batches(dataset, "video_id")), default=1)
     labels = sum(label_lists(batch)[1].size for batch in _batches(dataset, "labels"))
@@ -29,6 +33,12 @@ def write_npz(dataset: Dataset, path: Path) -> None:
         _add(archive, "label_ids", "<i4", (labels,), (label_lists(batch)[1] for batch in _batches(dataset, "labels")))
         _add(archive, "is_match", "?", (rows,), map(flags, _batches(dataset, "is_match")))
         splits = (np.full(part.rows, part.split) for part in dataset.manifest.parts)
+        occurring = (label_lists(batch)[1].tolist() for batch in _batches(dataset, "labels"))
+        vocabulary = sorted(set().union(*occurring))
+        words = [names.get(label, str(label)) for label in vocabulary]
+        longest = max(map(len, words), default=1)
+        _add(archive, "vocabulary_ids", "<i4", (len(words),), [np.array(vocabulary, np.int32)])
+        _add(archive, "vocabulary_names", f"<U{max(longest, 1)}", (len(words),), [np.array(words, np.str_)])
         _add(archive, "splits", f"<U{max(map(len, dataset.manifest.splits))}", (rows,), splits)
 
 

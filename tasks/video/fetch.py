@@ -18,7 +18,8 @@ from tasks.video.arrived import check_arrived
 from tasks.video.config import FetchConfig
 from tasks.video.download import download as download_address
 from tasks.video.shelf import Place, peek, place_of
-from tasks.video.sources import Source, SourceKind, parse_source, watch_page
+from tasks.video.source_list import source_of
+from tasks.video.sources import Source, SourceKind, watch_page
 from tasks.video.youtube import Turns, is_on_youtube
 from tasks.video.youtube_id import resolve_yt8m_id
 
@@ -45,7 +46,7 @@ def fetch_video(
         MirrorError: a mirror cannot be used.
         DiskSpaceError: it does not fit on the disk.
     """
-    named = parse_source(source)
+    named = source_of(source)
     if named.kind is SourceKind.FILE:
         return _local(named)
     with place_of(cache, _key(named, config)) as place:
@@ -61,7 +62,7 @@ def find_video(source: str, cache: Path, config: FetchConfig) -> FetchedVideo | 
     Raises:
         SourceError: it is no source, or a file that cannot be read.
     """
-    named = parse_source(source)
+    named = source_of(source)
     if named.kind is SourceKind.FILE:
         return _local(named)
     found = None if config.refresh else peek(cache, _key(named, config))
@@ -74,7 +75,7 @@ def path_on_disk(source: str, cache: Path, config: FetchConfig) -> Path | None:
     Raises:
         SourceError: it is no source.
     """
-    named = parse_source(source)
+    named = source_of(source)
     if named.kind is SourceKind.FILE:
         return named.path
     found = peek(cache, _key(named, config))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tasks.contracts.errors import SourceError
-from tasks.video.sources import is_file, typed_name
+from tasks.video.sources import Source, is_file, parse_source, typed_name
 
 LIST_MARK = "@"
 COMMENT_MARK = "#"
@@ -28,19 +28,45 @@ MARKED = (
 def listed(sources: Iterable[str]) -> list[str]:
     """Return every source once, those of lists in the place of the list.
 
+    A list that cannot be read stays a source, where there are others: it then fails alone (`source_of`).
+
     Raises:
-        SourceError: a list cannot be read, or there is no source at all.
+        SourceError: the only source is a list that cannot be read, or there is no source at all.
     """
-    found = list(dict.fromkeys(each for source in sources for each in _of(source)))
+    given, found = list(sources), dict[str, None]()
+    for source in given:
+        try:
+            found |= dict.fromkeys(_of(source))
+        except SourceError:
+            if len(given) == 1:
+                raise
+            found[source] = None
     if not found:
         raise SourceError(
             "There is no video in the list: write one source a line; one that begins with # does not count."
         )
-    return found
+    return list(found)
+
+
+def source_of(text: str) -> Source:
+    """Tell what one source names, lists opened before.
+
+    Raises:
+        SourceError: it is none, or a list: why that could not be read.
+    """
+    if _is_list(text):
+        for _ in _of(text):
+            break
+        raise SourceError(f"{text!r} is a list within a list: give it to the command, beside the other one.")
+    return parse_source(text)
+
+
+def _is_list(source: str) -> bool:
+    return source.startswith(LIST_MARK) and not is_file(source)
 
 
 def _of(source: str) -> Iterator[str]:
-    if not source.startswith(LIST_MARK) or is_file(source):
+    if not _is_list(source):
         yield source
         return
     path = Path(source.removeprefix(LIST_MARK))

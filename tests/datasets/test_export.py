@@ -78,6 +78,37 @@ def test_parquet_is_one_file_with_the_split(dataset: Dataset, tmp_path: Path) ->
         assert table[name].to_pylist() == [value for part in parts for value in part[name].to_pylist()]
 
 
+def test_pandas_finds_names_beside_the_numbers_of_a_parquet_file(dataset: Dataset, tmp_path: Path) -> None:
+    import pandas as pd
+
+    frame = pd.read_parquet(export(dataset, tmp_path / "out.parquet", "parquet", names=NAMES))
+    assert [list(names) for names in frame["label_names"][:6]] == [
+        ["Cooking"], ["Cooking", "Dish"], ["Food", "Cooking"], ["Cooking", "Dish", "Food"], ["Game"],
+        ["Toys, games & co.", "Game"],
+    ]  # fmt: skip
+    pairs = frame[["labels", "label_names"]].explode(["labels", "label_names"]).drop_duplicates()
+    assert dict(zip(pairs["labels"], pairs["label_names"], strict=True)) == NAMES
+
+
+def test_numpy_finds_the_names_of_an_archive(dataset: Dataset, tmp_path: Path) -> None:
+    with np.load(export(dataset, tmp_path / "out.npz", "npz", names=NAMES), allow_pickle=False) as arrays:
+        names = arrays["vocabulary_names"][np.searchsorted(arrays["vocabulary_ids"], arrays["label_ids"])]
+        assert dict(zip(arrays["label_ids"].tolist(), names.tolist(), strict=True)) == NAMES
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "npz", "jsonl"])
+def test_no_format_mixes_names_and_numbers(dataset: Dataset, tmp_path: Path, file_format: str) -> None:
+    path = export(dataset, tmp_path / f"out.{file_format}", file_format)
+    if file_format == "npz":
+        with np.load(path) as arrays:
+            found = set(arrays["vocabulary_names"].tolist())
+    elif file_format == "parquet":
+        found = {name for names in pq.read_table(path)["label_names"].to_pylist() for name in names}
+    else:
+        found = {name for line in path.read_text().splitlines() for name in json.loads(line)["label_names"]}
+    assert found == {"0", "7", "22", "29", "37"}
+
+
 def test_npz_opens_without_pickle(dataset: Dataset, tmp_path: Path) -> None:
     train, validate = load_videos(dataset, "train"), load_videos(dataset, "validate")
     with np.load(export(dataset, tmp_path / "out.npz", "npz"), allow_pickle=False) as arrays:
@@ -101,7 +132,7 @@ def test_more_rows_than_a_batch(long_dataset: Dataset, tmp_path: Path) -> None:
     lines = export(long_dataset, tmp_path / "out.csv", "csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == list(videos.video_ids)
     table = pq.read_table(export(long_dataset, tmp_path / "out.parquet", "parquet"))
-    assert table.drop_columns(["split"]).equals(pq.read_table(long_dataset.paths()))
+    assert table.drop_columns(["split", "label_names"]).equals(pq.read_table(long_dataset.paths()))
     with np.load(export(long_dataset, tmp_path / "out.npz", "npz")) as arrays:
         np.testing.assert_array_equal(arrays["features"], videos.features)
         np.testing.assert_array_equal(arrays["label_offsets"], videos.label_offsets)

@@ -234,24 +234,47 @@ def test_a_link_in_the_folder_of_results_is_not_followed(home: Path, clip: Path,
 
 def test_a_bad_name_among_many_fails_alone(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:
     """Each name is a file's before it is anything else; what is no source at all says so, and the others are done."""
-    good = ["@user.mp4", "~user.mp4", "dQw4w9WgXcQ", "ZU9H", "two\nlines.mp4", "list.mp4"]
+    good = ["@user.mp4", "~user.mp4", "dQw4w9WgXcQ", "ZU9H", "two\nlines.mp4", "list.mp4", "-v.mp4"]
     for number, name in enumerate(good):  # a box that players skip makes the content of each its own
         (tmp_path / name).write_bytes(clip.read_bytes() + b"\x00\x00\x00\x0cskip" + number.to_bytes(4, "big"))
-    (tmp_path / "list.txt").write_bytes("\ufeff".encode("utf-16-le") + "list.mp4\r\n".encode("utf-16-le"))
+    (tmp_path / "list.txt").write_bytes("\ufeff".encode("utf-16-le") + "list.mp4\r\n-v.mp4".encode("utf-16-le"))
     raw = b"caf\xe9.mp4"
     (tmp_path / os.fsdecode(raw)).write_bytes(clip.read_bytes())
-    bad = [os.fsdecode(raw), "", "x" * 5000, "~nobody-of-that-name/a.mp4"]
+    (tmp_path / "binary.txt").write_bytes(b"\0\1\2")
+    bad = [os.fsdecode(raw), "", "x" * 5000, "~nobody-of-that-name/a.mp4", "@missing.txt", "@binary.txt"]
     run = reelsift(
         "detect", *good[:3], *bad, *good[3:5], "@list.txt", "--detector", "yolox-nano", "--no-annotate", "--json",
         home=home, REELSIFT_WEIGHTS=weights,
     )  # fmt: skip
     assert run.returncode == 1, run.stderr
     videos = json.loads(run.stdout)["videos"]
-    assert [video["status"] for video in videos] == ["done"] * 3 + ["failed"] * 4 + ["done"] * 3
-    assert run.stderr.count("error: ") == 4
+    assert [video["status"] for video in videos] == ["done"] * 3 + ["failed"] * 6 + ["done"] * 4
+    assert run.stderr.count("error: ") == 6
+    assert "The list of videos missing.txt cannot be read: No such file or directory." in run.stderr
+    assert "binary.txt is no list of videos" in run.stderr
     assert r"caf\xe9.mp4" in run.stderr
     assert "not UTF-8 text, rename it" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_source_that_looks_like_an_option_is_told_how_to_be_written(
+    home: Path, clip: Path, weights: str, tmp_path: Path
+) -> None:
+    (tmp_path / "-clip.mp4").write_bytes(clip.read_bytes())
+    options = ("--detector", "yolox-nano", "--no-annotate")
+    run = reelsift("detect", *options, "-clip.mp4", home=home)
+    assert (run.returncode, run.stdout) == (2, "")
+    advice = run.stderr.splitlines()[-1]
+    assert advice == "error: -clip.mp4 is taken for an option. To name the file, write ./-clip.mp4"
+    (video,) = answer("detect", *options, advice.split()[-1], home=home, REELSIFT_WEIGHTS=weights)["videos"]
+    assert video["status"] == "done"
+    (again,) = json.loads(
+        reelsift("detect", *options, "--json", "--", "-clip.mp4", home=home, REELSIFT_WEIGHTS=weights).stdout
+    )["videos"]
+    assert again["status"] == "cached"
+    run = reelsift("detect", "-w4w9Wg_XcQ", home=home)
+    assert run.stderr.splitlines()[-1].endswith("write it last, behind --: -- -w4w9Wg_XcQ")
+    assert "taken for" not in reelsift("detect", "--nonsense", home=home).stderr
 
 
 @pytest.mark.parametrize(

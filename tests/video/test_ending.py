@@ -185,7 +185,7 @@ def test_real_files_are_whole(real_data: Path) -> None:
 
 
 def test_a_real_video_that_is_cut_short(real_data: Path, tmp_path: Path) -> None:
-    clip = sorted((real_data / "clips").rglob("*.avi"))[0]
+    clip = min((real_data / "clips").rglob("*.avi"))
     whole_s = probe(clip, BOUNDS).duration_s
     path = tmp_path / clip.name
     path.write_bytes(clip.read_bytes())

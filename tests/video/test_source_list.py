@@ -8,7 +8,8 @@ import pytest
 
 from tasks.contracts.errors import SourceError
 from tasks.video import source_list
-from tasks.video.source_list import listed
+from tasks.video.source_list import listed, source_of
+from tasks.video.sources import SourceKind
 
 
 def test_each_source_counts_once_in_the_order_of_the_list(tmp_path: Path) -> None:
@@ -83,3 +84,16 @@ def test_one_line_that_is_no_utf_8_spoils_no_other(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"a.mp4\ncaf\xe9.mp4\nb.mp4\n")
     assert listed([f"@{path}"]) == ["a.mp4", r"caf\xe9.mp4", "b.mp4"]
+
+
+def test_a_list_that_cannot_be_read_fails_alone_beside_others(tmp_path: Path) -> None:
+    good, missing = tmp_path / "good.txt", f"@{tmp_path}/missing.txt"
+    good.write_text("b.mp4\nZU9H\n@other.txt\n")
+    assert listed(["a.mp4", missing, f"@{good}"]) == ["a.mp4", missing, "b.mp4", "ZU9H", "@other.txt"]
+    with pytest.raises(SourceError, match=r"The list of videos .*missing\.txt cannot be read: No such file"):
+        source_of(missing)
+    with pytest.raises(SourceError, match=r"The list of videos other\.txt cannot be read: No such file"):
+        source_of("@other.txt")
+    with pytest.raises(SourceError, match="is a list within a list: give it to the command, beside the other one"):
+        source_of(f"@{good}")
+    assert source_of("ZU9H").kind is SourceKind.YT8M
