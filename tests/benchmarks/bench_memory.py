@@ -1,4 +1,4 @@
-"""The peak of memory while a long video is labelled, beside that of a short one."""
+"""The peak of memory while a long video is labelled, looked at or turned into features, beside that of a short one."""
 
 import subprocess
 import sys
@@ -9,40 +9,72 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.media import write_video
+from tests.support.feature_weights import write_feature_weights
+from tests.support.media import Tone, write_video
+from tests.support.square_network import square_network
 
 LENGTHS_S = (500, 2000)
 MOST_APART_MB = 50.0
-LABEL = """
+COMMON = """
 import resource, sys
 from pathlib import Path
+from conf.weights import load_weights_table
+from tasks.video.config import MediaBounds
+from tasks.weights.store import WeightsStore
+clip, out, given = map(Path, sys.argv[1:])
+store = WeightsStore(folder=given / "none", given=given, table=load_weights_table())
+{work}
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+LABEL = """
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.imagenet import ImagenetLabeller
 from tasks.labelling.label import label_video
-from tasks.video.config import MediaBounds
 from tests.labelling.colours import fetched
-label_video(fetched(Path(sys.argv[1])), ImagenetLabeller.open(), LabelOptions(), MediaBounds(), Path(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+label_video(fetched(clip), ImagenetLabeller.open(), LabelOptions(), MediaBounds(), out)
 """
+DETECT = """
+from tasks.detection.config import DetectOptions
+from tasks.detection.detect import detect_objects
+from tasks.detection.detector import open_detector
+from tests.labelling.colours import fetched
+detector = open_detector("yolox-nano", speed="normal", weights=store)
+detect_objects(fetched(clip), detector, DetectOptions(), MediaBounds(), out)
+"""
+FEATURES = """
+from tasks.features.extractor import load_extractor
+from tasks.features.second_features import read_features
+read_features(clip, MediaBounds(), load_extractor(store))
+"""
+WORK = {"labelling": LABEL, "detecting in": DETECT, "the features (small networks) of": FEATURES}
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
     """Yield the peak of each length, a process each, and how far they are apart."""
     with tempfile.TemporaryDirectory() as folder:
-        peaks = [_peak_mb(Path(folder), length_s) for length_s in LENGTHS_S]
-    for length_s, peak in zip(LENGTHS_S, peaks, strict=True):
-        yield f"labelling a 64x64 video of {length_s:,} s, peak", f"{peak:,.0f} MB", ""
-    yield "apart", f"{abs(peaks[1] - peaks[0]):,.0f} MB", f"{MOST_APART_MB:.0f} MB"
+        weights = write_feature_weights(Path(folder) / "weights")
+        (weights / "yolox_nano.onnx").write_bytes(square_network())
+        clips = [_clip(Path(folder), length_s) for length_s in LENGTHS_S]
+        for what, work in WORK.items():
+            peaks = [_peak_mb(clip, work, weights) for clip in clips]
+            for length_s, peak in zip(LENGTHS_S, peaks, strict=True):
+                yield f"{what} a 64x64 video of {length_s:,} s, peak", f"{peak:,.0f} MB", ""
+            yield f"{what}, apart", f"{abs(peaks[1] - peaks[0]):,.0f} MB", f"{MOST_APART_MB:.0f} MB"
 
 
-def _peak_mb(folder: Path, length_s: int) -> float:
+def _clip(folder: Path, length_s: int) -> Path:
     random = np.random.default_rng(0)
-    clip = write_video(
+    return write_video(
         folder / f"{length_s}.mp4",
         (np.full((64, 64, 3), random.integers(0, 255, 3), np.uint8) for _ in range(length_s)),
         times_s=list(map(float, range(length_s))),
         time_base=Fraction(1, 10),
         encoder={"preset": "ultrafast"},
+        tone=Tone(length_s),
     )
-    command = [sys.executable, "-c", LABEL, str(clip), str(folder / f"out-{length_s}")]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _peak_mb(clip: Path, work: str, weights: Path) -> float:
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-c", COMMON.format(work=work), clip, Path(out) / "out", weights]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
