@@ -1,6 +1,8 @@
 """Media whose content is encrypted are refused: a decoder makes noise of them, or a few frames."""
 
+import re
 from pathlib import Path
+from uuid import UUID
 
 from av.container import InputContainer
 
@@ -8,6 +10,18 @@ from tasks.contracts.errors import VideoError
 from tasks.video.ending import index_of
 
 ENTRIES = {b"encv": "Common Encryption", b"enca": "Common Encryption", b"drmi": "FairPlay", b"drms": "FairPlay"}
+HEADER_BYTES = 1 << 20  # of Matroska and ASF, in which the streams are described
+# ContentEncodingType 1, its size written in any of the ways of EBML; FFmpeg tells only of one with a key's id.
+EBML_ENCRYPTED = re.compile(rb"\x50\x33(?:\x81|\x40\x01|\x20\0\x01|\x10\0\0\x01|\x01\0{6}\x01)\x01")
+# The objects of the ASF specification, 3.14 to 3.16: content encryption, extended and advanced.
+ASF_ENCRYPTED = tuple(
+    UUID(text).bytes_le
+    for text in (
+        "2211b3fb-bd23-11d2-b4b7-00a0c955fc6e",
+        "298ae614-2622-4c17-b935-dae07ee9289c",
+        "43058533-6981-49e6-9b74-ad12cb86d58c",
+    )
+)
 TS_PACKET, TS_SYNC, TS_LOOKED_AT = 188, 0x47, 4_000
 SCRAMBLED, PAYLOAD = 0xC0, 0x10  # bits of a transport packet's fourth byte
 MOSTLY = 0.5  # of the packets: tables and some streams are never scrambled
@@ -31,9 +45,16 @@ def _kind(path: Path, container: InputContainer) -> str | None:
     if name == "mpegts":
         return "scrambled transport stream" if _is_scrambled(path) else None
     if name.startswith("matroska"):
-        return "WebM encryption" if any("enc_key_id" in stream.metadata for stream in container.streams) else None
-    keys = {key.lower() for key in container.metadata}
-    return "Windows Media DRM" if keys & {"asf_protection_type", "asf_key_id", "asf_license_url"} else None
+        has_key = any("enc_key_id" in stream.metadata for stream in container.streams)
+        return "WebM encryption" if has_key or EBML_ENCRYPTED.search(_start_of(path)) else None
+    if name == "asf":
+        return "Windows Media DRM" if any(mark in _start_of(path) for mark in ASF_ENCRYPTED) else None
+    return None
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEADER_BYTES)
 
 
 def _of_mp4(path: Path) -> str | None:

@@ -43,6 +43,7 @@ def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -
     Raises:
         VideoError: there is none, there is no decoder for it, or its headers are out of bounds.
     """
+    check_clear(path, container)  # first: FFmpeg has no name for what some of them hold
     stream = picture_of(container)
     if stream is None:
         sound = container.streams.audio
@@ -52,7 +53,6 @@ def picture_stream(path: Path, container: InputContainer, bounds: MediaBounds) -
         raise VideoError(f"{path} is cut short within its index, so nothing of it can be read. Fetch or copy it again.")
     if stream.codec_context is None:
         raise VideoError(f"{path} has pictures of a kind that cannot be decoded: convert it to H.264 first.")
-    check_clear(path, container)
     check_size(path, stream.width, stream.height, bounds)
     timeline = timeline_of(path)
     duration_s = timeline.duration_s

@@ -61,8 +61,12 @@ def test_every_frame_comes_in_order_at_its_time(tmp_path: Path, name: str, codec
     assert (reader.frames_read, reader.corrupt_frames) == (10, 0)
 
 
-def test_a_raw_stream_without_times(tmp_path: Path) -> None:
-    frames = read(write_video(tmp_path / "raw.h264", container="h264"))
+@pytest.mark.parametrize(("name", "codec"), [("raw.h264", "libx264"), ("raw.264", "libx264"), ("raw.hevc", "libx265")])
+def test_a_raw_stream_without_times(tmp_path: Path, name: str, codec: str) -> None:
+    encoder = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    clip = write_video(tmp_path / name, codec=codec, container={"libx264": "h264"}.get(codec, "hevc"), encoder=encoder)
+    assert clip.read_bytes()[:4] == b"\0\0\0\1"  # Annex B
+    frames = read(clip)
     assert numbers(frames) == list(range(10))
     assert [frame.time_s for frame in frames] == pytest.approx([index / 25 for index in range(10)])
 
