@@ -3,6 +3,7 @@
 In: a home. Out: variables set where the user has not set them. Does not import either package.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from conf.home import Home
 SERVER_STARTUP_S = 180
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+GARBAGE_THRESHOLDS = (20_000, 50, 50)
 DATABASE_VARIABLES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 
 
@@ -30,6 +32,15 @@ def apply_environment(home: Home, *, quiet: bool = True) -> None:
     spare_loopback_proxies()
     home.make_results()
     _find_own_commands()
+
+
+def collect_rarely() -> None:
+    """Let Python look for garbage in cycles less often.
+
+    Importing Prefect, torch or MLflow makes a million objects that stay. To look through them again and again, as by
+    default after each 700 more, took a seventh of the start of every process.
+    """
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def spare_loopback_proxies(*hosts: str) -> None:

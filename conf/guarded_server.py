@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from conf.environment import collect_rarely
 from tasks.contracts.hosts import is_loopback
 
 # Comma-separated: names and addresses without a port; origins as browsers send them (`http://127.0.0.1:4200`).
@@ -57,6 +58,7 @@ def prefect_pages_app() -> App:
 
 
 def _prefect(*, webserver_only: bool) -> App:
+    collect_rarely()
     from prefect.server.api.server import create_app  # noqa: PLC0415 - MLflow's server needs no Prefect
     from prefect.settings import get_current_settings  # noqa: PLC0415
 

@@ -12,7 +12,10 @@ def main() -> None:
     """Run a command; a signal that comes while it is being imported ends it as a later one does."""
     catch_signals()
     try:
-        from deployments.app import main as run  # noqa: PLC0415 - not before signals are caught
+        from conf.environment import collect_rarely  # noqa: PLC0415 - not before signals are caught
+
+        collect_rarely()
+        from deployments.app import main as run  # noqa: PLC0415
 
         run()
     except BaseException:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from conf.environment import SERVER_STARTUP_S
+from conf.environment import SERVER_STARTUP_S, collect_rarely
 from conf.home import Home
 from tasks.contracts.errors import ServerError
 
@@ -189,6 +189,9 @@ def _server_variables(home: Home, address: str, password: str) -> dict[str, str]
         # Prefect's own names: no pages, no scheduler, nothing that starts runs.
         PREFECTS_OWN_MARK: "1",
         "PREFECT__SERVER_FINAL": "1",
+        # Nobody looks at its blocks. To register them, Prefect imports every integration there is: Kubernetes, Dask.
+        "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+        "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
     }
 
 
@@ -215,6 +218,7 @@ def main(arguments: Iterable[str]) -> None:
     """Be the server, on the socket whose number the arguments hold."""
     (number,) = map(int, arguments)
     _end_with(int(os.environ[OWNER]))
+    collect_rarely()
     import uvicorn
 
     from conf.guarded_server import prefect_app
