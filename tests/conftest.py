@@ -1,5 +1,6 @@
 """Fixtures that every stage's tests share."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,13 +14,21 @@ from tasks.records.synthetic import write_mirror
 from tests.support.s3_server import CREDENTIALS, S3Server
 
 # What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
-SHARED_SERVERS = ("local_stack", "prefect_server", "mlflow_server")
+SHARED_SERVERS = ("local_stack", "prefect_server", "prefect_server of commands", "mlflow_server")
+# Tests that type commands beside the Prefect server are as long as all others beside it, and have one of their own.
+COMMANDS = {"test_cli_models", "test_cli_prune", "test_cli_runs", "test_killed_build", "test_two_slugs"}
+# The longest of the rest begin next, so that none begins last while the other processes have nothing left to do.
+LONG_FILES = (
+    "test_private_server", "test_fuzz", "test_cli_videos", "test_cli_options", "test_train",
+    "test_environment_refused", "test_pointrend", "test_cli", "test_watchdog", "test_cli_secrets",
+)  # fmt: skip
 
 REAL_DATA = Path(os.environ.get("REELSIFT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Import TensorFlow before any test does so by itself, in an order that PyTorch does not survive."""
+    gc.disable()  # until all is imported: it would be looked through again and again
     only_hands_out = bool(getattr(config.option, "numprocesses", None))  # xdist's first process runs no test
     if not only_hands_out:
         late_tensorflow()
@@ -31,12 +40,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: _server_of(item) or str(item.path) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
-    rank = {name: place for place, name in enumerate(SHARED_SERVERS)}
-    items.sort(key=lambda item: rank.get(groups[item], len(rank)))
+    rank = {name: place for place, name in enumerate((*SHARED_SERVERS, *LONG_FILES))}
+    items.sort(key=lambda item: rank.get(groups[item], rank.get(item.path.stem, len(rank))))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of all later collections."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def _server_of(item: pytest.Item) -> str | None:
-    return next((name for name in SHARED_SERVERS if name in getattr(item, "fixturenames", ())), None)
+    server = next((name for name in SHARED_SERVERS if name in getattr(item, "fixturenames", ())), None)
+    return f"{server} of commands" if server == "prefect_server" and item.path.stem in COMMANDS else server
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +91,20 @@ def s3_server() -> Iterator[S3Server]:
 def prefect_server() -> Iterator[None]:
     """A real Prefect server with a database of its own."""
     from prefect.logging.configuration import setup_logging
+    from prefect.settings import (
+        PREFECT_API_BLOCKS_REGISTER_ON_START,
+        PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION,
+        temporary_settings,
+    )
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=180):
+    # As the private server of a command has it: else all integrations are imported first.
+    with (
+        temporary_settings(
+            {PREFECT_API_BLOCKS_REGISTER_ON_START: False, PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION: False}
+        ),
+        prefect_test_harness(server_startup_timeout=180),
+    ):
         setup_logging()
         yield
 

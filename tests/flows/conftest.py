@@ -1,10 +1,12 @@
 """A home for each test of a flow."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from conf.home import Home
+from tasks.classifier.tracking import tracking_store
 
 
 @pytest.fixture
@@ -16,3 +18,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None) 
     monkeypatch.setenv("REELSIFT_DOWNLOAD__BACKOFF_BASE_S", "0")
     monkeypatch.setenv("REELSIFT_DOWNLOAD__RESERVE_BYTES", "0")
     return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def mlflow_tables(home: Home, migrated_database: Path) -> None:
+    """Put MLflow's empty tables into the home: for tests that train, as to make them takes seconds."""
+    path = tracking_store(home.root).sqlite_path
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    shutil.copy(migrated_database, path)

@@ -24,6 +24,8 @@ from tests.support.flow_runs import run_flow
 from tests.support.growing_mirror import GrowingMirror
 from tests.support.mirror_server import MirrorServer
 
+pytestmark = pytest.mark.usefixtures("mlflow_tables")
+
 
 @pytest.fixture
 def plan(synthetic_mirror: Path, tmp_path: Path) -> GrowingMirror:

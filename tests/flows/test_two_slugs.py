@@ -17,6 +17,8 @@ from tasks.datasets.catalogue import list_datasets
 from tests.flows.test_cli import reelsift
 from tests.support.flow_runs import run_flow
 
+pytestmark = pytest.mark.usefixtures("mlflow_tables")
+
 
 @pytest.fixture
 def twice(home: Home, synthetic_mirror: Path, tmp_path: Path) -> str:

@@ -11,8 +11,7 @@ from uuid import uuid4
 
 import psutil
 
-from flows.commands.demo_clip import made_clip
-from tests.deployments.stack.test_pool import SHORT, clips, form, manifest
+from tests.deployments.stack.test_pool import LONG, LONG_CLIPS, SHORT, clips, form, manifest
 from tests.support.local_stack import LocalStack, waited
 
 START_S = 60  # of two processes on a busy machine, and far less than the ten minutes that a cluster's job may take
@@ -77,7 +76,8 @@ def test_a_run_takes_no_command_environment_or_folder(local_stack: LocalStack, t
 
 
 def test_a_run_whose_process_is_gone_is_crashed_by_up(local_stack: LocalStack, tmp_path: Path) -> None:
-    run_id = local_stack.start("label-videos", {"sources": [str(made_clip(tmp_path))]})
+    sources = clips(tmp_path / "clips", LONG_CLIPS, LONG)  # work enough that it does not end before it is killed
+    run_id = local_stack.start("label-videos", {"sources": sources})
     waited(lambda: local_stack.run(run_id)["state_type"] in {"PENDING", "RUNNING"}, START_S, "the run to be taken up")
     waited(lambda: "prefect.worker.name" in local_stack.run(run_id)["labels"], START_S, "its worker to say so")
     kill_worker(local_stack, "cpu-0")
