@@ -21,14 +21,16 @@ $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock \
 		--build-constraints requirements.lock --require-build-hashes
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@$(VENV)/bin/python -m compileall -q -j 0 conf deployments flows tasks tests
 	@touch $@
 
 demo: install
 	@$(VENV)/bin/reelsift demo
 
-# Two processes: most tests wait for others that they have started. Groups are named in tests/conftest.py.
+# Three processes on two processors: most tests wait for others that they have started. Groups are named in
+# tests/conftest.py.
 test: install
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(VENV)/bin/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 lint: install
 	@$(VENV)/bin/ruff check .
