@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.runner._flow_run_executor import FlowRunExecutorContext
 from prefect.runner._starter_engine import EngineCommandStarter
-from prefect.settings import get_current_settings
+from prefect.settings import PREFECT_WORKER_WEBSERVER_HOST, get_current_settings, temporary_settings
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
@@ -146,7 +146,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--pool", required=True, help="take runs from this work pool")
     parser.add_argument("--name", help="of this worker, as Prefect's pages show it (default: made up)")
     parser.add_argument("--limit", type=int, default=1, help="runs at once")
-    parser.add_argument("--with-healthcheck", action="store_true", help="answer /health at port 8080")
+    parser.add_argument("--with-healthcheck", action="store_true", help="answer /health at 127.0.0.1:8080")
     parser.add_argument("--keep-foreign", action="store_true", help="run deployments that reelsift did not make, too")
     return parser.parse_args(arguments)
 
@@ -165,7 +165,9 @@ def main() -> None:
         heartbeat_interval_seconds=int(settings.heartbeat_seconds),
         base_job_template=POOL_TEMPLATE,
     )
-    asyncio.run(worker.start(with_healthcheck=options.with_healthcheck, printer=print))
+    # Health is asked for by the machine or container itself; Prefect would answer every network that reaches it.
+    with temporary_settings(set_defaults={PREFECT_WORKER_WEBSERVER_HOST: "127.0.0.1"}):
+        asyncio.run(worker.start(with_healthcheck=options.with_healthcheck, printer=print))
 
 
 if __name__ == "__main__":

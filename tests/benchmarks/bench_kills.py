@@ -1,4 +1,4 @@
-"""Commands ended by TERM, HUP, QUIT and KILL in the midst of their work, and what of them is left 10 s later.
+"""Commands ended by TERM, HUP, QUIT and KILL in their work, what of them is left 10 s later, and the next run.
 
 In: `REELSIFT_KILLS`, how often by each signal (5). Out: a row for each command. Takes some minutes.
 """
@@ -48,8 +48,8 @@ def rows() -> Iterator[tuple[str, str, str]]:
             commands = {
                 "build": ("dataset", "build", "--label", "Cooking", "--mirror", slow.url),
                 "train": ("train", "--again"),
-                "label": ("label", clip, "--fps", "60", "--out", top / "out"),
-                "detect": ("detect", clip, "--detector", "yolox-nano", "--out", top / "out"),
+                "label": ("label", clip, "--again", "--fps", "60", "--out", top / "out"),
+                "detect": ("detect", clip, "--again", "--detector", "yolox-nano", "--out", top / "out"),
                 "up": ("up", *ports),
             }
             chosen = os.environ.get("REELSIFT_KILLED", " ".join(commands)).split()
@@ -77,6 +77,9 @@ def _row(name: str, command: tuple[object, ...], home: Path, environment: dict[s
             found = left_after(home, ports, GONE_WITHIN_S - (time.monotonic() - began_s))
             left += [f"{number.name}: {', '.join(found)}"] if found else []
         reelsift("down", home=home)
+    following = reelsift(*command, home=home, **environment)  # after the last kill, with what it left
+    reelsift("down", home=home)
+    left += [f"then {following.returncode}: {following.stderr.strip()[-300:]}"] if following.returncode else []
     what = f"{name}: ended {ended} times in the midst of it, the slowest in {slowest_s:.1f} s"
     return what, f"{len(left)} left something {'; '.join(left)}".strip(), "0 left something"
 

@@ -2,8 +2,11 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -11,7 +14,7 @@ from tasks.contracts.batches import BatchRow
 from tasks.fan_out.ledger import Ledger
 from tasks.fan_out.manifest import MANIFEST_NAME, read_manifest
 from tests.deployments.stack.conftest import processes_of
-from tests.support.local_stack import LocalStack, waited
+from tests.support.local_stack import LocalStack, free_port, waited
 from tests.support.square_videos import write_clip
 
 SHORT, LONG = 8, 300  # frames
@@ -161,3 +164,30 @@ def test_where_nothing_can_be_done_the_run_fails_and_says_why(local_stack: Local
     ended = local_stack.ended(run_id, 90)
     assert ended["state_type"] == "FAILED"
     assert "reelsift weights fetch pointrend" in ended["state"]["message"]
+
+
+def test_a_workers_health_is_answered_on_loopback_alone(local_stack: LocalStack) -> None:
+    pool, port = "healthy", free_port()
+    local_stack.post("/work_pools/", {"name": pool, "type": "process"})
+    command = [sys.executable, "-m", "deployments.worker", "--pool", pool, "--with-healthcheck"]
+    variables = {
+        "PREFECT_API_URL": str(local_stack.api.base_url),
+        "PREFECT_API_AUTH_STRING": ":".join(local_stack.login),
+        "PREFECT_WORKER_WEBSERVER_PORT": str(port),
+    }
+    with subprocess.Popen(command, env=local_stack.environment | variables, stdout=subprocess.DEVNULL) as worker:
+        try:
+            waited(lambda: answers(port), 60, "the worker's health")
+            own = psutil.Process(worker.pid).net_connections("inet")
+            assert {each.laddr.ip for each in own if each.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+        finally:
+            worker.terminate()
+            worker.wait(30)
+            local_stack.api.delete(f"/work_pools/{pool}", headers=local_stack.token()).raise_for_status()
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).json() == {"message": "OK"}
+    except httpx.TransportError:
+        return False
