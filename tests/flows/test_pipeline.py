@@ -19,8 +19,6 @@ from tests.support.mirror_server import MirrorServer
 
 # MLflow 3.17 and its alembic migrations; see pyproject.toml for those that every test meets.
 
-pytestmark = pytest.mark.usefixtures("mlflow_tables")
-
 
 @pytest.fixture
 def mirror(synthetic_mirror: Path) -> Iterator[MirrorServer]:
