@@ -11,7 +11,7 @@ from conf.settings import load_settings
 from tasks.classifier.registry import list_models
 from tasks.classifier.registry_weights import load_classifier
 from tasks.classifier.tracking import TrackingStore, tracking_store
-from tasks.classifier.tracking_mlflow import mlflow
+from tasks.classifier.tracking_mlflow import download_artifacts, mlflow
 from tasks.contracts.errors import ConfigError, did_you_mean
 from tasks.contracts.files import sqlite_path, sqlite_uri
 from tests.support.classifiers import registered, untrained
@@ -24,7 +24,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.mark.parametrize("name", ["copy", "a ?b #c%20d"])
+@pytest.mark.parametrize("name", ["copy", "a ?b #c%20d;e&ü"])
 def test_a_copy_works_in_itself_and_leaves_the_original(store: TrackingStore, tmp_path: Path, name: str) -> None:
     classifier = untrained(seed=4)
     row = registered(store, classifier=classifier, alias="champion")
@@ -34,10 +34,14 @@ def test_a_copy_works_in_itself_and_leaves_the_original(store: TrackingStore, tm
     copied = tracking_store(tmp_path / name)
     assert [each.reference for each in list_models(copied)] == [row.reference]
     assert np.array_equal(load_classifier(copied, row).predict(FEATURES), classifier.predict(FEATURES))
-    # MLflow's own loader takes `?` and `#` in a file's address for the beginnings of a query and a fragment.
-    assert name != "copy" or np.array_equal(
-        mlflow.pyfunc.load_model("models:/cooking@champion").predict(FEATURES), classifier.predict(FEATURES)
-    )
+    for address in ("models:/cooking@champion", f"runs:/{row.run_id}/classifier"):
+        model = mlflow.pyfunc.load_model(address)  # as a person does, or another program
+        assert np.array_equal(model.predict(FEATURES), classifier.predict(FEATURES))
+    place = Path(download_artifacts(artifact_uri="models:/cooking@champion/requirements.txt"))
+    assert place.is_relative_to(copied.files)
+    assert "torch==" in place.read_text()
+    mlflow.MlflowClient().log_dict(row.run_id, {"noted": name}, "note.json")
+    assert mlflow.artifacts.load_dict(f"runs:/{row.run_id}/note.json") == {"noted": name}
     newer = registered(copied, classifier=untrained(seed=5))
     assert newer.reference == "cooking/2"
     assert len(list((copied.folder / "artifacts").rglob("model.safetensors"))) == 2
