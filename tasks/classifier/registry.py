@@ -28,12 +28,16 @@ DATASET_TAG = "dataset_id"
 DATASET_SLUG_TAG = "dataset_slug"
 EXPERIMENT_TAG = "experiment_id"
 SECONDS_TAG = "train_seconds"
-GAP_TAG = "gap_at_20"
-MAP_TAG = "map"
+# Figures over the labels that a version itself knows: they compare with no other version's. Earlier releases tagged
+# them `gap_at_20` and `map`, which are now the metrics over all labels that one of the compared versions knows.
+GAP, MAP = "gap_at_20", "map"
+OWN_LABELS = "_own_labels"
+OWN_GAP_TAG, OWN_MAP_TAG = GAP + OWN_LABELS, MAP + OWN_LABELS
 COVERAGE_TAG = "coverage"
 JUDGED_LABELS_TAG = "judged_labels"  # how many of its labels the videos have that it was judged on
 LABELS_TAG = "labels"
-REQUIRED_TAGS = frozenset({KIND_TAG, DATASET_TAG, EXPERIMENT_TAG, SECONDS_TAG, GAP_TAG, MAP_TAG})
+REQUIRED_TAGS = frozenset({KIND_TAG, DATASET_TAG, EXPERIMENT_TAG, SECONDS_TAG})
+FIGURE_TAGS = (frozenset({OWN_GAP_TAG, OWN_MAP_TAG}), frozenset({GAP, MAP}))  # one of these sets as well
 SPLIT_DIGEST_TAG = "split_digest"
 VERDICT_TAG = "gate_reason"  # set by promotion, as is the next
 PROMOTED_TAG = "gate_promoted"  # what the gate decided, as JSON; whether the alias moved as well, the aliases say
@@ -59,6 +63,8 @@ class ModelRow(FrozenModel):
         "version judged on the same videos knows; None where these differ and its coverage is not known"
     )
     map: float | None = Field(description="MAP on the same")
+    own_gap: float | None = Field(default=None, description="GAP@20 over the labels that it knows: compares with none")
+    own_map: float | None = Field(default=None, description="MAP over these")
     coverage: float | None = Field(default=None, description="share of these videos' positives of labels that it knows")
     seconds: float = Field(description="of training")
     dataset_id: str
@@ -87,13 +93,16 @@ class ModelRow(FrozenModel):
     @classmethod
     def of(cls, found: RegisteredVersion) -> Self:
         """Read a row out of a version's tags."""
+        gap, map_ = _own_figure(found.tags, OWN_GAP_TAG, GAP), _own_figure(found.tags, OWN_MAP_TAG, MAP)
         return cls(
             name=found.name,
             version=found.version,
             aliases=found.aliases,
             kind=found.tags[KIND_TAG],
-            gap=float(found.tags[GAP_TAG]),
-            map=float(found.tags[MAP_TAG]),
+            gap=gap,
+            map=map_,
+            own_gap=gap,
+            own_map=map_,
             seconds=float(found.tags[SECONDS_TAG]),
             dataset_id=found.tags[DATASET_TAG],
             experiment_id=found.tags[EXPERIMENT_TAG],
@@ -106,6 +115,15 @@ class ModelRow(FrozenModel):
             flow_run_id=found.tags.get(FLOW_RUN_TAG) or None,
             flow_run_url=found.tags.get(FLOW_RUN_URL_TAG) or None,
         )
+
+
+def is_ours(tags: Mapping[str, str]) -> bool:
+    """Say whether this program registered the version with these tags."""
+    return tags.keys() >= REQUIRED_TAGS and any(tags.keys() >= figures for figures in FIGURE_TAGS)
+
+
+def _own_figure(tags: Mapping[str, str], name: str, earlier: str) -> float:
+    return float(tags[name] if name in tags else tags[earlier])
 
 
 def dataset_of(tags: Mapping[str, str]) -> str:
@@ -194,7 +212,7 @@ def list_models(store: TrackingStore, name: str | None = None) -> list[ModelRow]
     Raises:
         TrackingError: the store cannot be read.
     """
-    ours = [found for found in registered_versions(store) if found.tags.keys() >= REQUIRED_TAGS]
+    ours = [found for found in registered_versions(store) if is_ours(found.tags)]
     chosen = _on_same_labels([found for found in ours if name in (None, found.name)])
     return sorted(chosen, key=lambda row: (row.created_at, row.version), reverse=True)
 

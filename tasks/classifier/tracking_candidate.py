@@ -21,11 +21,11 @@ from tasks.classifier.registry import (
     EXPERIMENT_TAG,
     FLOW_RUN_TAG,
     FLOW_RUN_URL_TAG,
-    GAP_TAG,
     JUDGED_LABELS_TAG,
     KIND_TAG,
     LABELS_TAG,
-    MAP_TAG,
+    OWN_GAP_TAG,
+    OWN_MAP_TAG,
     SECONDS_TAG,
     SPLIT_DIGEST_TAG,
     list_models,
@@ -122,8 +122,8 @@ def log_candidate(
                     client.log_figure(run_id, figure, path)
                 known = {
                     EXPERIMENT_TAG: experiment_id,
-                    GAP_TAG: repr(evaluation.gap),
-                    MAP_TAG: repr(evaluation.map),
+                    OWN_GAP_TAG: repr(evaluation.gap),
+                    OWN_MAP_TAG: repr(evaluation.map),
                     COVERAGE_TAG: repr(evaluation.coverage),
                     JUDGED_LABELS_TAG: str(evaluation.labels_with_positives),
                 }

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
-from tasks.classifier.registry import REQUIRED_TAGS, dataset_of, registered_versions
+from tasks.classifier.registry import dataset_of, is_ours, registered_versions
 from tasks.classifier.registry_version import RegisteredVersion
 from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.errors import TrackingError
@@ -131,7 +131,7 @@ class Models:
 
     def _judged(self, versions: Sequence[RegisteredVersion]) -> Iterator[tuple[RegisteredVersion, str]]:
         """Yield the versions that reelsift registered, the newest of each name first, with why one stays."""
-        ours = [version for version in versions if version.tags.keys() >= REQUIRED_TAGS]
+        ours = [version for version in versions if is_ours(version.tags)]
         rank: defaultdict[str, int] = defaultdict(int)
         for version in sorted(ours, key=lambda version: -version.version):
             rank[version.name] += 1

@@ -109,7 +109,7 @@ def test_a_cluster_that_does_not_answer_is_told(command: list[str], home: Path, 
     assert "Traceback" not in run.stderr
 
 
-def test_the_whole_path_obeys_its_options_and_trains_again_on_demand(home: Path, synthetic_mirror: Path) -> None:
+def test_the_whole_path_obeys_its_options(home: Path, synthetic_mirror: Path) -> None:
     made = answer(
         "pipeline", "-l", "Cooking", "--label", "Game", "--match", "any", "--exclude", "Concert",
         "--partition", "video/train", "--partition", "video/validate", "--mirror", synthetic_mirror, "--limit", 2,
@@ -123,17 +123,7 @@ def test_the_whole_path_obeys_its_options_and_trains_again_on_demand(home: Path,
     assert [video["answer"][:7] for video in made["objects"]["videos"]] == ["1 apple"]
     slug = made["dataset"]["slug"]
 
-    trained = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, home=home)
-    anew = answer("train", "--dataset", made["dataset"]["id"], "--model", "quick", "--seed", 4, "--again", home=home)
-    assert [run["candidates"][0]["version"] for run in (trained, anew)] == [2, 3]
-    figures = [run["candidates"][0]["metrics"]["gap_at_20"] for run in (trained, anew)]
-    assert figures[0] == figures[1]  # the same seed
-
-    forced = answer("models", "promote", f"{slug}/3", "--force", "a test of the way back", home=home)
-    assert (forced["promoted"], forced["model"]) == (True, f"{slug}/3")
-    back = answer("models", "rollback", slug, home=home)
-    assert (int(back["version"]), "champion" in back["aliases"]) == (1, True)
-    unopened = reelsift("models", "compare", f"{slug}/1", f"{slug}/2", "--dataset", slug, "--open", home=home)
+    unopened = reelsift("models", "compare", f"{slug}/1", "--dataset", slug, "--open", home=home)
     assert unopened.returncode == 1  # nothing serves MLflow's pages here
     assert f"{slug}/1" in unopened.stdout
     assert "reelsift up" in unopened.stderr

@@ -11,9 +11,9 @@ from tasks.classifier.models import build_model
 from tasks.classifier.registry import (
     DATASET_TAG,
     EXPERIMENT_TAG,
-    GAP_TAG,
     KIND_TAG,
-    MAP_TAG,
+    OWN_GAP_TAG,
+    OWN_MAP_TAG,
     SECONDS_TAG,
     ModelRow,
     resolve,
@@ -48,7 +48,7 @@ def registered(
     experiment_id = known.experiment_id if known else client.create_experiment(name, store.artifact_root)
     run_id = client.create_run(experiment_id).info.run_id
     tags = {KIND_TAG: "logistic", DATASET_TAG: DATASET_ID, EXPERIMENT_TAG: experiment_id}
-    tags |= {GAP_TAG: "0.75", MAP_TAG: "0.25", SECONDS_TAG: "1.5"}
+    tags |= {OWN_GAP_TAG: "0.75", OWN_MAP_TAG: "0.25", SECONDS_TAG: "1.5"}
     chosen = classifier or untrained()
     version = register_classifier(client, chosen, run_id=run_id, name=name, tags=tags)
     if alias:
