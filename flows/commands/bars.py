@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flows.commands.console import ERR, note
 from tasks.contracts.progress import Progress as Listener
-from tasks.contracts.progress import check_ending, listening
+from tasks.contracts.progress import check_ending, listening, stop
 from tasks.contracts.progress_lines import LineProgress, Pace, scaled, share
 from tasks.contracts.text import one_line
 
@@ -22,7 +22,9 @@ class CountColumn(ProgressColumn):
     """`12 of 100 shards, 3.4 shards/s`, or the same in bytes."""
 
     def render(self, task: Task) -> Text:
-        """Draw the count of one bar."""
+        """Draw the count of one bar, or why it is full before its goal."""
+        if task.fields["stopped"]:
+            return Text(task.fields["stopped"])
         unit = task.fields["unit"]
         rate = task.finished_speed or task.speed
         return Text(share(task.completed, task.total, unit) + (f", {scaled(rate, unit)}/s" if rate else ""))
@@ -49,13 +51,20 @@ class Bars:
         """Draw a bar, or give the one that is there a better total."""
         if what not in self._bars:
             self._paces[what] = Pace(time.monotonic())
-            self._bars[what] = self._progress.add_task(one_line(what), total=total, unit=unit, pace=self._paces[what])
+            self._bars[what] = self._progress.add_task(
+                one_line(what), total=total, unit=unit, pace=self._paces[what], stopped=""
+            )
         self._progress.update(self._bars[what], total=total)
 
     def advance(self, what: str, amount: float) -> None:
         """Fill the bar a bit more."""
         self._paces[what].advance(amount, time.monotonic())
         self._progress.advance(self._bars[what], amount)
+
+    def stop(self, what: str, why: str) -> None:
+        """Fill the bar, and say why that is all."""
+        bar, done = self._bars[what], self._paces[what].done
+        self._progress.update(bar, total=done, completed=done, stopped=one_line(why))
 
 
 class Ending:
@@ -73,6 +82,10 @@ class Ending:
         """Hand on what was done, unless the command is to end."""
         check_ending()
         self._listener.advance(what, amount)
+
+    def stop(self, what: str, why: str) -> None:
+        """Hand on what ends before its goal."""
+        stop(self._listener, what, why)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from tasks.classifier.metrics import YouTube8MMetrics
 from tasks.classifier.models import build_model
 from tasks.classifier.trainer import Trainer
 from tasks.contracts.errors import TrainingError
-from tasks.contracts.progress import Progress, Silent
+from tasks.contracts.progress import Progress, Silent, stop
 from tasks.datasets.load import Videos
 
 
@@ -132,7 +132,8 @@ def _best_epoch(
         if best.epoch == epoch:
             module = copy.deepcopy(trainer.averaged)
         elif epoch - best.epoch >= config.patience:
-            progress.begin(what, epoch, "epochs")
+            why = f"no better for {config.patience}"
+            stop(progress, what, f"stopped at epoch {epoch} of at most {config.epochs}: {why}")
             break
     return tuple(history), module
 

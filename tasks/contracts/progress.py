@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class EndedError(KeyboardInterrupt):
@@ -48,6 +48,21 @@ class Progress(Protocol):
         ...
 
 
+@runtime_checkable
+class Stoppable(Protocol):
+    """A listener that hears as well why something ends before its goal."""
+
+    def stop(self, what: str, why: str) -> None:
+        """Say that `what` is finished, and why sooner than was said."""
+        ...
+
+
+def stop(progress: Progress, what: str, why: str) -> None:
+    """Tell a listener that `what` ends before its goal, if it can make something of that."""
+    if isinstance(progress, Stoppable):
+        progress.stop(what, why)
+
+
 class Silent:
     """The listener that ignores everything."""
 
@@ -85,6 +100,9 @@ class _Share:
 
     def advance(self, what: str, amount: float) -> None:
         self._shared.progress.advance(what, amount)
+
+    def stop(self, what: str, why: str) -> None:
+        stop(self._shared.progress, what, why)
 
 
 _LISTENER: ContextVar[_Shared | None] = ContextVar("reelsift_progress", default=None)

@@ -81,6 +81,10 @@ class LineProgress:
             self._said_s = now
         self._write(one_line(_line(what, work, now)))
 
+    def stop(self, what: str, why: str) -> None:
+        """Say why that is all, however short a time ago the last line was."""
+        self._write(one_line(f"{what}: {why}"))
+
 
 def _line(what: str, work: _Work, now: float) -> str:
     rate, left_s = work.pace.rate(now), work.pace.left_s(work.total, now)

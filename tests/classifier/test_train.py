@@ -43,6 +43,7 @@ class Heard:
     def __init__(self) -> None:
         self.totals: list[float | None] = []
         self.done = 0.0
+        self.stopped: list[str] = []
 
     def begin(self, what: str, total: float | None, unit: str) -> None:
         assert what in {f"training {kind}" for kind in ModelKind}
@@ -52,6 +53,9 @@ class Heard:
     def advance(self, what: str, amount: float) -> None:
         assert what.startswith("training ")
         self.done += amount
+
+    def stop(self, what: str, why: str) -> None:
+        self.stopped.append(why)
 
 
 def trained(
@@ -121,7 +125,7 @@ def test_epochs_are_reported_as_they_end() -> None:
     result = trained(SMALL, progress=heard, on_epoch=records.append)
     assert tuple(records) == result.history
     assert [record.epoch for record in records] == [1, 2, 3, 4, 5, 6]
-    assert (heard.totals, heard.done) == ([6], 6)
+    assert (heard.totals, heard.done, heard.stopped) == ([6], 6, [])
     assert result.best_epoch == 6, "without patience the last epoch is kept"
     assert result.seconds >= sum(record.seconds for record in records) > 0
 
@@ -132,7 +136,8 @@ def test_patience_keeps_the_best_epoch_and_stops() -> None:
     gaps = [record.metrics["gap_at_20"] for record in result.history]
     assert result.best_epoch == 1 + int(np.argmax(gaps))
     assert len(result.history) == result.best_epoch + 2 < 60
-    assert heard.totals == [60, len(result.history)]
+    assert (heard.totals, heard.done) == ([60], len(result.history)), "the goal does not move"
+    assert heard.stopped == [f"stopped at epoch {len(result.history)} of at most 60: no better for 2"]
     assert evaluate(result.classifier, VALIDATE).gap == pytest.approx(max(gaps), abs=1e-6)
 
 

@@ -1,8 +1,13 @@
 """Progress: totals of stages that run side by side add up, and lines are rare and complete."""
 
-import pytest
+import io
 
-from tasks.contracts.progress import Silent, listener, listening
+import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from flows.commands.bars import Bars, CountColumn, TimeLeftColumn
+from tasks.contracts.progress import Silent, listener, listening, stop
 from tasks.contracts.progress_lines import LineProgress, Pace, scaled
 
 
@@ -87,6 +92,34 @@ def test_lines_are_rare() -> None:
     for _ in range(200):
         progress.advance("records", 1)
     assert lines == []
+
+
+def test_what_ends_before_its_goal_says_why_once() -> None:
+    lines: list[str] = []
+    with listening(LineProgress(lines.append, every_s=3600)):
+        heard = listener()
+        assert heard
+        heard.begin("training gated", 40, "epochs")
+        heard.advance("training gated", 12)
+        stop(heard, "training gated", "stopped at epoch 12 of at most 40: no better for 5")
+        stop(Silent(), "training gated", "which some need not hear")
+    assert lines == ["training gated: stopped at epoch 12 of at most 40: no better for 5"]
+
+
+def test_a_bar_that_ends_before_its_goal_is_full_and_says_why() -> None:
+    screen = Console(file=io.StringIO(), width=100)
+    progress = Progress(TextColumn("{task.description}"), CountColumn(), TimeLeftColumn(), console=screen)
+    bars = Bars(progress)
+    bars.begin("training gated", 40, "epochs")
+    bars.advance("training gated", 12)
+    with screen.capture() as before:
+        screen.print(progress.get_renderable())
+    assert "12 of 40 epochs" in before.get()
+    stop(bars, "training gated", "stopped at epoch 12 of at most 40: no better for 5")
+    with screen.capture() as after:
+        screen.print(progress.get_renderable())
+    assert after.get().strip() == "training gated stopped at epoch 12 of at most 40: no better for 5"
+    assert progress.finished
 
 
 @pytest.mark.parametrize(
