@@ -60,6 +60,7 @@ def pipeline(
 ) -> None:
     """Make a dataset version, train candidates, let the best through the gate, and look at videos with it."""
     session: Session = context.obj
+    session.settings.candidates(tuple(model or ()))  # a wrong name is told at once, before any question
     form = confirmed_form(
         PipelineForm,
         session,

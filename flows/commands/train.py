@@ -21,7 +21,8 @@ def train(
     """Train candidates, log them to MLflow, and register them under the dataset's slug."""
     session: Session = context.obj
     form = TrainClassifierForm(dataset=dataset, models=tuple(model or ()), seed=seed, again=again)
-    session.open_dataset(dataset)  # a wrong name is told at once, before any server starts
+    session.settings.candidates(form.models)  # a wrong name is told at once, before any server starts
+    session.open_dataset(dataset)
     trained = session.run_flow("train_classifier", form)
     for warning in trained["warnings"]:
         note(f"Warning: {warning}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.artifacts import load_dict
 
 from conf.settings import load_settings
 from tasks.classifier.registry import list_models
@@ -41,7 +42,7 @@ def test_a_copy_works_in_itself_and_leaves_the_original(store: TrackingStore, tm
     assert place.is_relative_to(copied.files)
     assert "torch==" in place.read_text()
     mlflow.MlflowClient().log_dict(row.run_id, {"noted": name}, "note.json")
-    assert mlflow.artifacts.load_dict(f"runs:/{row.run_id}/note.json") == {"noted": name}
+    assert load_dict(f"runs:/{row.run_id}/note.json") == {"noted": name}
     newer = registered(copied, classifier=untrained(seed=5))
     assert newer.reference == "cooking/2"
     assert len(list((copied.folder / "artifacts").rglob("model.safetensors"))) == 2
