@@ -63,7 +63,8 @@ def fit_classifier(version: str, config: TrainConfig, store: TrackingStore, *, r
     list_models(store)  # that MLflow cannot be used, or wants a password, is told before hours of training, not after
     kept = KeptTraining.of(store, fit_cache_key(version, config, store))
     dataset = open_dataset(root, version)
-    with in_use(dataset.folder):  # until a model is registered that refers to it
+    # Until a model is registered that refers to the version, and MLflow has the training.
+    with in_use(dataset.folder), in_use(kept.folder):
         train, validate = training_splits(dataset)
         result = kept.load()
         if result is None:
@@ -76,11 +77,12 @@ def fit_classifier(version: str, config: TrainConfig, store: TrackingStore, *, r
                 dataset_id=dataset.manifest.id,
                 progress=current_progress(),
             )
-            kept.save(result)
+            kept.save(result, dataset.manifest.reference)
         started_by = StartedBy(flow_run_id=flow_run.id, flow_run_url=_page_of_this_run()) if flow_run.id else None
         log = partial(log_candidate, store, result, dataset, validate, started_by=started_by, training=kept.name)
         try:
-            candidate = patiently(log)
+            with in_use(kept.folder):  # as it is now
+                candidate = patiently(log)
         except TrackingAwayError as error:
             raise TrackingAwayError(
                 f"{error} The trained model is kept: the same command logs it once MLflow answers, and trains nothing."

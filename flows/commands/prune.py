@@ -164,7 +164,7 @@ def _show(plan: "Plan", outcomes: "list[Outcome] | None", session: Session, olde
     stays = [each for each in plan.stays if each.kind != "part"]
     if stays:
         rows = (_row(each) for each in stays[:SHOWN])
-        print_table("Stays, although old", ("what", "name", "last used", "why"), rows)
+        print_table("Stays", ("what", "name", "last used", "why"), rows)
         _note_more(stays)
     title = f"{'Goes' if outcomes is None else 'To go'}: not used for {older_than}"
     if plan.goes:

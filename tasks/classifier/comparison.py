@@ -17,7 +17,7 @@ from tasks.classifier.gate import Decision, decide
 from tasks.classifier.registry import CHAMPION, TRAIN_HINT, ModelRow, list_models, resolve
 from tasks.classifier.registry_weights import load_classifier
 from tasks.classifier.tracking import TrackingStore
-from tasks.classifier.tracking_mlflow import connect, translated
+from tasks.classifier.tracking_mlflow import connect, temporary_files, translated
 from tasks.classifier.tracking_pages import pages_answer
 from tasks.classifier.tracking_split import split_digest
 from tasks.contracts.errors import UnknownModelError
@@ -157,7 +157,7 @@ def log_comparison(store: TrackingStore, comparison: Comparison) -> str:
     folder = f"comparisons/{comparison.dataset_id}"
     run_id = comparison.best.run_id
     client = connect(store)
-    with translated(store):
+    with temporary_files(store), translated(store):
         client.log_figure(run_id, draw(comparison), f"{folder}/comparison.png")
         client.log_text(run_id, comparison.model_dump_json(indent=2), f"{folder}/comparison.json")
     return store.artifact_url(run_id, f"{folder}/comparison.png")

@@ -9,18 +9,18 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.tracking import TrackingStore
-from tasks.classifier.train import EpochRecord, TrainingResult
 from tasks.contracts.errors import ModelError, TrackingAwayError
 from tasks.contracts.files import write_text
 
-FOLDER = "kept"  # below the store's folder
+if TYPE_CHECKING:
+    from tasks.classifier.train import TrainingResult
+
 RECORD_NAME = "training.json"  # written last: with it, the others are whole
 PATIENCE_S = 120.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
@@ -37,10 +37,10 @@ class KeptTraining:
     @classmethod
     def of(cls, store: TrackingStore, key: str) -> "KeptTraining":
         """Return the place of the training with this cache key."""
-        return cls(store.folder / FOLDER / key)
+        return cls(store.kept / key)
 
-    def save(self, result: TrainingResult) -> None:
-        """Write the training."""
+    def save(self, result: "TrainingResult", dataset: str) -> None:
+        """Write the training, and which dataset version (slug/id) it learnt from."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         result.classifier.save(self.folder)
@@ -50,13 +50,20 @@ class KeptTraining:
             "seconds": result.seconds,
             "best_epoch": result.best_epoch,
             "name": secrets.token_hex(8),
+            "dataset": dataset,
+            "model": str(result.classifier.config.model),
         }
         write_text(self.folder / RECORD_NAME, json.dumps(record))
 
-    def load(self) -> TrainingResult | None:
-        """Return the training, if it is there and whole."""
+    def load(self) -> "TrainingResult | None":
+        """Return the training, if it is there and whole; that somebody asked for it is noted."""
+        # Imported here: what only looks at trainings needs no torch.
+        from tasks.classifier.fitted import FittedClassifier  # noqa: PLC0415
+        from tasks.classifier.train import EpochRecord, TrainingResult  # noqa: PLC0415
+
         try:
             record = json.loads((self.folder / RECORD_NAME).read_bytes())
+            (self.folder / RECORD_NAME).touch()
             return TrainingResult(
                 classifier=FittedClassifier.load(self.folder),
                 history=tuple(EpochRecord(**epoch) for epoch in record["history"]),
@@ -68,9 +75,18 @@ class KeptTraining:
             return None
 
     @property
+    def record(self) -> Mapping[str, Any]:
+        """What is noted of the training: `name`, `dataset`, `model` and its figures; nothing where it is not whole."""
+        try:
+            record = json.loads((self.folder / RECORD_NAME).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    @property
     def name(self) -> str:
         """What names the training that is kept here, and no other."""
-        return str(json.loads((self.folder / RECORD_NAME).read_bytes())["name"])
+        return str(self.record["name"])
 
     def remove(self) -> None:
         """Delete the training: MLflow has it."""

@@ -42,6 +42,7 @@ SPLIT_DIGEST_TAG = "split_digest"
 VERDICT_TAG = "gate_reason"  # set by promotion, as is the next
 PROMOTED_TAG = "gate_promoted"  # what the gate decided, as JSON; whether the alias moved as well, the aliases say
 CHAMPION_SINCE_TAG = "champion_since"  # set where it becomes champion, by promotion or rollback
+TRAINING_TAG = "reelsift_training"  # names one training, however often its logging was tried
 FLOW_RUN_TAG = "prefect_flow_run_id"  # of the run that trained it, where Prefect did
 FLOW_RUN_URL_TAG = "prefect_flow_run_url"
 JSON_BOOLS = {"true": True, "false": False}

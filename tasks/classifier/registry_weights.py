@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.registry import ModelRow
 from tasks.classifier.tracking import TrackingStore
-from tasks.classifier.tracking_mlflow import connect, download_artifacts, translated
+from tasks.classifier.tracking_mlflow import connect, download_artifacts, temporary_files, translated
 
 WEIGHTS_FOLDER = "artifacts/classifier"  # below the pyfunc model's folder, where MLflow puts the artifact `classifier`
 
@@ -26,6 +26,6 @@ def load_classifier(store: TrackingStore, row: ModelRow) -> FittedClassifier:
     """
     connect(store)
     uri = f"models:/{row.reference}/{WEIGHTS_FOLDER}"
-    with TemporaryDirectory() as folder, translated(store):
+    with temporary_files(store), TemporaryDirectory() as folder, translated(store):
         fetched = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=store.uri)
         return FittedClassifier.load(Path(fetched))

@@ -47,6 +47,11 @@ class TrackingStore(FrozenModel):
         return self.folder / "artifacts"
 
     @property
+    def kept(self) -> Path:
+        """The folder of finished trainings that MLflow has not got yet."""
+        return self.folder / "kept"
+
+    @property
     def ui_command(self) -> str | None:
         """The command that serves MLflow's pages of this store at `ui_url`; None where the store is a server."""
         if self.is_server:

@@ -28,13 +28,14 @@ from tasks.classifier.registry import (
     OWN_MAP_TAG,
     SECONDS_TAG,
     SPLIT_DIGEST_TAG,
+    TRAINING_TAG,
     list_models,
 )
 from tasks.classifier.registry_describe import describe
 from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_figures import candidate_figures
 from tasks.classifier.tracking_log import final_metrics, log_dataset, log_files, log_numbers
-from tasks.classifier.tracking_mlflow import MlflowClient, connect, translated
+from tasks.classifier.tracking_mlflow import MlflowClient, connect, temporary_files, translated
 from tasks.classifier.tracking_model import register_classifier
 from tasks.classifier.tracking_split import split_digest
 from tasks.classifier.train import TrainingResult
@@ -43,7 +44,6 @@ from tasks.contracts.revision import code_revision
 from tasks.datasets.load import Videos
 from tasks.datasets.manifest import Dataset
 
-TRAINING_TAG = "reelsift_training"  # names one training, however often its logging was tried
 TAG_LENGTH = 8000  # characters, the most that MLflow keeps of a run's tag
 
 
@@ -107,7 +107,7 @@ def log_candidate(
     metrics = final_metrics(evaluation)
     tags = _tags(result, dataset, started_by) | {SPLIT_DIGEST_TAG: split_digest(validate)}
     client = connect(store)
-    with translated(store):
+    with temporary_files(store), translated(store):
         experiment_id = _experiment(client, store, slug)
         earlier = _registered_before(client, store, experiment_id, slug, training) if training else None
         if earlier:

@@ -4,11 +4,16 @@ In: a `TrackingStore`. Out: a client of it, with MLflow's errors translated. The
 only what trains, compares or promotes imports this module. Does not know what is logged.
 """
 
+import atexit
 import importlib.util
 import os
+import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
 
 import httpx
 
@@ -16,6 +21,7 @@ from tasks.classifier.tracking import TrackingStore
 from tasks.classifier.tracking_access import TURNED_AWAY, turned_away
 from tasks.classifier.tracking_moved import follow_home
 from tasks.contracts.errors import TrackingAwayError, TrackingError
+from tasks.contracts.files import temporary_folder
 
 ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -70,6 +76,7 @@ __all__ = [
     "connect",
     "download_artifacts",
     "save_model",
+    "temporary_files",
     "translated",
 ]
 
@@ -118,6 +125,42 @@ def translated(store: TrackingStore) -> Iterator[None]:
             f"MLflow's files at {store.artifact_root or store.uri}: {_in_one_line(error)}. Where they lie is "
             "said by REELSIFT_TRACKING__ARTIFACTS, MLFLOW_S3_ENDPOINT_URL and AWS_*."
         ) from error
+
+
+_until_exit = ExitStack()
+atexit.register(_until_exit.close)
+_redirecting = threading.Lock()
+_redirected = 0  # blocks that run now
+_usual: str | None = None  # where temporary files lie outside of them
+
+
+@contextmanager
+def temporary_files(store: TrackingStore) -> Iterator[None]:
+    """Let MLflow put its temporary files into the home: what a killed process leaves there, the next one removes.
+
+    Where the home cannot be written to, they lie where they would.
+    """
+    global _redirected, _usual  # noqa: PLW0603 - as `tempfile.tempdir` is the process's
+    with _redirecting:
+        if not _redirected:
+            _usual = tempfile.tempdir
+            with suppress(OSError):
+                tempfile.tempdir = str(_temporary_folder(store.folder))
+        _redirected += 1
+    try:
+        yield
+    finally:
+        with _redirecting:
+            _redirected -= 1
+            if not _redirected:
+                tempfile.tempdir = _usual
+
+
+@cache
+def _temporary_folder(parent: Path) -> Path:
+    """Make a folder that stays until the process ends: libraries imported meanwhile may have put a cache there."""
+    parent.mkdir(parents=True, exist_ok=True)
+    return _until_exit.enter_context(temporary_folder(parent, ".making-"))
 
 
 def _is_passing(store: TrackingStore, error: MlflowException) -> bool:

@@ -19,6 +19,7 @@ class Kind(StrEnum):
 
     MODEL = "model"
     RUN = "MLflow run"
+    TRAINING = "kept training"
     DATASET = "dataset"
     PART = "part"
     SHARD = "shard"

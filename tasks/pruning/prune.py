@@ -3,7 +3,8 @@
 In: a home's folders, a store of models, bounds. Out: a `Plan`, which changes nothing; and, asked for, what became of
 each thing in it. Touches the home alone: what lies in an object store stays there. Knows no Prefect.
 
-Things are looked at, and go, in the order in which one keeps another: models, runs, versions, parts, shards.
+Things are looked at, and go, in the order in which one keeps another: models, runs, kept trainings, versions, parts,
+shards.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,8 @@ from tasks.pruning.leftovers import Leftovers
 from tasks.pruning.models import Models
 from tasks.pruning.parts import Parts
 from tasks.pruning.shards import Shards
-from tasks.pruning.versions import Versions
+from tasks.pruning.trainings import Trainings
+from tasks.pruning.versions import References, Versions
 
 
 class Places(FrozenModel):
@@ -89,6 +91,7 @@ class Pruning:
         removers: dict[Kind, Remover] = {
             Kind.MODEL: self._models,
             Kind.RUN: self._models,
+            Kind.TRAINING: self._trainings,
             Kind.DATASET: self._versions,
             Kind.PART: self._parts,
             Kind.SHARD: self._shards,
@@ -100,8 +103,12 @@ class Pruning:
             yield from removers[kind].remove(list(items))
 
     def _referred_to(self) -> Sequence[Found]:
-        found = self._models.find()
-        return [found, self._versions.find(self._models.references(found.goes))]
+        models, trainings = self._models.find(), self._trainings.find()
+        references = {**self._trainings.references(trainings.goes), **self._models.references(models.goes)}
+        return [models, trainings, self._versions.find(references)]
+
+    def _registered(self) -> References:
+        return {**self._trainings.references(), **self._models.models_references()}
 
     @cached_property
     def _models(self) -> Models:
@@ -109,8 +116,12 @@ class Pruning:
 
     @property
     def _versions(self) -> Versions:
-        places, registered = self.places, self._models.models_references
-        return Versions(places.datasets, places.home, self.bounds, registered, self._going)
+        places = self.places
+        return Versions(places.datasets, places.home, self.bounds, self._registered, self._going)
+
+    @property
+    def _trainings(self) -> Trainings:
+        return Trainings(self.store, self.places.home, self.bounds, self._going)
 
     @property
     def _parts(self) -> Parts:

@@ -1,5 +1,9 @@
 """MLflow goes away while a training is logged: the training is neither lost nor done twice nor registered twice."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +24,7 @@ from tasks.contracts.errors import TrackingAwayError, TrackingError
 from tasks.fit_classifier import fit_classifier
 from tests.support.built import build
 from tests.support.classifiers import made_up_dataset, made_up_videos, trained
+from tests.support.mlflow_servers import RunningMlflow
 from tests.support.relay import Relay
 
 
@@ -38,7 +43,7 @@ def away(relay: Relay, tmp_path: Path) -> TrackingStore:
 def test_a_training_is_kept_whole(tmp_path: Path) -> None:
     kept, result = KeptTraining(tmp_path / "kept"), trained()
     assert kept.load() is None
-    kept.save(result)
+    kept.save(result, "cooking/ds-0123456789ab")
     found = kept.load()
     assert found is not None
     assert (found.history, found.metrics, found.seconds, found.best_epoch) == (
@@ -98,7 +103,74 @@ def test_what_could_not_be_logged_is_logged_by_the_next_run_without_training(
     candidate = fit_classifier.fn(version, config, away, root=root)
     assert len(trainings) == 1
     assert [row.run_id for row in list_models(remote, dataset.manifest.slug)] == [candidate["run_id"]]
-    assert not any((away.folder / kept_training.FOLDER).iterdir())
+    assert not any(away.kept.iterdir())
+
+
+def test_a_server_that_is_killed_during_a_training_and_started_again_gets_it(
+    mlflow_server: RunningMlflow,
+    remote: TrackingStore,
+    synthetic_mirror: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = build(synthetic_mirror, tmp_path / "built", "Vehicle")  # a slug of its own, as above
+    fit, process = training.fit, mlflow_server.process
+
+    def killing(*arguments: object, **options: object) -> training.TrainingResult:
+        process.kill()
+        result = fit(*arguments, **options)  # type: ignore[arg-type]
+        with pytest.raises(TrackingError, match="No MLflow server answers"):
+            connect(remote)
+        process.start()  # it answers when it has imported itself, and not yet
+        return result
+
+    monkeypatch.setattr(training, "fit", killing)
+    config = PRESETS["logistic"].model_copy(update={"epochs": 2, "device": "cpu"})
+    try:
+        candidate = fit_classifier.fn(dataset.manifest.reference, config, remote, root=dataset.folder.parents[1])
+    finally:
+        process.wait()
+    (row,) = list_models(remote, dataset.manifest.slug)
+    assert (row.run_id, row.own_gap) == (candidate["run_id"], candidate["metrics"]["gap_at_20"])
+    (run,) = connect(remote).search_runs([candidate["experiment_id"]])
+    assert (run.info.run_id, run.info.status) == (candidate["run_id"], "FINISHED")
+    assert not any(remote.kept.iterdir())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tasks.classifier import tracking_model
+from tasks.classifier.tracking import tracking_store
+from tasks.classifier.tracking_candidate import log_candidate
+from tests.support.classifiers import made_up_dataset, made_up_videos, trained
+
+def killed(*arguments, **options):
+    save(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+save, tracking_model.save_model = tracking_model.save_model, killed
+folder = Path(sys.argv[1])
+log_candidate(tracking_store(folder / "home"), trained(), made_up_dataset(folder), made_up_videos(seed=1))
+"""
+
+
+def test_the_temporary_files_of_a_killed_logging_lie_in_the_home_and_the_next_one_removes_them(
+    store: TrackingStore, tmp_path: Path
+) -> None:
+    usual = tmp_path / "usual"
+    usual.mkdir()
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    environment = os.environ | {"TMPDIR": str(usual), "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    assert not list(usual.iterdir())
+    (left,) = store.folder.glob(".making-*.tmp")
+    assert list(left.rglob("model.safetensors"))
+    log_candidate(store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1))
+    assert not left.exists()
+    (own,) = store.folder.glob(".making-*.tmp")  # which goes with this process
+    assert not list(own.iterdir())
 
 
 def test_what_will_not_pass_is_not_tried_again() -> None:

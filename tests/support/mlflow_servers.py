@@ -32,6 +32,7 @@ class RunningMlflow:
     url: str
     home: Home
     credentials: Credentials
+    process: "ServerProcess"
 
     @property
     def store(self) -> TrackingStore:
@@ -54,27 +55,60 @@ def running_mlflow(home: Home) -> Iterator[RunningMlflow]:
     credentials = Credentials("tester", "with ten words: and more")
     part = mlflow_server(home, options, credentials, os.environ)
     home.models.mkdir(parents=True, exist_ok=True)
-    with running(part.command, part.environment, home.models, str(part.health_url)):
-        yield RunningMlflow(options.url(options.mlflow_port), home, credentials)
+    with running(part.command, part.environment, home.models, str(part.health_url)) as process:
+        yield RunningMlflow(options.url(options.mlflow_port), home, credentials, process)
+
+
+class ServerProcess:
+    """A server with all that comes of it; killed, it can be started again at the same port."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, health_url: str) -> None:
+        self._command, self._environment = command, dict(environment)
+        self._folder, self._health_url = folder, health_url
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and return at once."""
+        self._log = self._folder / f"server-{time.monotonic_ns()}.log"
+        with self._log.open("w") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        """Wait for its first answer."""
+        _wait_until_it_answers(self._health_url, self._process, self._log)
+
+    def kill(self) -> None:
+        """Kill it, and all that came of it."""
+        _signal_all(self._process.pid, signal.SIGKILL)
+        self._process.wait(STOPS_WITHIN_S)
+
+    def stop(self) -> None:
+        """Ask it to end, and see that it does."""
+        _signal_all(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(STOPS_WITHIN_S)
+        finally:
+            _signal_all(self._process.pid, signal.SIGKILL)
 
 
 @contextmanager
-def running(command: Sequence[str], environment: Mapping[str, str], folder: Path, health_url: str) -> Iterator[None]:
-    """Run a server, with all that comes of it, from its first answer until the block ends."""
-    log = folder / f"server-{time.monotonic_ns()}.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env=dict(environment), stdout=output, stderr=output, start_new_session=True
-        )
+def running(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, health_url: str
+) -> Iterator[ServerProcess]:
+    """Run a server from its first answer until the block ends."""
+    process = ServerProcess(command, environment, folder, health_url)
     try:
-        _wait_until_it_answers(health_url, process, log)
-        yield
+        process.wait()
+        yield process
     finally:
-        _signal_all(process.pid, signal.SIGTERM)
-        try:
-            process.wait(STOPS_WITHIN_S)
-        finally:
-            _signal_all(process.pid, signal.SIGKILL)
+        process.stop()
 
 
 def free_port() -> int:
