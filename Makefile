@@ -21,7 +21,7 @@ $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock \
 		--build-constraints requirements.lock --require-build-hashes
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e .
-	@$(VENV)/bin/python -m compileall -q -j 0 conf deployments flows tasks tests
+	@$(VENV)/bin/python -m compileall -q -j 0 conf deployments flows reelsift tasks tests
 	@touch $@
 
 demo: install

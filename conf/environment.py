@@ -1,7 +1,4 @@
-"""The environment variables that Prefect and MLflow must see before they are imported.
-
-In: a home. Out: variables set where the user has not set them. Does not import either package.
-"""
+"""The environment that Prefect and MLflow read when imported, and the settings of a running flow."""
 
 import gc
 import os
@@ -10,6 +7,7 @@ import sys
 from pathlib import Path
 
 from conf.home import Home
+from conf.settings import Settings, load_settings
 
 # Starting the server's database takes 15 s on two busy cores; Prefect gives up after 20 s by itself.
 SERVER_STARTUP_S = 180
@@ -95,3 +93,18 @@ def _find_own_commands() -> None:
     beside = str(Path(sys.executable).parent)
     if shutil.which("prefect") is None:
         os.environ["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", "")])
+
+
+CONFIG_VARIABLE = "REELSIFT_CONFIG"
+
+
+def running_settings() -> Settings:
+    """Load the settings that are in force in this process.
+
+    Raises:
+        ConfigError: something in them is refused.
+    """
+    config = os.environ.get(CONFIG_VARIABLE)
+    settings = load_settings(Path(config) if config else None)
+    apply_environment(settings.paths)
+    return settings

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from conf.environment import collect_rarely
-from tasks.contracts.hosts import is_loopback
+from tasks.contracts.model import is_loopback
 
 # Comma-separated: names and addresses without a port; origins as browsers send them (`http://127.0.0.1:4200`).
 HOSTS_VARIABLE = "REELSIFT_SERVER_HOSTS"
@@ -59,8 +59,8 @@ def prefect_pages_app() -> App:
 
 def _prefect(*, webserver_only: bool) -> App:
     collect_rarely()
-    from prefect.server.api.server import create_app  # noqa: PLC0415 - MLflow's server needs no Prefect
-    from prefect.settings import get_current_settings  # noqa: PLC0415
+    from prefect.server.api.server import create_app
+    from prefect.settings import get_current_settings
 
     secret = get_current_settings().server.api.auth_string
     return _guarded(
@@ -75,24 +75,24 @@ def mlflow_app() -> App:
     """
     user, password = (os.environ.get(f"MLFLOW_AUTH_ADMIN_{name}") for name in ("USERNAME", "PASSWORD"))
     if user and password:
-        from mlflow.server.auth import create_app  # noqa: PLC0415 - as above
+        from mlflow.server.auth import create_app
 
         return _guarded(cast("App", create_app()), f"{user}:{password}")
-    from mlflow.server.fastapi_app import app  # noqa: PLC0415
+    from mlflow.server.fastapi_app import app
 
     return _guarded(cast("App", app), None)
 
 
 def _guarded(app: App, auth_string: str | None) -> App:
     hosts, origins = (_listed(os.environ.get(name, "")) for name in (HOSTS_VARIABLE, ORIGINS_VARIABLE))
-    return Guard(app, hosts=hosts or LOOPBACK_HOSTS, origins=origins, auth_string=auth_string)
+    return BrowserGuard(app, hosts=hosts or LOOPBACK_HOSTS, origins=origins, auth_string=auth_string)
 
 
 def _listed(text: str) -> list[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
 
 
-class Guard:
+class BrowserGuard:
     """An ASGI app that lets through to another what comes by a known name, from a known origin or from no browser."""
 
     def __init__(self, app: App, *, hosts: Iterable[str], origins: Iterable[str], auth_string: str | None) -> None:

@@ -27,9 +27,8 @@ from prefect.settings import PREFECT_WORKER_WEBSERVER_HOST, get_current_settings
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from conf.running import running_settings
-from deployments.deploy import own_entrypoints
-from deployments.register import POOL_TEMPLATE
+from conf.environment import running_settings
+from deployments.register import POOL_TEMPLATE, own_entrypoints
 from tasks.contracts.errors import DeployError
 from tasks.fan_out.ledger import Ledger
 

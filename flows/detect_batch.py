@@ -8,11 +8,11 @@ In: a form that names the file. Out: how many videos were looked at; what was fo
 from prefect import flow
 from prefect.runtime import flow_run
 
+from conf.environment import running_settings
 from conf.forms import DetectBatchForm, DetectObjectsForm
-from conf.running import running_settings
-from flows.video_request import check_out, detect_options, workplace_of
-from tasks.detect_in_batch import detect_in_batch
+from flows.video_requests import check_out, detect_options, workplace_of
 from tasks.fan_out.ledger import open_request
+from tasks.process_videos import detect_in_batch
 
 
 @flow(name="detect-batch")

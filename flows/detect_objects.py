@@ -1,29 +1,108 @@
-"""Flow: the objects in videos, and when.
+"""Flow: detect the objects in videos, here or in batches over a work pool."""
 
-    sources ─┬─► here: batches ─► fetch videos ─► detect batch ────────────────────┬─► one row for each video
-             │         (the next batch is fetched while one is looked at)          │
-             └─► pool: what is there already, batches of the rest ─► detect-batch ─┘
-
-In: a form. Out: the detector's name and one outcome for each source. A source that fails, fails alone.
-"""
-
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import deployment
+from prefect.client.orchestration import get_client
+from prefect.runtime import deployment, flow_run
+from pydantic import JsonValue
 
+from conf.environment import running_settings
 from conf.forms import DetectObjectsForm
-from conf.running import running_settings
 from conf.settings import Settings
-from flows.fetched_batches import RUNNER, fetched_batches
-from flows.pool_batches import detected_on_pool
-from flows.video_request import check_out, detect_options, sources_of, workplace_of
-from tasks.contracts.outcomes import VideoOutcome
-from tasks.detect_batch import detect_batch, detecting
+from flows.video_requests import RUNNER, check_out, detect_options, fetched_batches, sources_of, workplace_of
+from tasks.contracts.errors import BatchError
+from tasks.contracts.media import FAILED, BatchRequest, BatchRow, BatchVideo, VideoOutcome
 from tasks.detection.detector import chosen_detector
-from tasks.per_video.each import all_done
-from tasks.videos_artifact import final_state, show_videos
+from tasks.dispatch_batches import Dispatcher, PoolProgress, capacity, pool_of
+from tasks.fan_out.batching import expected_s, keep_pace, known_detector, known_pace, split, write_manifest
+from tasks.per_video.jobs import all_done, known_outcome, lasting_s
+from tasks.prefect_artifacts import final_state, show_videos
+from tasks.process_videos import detect_batch, detecting
+from tasks.video.sources import absolute
+
+DEPLOYMENT = "detect-batch/detect-batch"
+
+
+def detected_on_pool(
+    form: DetectObjectsForm, sources: Sequence[str], settings: Settings
+) -> tuple[list[BatchRow], Path]:
+    """See every source through on the pool, and write the manifest.
+
+    Raises:
+        BatchError: no deployment works on batches, or nothing could be done at all.
+    """
+    folder = settings.paths.batches / str(flow_run.id)
+    with get_client(sync_client=True) as client:
+        pool = pool_of(client, DEPLOYMENT)
+        workers = max(1, capacity(client, pool))
+    rows = _there_already(form, sources, settings)
+    with PoolProgress("videos", len(sources), key="detected-videos") as progress:
+        progress.advance("videos", len(rows))
+        requests = list(_requests(form, sources, {row.place for row in rows}, settings, workers))
+        dispatcher = Dispatcher(folder, DEPLOYMENT, pool, settings.pool, progress)
+        fresh = dispatcher.run(requests) if requests else []
+    keep_pace(settings.paths.batches, _work(form), fresh)
+    rows = sorted([*rows, *fresh], key=lambda row: row.place)
+    manifest = write_manifest(folder, rows)
+    if dispatcher.failures and all(row.status == FAILED for row in rows):
+        raise BatchError(f"Nothing could be done on the pool {pool!r}: {dispatcher.failures[0]}")
+    return rows, manifest
+
+
+def _there_already(form: DetectObjectsForm, sources: Sequence[str], settings: Settings) -> list[BatchRow]:
+    """Return the rows of those that the workers' detector has looked at before, with the same options."""
+    record = known_detector(settings.paths.batches, form.detector, form.speed)
+    if record is None or form.again:
+        return []
+    workplace, options = workplace_of(form, settings), detect_options(form, settings)
+    known = ((place, known_outcome(source, record, options, workplace)) for place, source in enumerate(sources))
+    return [
+        BatchRow.of(outcome, place=place, detector=f"{record.name} on {record.device}")
+        for place, outcome in known
+        if outcome
+    ]
+
+
+def _requests(
+    form: DetectObjectsForm, sources: Sequence[str], known: set[int], settings: Settings, workers: int
+) -> Iterator[BatchRequest]:
+    """Split what is left into batches of about equal work."""
+    left = [
+        BatchVideo(place=place, source=absolute(source)) for place, source in enumerate(sources) if place not in known
+    ]
+    pace = known_pace(settings.paths.batches, _work(form))
+    workplace = workplace_of(form, settings)
+    work = [expected_s(lasting_s(video.source, workplace), pace) for video in left]
+    wanted = _wanted(form, settings)
+    for group in split(work, workers=workers, batch_s=settings.pool.batch_s):
+        yield _request(wanted, [left[place] for place in group], sum(work[place] for place in group))
+
+
+def _wanted(form: DetectObjectsForm, settings: Settings) -> dict[str, JsonValue]:
+    """Complete the form for workers, which run in other folders and may have other settings."""
+    options = detect_options(form, settings)
+    said = {
+        name: value for name, value in options if name in DetectObjectsForm.model_fields and value not in (None, ())
+    }
+    out = workplace_of(form, settings).out if form.out else None
+    return form.model_copy(update={**said, "out": out}).model_dump(mode="json", exclude={"sources"})
+
+
+def _request(wanted: dict[str, JsonValue], videos: Sequence[BatchVideo], expected: float) -> BatchRequest:
+    content = json.dumps([wanted, [video.model_dump() for video in videos]], sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return BatchRequest(id=digest, videos=tuple(videos), form=wanted, expected_s=round(expected, 3))
+
+
+def _work(form: DetectObjectsForm) -> str:
+    """Name the kind of work whose pace is remembered: what looks, how closely, and what it writes."""
+    about: dict[str, Any] = form.model_dump(mode="json", include={"detector", "speed", "rate_hz", "every", "annotate"})
+    return " ".join(f"{name}={value}" for name, value in about.items())
 
 
 @flow(name="detect-objects", task_runner=RUNNER)

@@ -11,16 +11,15 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import deployment
 
+from conf.environment import running_settings
 from conf.forms import LabelVideosForm
-from conf.running import running_settings
-from flows.fetched_batches import RUNNER, fetched_batches
-from flows.tracked import store_of
-from flows.video_request import check_out, label_options, sources_of, workplace_of
-from tasks.contracts.outcomes import VideoOutcome
-from tasks.label_batch import label_batch, labelling
-from tasks.labelling.reference import exact_reference
-from tasks.per_video.each import all_done
-from tasks.videos_artifact import final_state, show_videos
+from flows.dataset_requests import store_of
+from flows.video_requests import RUNNER, check_out, fetched_batches, label_options, sources_of, workplace_of
+from tasks.contracts.media import VideoOutcome
+from tasks.labelling.config import exact_reference
+from tasks.per_video.jobs import all_done
+from tasks.prefect_artifacts import final_state, show_videos
+from tasks.process_videos import label_batch, labelling
 
 
 @flow(name="label-videos", task_runner=RUNNER)

@@ -1,26 +1,52 @@
-"""Flow: the whole path, from the names of labels to a champion, and on to videos that it labels.
-
-    prepare dataset ─► train classifier ─► compare models ─► promote the best, if the gate lets it
-                                                                └─► label videos ─► detect objects, where asked for
-
-In: a form. Out: the dataset version, the comparison, the promotion, and what was found in the videos. Each step does
-only what is missing.
-"""
+"""Flow: from the names of labels to a champion, and on to labelled videos."""
 
 from typing import Any
 
-from prefect import Flow, flow
+from prefect import Flow, flow, tags
 from prefect.logging import get_run_logger
 
-from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm, VideosForm
-from conf.running import running_settings
+from conf.environment import running_settings
+from conf.forms import (
+    DetectObjectsForm,
+    LabelVideosForm,
+    PipelineForm,
+    PrepareDatasetForm,
+    TrainClassifierForm,
+    TrainOptions,
+    VideosForm,
+)
+from conf.settings import Settings
+from flows.dataset_requests import store_of
 from flows.detect_objects import detect_objects
 from flows.label_videos import label_videos
-from flows.path_to_champion import champion_from, dataset_for
-from flows.video_request import video_model
+from flows.prepare_dataset import prepare_dataset
+from flows.train_classifier import train_classifier
+from flows.video_requests import video_model
+from tasks.compare_models import compare_models, promote_model
 from tasks.contracts.errors import VideosFailedError
-from tasks.contracts.outcomes import VideoOutcome
-from tasks.videos_artifact import completed_state
+from tasks.contracts.media import VideoOutcome
+from tasks.prefect_artifacts import completed_state
+from tasks.publish_dataset import TRAINING_FOLLOWS_TAG
+
+
+def dataset_for(form: PrepareDatasetForm) -> dict[str, Any]:
+    """Publish what the form asks for, and say that this run trains on it: no trigger has to start another training."""
+    asked = PrepareDatasetForm.model_validate(form.model_dump(include=set(PrepareDatasetForm.model_fields)))
+    with tags(TRAINING_FOLLOWS_TAG):
+        return prepare_dataset(asked)
+
+
+def champion_from(version: str, options: TrainOptions, settings: Settings) -> dict[str, Any]:
+    """Train candidates on `version` (slug/id), compare them with the champion, and let the gate judge the best."""
+    root, store = settings.paths.datasets, store_of(settings)
+    trained = train_classifier(
+        TrainClassifierForm(dataset=version, models=options.models, seed=options.seed, again=options.again)
+    )
+    candidates = [f"{each['name']}/{each['version']}" for each in trained["candidates"]]
+    comparison = compare_models(version, candidates, store, settings.gate, root=root)
+    best = next(row["model"] for row in comparison["rows"] if row["model"] in candidates)
+    promotion = promote_model(version, best, store, settings.gate, root=root)
+    return {"comparison": comparison, "promotion": promotion}
 
 
 @flow(name="pipeline")

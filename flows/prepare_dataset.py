@@ -12,24 +12,23 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from conf.environment import running_settings
 from conf.forms import PrepareDatasetForm
-from conf.running import running_settings
 from conf.settings import Settings
-from flows.dask_cluster import tasks_on, tell_of
-from flows.dataset_request import refuse_large_download, request_of, runner_of
+from flows.dataset_requests import refuse_large_download, request_of, runner_of
 from tasks.contracts.errors import DownloadError
-from tasks.dataset_artifact import show_dataset
-from tasks.dataset_storage import is_stored
+from tasks.dask_runner import tasks_on, tell_of
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.caveats import absence
 from tasks.datasets.publish import is_current
 from tasks.datasets.request import DatasetRequest
+from tasks.datasets.stored import is_stored
 from tasks.download_shards import are_on_disk, download_shards
 from tasks.filter_records import filter_records
-from tasks.gather import gather
-from tasks.part_storage import plan_batch
+from tasks.prefect_artifacts import show_dataset
 from tasks.publish_dataset import publish_dataset
-from tasks.retries import retrying
+from tasks.records.stored import plan_batch
+from tasks.runs import gather, retrying
 
 # One batch downloads while another is filtered and a third waits for either.
 BATCHES_IN_FLIGHT = 3

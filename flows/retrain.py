@@ -12,16 +12,15 @@ from typing import Any
 
 from prefect import flow
 
+from conf.environment import running_settings
 from conf.forms import RetrainForm
-from conf.running import running_settings
-from flows.dataset_request import request_of
-from flows.path_to_champion import champion_from, dataset_for
-from flows.tracked import store_of
-from tasks.classifier.settled import settled_champion
-from tasks.dataset_storage import stored_manifests
-from tasks.datasets.news import manifests_here, news_of
+from flows.dataset_requests import request_of, store_of
+from flows.pipeline import champion_from, dataset_for
+from tasks.datasets.request import manifests_here, news_of
+from tasks.datasets.stored import stored_manifests
+from tasks.prefect_artifacts import show_retraining
 from tasks.publish_dataset import summary_of
-from tasks.retrain_artifact import show_retraining
+from tasks.tracking.registry import settled_champion
 
 
 @flow(name="retrain")

@@ -11,14 +11,14 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from conf.environment import running_settings
 from conf.forms import TrainClassifierForm
-from conf.running import running_settings
-from flows.tracked import store_of
-from tasks.candidates_artifact import show_candidates
+from flows.dataset_requests import store_of
 from tasks.compare_models import rank_candidates
-from tasks.dataset_storage import open_anywhere
 from tasks.datasets.caveats import caveats_of
+from tasks.datasets.stored import open_anywhere
 from tasks.fit_classifier import fit_classifier, is_kept
+from tasks.prefect_artifacts import show_candidates
 
 
 @flow(name="train-classifier")

@@ -1,7 +1,4 @@
-"""Tasks: the candidates of a dataset version, and the champion, judged side by side.
-
-The comparison's table, picture and links are artifacts of the run. No alias is moved.
-"""
+"""Tasks: compare the candidates of a dataset version with the champion, and promote the best through the gate."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +9,15 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.cache_policies import NO_CACHE
 
 from tasks.classifier.config import GateConfig
-from tasks.classifier.registry import resolve
 from tasks.classifier.splits import frozen_split
-from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.text import markdown_row
 from tasks.datasets.catalogue import open_dataset
+from tasks.tracking.registry import resolve
+from tasks.tracking.store import TrackingStore
 
 if TYPE_CHECKING:
-    from tasks.classifier.comparison import Comparison
+    from tasks.tracking.comparison import Comparison
+    from tasks.tracking.promotion import Promotion
 
 
 @task(name="rank-candidates", persist_result=False, cache_policy=NO_CACHE)
@@ -34,8 +32,8 @@ def rank_candidates(
     ranked = [dict(each) for each in candidates]
     if len({tuple(each.get("label_ids", ())) or each["run_id"] for each in candidates}) > 1:
         # Imported here, as in `compare_models`.
-        from tasks.classifier.comparison import Judged, labels_of_all  # noqa: PLC0415
-        from tasks.classifier.tracking_log import final_metrics  # noqa: PLC0415
+        from tasks.tracking.comparison import Judged, labels_of_all  # noqa: PLC0415
+        from tasks.tracking.logged import final_metrics  # noqa: PLC0415
 
         videos = frozen_split(open_dataset(root, version))
         judged = [Judged.of(store, resolve(store, f"{each['name']}/{each['version']}"), videos) for each in ranked]
@@ -51,7 +49,7 @@ def compare_models(
 ) -> dict[str, Any]:
     """Judge the models on the frozen split of `version` (slug/id), and show how they compare."""
     # Imported here: a retraining with nothing to do needs neither torch nor mlflow, 10 s of imports.
-    from tasks.classifier.comparison import compare, log_comparison  # noqa: PLC0415
+    from tasks.tracking.comparison import compare, log_comparison  # noqa: PLC0415
 
     dataset = open_dataset(root, version)
     comparison = compare(
@@ -81,3 +79,23 @@ def show_comparison(comparison: "Comparison", picture_url: str) -> None:
     )
     create_link_artifact(comparison.compare_url, link_text="Compare these runs in MLflow", key=f"{key}-mlflow")
     create_markdown_artifact(f"![GAP and MAP of each model]({picture_url})", key=f"{key}-picture")
+
+
+@task(name="promote-model", task_run_name="promote-{reference}")
+def promote_model(
+    version: str, reference: str, store: TrackingStore, gate: GateConfig, *, root: Path
+) -> dict[str, Any]:
+    """Make the model the challenger, and the champion if the gate lets it, judged on `version` (slug/id)."""
+    # Imported here, as in `compare_models`: a retraining with nothing to do needs none of it.
+    from tasks.tracking.promotion import nominate, promote  # noqa: PLC0415
+
+    dataset = open_dataset(root, version)
+    nominate(store, reference)
+    promotion = promote(store, reference, frozen_split(dataset), dataset_id=dataset.manifest.id, gate=gate)
+    create_markdown_artifact(_verdict(promotion), key=f"promotion-{dataset.manifest.slug}")
+    return promotion.model_dump(mode="json")
+
+
+def _verdict(promotion: "Promotion") -> str:
+    outcome = "is the new champion" if promotion.promoted else f"does not replace {promotion.champion}"
+    return f"### {promotion.model} {outcome}\n\n{promotion.reason}\n"

@@ -1,13 +1,4 @@
-"""Batches of videos, handed to a pool and seen through to their end.
-
-    waiting ─► handed out (bounded) ─► watched: state and pulse ─┬─► ended ─► rows
-        ▲                                                        ├─► lost, or its process died ─► handed out again
-        └────────────────────────────────────────────────────────┘
-
-In: requests, the deployment that works on one, patience. Out: a row for every video of every batch, whatever became of
-the runs. One loop looks at all runs with one question a second: no thread a batch, and an end from outside reaches it
-at once, and with it the runs. Does not know what is done with the videos.
-"""
+"""Batches of videos submitted to a work pool and followed until the last one ends."""
 
 import logging
 import time
@@ -15,23 +6,69 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 from uuid import UUID
 
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelling, Crashed
 
-from tasks.contracts.batches import BatchRequest, BatchRow
-from tasks.contracts.outcomes import FAILED
-from tasks.contracts.progress import Progress
+from tasks.contracts.errors import BatchError
+from tasks.contracts.media import FAILED, BatchRequest, BatchRow
+from tasks.contracts.progress import Progress, Throughput, share
+from tasks.fan_out.batching import RunState, Watch
 from tasks.fan_out.config import PoolConfig
 from tasks.fan_out.ledger import Ledger, write_request
-from tasks.fan_out.watch import Verdict, Watch
-from tasks.pool_capacity import capacity, makes_jobs
+from tasks.runs import current_progress
+
+PROCESS = "process"  # the type of pool whose workers have one run each, here; others make jobs elsewhere
+
+
+def pool_of(client: SyncPrefectClient, deployment: str) -> str:
+    """Return the name of the pool that a deployment's runs go to.
+
+    Raises:
+        BatchError: there is no such deployment, or it has no pool.
+    """
+    try:
+        pool = client.read_deployment_by_name(deployment).work_pool_name
+    except ObjectNotFound:
+        pool = None
+    if pool is None:
+        raise BatchError(
+            f"There is no deployment {deployment!r} with a pool: `reelsift up` makes one, or "
+            "`prefect deploy --all --prefect-file deployments/prefect.yaml`."
+        )
+    return pool
+
+
+def capacity(client: SyncPrefectClient, pool: str) -> int:
+    """Return how many runs a pool has at once: one a worker, or the jobs that it may make; 0 with no worker online."""
+    try:
+        workers = client.read_workers_for_work_pool(pool)
+        about = client.read_work_pool(pool)
+    except ObjectNotFound:
+        return 0
+    online = sum(worker.status == WorkerStatus.ONLINE for worker in workers)
+    if online and about.type != PROCESS and about.concurrency_limit:
+        return about.concurrency_limit
+    return online
+
+
+def makes_jobs(client: SyncPrefectClient, pool: str) -> bool:
+    """Say whether a pool's runs are jobs elsewhere, slow to start, rather than processes of its workers."""
+    try:
+        return client.read_work_pool(pool).type != PROCESS
+    except ObjectNotFound:
+        return False
+
 
 ENDS_WITHIN_S = 10.0  # what a lost run whose process still lives gets to end in
 WARN_EVERY_S = 60.0
@@ -121,20 +158,20 @@ class Dispatcher:
             flight = self._flying[run.id]
             state = run.state.type.value if run.state else "SCHEDULED"
             verdict = flight.watch.judge(state, flight.ledger.pulse(str(run.id)))
-            if verdict is Verdict.LOST:
+            if verdict is RunState.LOST:
                 self._log.warning("%s has no pulse any more; its batch is handed out again", run.name)
                 _end(client, run.id)
-            if verdict in {Verdict.ENDED, Verdict.CANCELLED, Verdict.LOST}:
+            if verdict in {RunState.ENDED, RunState.CANCELLED, RunState.LOST}:
                 del self._flying[run.id]
                 self._land(flight, run, verdict)
         self._tell()
         self._warn(client)
 
-    def _land(self, flight: _Flight, run: FlowRun, verdict: Verdict) -> None:
+    def _land(self, flight: _Flight, run: FlowRun, verdict: RunState) -> None:
         """Take the rows of a batch whose run has ended, and hand out again what is missing, where that may help."""
         missing = flight.missing
         message = (run.state.message if run.state else None) or "it ended without a word"
-        died = verdict is Verdict.LOST or (run.state is not None and run.state.is_crashed())
+        died = verdict is RunState.LOST or (run.state is not None and run.state.is_crashed())
         if missing and died:
             self._blame(flight, str(run.id))
             missing = flight.missing
@@ -143,7 +180,7 @@ class Dispatcher:
                 self._start(flight.request, flight.ledger, after=flight)
                 return
         if missing:
-            why = "was cancelled" if verdict is Verdict.CANCELLED else f"failed: {message}"
+            why = "was cancelled" if verdict is RunState.CANCELLED else f"failed: {message}"
             self.failures.append(message)
             self._give_up(flight, missing, f"Its batch {flight.request.id} {why}")
         self._rows |= flight.ledger.rows()
@@ -209,3 +246,57 @@ def _end(client: SyncPrefectClient, run_id: UUID) -> None:
             return
         time.sleep(0.5)
     client.set_flow_run_state(run_id, Crashed(message="It has no pulse any more."), force=True)
+
+
+SHOW_EVERY_S = 5.0
+
+
+class PoolProgress:
+    """A listener for one kind of thing, as long as the block lasts."""
+
+    def __init__(self, what: str, total: int, *, key: str) -> None:
+        """Take what is counted, how many there are, and the artifact's key, to which `-progress` is added."""
+        self._what = what
+        self._total = total
+        self._key = f"{key}-progress"
+        self._shown_s = time.monotonic()
+        self._pace = Throughput(self._shown_s)
+        self._artifact: UUID | None = None
+        self._listener = current_progress()
+
+    def __enter__(self) -> Self:
+        """Show that nothing is done yet."""
+        self._listener.begin(self._what, self._total, self._what)
+        artifact = create_progress_artifact(0.0, key=self._key, description=self._words())
+        assert isinstance(artifact, UUID)  # a coroutine in an event loop alone
+        self._artifact = artifact
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show what was done, unless the run ends in a hurry."""
+        if kind is None:
+            self._show()
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        """Pass on what else is counted."""
+        self._listener.begin(what, total, unit)
+
+    def advance(self, what: str, amount: float) -> None:
+        """Count, and show it if the last time is long enough ago."""
+        self._listener.advance(what, amount)
+        self._pace.advance(amount if what == self._what else 0, time.monotonic())
+        if time.monotonic() - self._shown_s > SHOW_EVERY_S:
+            self._show()
+
+    def _show(self) -> None:
+        assert self._artifact is not None
+        self._shown_s = time.monotonic()
+        part = 100 * self._pace.done / self._total if self._total else 100.0
+        update_progress_artifact(self._artifact, min(part, 100.0), description=self._words())
+
+    def _words(self) -> str:
+        counted = share(self._pace.done, self._total, self._what)
+        left_s = self._pace.left_s(self._total, time.monotonic())
+        return f"{counted}, about {left_s:,.0f} s left" if left_s else counted

@@ -13,10 +13,10 @@ from typing import Any
 from prefect import task
 from prefect.context import TaskRunContext
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.errors import DownloadError
 from tasks.contracts.files import file_digest
-from tasks.progress_log import current_progress
+from tasks.runs import current_progress
 from tasks.shards.config import DownloadConfig
 from tasks.shards.download import DownloadReport
 from tasks.shards.download import download_shards as download

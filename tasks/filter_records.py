@@ -11,12 +11,12 @@ from typing import Any
 from prefect import task
 from prefect.context import TaskRunContext
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.download_shards import fetch_shards
-from tasks.part_storage import bring_parts, keep_part
-from tasks.progress_log import current_progress
 from tasks.records.config import FilterConfig
 from tasks.records.parts import missing_shards, part_key, write_part
+from tasks.records.stored import bring_parts, keep_part
+from tasks.runs import current_progress
 from tasks.shards.config import DownloadConfig
 from tasks.shards.plan import shard_path
 

@@ -15,13 +15,13 @@ from prefect.context import TaskRunContext
 from prefect.runtime import flow_run
 
 from tasks.classifier.config import TrainConfig
-from tasks.classifier.registry import list_models
 from tasks.classifier.splits import training_splits
-from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.errors import TrackingAwayError, TrackingError
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.folders import in_use
-from tasks.progress_log import current_progress
+from tasks.runs import current_progress
+from tasks.tracking.registry import list_models
+from tasks.tracking.store import TrackingStore
 
 FIT_CACHE_VERSION = 1  # raise by hand when the same config trains to something else
 
@@ -56,9 +56,9 @@ def fit_classifier(version: str, config: TrainConfig, store: TrackingStore, *, r
         TrackingError: MLflow's store cannot be used.
     """
     # Imported here: a flow whose candidates are all cached needs neither torch nor mlflow, 5 s of imports.
-    from tasks.classifier.kept_training import KeptTraining, patiently  # noqa: PLC0415
-    from tasks.classifier.tracking_candidate import StartedBy, log_candidate  # noqa: PLC0415
     from tasks.classifier.train import fit  # noqa: PLC0415
+    from tasks.tracking.candidate import StartedBy, log_candidate  # noqa: PLC0415
+    from tasks.tracking.kept_training import KeptTraining, patiently  # noqa: PLC0415
 
     list_models(store)  # that MLflow cannot be used, or wants a password, is told before hours of training, not after
     kept = KeptTraining.of(store, fit_cache_key(version, config, store))

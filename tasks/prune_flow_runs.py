@@ -24,12 +24,12 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun
 from prefect.exceptions import ObjectNotFound
 
-from tasks.pruning.items import Found, Item, Kept, Kind, Outcome
+from tasks.pruning.items import Findings, Item, Kept, Kind, Outcome
 
 PAGE = 200  # the most that a server gives at once
 
 
-def find_flow_runs(names: Collection[str], before: datetime, needed: Mapping[str, str]) -> Found:
+def find_flow_runs(names: Collection[str], before: datetime, needed: Mapping[str, str]) -> Findings:
     """Return the runs of these flows that ended before a time; `needed` says of some ids why they stay.
 
     Raises:
@@ -44,7 +44,7 @@ def find_flow_runs(names: Collection[str], before: datetime, needed: Mapping[str
             else:
                 ended = f"{run.name}, {(run.state_name or 'ended').lower()}"
                 goes.append(Item(kind=Kind.FLOW_RUN, name=name, why=ended, last_used=used))
-    return Found(goes=tuple(goes), stays=tuple(stays))
+    return Findings(goes=tuple(goes), stays=tuple(stays))
 
 
 def remove_flow_runs(items: Sequence[Item]) -> Iterator[Outcome]:

@@ -14,16 +14,16 @@ from prefect.context import TaskRunContext
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
-from tasks.contracts.artifacts import DatasetManifest, Part
+from tasks.contracts.datasets import DatasetManifest, Part
 from tasks.contracts.revision import code_revision
-from tasks.dataset_storage import earlier_manifest, keep_dataset
 from tasks.datasets.caveats import caveats_of, damage_of
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.publish import is_published, publish
 from tasks.datasets.request import DatasetRequest
-from tasks.part_storage import bring_published
-from tasks.progress_log import current_progress
+from tasks.datasets.stored import earlier_manifest, keep_dataset
 from tasks.records.parts import FILTER_VERSION, options_of
+from tasks.records.stored import bring_published
+from tasks.runs import current_progress
 
 PUBLISH_CACHE_VERSION = 2  # raise by hand when a version's files are laid out differently
 PUBLISHED_EVENT = "reelsift.dataset.published"

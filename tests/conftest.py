@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.classifier.tracking import TrackingStore, tracking_store
-from tasks.features.late_tensorflow import late_tensorflow
 from tasks.records.synthetic import write_mirror
+from tasks.tracking.store import TrackingStore, tracking_store
 from tests.support.s3_server import CREDENTIALS, S3Server
 
 # What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
@@ -26,12 +25,9 @@ LONG_FILES = (
 REAL_DATA = Path(os.environ.get("REELSIFT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Import TensorFlow before any test does so by itself, in an order that PyTorch does not survive."""
-    gc.disable()  # until all is imported: it would be looked through again and again
-    only_hands_out = bool(getattr(config.option, "numprocesses", None))  # xdist's first process runs no test
-    if not only_hands_out:
-        late_tensorflow()
+def pytest_configure() -> None:
+    """Leave garbage alone until everything is imported: it would be looked through again and again."""
+    gc.disable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -112,7 +108,7 @@ def prefect_server() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's empty database: making its tables takes 2.5 s, copying them nothing."""
-    from tasks.classifier.tracking_mlflow import connect
+    from tasks.tracking.client import connect
 
     store = tracking_store(tmp_path_factory.mktemp("migrated"))
     connect(store)

@@ -1,4 +1,4 @@
-"""Imports point one way: deployments → flows → tasks → stages → contracts."""
+"""Imports point one way: reelsift → deployments → flows → tasks → stages → contracts."""
 
 import ast
 import subprocess
@@ -15,23 +15,27 @@ STAGES = {stage: set(DATASET_PATH[:place]) for place, stage in enumerate(DATASET
     "weights": {"shards"},
     "video": {"shards"},
     "features": {"weights", "video"},
-    "labelling": {"classifier", "weights", "video", "features"},
+    "tracking": set(DATASET_PATH),
+    "labelling": {"classifier", "tracking", "weights", "video", "features"},
     "detection": {"weights", "video"},
     "per_video": {"shards", "weights", "video", "labelling", "detection"},
     "fan_out": set(),
-    "pruning": {*DATASET_PATH, "video"},
+    "pruning": {*DATASET_PATH, "tracking", "video"},
 }
-SERVING = {"reports"}
-SERVING_TASKS = {"storage"}  # serves the tasks and flows; no stage knows that there is such a thing
-FREE_OF_STAGES = {"contracts"}
-FORBIDDEN_BELOW_STAGES = {"prefect", "typer", "rich", "conf", "flows", "deployments"}
+SERVING = ("reports", "storage")
+FREE_OF_STAGES = ("contracts",)
+FORBIDDEN_BELOW_STAGES = {"prefect", "typer", "rich", "conf", "flows", "deployments", "reelsift"}
+MLFLOW_SERVER = "conf/guarded_server.py"  # runs within the server's process
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Return the dotted names of everything that a file imports, wherever in it."""
+def imported_modules(path: Path, *, when_run: bool = False) -> set[str]:
+    """Return the dotted names of everything that a file imports, wherever in it; `when_run`: not for types alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    return names | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    skipped = {id(inner) for node in typing for inner in ast.walk(node)} if when_run else set()
+    nodes = [node for node in ast.walk(tree) if id(node) not in skipped]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
 
 
 def stage_files(stage: str) -> list[Path]:
@@ -44,7 +48,7 @@ def imported_stages(path: Path) -> set[str]:
 
 def test_every_package_below_tasks_is_a_known_stage() -> None:
     packages = {path.parent.name for path in (ROOT / "tasks").glob("*/__init__.py")}
-    assert packages == {*STAGES, *SERVING, *SERVING_TASKS, *FREE_OF_STAGES}
+    assert packages == {*STAGES, *SERVING, *FREE_OF_STAGES}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -59,12 +63,12 @@ def test_contracts_know_no_stage(package: str) -> None:
     assert not {name for path in stage_files(package) for name in imported_stages(path)} - {package}
 
 
-@pytest.mark.parametrize("package", sorted(SERVING_TASKS))
-def test_what_serves_the_tasks_knows_only_contracts(package: str) -> None:
+@pytest.mark.parametrize("package", sorted(SERVING))
+def test_what_serves_every_stage_knows_only_contracts(package: str) -> None:
     assert not {name for path in stage_files(package) for name in imported_stages(path)} - {package, *FREE_OF_STAGES}
 
 
-@pytest.mark.parametrize("stage", [*STAGES, *SERVING, *SERVING_TASKS, *FREE_OF_STAGES])
+@pytest.mark.parametrize("stage", [*STAGES, *SERVING, *FREE_OF_STAGES])
 def test_a_stage_is_a_library_without_prefect_or_terminal(stage: str) -> None:
     wrong = {
         str(path): found
@@ -76,14 +80,14 @@ def test_a_stage_is_a_library_without_prefect_or_terminal(stage: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tasks").glob("*.py")), ids=lambda path: path.stem)
 def test_a_task_knows_neither_flows_nor_settings(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imported_modules(path)} & {"conf", "flows", "deployments"}
+    assert not {name.split(".")[0] for name in imported_modules(path)} & {"conf", "flows", "deployments", "reelsift"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.py")), ids=lambda path: path.stem)
 def test_settings_know_only_the_configs_of_the_stages(path: Path) -> None:
     modules = {name for name in imported_modules(path) if name.startswith("tasks.")}
     assert all(name.startswith("tasks.contracts.") or name.endswith(".config") for name in modules)
-    assert not {name.split(".")[0] for name in imported_modules(path)} & {"flows", "deployments"}
+    assert not {name.split(".")[0] for name in imported_modules(path)} & {"flows", "deployments", "reelsift"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "flows").glob("*.py")), ids=lambda path: path.stem)
@@ -94,7 +98,24 @@ def test_a_flow_holds_no_class(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "flows").rglob("*.py")), ids=lambda path: path.stem)
 def test_a_flow_does_not_know_where_it_runs(path: Path) -> None:
-    assert "deployments" not in {name.split(".")[0] for name in imported_modules(path)}
+    assert not {"deployments", "reelsift"} & {name.split(".")[0] for name in imported_modules(path)}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deployments").rglob("*.py")), ids=lambda path: path.stem)
+def test_what_runs_the_flows_knows_no_command(path: Path) -> None:
+    assert "reelsift" not in {name.split(".")[0] for name in imported_modules(path)}
+
+
+def test_mlflow_is_imported_by_tracking_alone() -> None:
+    files = [
+        path for top in ("conf", "deployments", "flows", "reelsift", "tasks") for path in (ROOT / top).rglob("*.py")
+    ]
+    users = {
+        str(path.relative_to(ROOT))
+        for path in files
+        if "mlflow" in {name.split(".")[0] for name in imported_modules(path, when_run=True)}
+    }
+    assert {name for name in users if not name.startswith("tasks/tracking/")} == {MLFLOW_SERVER}
 
 
 def test_no_flow_hides_a_package() -> None:
@@ -105,13 +126,13 @@ def test_no_flow_hides_a_package() -> None:
 
 def test_looking_at_the_vocabulary_imports_nothing_heavy() -> None:
     heavy = {"prefect", "mlflow", "torch", "pandas", "pyarrow", "numba", "matplotlib", "tensorflow", "httpx"}
-    code = "import sys, flows.cli, tasks.vocabulary.fetch; print(*sys.modules)"
+    code = "import sys, reelsift.cli, tasks.vocabulary.table; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not heavy & set(run.stdout.split())
 
 
 def test_the_installed_command_catches_signals_before_it_imports_any_other_package() -> None:
-    code = "import sys; before = set(sys.modules); import deployments.cli; print(*set(sys.modules) - before)"
+    code = "import sys; before = set(sys.modules); import reelsift.__main__; print(*set(sys.modules) - before)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    own = {"deployments", "flows", "tasks"}
+    own = {"reelsift", "tasks"}
     assert {name.split(".")[0] for name in run.stdout.split()} - own <= sys.stdlib_module_names

@@ -13,10 +13,9 @@ from pydantic import Field
 
 from conf.guarded_server import HOSTS_VARIABLE, LOOPBACK_HOSTS, ORIGINS_VARIABLE
 from conf.home import Home
-from conf.running_stack import AUTH_VARIABLE, Credentials, home_credentials
+from conf.stack_state import AUTH_VARIABLE, Credentials, home_credentials
 from tasks.contracts.errors import AccessError
-from tasks.contracts.hosts import is_loopback
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, is_loopback
 
 LOOPBACK = "127.0.0.1"
 MIN_PASSWORD_LENGTH = 12  # what MLflow asks of its own users

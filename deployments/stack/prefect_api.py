@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from conf.running_stack import Credentials
+from conf.stack_state import Credentials
 
 TIMEOUT_S = 10.0
 TRIES, BUSY_S = 20, 0.5

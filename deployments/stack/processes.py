@@ -1,26 +1,23 @@
-"""Processes that outlive the command that started them, and their ends.
-
-In: a `Part`, or parts that run. Out: processes in sessions of their own whose output goes to a file; and, once stopped,
-none of them nor of what came of them. Does not know what they do.
-"""
+"""Processes that outlive the command that started them: started, found again, ended, and their logs."""
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from conf.running_stack import RunningPart, process_identity
-from deployments.stack.environment import STACK_VARIABLE
-from deployments.stack.part import Part
+from conf.stack_state import RunningPart, process_identity
+from deployments.stack.plan import STACK_VARIABLE, StackPart
 from tasks.contracts.errors import StackError
+from tasks.contracts.text import inert, without_secrets
 
 KILL_WAIT_S = 5.0
 
 
-def start(part: Part, log: Path, variables: Mapping[str, str]) -> RunningPart:
+def start(part: StackPart, log: Path, variables: Mapping[str, str]) -> RunningPart:
     """Start a part with some more variables; what it prints goes to `log`, whose former content is kept beside it.
 
     Raises:
@@ -115,3 +112,48 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+BLOCK_BYTES = 64 << 10
+LOOK_EVERY_S = 0.25
+WORDS_LENGTH = 300
+
+
+def last_lines(log: Path, count: int) -> list[str]:
+    """Return the last lines of a log, which may be huge; none where there is no file."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, 2)
+            data = b""
+            while size and data.count(b"\n") <= count:
+                step = min(BLOCK_BYTES, size)
+                size = file.seek(size - step)
+                data = file.read(step) + data
+    except FileNotFoundError:
+        return []
+    return _text(data).splitlines()[-count:] if count else []
+
+
+def following(log: Path, is_alive: Callable[[], bool]) -> Iterator[str]:
+    """Yield what is written to a log from now on, until its writer has ended."""
+    with log.open("rb") as file:
+        file.seek(0, 2)
+        while True:
+            alive = is_alive()  # asked first: what was written before the end is read after it
+            if data := file.read():
+                yield _text(data)
+            elif not alive:
+                return
+            else:
+                time.sleep(LOOK_EVERY_S)
+
+
+def last_words(log: Path) -> str:
+    """Return the end of a log in one line, for an error."""
+    lines = [line.strip() for line in last_lines(log, 20) if line.strip()]
+    words = " | ".join(lines[-3:])
+    return words[-WORDS_LENGTH:] or "none."
+
+
+def _text(data: bytes) -> str:
+    return inert(without_secrets(data.decode("utf-8", "replace").replace("\r\n", "\n")))

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 
 from conf.home import Home
-from deployments.deploy import own_automations, own_entrypoints, own_schedules
+from deployments.register import own_automations, own_entrypoints, own_schedules
+from deployments.stack.plan import CPU_POOL, GPU_POOL
 from deployments.stack.prefect_api import PrefectApi
-from deployments.stack.workers import CPU_POOL, GPU_POOL
 from tasks.contracts.files import write_text
 
 KNOWN_NAME = "known.json"

@@ -1,8 +1,4 @@
-"""A trained classifier: what it answers, and how it is kept on the disk.
-
-In: raw features of videos, or a folder. Out: probabilities, or a folder with `model.safetensors` and
-`classifier.json` (no pickle). Does not know how it was trained nor where it is registered.
-"""
+"""A trained classifier: its predictions, and its two files, `classifier.json` and `model.safetensors`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +7,90 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
-from torch import nn
+from pydantic import Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from tasks.classifier.card import CARD_NAME, FEATURE_SPACE, WEIGHTS_NAME, ClassifierCard, read_card, read_weights
 from tasks.classifier.config import TrainConfig
 from tasks.classifier.models import build_model
-from tasks.contracts.artifacts import FEATURE_SIZE
-from tasks.contracts.errors import ModelError
+from tasks.contracts.datasets import FEATURE_SIZE, YT8M_FEATURE_SPACE, Sha256
+from tasks.contracts.errors import FeatureSpaceError, ModelError
 from tasks.contracts.files import appearing, file_digest, write_text
+from tasks.contracts.model import FrozenModel
+
+FEATURE_SPACE = YT8M_FEATURE_SPACE
+CARD_NAME = "classifier.json"
+WEIGHTS_NAME = "model.safetensors"
+
+
+class ClassifierCard(FrozenModel):
+    """What `classifier.json` holds: all that the weights do not say."""
+
+    format_version: int = Field(default=1, ge=1, le=1)
+    config: TrainConfig
+    label_ids: tuple[int, ...] = Field(min_length=1)
+    label_names: tuple[str, ...]
+    has_match: bool = Field(description="the last output says whether a video matches the dataset at all")
+    dataset_id: str
+    feature_space: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="what it looks at; who uses it checks it")
+    weights_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _labels_are_a_list(self) -> Self:
+        if len(self.label_ids) != len(self.label_names) or len(set(self.label_ids)) != len(self.label_ids):
+            msg = f"{len(self.label_ids)} label ids, {len(set(self.label_ids))} distinct, {len(self.label_names)} names"
+            raise ValueError(msg)
+        return self
+
+
+def read_card(path: Path) -> ClassifierCard:
+    """Read `classifier.json`.
+
+    Raises:
+        ModelError: it is missing, or is not a card.
+        FeatureSpaceError: it looks at other features than those that can be had here.
+    """
+    try:
+        card = ClassifierCard.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"No classifier at {path.parent}: it has no {CARD_NAME}. Train one: `reelsift train`."
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise ModelError(f"{path} is not a classifier's card: {where}: {first['msg']}. Train it again.") from error
+    if card.feature_space != FEATURE_SPACE:
+        raise FeatureSpaceError(
+            f"The classifier at {path.parent} has the feature_space {card.feature_space!r}, and what can be had here "
+            f"is {FEATURE_SPACE!r}: its answers would mean nothing. Train a model on a dataset of this release."
+        )
+    return card
+
+
+def read_weights(path: Path, card: ClassifierCard, module: nn.Module) -> dict[str, Tensor]:
+    """Read `model.safetensors`, which must be the card's, and hold the tensors that the module has.
+
+    Raises:
+        ModelError: it cannot be read, or does not fit.
+    """
+    try:
+        digest = file_digest(path)
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"The weights {path} cannot be read: {error}. Train the model again.") from error
+    if digest != card.weights_sha256:
+        raise ModelError(
+            f"The weights {path} have sha256 {digest}, but {CARD_NAME} beside them names {card.weights_sha256}: "
+            "they do not belong together. Copy the folder again."
+        )
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    if found != wanted:
+        raise ModelError(f"The weights {path} have the tensors {found}, the {card.config.model} model {wanted}.")
+    return weights
+
 
 PREDICT_ROWS = 4096  # rows a forward pass: bounds the memory of a large prediction
 

@@ -1,26 +1,132 @@
-"""Whether a challenger takes the champion's place.
-
-Models may know different labels. Both are judged on all labels that either knows, or on more: a label that a model does
-not know is never among its pairs, and its videos count as missed. More labels change the figures of both by the same
-factor, and never the decision.
-
-Shapes: V videos, L labels.
-"""
-
-# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
+"""The promotion gate: whether a challenger beats the champion, by a paired bootstrap of the gain in GAP."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from tasks.classifier.bootstrap import Gain, gap_gain
 from tasks.classifier.config import GateConfig
 from tasks.classifier.data import multi_hot
 from tasks.classifier.evaluate import Scores, judge, matches_of, union_of_labels
+from tasks.classifier.metrics import best_pairs, ranking
 from tasks.contracts.errors import ModelError
 from tasks.datasets.load import Videos
+
+# ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
+
+
+BLOCK_ELEMENTS = 4_000_000  # pairs x resamples at once: bounds the memory to some 100 MB
+ROUNDING = 1e-12  # what sums of the same precisions in another order may differ by: no gain
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The GAP of B less that of A on the same videos, and its percentile interval."""
+
+    gap_a: float
+    gap_b: float
+    low: float
+    high: float
+    confidence: float
+
+    @property
+    def gain(self) -> float:
+        """The gain on the videos themselves."""
+        return self.gap_b - self.gap_a
+
+    @property
+    def is_above_zero(self) -> bool:
+        """Whether B is better on the videos themselves and in the whole interval."""
+        return self.gain > ROUNDING and self.low > ROUNDING
+
+    @property
+    def is_below_zero(self) -> bool:
+        """Whether B is worse on the videos themselves and in the whole interval."""
+        return self.gain < -ROUNDING and self.high < -ROUNDING
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """A model's pooled pairs, best first: whose video each is, and which are hits."""
+
+    video_P: NDArray[np.int64]
+    hit_P: NDArray[np.bool_]
+
+
+def gap_gain(
+    scores_a_VL: NDArray[np.float32],
+    scores_b_VL: NDArray[np.float32],
+    targets_VL: NDArray[np.uint8],
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Gain:
+    """Return the gain in GAP@20 of scores B over scores A, with its paired bootstrap interval.
+
+    Raises:
+        ValueError: the shapes differ, or there is no video.
+    """
+    if not scores_a_VL.shape == scores_b_VL.shape == targets_VL.shape or len(targets_VL) == 0:
+        raise ValueError(
+            f"scores and targets must have one shape (videos, labels) and at least one video, got {scores_a_VL.shape}, "
+            f"{scores_b_VL.shape} and {targets_VL.shape}"
+        )
+    pools = [_pool(scores_VL, targets_VL) for scores_VL in (scores_a_VL, scores_b_VL)]
+    positives_V = targets_VL.sum(axis=1, dtype=np.int64)
+    once = np.ones((1, len(targets_VL)), np.int64)
+    gap_a, gap_b = (float(_gaps(pool, once, positives_V)[0]) for pool in pools)
+    gains = _resampled_gains(pools[0], pools[1], positives_V, resamples, np.random.default_rng(seed))
+    low, high = _interval(gains, confidence)
+    return Gain(gap_a, gap_b, low, high, confidence)
+
+
+def _interval(gains: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """Return the percentile interval, interpolated unless that would be between a loss and a gain.
+
+    There it takes the outer one. So on which side of 0 an end lies depends on the order of the gains alone, which is
+    the same over whichever further labels the models are judged.
+    """
+    ends = (1 - confidence) / 2, (1 + confidence) / 2
+    low, high = np.quantile(gains, ends).tolist()
+    outer_low = float(np.quantile(gains, ends[0], method="lower"))
+    outer_high = float(np.quantile(gains, ends[1], method="higher"))
+    return outer_low if outer_low <= 0 < low else low, outer_high if high < 0 <= outer_high else high
+
+
+def _pool(scores_VL: NDArray[np.float32], targets_VL: NDArray[np.uint8]) -> _Pool:
+    scores_VK, _, hits_VK = best_pairs(torch.from_numpy(scores_VL), torch.from_numpy(targets_VL).bool())
+    order_P = ranking(scores_VK.flatten(), hits_VK.flatten())
+    return _Pool((order_P // scores_VK.shape[1]).numpy(), hits_VK.flatten()[order_P].numpy())
+
+
+def _resampled_gains(
+    pool_a: _Pool, pool_b: _Pool, positives_V: NDArray[np.int64], resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    videos = len(positives_V)
+    block = max(1, BLOCK_ELEMENTS // len(pool_a.hit_P))
+    gains = []
+    for first in range(0, resamples, block):
+        drawn = rng.integers(videos, size=(min(block, resamples - first), videos))
+        times_RV = np.stack([np.bincount(row, minlength=videos) for row in drawn])
+        gains.append(_gaps(pool_b, times_RV, positives_V) - _gaps(pool_a, times_RV, positives_V))
+    return np.concatenate(gains)
+
+
+def _gaps(pool: _Pool, times_RV: NDArray[np.int64], positives_V: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the GAP of each resample, given how many times it holds each video."""
+    times_RP = times_RV[:, pool.video_P]
+    pairs_RP = times_RP.cumsum(axis=1)
+    times_RT, pairs_RT = times_RP[:, pool.hit_P], pairs_RP[:, pool.hit_P]
+    misses_RT = pairs_RT - times_RT.cumsum(axis=1)
+    harmonic = np.concatenate([[0.0], (1 / np.arange(1, len(pool.hit_P) + 1)).cumsum()])
+    sums_RT = times_RT - misses_RT * (harmonic[pairs_RT] - harmonic[pairs_RT - times_RT])
+    return sums_RT.sum(axis=1) / np.maximum(1, times_RV @ positives_V)
+
+
+# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
 
 @dataclass(frozen=True)

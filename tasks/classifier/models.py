@@ -1,14 +1,4 @@
-"""The architectures: raw video-level features to probabilities.
-
-In: features as the dataset holds them (mean_rgb, then mean_audio, not normalised). Out: probabilities in
-float32, one a label, then, where asked for, one that the video matches the dataset at all. Does not know
-the labels' names nor how it is trained.
-
-Shapes: M members, B videos, F = 1152 features, H hidden units, O outputs (the labels, then the match where asked
-for), E experts, I inputs of a layer.
-"""
-
-# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
+"""The architectures, from raw video-level features to probabilities, and their loss."""
 
 import math
 
@@ -17,7 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.classifier.config import ModelKind, TrainConfig
-from tasks.contracts.artifacts import FEATURE_SIZE
+from tasks.contracts.datasets import FEATURE_SIZE
+
+# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
+
 
 RARE_LOGIT = -4.0  # where the outputs of a network start: most labels are rare
 OPEN_LOGIT = 3.0  # where the gates start: open, so that what is behind them learns from the first step
@@ -141,3 +134,25 @@ def _starter_linear(outputs: int, *, bias: bool = True) -> nn.Linear:
     if bias:
         nn.init.zeros_(linear.bias)
     return linear
+
+
+# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
+
+
+EPSILON = 1e-5  # as in the starter code; keeps log(0) finite
+
+
+def cross_entropy(probabilities_MBO: Tensor, targets_BO: Tensor, weights_BO: Tensor) -> Tensor:
+    """Return the cross-entropy summed over outputs, averaged over the videos, summed over the members.
+
+    The members' losses share no parameter, so their sum trains each as if it were alone.
+    """
+    hit_MBO = targets_BO * (probabilities_MBO + EPSILON).log()
+    miss_MBO = (1 - targets_BO) * (1 - probabilities_MBO + EPSILON).log()
+    return -((hit_MBO + miss_MBO) * weights_BO).sum() / targets_BO.shape[0]
+
+
+def l2_penalty(module: nn.Module, factor: float) -> Tensor:
+    """Return `factor` times half the sum of all squared weights, biases left out, as TensorFlow's slim does."""
+    weights = [weight for name, weight in module.named_parameters() if not name.endswith("bias")]
+    return factor / 2 * torch.stack([weight.square().sum() for weight in weights]).sum()

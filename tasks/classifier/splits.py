@@ -7,11 +7,10 @@ from collections.abc import Collection
 
 import numpy as np
 
-from tasks.contracts.artifacts import DatasetManifest, ShardTally
+from tasks.contracts.datasets import DatasetManifest, ShardTally
 from tasks.contracts.errors import DatasetError
-from tasks.datasets.load import Videos, load_videos, once, split_by_id
+from tasks.datasets.load import Videos, load_videos, once, split_by_id, video_ids
 from tasks.datasets.manifest import Dataset
-from tasks.datasets.video_ids import video_ids
 
 TRAIN, VALIDATE = "train", "validate"
 HELD_OUT = 0.2  # share of the videos to judge on, where a version has a single split

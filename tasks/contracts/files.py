@@ -1,7 +1,4 @@
-"""Files that appear whole or not at all, their digests, and the addresses of those that are databases.
-
-A file is under its final name only once it is complete and on the disk.
-"""
+"""Atomic files and folders, their digests, file locks, URIs of SQLite files, and room on the disk."""
 
 import errno
 import fcntl
@@ -11,13 +8,13 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from urllib.parse import quote, unquote
 
-from tasks.contracts.errors import OutputError
+from tasks.contracts.errors import DiskSpaceError, DownloadError, OutputError
 
 DIGEST_BLOCK_BYTES = 1 << 20
 PRIVATE = 0o600  # for files with secrets: the owner's alone
@@ -215,3 +212,176 @@ def sqlite_path(uri: str) -> Path | None:
         return None
     path = rest.partition("?")[0]
     return Path(unquote(path.removeprefix(SQLITE_FILE)) if path.startswith(SQLITE_FILE) else path)
+
+
+LOCK_NAME = ".publishing.tmp"  # named as what may be deleted: there only while somebody holds it, or was killed then
+PREFIX = ".making-"
+
+_swept_results: set[Path] = set()
+
+
+@contextmanager
+def staged(folder: Path, *, files: tuple[str, ...], manifest: str) -> Iterator[Path]:
+    """Yield an empty folder; when the block ends well, what it holds takes the place of what was in `folder`.
+
+    Args:
+        folder: made where it is missing, and removed again where nothing came of it.
+        files: names of all files and folders that an answer may have, the manifest's left out.
+        manifest: the name of the one whose presence says that the others are whole.
+
+    Raises:
+        OutputError: the folder is a link that leads elsewhere.
+    """
+    check_no_link(folder)
+    try:
+        with _stage_in(folder) as stage:
+            yield stage
+            with locked(folder):
+                check_no_link(folder)
+                _publish(stage, folder, files, manifest)
+    finally:
+        with suppress(OSError):  # it is not empty, as it should be
+            folder.rmdir()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from replacing answers in an existing folder, until the block ends or its process does."""
+    path = folder / LOCK_NAME
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            lock(descriptor)
+            if is_at(descriptor, path):  # not removed by its former holder while we waited
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def check_no_link(folder: Path) -> None:
+    """Refuse a link that leads out of the folder in which it lies: what is behind it is not ours to replace.
+
+    Raises:
+        OutputError: it is one.
+    """
+    if not folder.is_symlink():
+        return
+    target = folder.resolve()
+    if target.parent != folder.parent.resolve() or not target.is_dir():
+        raise OutputError(
+            f"{folder} is a link to {target}, where nothing is written. Delete the link, or name another folder."
+        )
+
+
+def answer_digests(stage: Path, files: tuple[str, ...]) -> dict[str, str]:
+    """Return the SHA-256 of every file of an answer, by its name in the folder."""
+    found = (path for name in files for path in (stage / name, *sorted((stage / name).rglob("*"))) if path.is_file())
+    return {path.relative_to(stage).as_posix(): file_digest(path) for path in found}
+
+
+def is_whole(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Say whether every file of an answer is there as it was made."""
+    try:
+        return all(_is_below(name) and file_digest(folder / name) == digest for name, digest in digests.items())
+    except OSError:
+        return False
+
+
+def _is_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+@contextmanager
+def _stage_in(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder; what killed runs have left in this folder and in those beside it goes before."""
+    if folder.parent not in _swept_results:
+        _swept_results.add(folder.parent)
+        for beside in {path.parent for path in folder.parent.glob(f"*/{PREFIX}*.tmp")} - {folder}:
+            remove_abandoned(beside)
+            with suppress(OSError):  # there is an answer
+                beside.rmdir()
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stage = stack.enter_context(temporary_folder(folder, PREFIX))
+            except FileNotFoundError:  # another process has just removed the folder, as nothing came of its own try
+                continue
+            yield stage
+            return
+
+
+def _publish(stage: Path, folder: Path, files: tuple[str, ...], manifest: str) -> None:
+    (folder / manifest).unlink(missing_ok=True)
+    for name in files:
+        _remove_or_raise(folder / name)
+        if (stage / name).exists():
+            _move(stage / name, folder / name)
+    _move(stage / manifest, folder / manifest)
+
+
+def _move(made: Path, place: Path) -> None:
+    """Have the disk hold a file before its name does; those of a folder can be made again."""
+    if made.is_file():
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+    made.rename(place)
+
+
+def _remove_or_raise(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+# The last one is a limit on the size of one file: of the file system (FAT) or of the shell (ulimit -f).
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+ADVICE = "Free some, take fewer shards (`--limit N`, `--shards X,Y`), or name another disk in REELSIFT_HOME."
+
+
+def ensure_room(folder: Path, needed_bytes: int, reserve_bytes: int, what: str) -> None:
+    """Refuse what does not fit into `folder`, which need not exist yet.
+
+    Raises:
+        DiskSpaceError: fewer than `needed_bytes` + `reserve_bytes` are free.
+    """
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    if needed_bytes > free_bytes - reserve_bytes:
+        raise DiskSpaceError(
+            f"No room for {what} in {folder}: {format_bytes(needed_bytes)} are needed, {format_bytes(free_bytes)} are "
+            f"free, and {format_bytes(reserve_bytes)} of these are to stay so (`reserve_bytes`). {ADVICE}"
+        )
+
+
+@contextmanager
+def disk_errors_named(path: Path) -> Iterator[None]:
+    """Translate the errors of the disk while `path` is written.
+
+    Raises:
+        DiskSpaceError: the disk, the quota or the file is full.
+        DownloadError: the file cannot be written for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskSpaceError(f"No room for {path}: {error.strerror}. What is whole is kept. {ADVICE}") from error
+        raise DownloadError(
+            f"Cannot write {path}: {error.strerror or error}. Mend that, then run the same again."
+        ) from error
+
+
+def format_bytes(count: float) -> str:
+    """Return bytes as people read them, in powers of 1000: 1364993 -> `1.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(count) < 999.5 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"

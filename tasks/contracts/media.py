@@ -1,14 +1,12 @@
-"""What is known of one video or picture, from its fetching to its report.
+"""What stages hand on about videos: sources, fetched files, batches, labels, objects and outcomes."""
 
-In: nothing. Out: frozen values, which are also the JSON of manifests. Does not know how any of them is made.
-"""
-
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from tasks.contracts.artifacts import Sha256
+from tasks.contracts.datasets import Sha256
 from tasks.contracts.model import FrozenModel, ShownAddress, ShownLine
 
 
@@ -99,3 +97,182 @@ class WeightsRecord(FrozenModel):
     name: str = Field(description="as in the table of weights, e.g. yolox-nano")
     file_name: str
     sha256: Sha256
+
+
+LABELS_NAME = "labels.json"
+LABELS_TABLE_NAME = "labels.parquet"
+LABELLED_VIDEO_NAME = "labelled.mp4"
+LABELLED_PICTURE_NAME = "labelled.png"
+LABELLED_FRAMES_FOLDER = "frames"
+
+
+class ModelRecord(FrozenModel):
+    """The model that gave the labels, traceable to what it learnt from."""
+
+    name: str = Field(description="`imagenet`, or name/version in the registry, e.g. cooking/3")
+    feature_space: str = Field(description="what it looks at, e.g. yt8m-video-2018")
+    weights: tuple[WeightsRecord, ...] = Field(description="every file of weights between the frames and the scores")
+    dataset_id: str | None = Field(default=None, description="dataset version that it was trained on")
+    run_id: str | None = Field(default=None, description="MLflow run that made it")
+
+
+class LabelScore(FrozenModel):
+    """A label and how sure the model is of it."""
+
+    label_id: int
+    name: str
+    score: float = Field(ge=0, le=1)
+
+
+class LabelSegment(FrozenModel):
+    """A stretch of time during which a label holds, after smoothing and hysteresis."""
+
+    start_s: float = Field(ge=0)
+    end_s: float = Field(ge=0, description="where the label no longer holds; never before start_s")
+    label_id: int
+    name: str
+    score: float = Field(ge=0, le=1, description="mean of the smoothed score over the segment")
+
+
+class LabelsManifest(FrozenModel):
+    """The labels of one video over time, and what made them."""
+
+    identity: Sha256 = Field(description="of content, model and options: equal means the same answer")
+    video: VideoRecord
+    model: ModelRecord
+    options: dict[str, JsonValue]
+    seconds: int = Field(ge=0, description="moments that were scored")
+    is_silent: bool | None = Field(default=None, description="the sound could not be used; None: it was not looked at")
+    match_score: float | None = Field(default=None, description="probability that the video is of the dataset's kind")
+    top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
+    segments: tuple[LabelSegment, ...] = Field(description="by start, then by label")
+    annotated_video: str | None = Field(default=None, description="file beside this one, with the current label drawn")
+    files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")
+    code_revision: str
+
+
+OBJECTS_NAME = "objects.json"
+OBJECTS_TABLE_NAME = "objects.parquet"
+DETECTED_VIDEO_NAME = "detected.mp4"
+DETECTED_PICTURE_NAME = "detected.png"
+THUMBNAILS_FOLDER = "thumbnails"
+
+
+class DetectorRecord(FrozenModel):
+    """The detector that found the objects."""
+
+    name: str = Field(description="e.g. yolox-nano or pointrend-resnet50")
+    weights: WeightsRecord
+    device: str = Field(description="cpu or cuda")
+    speed: str = Field(description="normal, fast or rapid")
+    has_masks: bool
+
+
+class ObjectTrack(FrozenModel):
+    """One thing, followed through the video."""
+
+    track_id: int = Field(ge=0)
+    class_id: int
+    class_name: str = Field(description="by the votes of all its boxes")
+    score: float = Field(ge=0, le=1, description="mean over its detected boxes")
+    start_s: float = Field(ge=0)
+    end_s: float = Field(ge=0)
+    boxes: int = Field(ge=1, description="detected boxes, without carried ones")
+    best_time_s: float = Field(ge=0, description="when its score was highest")
+    best_box: tuple[float, float, float, float] = Field(
+        description="x_min, y_min, x_max, y_max in pixels, at that time"
+    )
+    thumbnail: str | None = Field(default=None, description="file beside this one: the thing as seen at that time")
+    colour: str = Field(pattern=r"^#[0-9a-f]{6}$", description="as drawn")
+
+
+class ObjectsManifest(FrozenModel):
+    """The objects of one video or picture, and what found them."""
+
+    identity: Sha256 = Field(description="of the content, the detector and the options: equal means the same answer")
+    video: VideoRecord
+    detector: DetectorRecord
+    options: dict[str, JsonValue]
+    boxes: int = Field(ge=0, description="detected boxes, without carried ones")
+    counts: dict[str, int] = Field(
+        description="tracks of each class, commonest first; without tracks: most at one moment"
+    )
+    tracks: tuple[ObjectTrack, ...] = Field(description="by start, then by id")
+    stage_seconds: dict[str, float] = Field(description="seconds of work: decode, detect, track, draw, encode, keep")
+    wall_seconds: float = Field(ge=0)
+    annotated: str | None = Field(default=None, description="file beside this one with the boxes drawn")
+    files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")
+    code_revision: str
+
+
+DONE, CACHED, FAILED = "done", "cached", "failed"
+
+
+class VideoOutcome(FrozenModel):
+    """One video, done or failed and why; a run has exactly one for each source that it was given."""
+
+    source: ShownAddress = Field(description="as the person named it")
+    status: Literal["done", "cached", "failed"] = Field(description="cached: the same answer was there already")
+    reason: ShownLine | None = Field(default=None, description="why it failed, in one line")
+    title: ShownLine | None = None
+    answer: str | None = Field(default=None, description="what was found, in words")
+    warning: ShownLine | None = Field(default=None, description="what of the video is missing in the answer")
+    folder: Path | None = Field(default=None, description="where its manifest, table, pictures and report lie")
+    report: Path | None = Field(default=None, description="page to open in a browser")
+    seconds: float = Field(default=0.0, ge=0, description="of work on this video, its fetching left out")
+    video_s: float | None = Field(default=None, description="seconds that the video lasts")
+
+
+def in_short(outcomes: Sequence[VideoOutcome]) -> str:
+    """Say how many videos are done, and why the first of those that are not failed."""
+    failures = [outcome for outcome in outcomes if outcome.status == FAILED]
+    damaged = [outcome for outcome in outcomes if outcome.warning]
+    words = f"{len(outcomes) - len(failures):,} of {len(outcomes):,} videos done"
+    if failures:
+        more = f" (and {len(failures) - 1:,} more)" if len(failures) > 1 else ""
+        words += f", {len(failures):,} failed: {told(failures[0])}{more}"
+    return words + (f"; {len(damaged):,} only in part: {told(damaged[0])}" if damaged else "")
+
+
+def told(outcome: VideoOutcome) -> str:
+    """Say of a video why it failed, or what of it is missing; its name comes first, once."""
+    words = str(outcome.reason or outcome.warning)
+    return words if outcome.source in words else f"{outcome.source}: {words}"
+
+
+# What a worker has in its environment, and every run of it inherits: its name, and the GPUs that it may use.
+WORKER_VARIABLE = "REELSIFT_WORKER"
+DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
+BATCH_ID_PATTERN = r"^[0-9a-f]{12}$"
+
+
+class BatchVideo(FrozenModel):
+    """One source, and its place in the list that was given."""
+
+    place: int = Field(ge=0)
+    source: str
+
+
+class BatchRequest(FrozenModel):
+    """Videos that are one run's work, and what is wanted of them."""
+
+    id: str = Field(pattern=BATCH_ID_PATTERN, description="of the sources and the form: the same work, the same id")
+    videos: tuple[BatchVideo, ...] = Field(min_length=1)
+    form: dict[str, JsonValue] = Field(description="the form of the flow that was started, its sources left out")
+    expected_s: float = Field(ge=0, description="seconds of work, as far as was known")
+
+
+class BatchRow(VideoOutcome):
+    """What became of one video, and where."""
+
+    place: int = Field(ge=0, description="in the list that was given: what a source is called may be shortened")
+    batch: str | None = Field(default=None, description="id of its batch; None: it was there before any batch was made")
+    run: str | None = Field(default=None, description="id of the flow run that worked on it")
+    worker: str | None = Field(default=None, description="name of the worker")
+    device: str | None = Field(default=None, description="what the worker's CUDA_VISIBLE_DEVICES said; None: unset")
+    detector: str | None = Field(default=None, description="name of the detector that looked, and on what")
+
+    @classmethod
+    def of(cls, outcome: VideoOutcome, **about: Any) -> Self:  # noqa: ANN401 - the fields that an outcome has not
+        """Put an outcome together with where it came about."""
+        return cls.model_validate({**outcome.model_dump(), **about})

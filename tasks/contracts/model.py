@@ -1,8 +1,6 @@
-"""The base of everything that is handed on or configured: frozen, complete, nothing unknown.
+"""The pydantic base of all contracts and configs, and whether a host is this machine."""
 
-In: nothing. Out: `FrozenModel`. Does not know what is built upon it.
-"""
-
+import ipaddress
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -18,3 +16,11 @@ class FrozenModel(BaseModel):
     """A value: immutable, compared by its fields, refusing fields that it does not have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether nobody but this machine can reach a host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

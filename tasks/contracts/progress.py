@@ -1,14 +1,15 @@
-"""How a stage says how far it is, without knowing who listens, and hears that it is to end.
-
-In: calls from a stage, from any of its threads. Out: whatever the listener makes of them (a bar, a log
-line, nothing), and an error once the process has been asked to end. Does not know of terminals or of Prefect.
-"""
+"""Progress of a stage, reported to any listener: a bar, or a line now and then."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from tasks.contracts.text import one_line
 
 
 class EndedError(KeyboardInterrupt):
@@ -122,3 +123,105 @@ def listener() -> Progress | None:
     """Return a way to tell whoever listens in this context, if anybody does; each stage asks for its own."""
     shared = _LISTENER.get()
     return _Share(shared) if shared else None
+
+
+EVERY_S = 5.0
+
+
+WINDOW_S = 30.0  # the time left is judged by the rate of the last seconds
+ENOUGH_S, ENOUGH_SAMPLES = 10.0, 3  # before that, a rate says nothing: what comes first is slow, or comes all at once
+THIN_S = 0.5  # between two samples that are kept
+
+
+class Throughput:
+    """How fast something goes on, and how long it will take, once there is enough to tell."""
+
+    def __init__(self, now_s: float) -> None:
+        self._began_s = now_s
+        self._samples: deque[tuple[float, float]] = deque([(now_s, 0.0)])
+        self.done = 0.0
+
+    def advance(self, amount: float, now_s: float) -> None:
+        """Count what is done."""
+        self.done += amount
+        if now_s - self._samples[-1][0] >= THIN_S:
+            self._samples.append((now_s, self.done))
+        while len(self._samples) > ENOUGH_SAMPLES and now_s - self._samples[0][0] > WINDOW_S:
+            self._samples.popleft()
+
+    def rate(self, now_s: float) -> float:
+        """Return what is done in a second, of late."""
+        first_s, done = self._samples[0]
+        return (self.done - done) / max(now_s - first_s, 1e-9)
+
+    def left_s(self, total: float | None, now_s: float) -> float | None:
+        """Return the seconds that are left; None where it is too early to say, or there is no end in sight."""
+        is_enough = now_s - self._began_s >= ENOUGH_S and len(self._samples) > ENOUGH_SAMPLES
+        rate = self.rate(now_s)
+        return max(total - self.done, 0) / rate if total is not None and is_enough and rate > 0 else None
+
+
+@dataclass
+class _Work:
+    total: float | None
+    unit: str
+    pace: Throughput
+
+
+class LineProgress:
+    """A listener that writes at most one line every few seconds."""
+
+    def __init__(self, write: Callable[[str], None], every_s: float = EVERY_S) -> None:
+        self._write = write
+        self._every_s = every_s
+        self._works: dict[str, _Work] = {}
+        self._lock = threading.Lock()
+        self._said_s = time.monotonic()
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        """Note what there is to do."""
+        with self._lock:
+            self._works.setdefault(what, _Work(total, unit, Throughput(time.monotonic()))).total = total
+
+    def advance(self, what: str, amount: float) -> None:
+        """Note what is done, and say so if the last line is old enough."""
+        with self._lock:
+            work = self._works[what]
+            now = time.monotonic()
+            work.pace.advance(amount, now)
+            if not work.pace.done or now - self._said_s < self._every_s:
+                return
+            self._said_s = now
+        self._write(one_line(_line(what, work, now)))
+
+    def stop(self, what: str, why: str) -> None:
+        """Say why that is all, however short a time ago the last line was."""
+        self._write(one_line(f"{what}: {why}"))
+
+
+def _line(what: str, work: _Work, now: float) -> str:
+    rate, left_s = work.pace.rate(now), work.pace.left_s(work.total, now)
+    line = f"{what}: {share(work.pace.done, work.total, work.unit)}, {scaled(rate, work.unit)}/s"
+    return line if left_s is None else f"{line}, about {left_s:,.0f} s left"
+
+
+BYTE_UNIT = "B"
+BYTE_STEPS = ("kB", "MB", "GB", "TB")
+
+
+def share(done: float, total: float | None, unit: str) -> str:
+    """Write how much is done of how much: `12 of 100 shards`, `1.5 MB of 3.0 GB`."""
+    if total is None:
+        return scaled(done, unit)
+    first = scaled(done, unit) if unit == BYTE_UNIT else f"{done:,.0f}"
+    return f"{first} of {scaled(total, unit)}"
+
+
+def scaled(value: float, unit: str) -> str:
+    """Write a number with its unit; bytes (`B`) in the step of 1,000 that suits."""
+    if unit != BYTE_UNIT or value < 1000:
+        return f"{value:,.0f} {unit}" if value >= 10 or value == int(value) else f"{value:.1f} {unit}"
+    step = -1
+    while value >= 1000 and step < len(BYTE_STEPS) - 1:
+        value, step = value / 1000, step + 1
+    return f"{value:,.1f} {BYTE_STEPS[step]}"

@@ -13,8 +13,7 @@ from pydantic import Field
 
 from tasks.contracts.errors import DamagedDatasetError, UnknownDatasetError
 from tasks.contracts.model import FrozenModel
-from tasks.datasets.identity import ID_PATTERN, LATEST, SLUG_PATTERN
-from tasks.datasets.manifest import MANIFEST_NAME, Dataset, read_manifest
+from tasks.datasets.manifest import ID_PATTERN, LATEST, MANIFEST_NAME, SLUG_PATTERN, Dataset, read_manifest
 
 BUILD_COMMAND = "`reelsift dataset build --label NAME`"
 

@@ -6,7 +6,7 @@ In: a manifest. Out: a sentence for each thing that may not be as it seems. Does
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.contracts.artifacts import VOCABULARY_SIZE, Damage, DatasetManifest, DropReason
+from tasks.contracts.datasets import VOCABULARY_SIZE, Damage, DatasetManifest, DropReason
 
 ID_LENGTH, OLD_ID_LENGTH = 4, 11  # characters of a video's id in the release of 2018, and in those before
 OTHER_RELEASE = (

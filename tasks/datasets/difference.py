@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, JsonValue
 
-from tasks.contracts.artifacts import DatasetManifest, ShardTally
+from tasks.contracts.datasets import DatasetManifest, ShardTally
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.manifest import Dataset
 

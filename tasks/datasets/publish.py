@@ -1,17 +1,12 @@
-"""Parts → a published dataset version.
+"""Parts published as a dataset version, or adopted from another machine."""
 
-In: Parquet parts in a store, with what became of the shards that they were made from. Out: the folder
-`<root>/<slug>/<id>/` of parts and a manifest, never changed afterwards, and the pointers `latest`. Does
-not filter records, and does not know who asked for the version.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.contracts.artifacts import DatasetManifest, Part
+from tasks.contracts.datasets import DatasetManifest, Part
 from tasks.contracts.errors import DamagedDatasetError
 from tasks.datasets.folders import (
     alone,
@@ -23,8 +18,7 @@ from tasks.datasets.folders import (
     temporary_beside,
     writing,
 )
-from tasks.datasets.identity import LATEST
-from tasks.datasets.manifest import MANIFEST_NAME, Dataset, manifest_bytes, read_manifest
+from tasks.datasets.manifest import LATEST, MANIFEST_NAME, Dataset, damaged, manifest_bytes, read_manifest
 from tasks.datasets.verify import HASHING_THREADS, ProblemKind, part_problem, verify
 from tasks.datasets.version import Version
 
@@ -143,3 +137,41 @@ def _take(store: Path, part: Part, target: Path) -> None:
             "Delete it and run the same command again: its shards are then filtered anew"
         )
     freeze(target)
+
+
+def adopt(root: Path, slug: str, version_id: str, bring: Callable[[Path], bool]) -> Dataset | None:
+    """Have `bring` fill an empty folder, check what it brought, and give it its name; None where it brought nothing.
+
+    Raises:
+        DamagedDatasetError: what came is not that version, whole.
+        DatasetError: it cannot be written.
+        DiskSpaceError: the disk is full.
+    """
+    folder = root / slug / version_id
+    with writing(f"Dataset {slug}/{version_id}", root), alone(root):
+        aside = temporary_beside(folder) / slug / version_id  # a manifest is read in a folder of its own name
+        try:
+            aside.mkdir(parents=True)
+            if not bring(aside):
+                return None
+            _check(Dataset(read_manifest(aside), aside))
+            move_into_place(aside, folder)
+        finally:
+            remove(aside.parents[1])
+    return Dataset(read_manifest(folder), folder)
+
+
+def point_latest(root: Path, slug: str, version_id: str, *, of_all: bool) -> None:
+    """Let `latest` of a slug mean the version, and where `of_all` says so, that of all datasets too."""
+    with writing(f"The pointer to {slug}/{version_id}", root), alone(root):
+        point(root / slug / LATEST, version_id)
+        if of_all:
+            point(root / LATEST, f"{slug}/{version_id}")
+
+
+def _check(dataset: Dataset) -> None:
+    """Check the files against the manifest, and make them read-only."""
+    if problems := verify(dataset):
+        raise damaged(dataset.folder, f"{problems[0].file}: {problems[0].detail}")
+    for path in (*dataset.paths(), dataset.folder / MANIFEST_NAME):
+        freeze(path)

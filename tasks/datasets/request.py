@@ -1,10 +1,6 @@
-"""What a dataset version is to be made of, worked out before anything is downloaded.
+"""What a dataset version will be made of, planned before anything is downloaded, and what is new in it."""
 
-In: labels as a person names them, partitions, a mirror's plans. Out: the filter's config, the batches of
-shards, and the names that the version gets. Does not download shards or filter records.
-"""
-
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +8,16 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from tasks.contracts.artifacts import VOCABULARY_SIZE, PlannedShard
+from tasks.contracts.datasets import VOCABULARY_SIZE, DatasetManifest, PlannedShard, ShardTally
 from tasks.contracts.errors import ConfigError, DatasetError, MirrorError
-from tasks.datasets.identity import dataset_id, slug_of
+from tasks.datasets.catalogue import list_datasets, open_dataset
+from tasks.datasets.manifest import dataset_id, slug_of
 from tasks.records.config import FilterConfig
 from tasks.records.parts import FILTER_VERSION, batches_of, options_of
 from tasks.shards.config import DownloadConfig
-from tasks.shards.selection import selected_shards
-from tasks.vocabulary.fetch import load_vocabulary
+from tasks.shards.plan import selected_shards
 from tasks.vocabulary.labels import Vocabulary
+from tasks.vocabulary.table import load_vocabulary
 
 RELEASE_SIZES = (VOCABULARY_SIZE, 4716, 4800)  # labels of the releases of 2018, 2017 and 2016
 
@@ -151,3 +148,44 @@ def splits_of(partitions: Sequence[str]) -> dict[str, str]:
                 f"Partitions {splits[split]!r} and {partition!r} would both be the split {split!r}: take one."
             )
     return splits
+
+
+@dataclass(frozen=True)
+class News:
+    """A request beside the versions of the same slug that were made with the same options."""
+
+    shards: int  # in the plan, as the request selects them
+    new: int  # of them, those that the version before lacks: unknown by partition and md5, so a mended one is new
+    gone: int  # shards of the version before that the plan no longer has
+    holder: DatasetManifest | None  # the version asked for, else the newest that holds every shard asked for
+
+
+def news_of(request: DatasetRequest, versions: Iterable[DatasetManifest]) -> News:
+    """Compare the request with what is published, the newest first.
+
+    A plan that only lost shards brings nothing new: the version that holds them stays the one to train on.
+    """
+    alike = [version for version in versions if _is_alike(version, request)]
+    wanted = _contents(request.shards)
+    exact = [version for version in alike if version.id == request.id]
+    holder = next(iter(exact or [version for version in alike if wanted <= _contents(version.shards)]), None)
+    before = holder or next(iter(alike), None)
+    held = _contents(before.shards) if before else set()
+    return News(shards=len(request.shards), new=len(wanted - held), gone=len(held - wanted), holder=holder)
+
+
+def manifests_here(root: Path, slug: str) -> list[DatasetManifest]:
+    """Return the manifests of a slug's versions below `root`, the newest first; damaged ones do not count."""
+    entries = [entry for entry in list_datasets(root) if entry.slug == slug and not entry.problem]
+    return [open_dataset(root, f"{slug}/{entry.id}").manifest for entry in entries]
+
+
+def _is_alike(version: DatasetManifest, request: DatasetRequest) -> bool:
+    """Say whether the version would be the request's, were the shards the same."""
+    made_by = (version.slug, version.options, version.filter_version)
+    return made_by == (request.slug, options_of(request.filter), FILTER_VERSION)
+
+
+def _contents(shards: Iterable[PlannedShard | ShardTally]) -> set[tuple[str, str]]:
+    """Return what decides which rows there are, as the id of a version is made of it."""
+    return {(shard.partition, shard.md5) for shard in shards}

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from tasks.contracts.artifacts import DatasetManifest, PartFile
+from tasks.contracts.datasets import DatasetManifest, PartFile
 from tasks.contracts.errors import DamagedDatasetError
 from tasks.contracts.files import file_digest
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent
-from tasks.datasets.identity import dataset_id
-from tasks.datasets.manifest import MANIFEST_NAME, Dataset, damaged
+from tasks.datasets.manifest import MANIFEST_NAME, Dataset, damaged, dataset_id
 
 HASHING_THREADS = 4  # hashing lets other threads run; more than this waits for the disk
 

@@ -1,25 +1,74 @@
-"""What a version is to be made of, checked before anything is written.
-
-In: parts, names, options, as the caller of `publish` gives them. Out: the version's id, its files and its
-manifest's figures. Writes nothing.
-"""
+"""The content of a version, checked before anything is written: shards, labels, splits and label counts."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from tasks.contracts.artifacts import DatasetManifest, DropReason, Part, PartFile, ShardTally
+from tasks.contracts.datasets import Cooccurrence, DatasetManifest, DropReason, LabelCount, Part, PartFile, ShardTally
 from tasks.contracts.errors import DatasetError
 from tasks.datasets.caveats import drops_in_words, expected_id_length
-from tasks.datasets.identity import LATEST, SLUG_PATTERN, dataset_id
-from tasks.datasets.label_counts import count_cooccurrence, count_labels
-from tasks.datasets.manifest import SPLIT_PATTERN, part_name
-from tasks.datasets.video_ids import find_oddities
+from tasks.datasets.load import find_oddities, flags, label_lists, read_batches
+from tasks.datasets.manifest import LATEST, SLUG_PATTERN, SPLIT_PATTERN, dataset_id, part_name
+
+COMMONEST = 30
+BATCH_ROWS = 1 << 16  # only a few labels a row are read
+
+
+def count_labels(parts: Mapping[str, Sequence[Path]], names: Mapping[int, str]) -> tuple[LabelCount, ...]:
+    """Return in how many matching videos of each split each label occurs, the commonest first.
+
+    `parts` are the Parquet files by split. A label without a name in `names` is named by its index.
+    """
+    by_split = {split: _count(paths) for split, paths in parts.items()}
+    total = sum(by_split.values(), Counter[int]())
+    return tuple(
+        LabelCount(
+            index=index,
+            name=names.get(index, str(index)),
+            by_split={split: by_split[split][index] for split in sorted(by_split)},
+        )
+        for index, _ in sorted(total.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def count_cooccurrence(paths: Sequence[Path], counts: Sequence[LabelCount]) -> Cooccurrence:
+    """Return in how many matching videos two labels occur together, for the commonest of `counts`."""
+    chosen = np.array([count.index for count in counts[:COMMONEST]], np.int64)
+    ascending = np.argsort(chosen)
+    together = np.zeros((len(chosen), len(chosen)), np.int64)
+    for videos, labels in _matching(paths):
+        place = ascending[np.searchsorted(chosen, labels, sorter=ascending).clip(max=len(chosen) - 1)]
+        known = chosen[place] == labels
+        has_label = np.zeros((BATCH_ROWS, len(chosen)), np.float32)
+        has_label[videos[known], place[known]] = 1
+        together += (has_label.T @ has_label).astype(np.int64)  # exact: a batch has fewer than 2^24 videos
+    return Cooccurrence(label_ids=tuple(chosen.tolist()), counts=tuple(map(tuple, together.tolist())))
+
+
+def _count(paths: Sequence[Path]) -> Counter[int]:
+    counter = Counter[int]()
+    for _, labels in _matching(paths):
+        ids, counts = np.unique(labels, return_counts=True)
+        counter.update(dict(zip(ids.tolist(), counts.tolist(), strict=True)))
+    return counter
+
+
+def _matching(paths: Sequence[Path]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield, a batch at a time, the row and the label of each label of a matching video, no pair twice."""
+    for path in paths:
+        for batch in read_batches(path, ("labels", "is_match"), BATCH_ROWS):
+            offsets, labels = label_lists(batch)
+            rows = np.repeat(np.arange(batch.num_rows), np.diff(offsets))
+            pairs = np.unique((rows << 32 | labels)[flags(batch)[rows]])
+            yield pairs >> 32, pairs & 0xFFFFFFFF
+
 
 SHARD_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"
 

@@ -1,47 +1,243 @@
-"""The objects of one video or picture, from the file to the folder.
+"""Object detection for one video or picture, from the file to the folder of results."""
 
-    read ─► moments ─► detector ─► tracks ─► carry ─► table, thumbnails
-    └─ a thread ─┘     └ another ┘  └────── this one ──────┘   └─► draw ─► encode (a thread behind)
-
-In: a video on the disk, a detector and options. Out: a folder with `objects.json` and what it names. Does not know
-where the video came from, nor who asks. Memory is bounded whatever the length: frames go through in order, and what
-waits between two stages is bounded in bytes.
-"""
-
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from tasks.contracts.media import FetchedVideo, VideoRecord
-from tasks.contracts.objects import (
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.contracts.errors import DetectorError
+from tasks.contracts.files import answer_digests, staged
+from tasks.contracts.media import (
+    DETECTED_PICTURE_NAME,
+    DETECTED_VIDEO_NAME,
     OBJECTS_NAME,
     OBJECTS_TABLE_NAME,
+    FetchedVideo,
+    MediaFacts,
     ObjectsManifest,
+    VideoRecord,
 )
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.contracts.staging import answer_digests, staged
-from tasks.detection.boxes import Moment
-from tasks.detection.carry import carried
+from tasks.detection.boxes import NO_TRACK, Boxes, Detections, Detector, Moment, boxes_of
 from tasks.detection.config import DetectOptions
-from tasks.detection.detector import Detector
-from tasks.detection.drawing import labels_of
-from tasks.detection.identity import identity_of
-from tasks.detection.looking import detected
-from tasks.detection.moments import moments
-from tasks.detection.plan import Plan
-from tasks.detection.showing import showing
-from tasks.detection.stage_clock import StageClock
-from tasks.detection.stories import Stories
+from tasks.detection.drawing import USUAL_RATE_HZ, Thumbnails, labels_of, showing
+from tasks.detection.identity import OBJECTS_FILES, find_objects, identity_of_objects
 from tasks.detection.table import KeyedRows
-from tasks.detection.thumbnails import Thumbnails
-from tasks.detection.whole import FILES, find_objects
+from tasks.detection.tracking import Follower, Stories, carried
 from tasks.video.config import MediaBounds
-from tasks.video.frames import FrameReader, open_frames
-from tasks.video.overlap import ahead
+from tasks.video.frames import Frame, FrameReader, open_frames
+from tasks.video.overlap import StageClock, ahead
 from tasks.video.probe import probe
 
-__all__ = ["detect_objects", "find_objects", "identity_of"]
+GROUP_BYTES = 256 << 20  # of pictures that wait for a batch to fill, at most
+
+
+def detected(
+    moments: Iterable[Moment], detector: Detector, options: DetectOptions, clock: StageClock
+) -> Iterator[Moment]:
+    """Yield the moments in order; of those that the detector is to see, each with its boxes.
+
+    Pictures are given in batches of the detector's own size; less where they are so large that waiting for more would
+    take up the memory.
+    """
+    for group in _groups(moments, detector.batch_size):
+        seen = [moment for moment in group if moment.is_detected]
+        with clock.measuring("detect"):
+            images = [moment.image for moment in seen if moment.image is not None]
+            found = detector.detect(images) if images else []
+            for moment, detections in zip(seen, found, strict=True):
+                moment.boxes = _wanted(detections, detector, options)
+        yield from group
+
+
+def _groups(moments: Iterable[Moment], batch_size: int) -> Iterator[list[Moment]]:
+    """Yield moments in groups with at most `batch_size` that are to be seen."""
+    group: list[Moment] = []
+    seen = size_bytes = 0
+    for moment in moments:
+        group.append(moment)
+        seen += moment.is_detected
+        size_bytes += moment.image.nbytes if moment.image is not None else 0
+        if seen == batch_size or size_bytes > GROUP_BYTES:
+            yield group
+            group, seen, size_bytes = [], 0, 0
+    if group:
+        yield group
+
+
+def _wanted(found: Detections, detector: Detector, options: DetectOptions) -> Boxes:
+    """Leave out what the options do not ask for."""
+    is_wanted = np.ones(len(found), np.bool_)
+    if options.min_score is not None:
+        is_wanted &= found.scores >= options.min_score
+    if options.classes:
+        is_wanted &= np.isin(found.class_ids, _class_ids(detector, options))
+    return boxes_of(found[np.flatnonzero(is_wanted)], masks=options.masks)
+
+
+def _class_ids(detector: Detector, options: DetectOptions) -> list[int]:
+    unknown = [name for name in options.classes if name not in detector.class_names]
+    if unknown:
+        raise DetectorError(f"{detector.record.name} does not know {', '.join(unknown)}.")
+    return [detector.class_names.index(name) for name in options.classes]
+
+
+LONG_STEPS = 1.5  # a frame on show for longer than so many of the usual steps stays on show
+SAME_TIME_S = 1e-6  # times of containers are rounded: 29.97 frames a second are 33.3667 ms
+
+
+def moments(
+    frames: Iterable[Frame], *, rate_hz: float | None, every: int, last_s: float, keep_images: bool
+) -> Iterator[Moment]:
+    """Yield every frame, and say of each what is done with it.
+
+    With a rate, the frames looked at are those on show at 0, 1 / rate, 2 / rate, ... seconds; without, all are. Of
+    these, the detector sees the first and every `every`-th after it. `last_s` is how long the last frame is on show,
+    where it does not say so itself. Without `keep_images`, only what the detector sees keeps its pixels.
+    """
+    looks = 0
+    for frame, until_s in _with_ends(frames, last_s):
+        is_looked_at = rate_hz is None or _is_on_show_at_a_tick(frame.time_s, until_s, rate_hz, is_first=not looks)
+        is_detected = is_looked_at and looks % every == 0
+        looks += is_looked_at
+        image = frame.image if keep_images or is_detected else None
+        seen_until_s = _last_tick(frame.time_s, until_s, rate_hz or 1 / last_s)
+        yield Moment(
+            frame.index,
+            frame.time_s,
+            image,
+            is_looked_at,
+            is_detected,
+            until_s=until_s,
+            seen_until_s=seen_until_s,
+        )
+
+
+def _with_ends(frames: Iterable[Frame], last_s: float) -> Iterator[tuple[Frame, float]]:
+    """Yield each frame with the time at which the next one takes its place."""
+    pending: Frame | None = None
+    for frame in frames:
+        if pending is not None:
+            yield pending, frame.time_s
+        pending = frame
+    if pending is not None:
+        yield pending, pending.time_s + (pending.duration_s or last_s)
+
+
+def _last_tick(from_s: float, until_s: float, rate_hz: float) -> float:
+    """Return the last of 0, 1 / rate, 2 / rate, ... at which a frame is on show, and never less than its own time.
+
+    Only what stays on show for longer than usual is on show at more than one of them.
+    """
+    if until_s - from_s < LONG_STEPS / rate_hz:
+        return from_s
+    return max(from_s, (math.ceil((until_s - SAME_TIME_S) * rate_hz) - 1) / rate_hz)
+
+
+def _is_on_show_at_a_tick(from_s: float, until_s: float, rate_hz: float, *, is_first: bool) -> bool:
+    """Say whether any of 0, 1 / rate, 2 / rate, ... lies in [from_s, until_s); the first frame stands in before it."""
+    if is_first:
+        return True
+    tick = math.ceil((from_s - SAME_TIME_S) * rate_hz)
+    return tick / rate_hz < until_s - SAME_TIME_S
+
+
+QUEUE_BYTES = 96 << 20  # of pictures that wait between two threads, at most
+QUEUE_FRAMES = 16
+
+
+class Follows(Protocol):
+    """Gives boxes the keys of their tracks."""
+
+    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:
+        """Return the key of each box."""
+        ...
+
+
+class EachItsOwn:
+    """Every box is a thing of its own: those of a picture."""
+
+    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
+        """Return keys from 0."""
+        return np.arange(len(found))
+
+
+class Nobody:
+    """No box belongs to a track."""
+
+    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
+        """Return `NO_TRACK` for each box."""
+        return np.full(len(found), NO_TRACK)
+
+
+@dataclass(frozen=True)
+class DetectionPlan:
+    """What is to be done with one video."""
+
+    video: FetchedVideo
+    media: MediaFacts
+    detector: Detector
+    options: DetectOptions
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether there is one frame only."""
+        return self.media.kind == "picture"
+
+    @property
+    def annotated(self) -> str | None:
+        """The name of the annotated copy; None where none is asked for."""
+        if not self.options.annotate:
+            return None
+        return DETECTED_PICTURE_NAME if self.is_picture else DETECTED_VIDEO_NAME
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames a second of the video."""
+        return self.media.frame_rate or USUAL_RATE_HZ
+
+    @property
+    def rate_hz(self) -> float | None:
+        """Ticks a second at which the frame on show is looked at; None where that is every frame."""
+        return None if self.is_picture else self.options.rate_hz
+
+    @property
+    def look_step_s(self) -> float:
+        """The usual time from one look of the detector to the next; frames at any time may be fewer than the ticks."""
+        return self.options.every / min(self.rate_hz or self.frame_rate_hz, self.frame_rate_hz)
+
+    @property
+    def queue_frames(self) -> int:
+        """Frames that wait between two threads at most."""
+        frame_bytes = self.media.width * self.media.height * 3
+        return max(1, min(QUEUE_FRAMES, QUEUE_BYTES // frame_bytes))
+
+    def follower(self) -> Follows:
+        """Return what gives boxes their tracks."""
+        if self.is_picture:
+            return EachItsOwn()
+        if not self.options.tracks:
+            return Nobody()
+        return Follower(1 / self.look_step_s, self.options.min_score)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether boxes belong to tracks, and count once their track is sure."""
+        return self.is_picture or self.options.tracks
+
+    @property
+    def frames_expected(self) -> float | None:
+        """Frames that will be read, as far as the headers say."""
+        if self.is_picture:
+            return 1
+        return round(self.media.duration_s * self.frame_rate_hz) if self.media.duration_s else None
+
 
 STAGES = ("decode", "detect", "track", "keep", "draw", "encode")
 
@@ -64,12 +260,12 @@ def detect_objects(
     """
     clock = StageClock(*STAGES)
     media = probe(video.path, bounds)
-    plan = Plan(video, media, detector, options)
-    with staged(folder, files=FILES, manifest=OBJECTS_NAME) as draft:
+    plan = DetectionPlan(video, media, detector, options)
+    with staged(folder, files=OBJECTS_FILES, manifest=OBJECTS_NAME) as draft:
         stories = Stories(detector.class_names, sure_at_once=plan.is_picture)
         reader = _look_through(plan, bounds, draft, stories, clock, progress or Silent())
         manifest = ObjectsManifest(
-            identity=identity_of(video, detector.record, options),
+            identity=identity_of_objects(video, detector.record, options),
             video=VideoRecord.of(video, media, frames_read=reader.frames_read, corrupt_frames=reader.corrupt_frames),
             detector=detector.record,
             options=options.model_dump(mode="json"),
@@ -79,7 +275,7 @@ def detect_objects(
             stage_seconds=clock.seconds,
             wall_seconds=clock.wall_seconds,
             annotated=plan.annotated,
-            files=answer_digests(draft, FILES),
+            files=answer_digests(draft, OBJECTS_FILES),
             code_revision=code_revision(),
         )
         (draft / OBJECTS_NAME).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
@@ -87,7 +283,7 @@ def detect_objects(
 
 
 def _look_through(
-    plan: Plan, bounds: MediaBounds, draft: Path, stories: Stories, clock: StageClock, progress: Progress
+    plan: DetectionPlan, bounds: MediaBounds, draft: Path, stories: Stories, clock: StageClock, progress: Progress
 ) -> FrameReader:
     """Read the video once, and write all but the manifest."""
     class_names = plan.detector.class_names
@@ -120,7 +316,7 @@ def _look_through(
     return reader
 
 
-def _seen(plan: Plan, reader: FrameReader, stack: ExitStack, clock: StageClock) -> Iterator[Moment]:
+def _seen(plan: DetectionPlan, reader: FrameReader, stack: ExitStack, clock: StageClock) -> Iterator[Moment]:
     """Yield every frame with its boxes, reading and detecting ahead in two threads."""
     all_moments = moments(
         reader,
@@ -136,7 +332,7 @@ def _seen(plan: Plan, reader: FrameReader, stack: ExitStack, clock: StageClock) 
     return carried(_followed(seen, plan, clock))
 
 
-def _followed(seen: Iterable[Moment], plan: Plan, clock: StageClock) -> Iterator[Moment]:
+def _followed(seen: Iterable[Moment], plan: DetectionPlan, clock: StageClock) -> Iterator[Moment]:
     """Give boxes their tracks; time does not pass for a thing while the picture that shows it stays on show."""
     follower = plan.follower()
     before: Moment | None = None
@@ -150,3 +346,6 @@ def _followed(seen: Iterable[Moment], plan: Plan, clock: StageClock) -> Iterator
             with clock.measuring("track"):
                 moment.boxes = moment.boxes.followed(follower.update(moment.boxes, passed_s))
         yield moment
+
+
+__all__ = ["detect_objects", "find_objects", "identity_of_objects"]

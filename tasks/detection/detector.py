@@ -4,66 +4,14 @@ In: a name, a speed and a store of weights. Out: a `Detector`, ready to look at 
 """
 
 import ctypes
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from tasks.contracts.errors import DetectorError
-from tasks.contracts.objects import DetectorRecord
+from tasks.detection.boxes import Detector
+from tasks.detection.config import AUTO, DETECTORS, POINTREND, POINTREND_RESNET101, SPEEDS, YOLOX_NANO
 from tasks.weights.store import WeightsStore
 
-Speed = Literal["normal", "fast", "rapid"]
-SPEEDS: tuple[Speed, ...] = get_args(Speed)
-AUTO, POINTREND, POINTREND_RESNET101, YOLOX_NANO = "auto", "pointrend", "pointrend-resnet101", "yolox-nano"
-DETECTORS = (AUTO, POINTREND, POINTREND_RESNET101, YOLOX_NANO)
 CUDA_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
-
-Picture = NDArray[np.uint8]  # RGB (H, W, 3)
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What was found in one picture, best first: N things."""
-
-    boxes: NDArray[np.float32]  # (N, 4): x_min, y_min, x_max, y_max in pixels of the picture
-    scores: NDArray[np.float32]  # (N,) in [0, 1]
-    class_ids: NDArray[np.int16]  # (N,) places in the detector's class names
-    masks: NDArray[np.bool_] | None = None  # (N, H, W), of a detector that gives them
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.scores)
-
-    def __getitem__(self, kept: NDArray[Any]) -> "Detections":
-        """Return those that a boolean or integer index keeps."""
-        masks = None if self.masks is None else self.masks[kept]
-        return Detections(self.boxes[kept], self.scores[kept], self.class_ids[kept], masks)
-
-
-class Detector(Protocol):
-    """Something that finds things in pictures. One call at a time."""
-
-    @property
-    def record(self) -> DetectorRecord:
-        """What it is, for manifests."""
-        ...
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The name of each class id."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Pictures that are best given at once."""
-        ...
-
-    def detect(self, images: Sequence[Picture]) -> list[Detections]:
-        """Return what is in each picture, RGB uint8 (H, W, 3), in their order."""
-        ...
 
 
 def chosen_detector(name: str) -> str:

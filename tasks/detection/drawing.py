@@ -1,24 +1,27 @@
-"""The boxes drawn into the picture: masks, outlines and names, in the colour of each track.
+"""Annotated copies: masks, boxes and names in the colour of each track, and a thumbnail of each track."""
 
-In: a moment and the tracks so far. Out: pixels changed in place. Does not know where the picture goes.
-"""
-
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.detection.boxes import NO_TRACK, Moment
-from tasks.detection.detector import Picture
-from tasks.detection.packed_masks import unpack_mask
-from tasks.detection.stories import Stories
+from tasks.contracts.media import DETECTED_PICTURE_NAME, DETECTED_VIDEO_NAME, FetchedVideo, MediaFacts
+from tasks.detection.boxes import NO_TRACK, Moment, Picture, unpack_mask
+from tasks.detection.tracking import Stories, thumbnail_name
 from tasks.video.drawing import colour_of, draw_box, draw_mask
+from tasks.video.overlap import Behind, StageClock
+from tasks.video.writing import VideoWriter, open_writer
 
 MASK_OPACITY = 0.45
 
 
 @dataclass(frozen=True)
-class Label:
+class BoxStyle:
     """One box to draw."""
 
     box: NDArray[np.float32]  # x_min, y_min, x_max, y_max
@@ -29,14 +32,14 @@ class Label:
 
 def labels_of(
     moment: Moment, stories: Stories, class_names: tuple[str, ...], *, is_followed: bool, is_picture: bool
-) -> list[Label]:
+) -> list[BoxStyle]:
     """Return what to draw in a moment: the tracks that are sure by now, or every box where nothing is followed.
 
     A thing of a video is named by its class so far and its number, which does not flicker; one of a picture by its
     class and its score.
     """
     found = moment.boxes
-    labels: list[Label] = []
+    labels: list[BoxStyle] = []
     for place in range(len(found) if found is not None else 0):
         assert found is not None
         key, class_id = int(found.keys[place]), int(found.class_ids[place])
@@ -48,11 +51,11 @@ def labels_of(
         score = f"{float(found.scores[place]):.0%}"
         text = f"{class_name} {number}" if story and not is_picture else f"{class_name} {score}"
         colour = colour_of(number if story else class_id)
-        labels.append(Label(found.boxes[place], colour, text, found.masks[place]))
+        labels.append(BoxStyle(found.boxes[place], colour, text, found.masks[place]))
     return labels
 
 
-def draw(image: Picture, labels: list[Label]) -> None:
+def draw(image: Picture, labels: list[BoxStyle]) -> None:
     """Draw the labels, those of the largest boxes first, so that small ones stay on top."""
     for label in sorted(labels, key=lambda label: -_area(label.box)):
         if label.mask is not None:
@@ -63,3 +66,106 @@ def draw(image: Picture, labels: list[Label]) -> None:
 
 def _area(box: NDArray[np.float32]) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+USUAL_RATE_HZ = 25.0  # of a video that does not say its own
+
+
+class Show(Protocol):
+    """Takes pictures to draw on."""
+
+    def __call__(self, image: Picture, time_s: float, duration_s: float, labels: list[BoxStyle]) -> None:
+        """Draw the labels into the picture, which is then no longer the caller's, and write it."""
+        ...
+
+
+@contextmanager
+def showing(video: FetchedVideo, media: MediaFacts, draft: Path, clock: StageClock) -> Iterator[Show]:
+    """Yield what takes the pictures; drawing and writing are done in a thread behind the caller."""
+    if media.kind == "picture":
+        yield _PictureShow(draft / DETECTED_PICTURE_NAME, clock)
+        return
+    rate_hz = media.frame_rate or USUAL_RATE_HZ
+    path = draft / DETECTED_VIDEO_NAME
+    with (
+        open_writer(path, width=media.width, height=media.height, frame_rate=rate_hz, sound_of=video.path) as writer,
+        Behind() as behind,
+    ):
+        yield _VideoShow(writer, behind, clock)
+
+
+@dataclass(frozen=True)
+class _VideoShow:
+    writer: VideoWriter
+    behind: Behind
+    clock: StageClock
+
+    def __call__(self, image: Picture, time_s: float, duration_s: float, labels: list[BoxStyle]) -> None:
+        self.behind.submit(self._draw_and_write, image, time_s, duration_s, labels)
+
+    def _draw_and_write(self, image: Picture, time_s: float, duration_s: float, labels: list[BoxStyle]) -> None:
+        with self.clock.measuring("draw"):
+            draw(image, labels)
+        with self.clock.measuring("encode"):
+            self.writer.write(image, time_s, duration_s)
+
+
+@dataclass(frozen=True)
+class _PictureShow:
+    path: Path
+    clock: StageClock
+
+    def __call__(self, image: Picture, time_s: float, duration_s: float, labels: list[BoxStyle]) -> None:  # noqa: ARG002 - as of a video
+        with self.clock.measuring("draw"):
+            draw(image, labels)
+        with self.clock.measuring("encode"):
+            _, content = cv2.imencode(".png", image[:, :, ::-1])
+            self.path.write_bytes(content.tobytes())
+
+
+LONGEST_SIDE = 160  # pixels
+MARGIN = 0.08  # of the box's longer side, around it
+QUALITY = 85
+
+
+class Thumbnails:
+    """Pictures by the key of their track; a better one takes the place of the one before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, moment: Moment, places: Iterable[int]) -> None:
+        """Cut out the boxes at these places."""
+        if moment.image is None or moment.boxes is None:
+            return
+        for place in places:
+            key = int(moment.boxes.keys[place])
+            cut = cut_out(moment.image, moment.boxes.boxes[place])
+            # cv2.imwrite takes no path that the locale cannot spell, and says nothing when the disk is full.
+            _, content = cv2.imencode(".jpg", cut[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+            self._path(key).parent.mkdir(exist_ok=True)
+            self._path(key).write_bytes(content.tobytes())
+
+    def name(self, track_ids: Mapping[int, int]) -> None:
+        """Name the pictures by the numbers of their tracks, given by key, and drop those of no number."""
+        for key in track_ids:
+            target = self._folder / thumbnail_name(track_ids[key])
+            target.parent.mkdir(exist_ok=True)
+            self._path(key).replace(target)
+        for left in (self._folder / "keys").glob("*"):
+            left.unlink()
+
+    def _path(self, key: int) -> Path:
+        return self._folder / "keys" / f"{key}.jpg"
+
+
+def cut_out(image: Picture, box: NDArray[np.float32]) -> Picture:
+    """Return what a box covers, and a little around it, scaled down to a thumbnail."""
+    height, width = image.shape[:2]
+    margin = MARGIN * float(max(box[2] - box[0], box[3] - box[1]))
+    left, top = (int(max(0, side - margin)) for side in box[:2])
+    right, bottom = (int(min(side, end + margin + 1)) for side, end in zip((width, height), box[2:], strict=True))
+    cut = image[min(top, height - 1) : max(bottom, top + 1), min(left, width - 1) : max(right, left + 1)]
+    scale = min(1.0, LONGEST_SIDE / max(cut.shape[:2]))
+    size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+    return cv2.resize(cut, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

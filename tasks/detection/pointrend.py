@@ -1,14 +1,7 @@
-"""PixelLib's PointRend: boxes, classes and masks, in our own loop.
-
-In: pictures, RGB uint8 (H, W, 3). Out: `Detections` with masks. Does not know videos.
-
-Boxes, classes and scores are those of PixelLib's `segmentImage`. Its speeds are: the longer side of the network's input
-is at most 1,333, 667 or 333 pixels. (It means to lower the shorter side, too, but sets a key that nothing reads: what
-it does, not what it means, is what its users know. From 5 : 3 on, as most videos are, the two are the same.)
-"""
+"""PixelLib's PointRend in our own loop: preprocessing, boxes, classes and refined masks."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,18 +9,99 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from tasks.contracts.errors import DetectorError
-from tasks.contracts.objects import DetectorRecord
-from tasks.detection.classes import COCO_CLASSES
-from tasks.detection.detector import Detections, Picture
-from tasks.detection.pointrend_checkpoint import fill, read_checkpoint
-from tasks.detection.pointrend_faster import make_faster
-from tasks.detection.pointrend_input import input_size, padded, resized
-from tasks.detection.pointrend_masks import add_masks
-from tasks.detection.pointrend_network import Backbone, build_network
+from tasks.contracts.media import DetectorRecord
+from tasks.detection.boxes import Detections, Picture
+from tasks.detection.config import COCO_CLASSES
+from tasks.detection.pointrend_network import Backbone, build_network, fill, make_faster, read_checkpoint
 from tasks.weights.store import Weights, WeightsStore, find_weights
+
+SHORTER_SIDE = 800  # pixels of the network's input, unless the longer side would go beyond its bound
+LONGER_SIDE = {"normal": 1333, "fast": 667, "rapid": 333}  # at most, at each speed
+
+
+def input_size(width: int, height: int, speed: str) -> tuple[int, int]:
+    """Return the width and height that a picture has in the network (detectron2's `ResizeShortestEdge`)."""
+    scale = SHORTER_SIDE / min(width, height)
+    inner_width, inner_height = (scale * width, SHORTER_SIDE) if height < width else (SHORTER_SIDE, scale * height)
+    longer = max(inner_width, inner_height)
+    if longer > LONGER_SIDE[speed]:
+        shrink = LONGER_SIDE[speed] / longer
+        inner_width, inner_height = inner_width * shrink, inner_height * shrink
+    # Detectron2 rounds a side below half a pixel to none, on which Pillow then fails.
+    return max(1, int(inner_width + 0.5)), max(1, int(inner_height + 0.5))
+
+
+def resized(image: Picture, size: tuple[int, int]) -> Picture:
+    """Return a picture of the size (width, height), by the very resampling that PixelLib uses."""
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def padded(pixels_nhwc: Tensor, mean_c11: Tensor, std_c11: Tensor, step: int) -> Tensor:
+    """Return what the network takes: float32 (N, 3, H, W) in BGR, normalised, channels last.
+
+    Sides grow to multiples of `step`, by zeros at the right and bottom.
+    """
+    bgr_nchw = pixels_nhwc.permute(0, 3, 1, 2).flip(1).float()
+    normal_nchw = (bgr_nchw - mean_c11) / std_c11
+    height, width = normal_nchw.shape[-2:]
+    margins = (0, -width % step, 0, -height % step)
+    return functional.pad(normal_nchw, margins).contiguous(memory_format=torch.channels_last)
+
+
+def add_masks(head: Any, features: Mapping[str, Tensor], instances: Sequence[Any]) -> None:  # noqa: ANN401 - untyped
+    """Give each of the instances of each picture its `pred_masks`, float (R, 1, S, S) in [0, 1].
+
+    Args:
+        head: PixelLib's `PointRendMaskHead`.
+        features: maps (pictures, channels, height, width), among them those that the head takes.
+        instances: PixelLib's `Instances` of each picture, with `pred_boxes` and `pred_classes`.
+    """
+    boxes = [each.pred_boxes for each in instances]
+    classes_r = torch.cat([each.pred_classes for each in instances])
+    masks_r1ss = _refined(head, features, boxes, classes_r).sigmoid()
+    for each, masks in zip(instances, masks_r1ss.split([len(each) for each in instances]), strict=True):
+        each.pred_masks = masks
+
+
+def _refined(head: Any, features: Mapping[str, Tensor], boxes: Sequence[Any], classes_r: Tensor) -> Tensor:  # noqa: ANN401
+    """Return logits (R, 1, S, S): a coarse grid, doubled a few times with its least certain points looked at again."""
+    # PixelLib's package costs seconds, and is there by now.
+    from pixellib.torchbackend.instance.point_rend import point_features as points  # noqa: PLC0415
+
+    side = head.mask_point_subdivision_init_resolution
+    if len(classes_r) == 0:
+        return torch.zeros(0, 1, side, side, device=classes_r.device)
+    coarse_rcss = head.coarse_head(head._roi_pooler(features, boxes))
+    places_rp2 = points.generate_regular_grid_point_coords(len(classes_r), side, classes_r.device)
+    logits_r1ss = _logits(head, features, boxes, classes_r, coarse_rcss, places_rp2).reshape(-1, 1, side, side)
+    for _ in range(head.mask_point_subdivision_steps):
+        logits_r1ss = functional.interpolate(logits_r1ss, scale_factor=2, mode="bilinear", align_corners=False)
+        chosen_rp, places_rp2 = points.get_uncertain_point_coords_on_grid(
+            -logits_r1ss.abs(), head.mask_point_subdivision_num_points
+        )
+        logits_r1p = _logits(head, features, boxes, classes_r, coarse_rcss, places_rp2)
+        logits_r1ss = logits_r1ss.flatten(2).scatter_(2, chosen_rp[:, None], logits_r1p).view_as(logits_r1ss)
+    return logits_r1ss
+
+
+def _logits(
+    head: Any,  # noqa: ANN401 - PixelLib has no types
+    features: Mapping[str, Tensor],
+    boxes: Sequence[Any],
+    classes_r: Tensor,
+    coarse_rcss: Tensor,
+    places_rp2: Tensor,
+) -> Tensor:
+    """Return logits (R, 1, P) of each box's own class at places of the box, in [0, 1]."""
+    fine = head._point_pooler(features, boxes, places_rp2)
+    logits_rcp = head._get_point_logits(fine, places_rp2, coarse_rcss)
+    return logits_rcp[torch.arange(len(classes_r), device=classes_r.device), classes_r][:, None].float()
+
 
 MIN_SCORE = {"normal": 0.5, "fast": 0.3, "rapid": 0.2}  # PixelLib's own for each speed
 BATCH = {"cpu": 1, "cuda": 8}  # batches gain nothing on a CPU

@@ -1,4 +1,4 @@
-"""`objects.parquet`: a row for each box of each moment that was looked at, as `tasks.contracts.objects` has it.
+"""`objects.parquet`: a row for each box of each moment that was looked at, as `tasks.contracts.media` has it.
 
 In: moments with boxes, in order, then the names of their tracks. Out: a Parquet file. Does not know which tracks are
 sure until the end; so it writes the rows with the keys of their tracks first, and goes over them once more. Neither
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.contracts.columns import flags, numbers, texts
 from tasks.detection.boxes import NO_TRACK, Moment
-from tasks.detection.stories import Stories
+from tasks.detection.tracking import Stories
 
 GROUP_ROWS = 16_384
 COMPRESSION = "zstd"

@@ -1,19 +1,16 @@
-"""Which detection is the same thing as which, from moment to moment: ByteTrack, by the library `trackers`.
+"""Tracks by ByteTrack (`trackers`), boxes carried to frames that the detector skipped, and track summaries."""
 
-In: the boxes of moments, in order of time. Out: a key of its track for each box. Does not know which tracks are sure
-enough to be shown.
-
-Boxes are followed class by class: a cup never becomes the hot dog that a cut puts in its place. But a detector takes
-one and the same thing now for a bottle, now for a vase; so a box that lies just where a thing was is followed as that
-thing, whatever its class (`STAYING_IOU`), and the votes of all boxes name it in the end.
-"""
-
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.detection.boxes import NO_TRACK, Boxes
+from tasks.contracts.media import THUMBNAILS_FOLDER, ObjectTrack
+from tasks.detection.boxes import NO_TRACK, Boxes, Moment
+from tasks.video.drawing import colour_of, hex_of
 
 if TYPE_CHECKING:
     from trackers import ByteTrackTracker
@@ -119,3 +116,183 @@ def _byte_track(memory_s: float, look_rate_hz: float, start_score: float) -> "By
         minimum_consecutive_frames=1,
         iou=BIoU(min(WIDEST, WIDENING_PER_S / look_rate_hz)),
     )
+
+
+WAITING_BYTES = 192 << 20  # of pictures that wait for the next detection, at most
+HALF_WAY = 0.5
+
+
+def carried(moments: Iterable[Moment], waiting_bytes: int = WAITING_BYTES) -> Iterator[Moment]:
+    """Yield the moments with their boxes; the first one must have been seen by the detector."""
+    last = following = None
+    waiting: deque[Moment] = deque()
+    size_bytes = 0
+    for moment in moments:
+        if moment.is_detected:
+            last, following = following, moment
+            yield from _filled(waiting, last, following)
+            size_bytes = 0
+            yield moment
+            continue
+        waiting.append(moment)
+        size_bytes += _size_bytes(moment)
+        while size_bytes > waiting_bytes:
+            size_bytes -= _size_bytes(waiting[0])
+            yield _with_boxes(waiting.popleft(), following, None)
+    yield from _filled(waiting, following, None)
+
+
+def _filled(waiting: deque[Moment], before: Moment | None, after: Moment | None) -> Iterator[Moment]:
+    while waiting:
+        yield _with_boxes(waiting.popleft(), before, after)
+
+
+def _with_boxes(moment: Moment, before: Moment | None, after: Moment | None) -> Moment:
+    """Give a moment the boxes that its neighbours have of the same tracks."""
+    if before is None or before.boxes is None:
+        message = "the detector sees the first frame"
+        raise AssertionError(message)
+    if after is None or after.boxes is None:
+        moment.boxes = replace(before.boxes.of_tracks(), carried=True)
+        return moment
+    share = (moment.time_s - before.time_s) / max(after.time_s - before.time_s, np.finfo(float).tiny)
+    moment.boxes = between(before.boxes, after.boxes, min(max(share, 0.0), 1.0))
+    return moment
+
+
+def between(before: Boxes, after: Boxes, share: float) -> Boxes:
+    """Return the boxes at `share` of the way from one detection to the next, 0 to 1."""
+    before, after = before.of_tracks(), after.of_tracks()
+    _, of_before, of_after = np.intersect1d(before.keys, after.keys, return_indices=True)
+    single, of_single = (before, of_before) if share < HALF_WAY else (after, of_after)
+    alone = np.setdiff1d(np.arange(len(single)), of_single)
+    return Boxes(
+        boxes=np.concatenate([_mixed(before.boxes[of_before], after.boxes[of_after], share), single.boxes[alone]]),
+        scores=np.concatenate([_mixed(before.scores[of_before], after.scores[of_after], share), single.scores[alone]]),
+        class_ids=np.concatenate([before.class_ids[of_before], single.class_ids[alone]]),
+        keys=np.concatenate([before.keys[of_before], single.keys[alone]]),
+        masks=(None,) * (len(of_before) + len(alone)),
+        carried=True,
+    )
+
+
+def _mixed(before: NDArray[np.float32], after: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    return (before * (1 - share) + after * share).astype(np.float32)
+
+
+def _size_bytes(moment: Moment) -> int:
+    return moment.image.nbytes if moment.image is not None else 0
+
+
+SURE_SCORE = 0.5  # one box as sure as this makes a track
+SURE_BOXES = 3  # so do this many weaker ones
+DIGITS = 4  # of scores in manifests
+
+
+@dataclass
+class Story:
+    """One track so far."""
+
+    start_s: float
+    votes: dict[int, float] = field(default_factory=dict)  # class id → sum of scores
+    boxes: int = 0
+    end_s: float = 0.0
+    best_score: float = -1.0
+    best_time_s: float = 0.0
+    best_box: NDArray[np.float32] = field(default_factory=lambda: np.zeros(4, np.float32))
+    track_id: int | None = None  # once it is sure
+
+    @property
+    def class_id(self) -> int:
+        """The class that its boxes voted for, each with its score."""
+        return max(self.votes, key=lambda class_id: (self.votes[class_id], -class_id))
+
+    @property
+    def score(self) -> float:
+        """The mean of its boxes' scores."""
+        return min(1.0, sum(self.votes.values()) / self.boxes)
+
+
+class Stories:
+    """All tracks of a video so far, by key."""
+
+    def __init__(self, class_names: tuple[str, ...], *, sure_at_once: bool = False) -> None:
+        """Take every track for sure at its first box, if asked to: a picture has no second one."""
+        self._class_names = class_names
+        self._sure_at_once = sure_at_once
+        self._stories: dict[int, Story] = {}
+        self._next_id = 1
+        self._most_at_once: Counter[str] = Counter()
+        self.boxes = 0
+
+    def add(self, moment: Moment) -> list[int]:
+        """Take in the boxes that were detected in a moment; return the places of those that no earlier one betters."""
+        found = moment.boxes
+        if found is None or found.carried:
+            return []
+        self.boxes += len(found)
+        self._most_at_once |= Counter(self._class_names[class_id] for class_id in found.class_ids)
+        return [
+            place
+            for place, (key, class_id) in enumerate(zip(found.keys.tolist(), found.class_ids.tolist(), strict=True))
+            if key != NO_TRACK and self._add(key, class_id, float(found.scores[place]), found.boxes[place], moment)
+        ]
+
+    def _add(self, key: int, class_id: int, score: float, box: NDArray[np.float32], moment: Moment) -> bool:
+        """Take in one box, and say whether it is the best of its track."""
+        time_s = moment.time_s
+        story = self._stories.setdefault(key, Story(start_s=time_s))
+        story.boxes += 1
+        story.votes[class_id] = story.votes.get(class_id, 0.0) + score
+        story.end_s = max(time_s, moment.seen_until_s)
+        is_best = score > story.best_score
+        if is_best:
+            story.best_score, story.best_time_s, story.best_box = score, time_s, box.copy()
+        if story.track_id is None and self._is_sure(story):
+            story.track_id, self._next_id = self._next_id, self._next_id + 1
+        return is_best
+
+    def _is_sure(self, story: Story) -> bool:
+        return self._sure_at_once or story.best_score >= SURE_SCORE or story.boxes >= SURE_BOXES
+
+    def sure(self, key: int) -> Story | None:
+        """Return the track of a key, if it is sure by now."""
+        story = self._stories.get(key)
+        return story if story and story.track_id is not None else None
+
+    def sure_keys(self) -> dict[int, int]:
+        """Return the number of each sure track, by its key."""
+        return {key: story.track_id or 0 for key, story in self._stories.items() if story.track_id is not None}
+
+    def tracks(self) -> tuple[ObjectTrack, ...]:
+        """Return the sure tracks, by start, then by number."""
+        sure = [story for story in self._stories.values() if story.track_id is not None]
+        return tuple(map(self._track, sorted(sure, key=lambda story: (story.start_s, story.track_id))))
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of tracks of each class, commonest first; without tracks, the most at one moment."""
+        tracks = self.tracks()
+        counted = Counter(track.class_name for track in tracks) if tracks else self._most_at_once
+        return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+    def _track(self, story: Story) -> ObjectTrack:
+        number = story.track_id or 0
+        left, top, right, bottom = (round(float(side), 2) for side in story.best_box)
+        return ObjectTrack(
+            track_id=number,
+            class_id=story.class_id,
+            class_name=self._class_names[story.class_id],
+            score=round(story.score, DIGITS),
+            start_s=story.start_s,
+            end_s=story.end_s,
+            boxes=story.boxes,
+            best_time_s=story.best_time_s,
+            best_box=(left, top, right, bottom),
+            thumbnail=thumbnail_name(number),
+            colour=hex_of(colour_of(number)),
+        )
+
+
+def thumbnail_name(track_id: int) -> str:
+    """Return where the picture of a track lies, beside the manifest."""
+    return f"{THUMBNAILS_FOLDER}/track-{track_id:04d}.jpg"

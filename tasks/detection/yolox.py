@@ -1,24 +1,158 @@
-"""YOLOX-nano by ONNX Runtime: boxes in real time on a CPU.
-
-In: pictures, RGB uint8 (H, W, 3). Out: boxes of COCO's 80 classes, without masks. Does not know videos.
-The network takes BGR in 0..255, float32, letterboxed with grey (114) at the right and bottom, as in YOLOX's demo.
-"""
+"""YOLOX-nano by ONNX Runtime: an untrusted ONNX file opened safely, and its output decoded to boxes."""
 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.errors import DetectorError, WeightsError
-from tasks.contracts.objects import DetectorRecord
-from tasks.detection.classes import COCO_CLASSES
-from tasks.detection.detector import YOLOX_NANO, Detections, Picture
-from tasks.detection.onnx_session import WHAT_TO_DO, Network, open_network
-from tasks.detection.yolox_output import STRIDES, anchor_count, read_output
+from tasks.contracts.media import DetectorRecord
+from tasks.detection.boxes import Detections, Picture
+from tasks.detection.config import COCO_CLASSES, YOLOX_NANO
 from tasks.weights.store import Weights, WeightsStore, find_weights
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+LARGEST_FILE_BYTES = 512 << 20  # the largest YOLOX has 400 MB; what is larger is something else
+FATAL_ONLY = 4  # ONNX Runtime prints its errors as well as raising them
+FIRST_CHARACTERS = 160  # of what ONNX Runtime says
+
+Dimension = int | None  # None: the file leaves it open
+
+
+@dataclass(frozen=True)
+class Network:
+    """An open network with one input and one output, both float32."""
+
+    session: "InferenceSession"
+    input_name: str
+    input_shape: tuple[Dimension, ...]
+    device: str  # cpu or cuda
+
+    def run(self, blob: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the output for one input; several threads may ask at once."""
+        made: Any = self.session.run(None, {self.input_name: blob})[0]
+        return made
+
+
+def open_network(path: Path) -> Network:
+    """Open `path` on the GPU where this ONNX Runtime has one, else on the CPU, with one thread for each call.
+
+    One thread a call, and several calls at once: on two cores that gave 136 pictures a second with YOLOX-nano, where
+    two threads a call gave 88 (they wait for each other at every layer), and it leaves room for the other stages.
+
+    Raises:
+        WeightsError: the file is no network that ONNX Runtime can load, or has several inputs or outputs.
+    """
+    session = _open_session(path)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if [each.type for each in (*inputs, *outputs)] != ["tensor(float)"] * 2:
+        found = ", ".join(f"{each.name} {each.type}" for each in (*inputs, *outputs))
+        raise WeightsError(f"{path} should have one input and one output of floats, and has {found}: {WHAT_TO_DO}")
+    shape = tuple(side if isinstance(side, int) else None for side in inputs[0].shape)
+    device = "cuda" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
+    return Network(session, inputs[0].name, shape, device)
+
+
+WHAT_TO_DO = "remove it and run `reelsift weights fetch yolox-nano`, or give the right file."
+
+
+def _open_session(path: Path) -> "InferenceSession":
+    # onnxruntime takes half a second to import, which whoever takes PointRend need not wait for.
+    import onnxruntime as ort  # noqa: PLC0415
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = FATAL_ONLY
+    # Weights kept in another file are looked for in this folder; as it is none, a network brings its own or is refused.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [name for name in wanted if name in ort.get_available_providers()]
+    content = _content(path)
+    try:
+        return ort.InferenceSession(content, options, providers=providers)
+    # ONNX Runtime's exceptions have no base but Exception, and it raises RuntimeError and others beside them.
+    except Exception as error:
+        said = " ".join(str(error).split())[:FIRST_CHARACTERS]
+        raise WeightsError(f"{path} is no network that ONNX Runtime can load ({said}): {WHAT_TO_DO}") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes > LARGEST_FILE_BYTES:
+            raise WeightsError(
+                f"{path} has {size_bytes:,} bytes; no YOLOX has more than {LARGEST_FILE_BYTES:,}: {WHAT_TO_DO}"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}): {WHAT_TO_DO}") from error
+
+
+FloatArray = NDArray[np.floating[Any]]
+
+STRIDES = (8, 16, 32)
+SAME_CLASS_IOU = 0.45  # of two boxes of one class that overlap more, only the better counts: YOLOX's own bound
+SAME_PLACE_IOU = 0.8  # of any two: one thing is no hot dog and pizza at once, but a cup on a table is not the table
+LARGEST_LOG = 16.0  # of a side in strides; e^16 is beyond any picture, and does not overflow
+CANDIDATES = 1000  # that are compared with each other at most, the best ones
+
+
+def anchor_count(side: int) -> int:
+    """Return A for an input of `side` x `side` pixels."""
+    return sum((side // stride) ** 2 for stride in STRIDES)
+
+
+@lru_cache(maxsize=8)
+def grid(side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return each anchor's cell (A, 2), as x, y, and its stride (A, 1)."""
+    cells, strides = [], []
+    for stride in STRIDES:
+        rows, columns = np.divmod(np.arange((side // stride) ** 2), side // stride)
+        cells.append(np.stack([columns, rows], axis=1))
+        strides.append(np.full((len(rows), 1), stride))
+    return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def read_output(output_AC: NDArray[np.float32], side: int, min_score: float) -> Detections:  # noqa: N803 - shapes
+    """Return the boxes whose score (objectness times best class) is at least `min_score`, best first.
+
+    Each anchor speaks for its best class alone; of boxes that overlap, the best is kept.
+    """
+    sure = np.flatnonzero(output_AC[:, 4] >= min_score)  # no class score is above 1: the others cannot reach it
+    output, cells, strides = (each[sure] for each in (output_AC, *grid(side)))
+    class_ids = output[:, 5:].argmax(axis=1)
+    scores = output[:, 4] * np.take_along_axis(output[:, 5:], class_ids[:, None], axis=1)[:, 0]
+    centres = (output[:, 0:2] + cells) * strides
+    halves = np.exp(np.minimum(output[:, 2:4], LARGEST_LOG)) * strides / 2
+    boxes = np.concatenate([centres - halves, centres + halves], axis=1)
+    usable = np.flatnonzero((scores >= min_score) & np.isfinite(boxes).all(axis=1))
+    best = usable[np.argsort(-scores[usable], kind="stable")][:CANDIDATES]
+    best = best[_best_of_overlapping(boxes[best], scores[best], class_ids[best], SAME_CLASS_IOU)]
+    best = best[_best_of_overlapping(boxes[best], scores[best], np.zeros_like(best), SAME_PLACE_IOU)]
+    return Detections(boxes[best].astype(np.float32), scores[best], class_ids[best].astype(np.int16))
+
+
+def _best_of_overlapping(
+    boxes: FloatArray, scores: FloatArray, groups: NDArray[np.int64], largest_iou: float
+) -> NDArray[np.int64]:
+    """Return the places of the boxes, given best first, that overlap with no better one of their group."""
+    if not len(scores):
+        return np.zeros(0, np.int64)
+    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
+    suppress: Any = cv2.dnn.NMSBoxesBatched  # OpenCV's stubs want sequences; arrays are what it takes
+    kept = suppress(xywh, scores, groups.astype(np.int32), 0.0, largest_iou)
+    return np.sort(np.asarray(kept, np.int64).reshape(-1))
+
 
 DEFAULT_MIN_SCORE = 0.3
 SIDES = {"normal": 416, "fast": 320, "rapid": 224}  # of the input, where the file leaves them open

@@ -21,10 +21,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.contracts.batches import BatchRequest, BatchRow
 from tasks.contracts.errors import BatchError
 from tasks.contracts.files import PRIVATE, write_text
-from tasks.contracts.outcomes import FAILED
+from tasks.contracts.media import FAILED, BatchRequest, BatchRow
 
 PULSE_S = 2.0
 

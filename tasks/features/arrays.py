@@ -1,18 +1,31 @@
-"""Matrices from files of a stranger.
-
-In: a .npy or .npz file of weights. Out: float32 arrays of the shape that is wanted, finite. No pickle is opened, and no
-more memory is taken than the file has bytes for. Does not know what they are for.
-"""
+"""Matrices read from untrusted files, and the error for weights that cannot be used."""
 
 import tokenize
 import zipfile
 import zlib
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.features.refusal import refuse
+from tasks.contracts.errors import WeightsError
 from tasks.weights.store import Weights
+
+LONGEST_CAUSE = 160  # characters of a library's own words
+
+
+def refuse(weights: Weights, what: str, cause: Exception | None = None) -> NoReturn:
+    """Say what is wrong with a file; `what` goes on after the file's name.
+
+    Raises:
+        WeightsError: always.
+    """
+    words = " ".join(str(cause).split()).rstrip(". ")[:LONGEST_CAUSE] if cause else ""
+    raise WeightsError(
+        f"The weights {weights.record.name} ({weights.path}) {what}{f': {words}' if words else ''}. Delete that file, "
+        f"and `reelsift weights fetch {weights.record.name}`."
+    ) from cause
+
 
 LARGEST_MEMBER_BYTES = 64 << 20  # of a .npz, unpacked; VGGish's largest has 65 KB
 DAMAGED = (

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.artifacts import AUDIO_SIZE
+from tasks.contracts.datasets import AUDIO_SIZE
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
 from tasks.contracts.progress import Progress, Silent
 from tasks.features.extractor import FeatureExtractor
-from tasks.features.windows import windows_of
+from tasks.features.sound_network import windows_of
 from tasks.video.config import MediaBounds
 from tasks.video.frames import FrameReader, open_frames
 from tasks.video.overlap import ahead

@@ -1,22 +1,92 @@
-"""A copy of the video with the current labels drawn, and the scored frames as pictures.
+"""An annotated copy of the video with the current labels, and the scored frames as pictures."""
 
-In: a video and its captions. Out: `labelled.mp4` with the sound kept, of a picture `labelled.png`; `frames/*.jpg`.
-Does not know what labels mean.
-Decoding, drawing and encoding run at once, each in a thread.
-"""
-
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.contracts.progress import Progress
-from tasks.labelling.captions import Captions, draw_captions
-from tasks.labelling.clock import VideoClock
+from tasks.labelling.imagenet import VideoClock
+from tasks.labelling.table import best_labels
 from tasks.video.config import MediaBounds
+from tasks.video.drawing import colour_of, draw_plate
 from tasks.video.frames import open_frames
 from tasks.video.overlap import Behind, ahead
 from tasks.video.writing import open_writer
+
+MOST_SHOWN = 3
+SHOWN_FROM = 0.05  # the best label is shown whatever its score; the others from this on
+# Of the picture's height, so that it reads the same at every size; never too small to read.
+LINE_SHARE, SMALLEST_LINE_PX = 1 / 16, 12
+BAR_SHARE_OF_LINE, BAR_SHARE_OF_WIDTH = 1 / 4, 1 / 3
+EMPTY_BAR_COLOUR = (64, 64, 64)
+ROUNDING_S = 1e-6  # a frame's time and the moment's that begins with it may differ by a rounding
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One line of what is drawn."""
+
+    text: str
+    score: float
+    colour: tuple[int, int, int]
+
+
+class Captions:
+    """The captions of all moments of a video."""
+
+    def __init__(
+        self, times_s: NDArray[np.float64], smoothed: NDArray[np.float32], labels: Sequence[tuple[int, str]]
+    ) -> None:
+        """Prepare the captions of T moments, which begin at `times_s` (T,), of smoothed scores (T, L)."""
+        self._times_s = times_s
+        self._smoothed = smoothed
+        self._labels = labels
+        self._ids = np.array([label_id for label_id, _ in labels], np.int32)
+        self._latest: tuple[int, list[Caption]] = (-1, [])  # the frames of a moment follow each other
+
+    def at(self, time_s: float) -> list[Caption]:
+        """Return the captions of the moment that a time lies in, best first."""
+        place = int(np.searchsorted(self._times_s, time_s + ROUNDING_S, side="right")) - 1
+        moment = max(place, 0)
+        if moment != self._latest[0]:
+            self._latest = (moment, self._of(self._smoothed[moment]))
+        return self._latest[1]
+
+    def _of(self, scores: NDArray[np.float32]) -> list[Caption]:
+        """Make the captions of one moment; scores (L,)."""
+        best = [(self._labels[column], float(scores[column])) for column in best_labels(scores, self._ids, MOST_SHOWN)]
+        return [
+            Caption(f"{name} {score:.2f}", score, colour_of(label_id))
+            for rank, ((label_id, name), score) in enumerate(best)
+            if rank == 0 or score >= SHOWN_FROM
+        ]
+
+
+def draw_captions(image: NDArray[np.uint8], captions: Sequence[Caption]) -> None:
+    """Draw captions into a picture, RGB uint8 (H, W, 3), from the upper left corner down."""
+    height, width = image.shape[:2]
+    line_px = max(SMALLEST_LINE_PX, round(height * LINE_SHARE))
+    bar_px = max(2, round(line_px * BAR_SHARE_OF_LINE))
+    margin_px = line_px // 2
+    y = margin_px
+    for caption in captions:
+        draw_plate(image, caption.text, x=margin_px, y=y, colour=caption.colour, height_px=line_px)
+        y += line_px
+        _draw_bar(image[y : y + bar_px, margin_px : margin_px + round(width * BAR_SHARE_OF_WIDTH)], caption)
+        y += bar_px + margin_px // 2
+
+
+def _draw_bar(place: NDArray[np.uint8], caption: Caption) -> None:
+    """Fill a part of the picture: the share that is the score in the label's colour, the rest dark."""
+    filled_px = round(place.shape[1] * caption.score)
+    place[:, :filled_px] = caption.colour
+    place[:, filled_px:] = EMPTY_BAR_COLOUR
+
 
 AHEAD_FRAMES = 8
 PLAIN_RATE_HZ = 25.0  # named to the encoder where the file does not say its own; the frames' own times are kept

@@ -1,14 +1,12 @@
-"""How a video is labelled over time.
-
-In: values from `conf/`, a flow's form or the command line. Out: frozen `LabelOptions`. Does not know which model
-labels.
-"""
+"""Options of labelling, and the name of the built-in ImageNet model."""
 
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from tasks.contracts.model import FrozenModel
+from tasks.tracking.registry import resolve
+from tasks.tracking.store import TrackingStore
 
 
 class LabelOptions(FrozenModel):
@@ -57,3 +55,16 @@ class LabelOptions(FrozenModel):
             msg = f"`leave` is {self.leave}, over `enter` {self.enter}: a label would leave as it enters"
             raise ValueError(msg)
         return self
+
+
+IMAGENET = "imagenet"  # the model that is embedded and needs no registry
+
+
+def exact_reference(reference: str, store: TrackingStore) -> str:
+    """Return `imagenet`, or name/version of the registered model that a reference names now: an alias may move.
+
+    Raises:
+        UnknownModelError: there is no such model, or an alias names several.
+        TrackingError: the registry cannot be read.
+    """
+    return reference if reference == IMAGENET else resolve(store, reference, others=[IMAGENET]).reference

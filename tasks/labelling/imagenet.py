@@ -1,13 +1,9 @@
-"""The labeller that needs no download: each frame alone, by a network that knows ImageNet's thousand classes.
+"""The labeller that needs no download: each sampled frame by itself, by a network trained on ImageNet."""
 
-In: a video. Out: the scores of its moments, and their mean for the video as a whole. Does not know YouTube-8M.
-
-The network is loaded with the first video, so that whoever only asks what the model is does not wait for torch.
-"""
-
+import ast
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -19,21 +15,87 @@ from PIL import Image
 
 from tasks.contracts.errors import VideoError, WeightsError
 from tasks.contracts.files import file_digest
-from tasks.contracts.labels import ModelRecord
-from tasks.contracts.media import WeightsRecord
+from tasks.contracts.media import ModelRecord, WeightsRecord
 from tasks.contracts.progress import Progress, Silent
-from tasks.labelling.clock import VideoClock
-from tasks.labelling.config import LabelOptions
-from tasks.labelling.imagenet_names import imagenet_names
-from tasks.labelling.labeller import GrowingRows, SecondScores
-from tasks.labelling.moments import check_moments
-from tasks.labelling.reference import IMAGENET
+from tasks.labelling.config import IMAGENET, LabelOptions
+from tasks.labelling.scores import GrowingRows, SecondScores
 from tasks.video.config import MediaBounds
 from tasks.video.frames import Frame, open_frames
 from tasks.video.overlap import ahead
 
 if TYPE_CHECKING:
     from tasks.labelling.imagenet_net import ImagenetNet
+
+
+class VideoClock:
+    """One pass over one video."""
+
+    def __init__(self, progress: Progress, what: str, length_s: float | None) -> None:
+        """Say that it begins."""
+        progress.begin(what, length_s, "s")
+        self._progress, self._what, self._length_s = progress, what, length_s
+        self._reached_s = 0.0
+
+    def reach(self, time_s: float) -> None:
+        """Say that all before `time_s` is done; never more than there is."""
+        until_s = time_s if self._length_s is None else min(time_s, self._length_s)
+        if until_s > self._reached_s:
+            self._progress.advance(self._what, until_s - self._reached_s)
+            self._reached_s = until_s
+
+    def finish(self) -> None:
+        """Say that the whole video is done."""
+        if self._length_s is not None:
+            self.reach(self._length_s)
+
+
+CLASSES = 1000
+PLACE = ("models", "_meta.py")  # below torchvision; what `EfficientNet_B0_Weights.DEFAULT.meta["categories"]` names
+LIST_NAME = "_IMAGENET_CATEGORIES"
+
+
+@cache
+def imagenet_names() -> tuple[str, ...]:
+    """Return the names, out of torchvision's source: importing torchvision takes 4.5 s, reading that file 3 ms.
+
+    Raises:
+        WeightsError: there is no torchvision, or it does not keep a thousand names there.
+    """
+    found = find_spec("torchvision")
+    source = Path(found.origin).parent.joinpath(*PLACE) if found and found.origin else None
+    names = _names_in(source) if source and source.is_file() else ()
+    if len(names) != CLASSES:
+        raise WeightsError(
+            f"{source or 'torchvision'} has {len(names)} names of ImageNet's classes under {LIST_NAME}, not {CLASSES}: "
+            "install the torchvision that requirements.lock names."
+        )
+    return names
+
+
+def _names_in(source: Path) -> tuple[str, ...]:
+    for statement in ast.parse(source.read_text(encoding="utf-8")).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.List() as value) if name == LIST_NAME:
+                return tuple(ast.literal_eval(value))
+    return ()
+
+
+MOST_MOMENTS = 50_000  # nearly 7 a second for two hours; of a thousand labels 200 MB, and as much again smoothed
+
+
+def check_moments(path: Path, rate_hz: float, length_s: float | None) -> None:
+    """See that a video of this length, or what has been read of it, has no more moments than can be held.
+
+    Raises:
+        VideoError: it has.
+    """
+    if length_s is None or length_s * rate_hz <= MOST_MOMENTS:
+        return
+    raise VideoError(
+        f"{path.name} would be scored at over {MOST_MOMENTS:,} moments, {rate_hz:g} a second for {length_s:,.0f} s: "
+        f"ask for {MOST_MOMENTS / length_s:.2g} a second or fewer with `--fps`."
+    )
+
 
 FEATURE_SPACE = "imagenet-frames"  # single frames; no features between them and the classes
 WEIGHTS_NAME = "efficientnet-lite0"

@@ -1,43 +1,150 @@
-"""A video's labels over time, from its scores to the files of its folder.
-
-In: a fetched video, a labeller, options. Out: `labels.json`, beside it `labels.parquet`, `labelled.mp4` and, where they
-are asked for, `frames/`. Does not know how a video is scored.
-"""
+"""A video's labels over time: scores smoothed, made into segments, and written to its folder."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from tasks.contracts.labels import (
+from tasks.contracts.files import answer_digests, is_whole, staged
+from tasks.contracts.media import (
     LABELLED_FRAMES_FOLDER,
     LABELLED_PICTURE_NAME,
     LABELLED_VIDEO_NAME,
     LABELS_NAME,
     LABELS_TABLE_NAME,
+    FetchedVideo,
     LabelScore,
+    LabelSegment,
     LabelsManifest,
+    MediaFacts,
+    VideoRecord,
 )
-from tasks.contracts.media import FetchedVideo, VideoRecord
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.contracts.staging import answer_digests, is_whole, staged
-from tasks.labelling.annotate import draw_picture, keep_frames, write_annotated
-from tasks.labelling.captions import Captions
+from tasks.labelling.annotate import Captions, draw_picture, keep_frames, write_annotated
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.labeller import Labeller, SecondScores
-from tasks.labelling.segments import end_of, find_segments
-from tasks.labelling.smoothing import smoothed
+from tasks.labelling.scores import Labeller, SecondScores
 from tasks.labelling.table import best_labels, write_table
 from tasks.video.config import MediaBounds
 
+ROUNDING_S = 1e-6  # times are sums of fractions: a segment of one second may be a rounding shorter
+
+
+def find_segments(
+    times_s: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    labels: Sequence[tuple[int, str]],
+    options: LabelOptions,
+    end_s: float,
+) -> tuple[LabelSegment, ...]:
+    """Return the segments of all labels, by start, then by label.
+
+    Args:
+        times_s: (T,) rising; where each moment begins.
+        scores: (T, L) in [0, 1], smoothed.
+        labels: id and name of each of the L labels.
+        options: `enter`, `leave`, `shortest_s` and `bridge_s`.
+        end_s: where the last moment ends, at or after the last of `times_s`.
+    """
+    edges_s = np.append(times_s, end_s)
+    found = [
+        LabelSegment(
+            start_s=float(edges_s[first]),
+            end_s=float(edges_s[last]),
+            label_id=labels[column][0],
+            name=labels[column][1],
+            score=float(scores[first:last, column].mean(dtype=np.float64)),
+        )
+        for column in np.flatnonzero(scores.max(axis=0, initial=0) >= np.float32(options.enter)).tolist()
+        for first, last in _kept(scores[:, column], edges_s, options)
+    ]
+    return tuple(sorted(found, key=lambda segment: (segment.start_s, segment.label_id)))
+
+
+def hysteresis(scores: NDArray[np.float32], enter: float, leave: float) -> list[tuple[int, int]]:
+    """Return (first moment, the one after the last) of each stretch in which one label holds; scores (T,)."""
+    if not len(scores):
+        return []
+    # As float32, so that a score equal to a threshold is equal to it here as well.
+    enters, leaves = scores >= np.float32(enter), scores < np.float32(leave)
+    decided = np.where(enters | leaves, np.arange(len(scores)), 0)  # between the two, the last decision stands
+    holds = enters[np.maximum.accumulate(decided)]
+    changes = np.flatnonzero(np.diff(holds, prepend=False, append=False))
+    return [(int(first), int(last)) for first, last in changes.reshape(-1, 2)]
+
+
+def end_of(facts: MediaFacts, times_s: NDArray[np.float64], rate_hz: float) -> float:
+    """Return where the last moment ends: a step later, or with the video if that is sooner; a picture lasts no time."""
+    if facts.kind == "picture" or not len(times_s):
+        return float(times_s[-1]) if len(times_s) else 0.0
+    a_step_later_s = float(times_s[-1]) + 1 / rate_hz
+    # A header may promise less than there is.
+    ends_s = facts.duration_s if facts.duration_s and facts.duration_s > times_s[-1] else a_step_later_s
+    return min(ends_s, a_step_later_s)
+
+
+def _kept(
+    scores: NDArray[np.float32], edges_s: NDArray[np.float64], options: LabelOptions
+) -> Iterator[tuple[int, int]]:
+    """Yield a label's stretches, bridged and long enough."""
+    whole_s = edges_s.copy()
+    whole_s[-1] = max(edges_s[-1], edges_s[-2] + 1 / options.rate_hz)  # no moment is too short because the video ends
+    shortest_s = min(options.shortest_s, whole_s[-1] - whole_s[0]) - ROUNDING_S
+    for first, last in _bridged(hysteresis(scores, options.enter, options.leave), edges_s, options.bridge_s):
+        if whole_s[last] - whole_s[first] >= shortest_s:
+            yield first, last
+
+
+def _bridged(stretches: list[tuple[int, int]], edges_s: NDArray[np.float64], bridge_s: float) -> list[tuple[int, int]]:
+    """Join stretches with a gap of at most `bridge_s` between them."""
+    joined: list[tuple[int, int]] = []
+    for first, last in stretches:
+        if joined and bridge_s and edges_s[first] - edges_s[joined[-1][1]] <= bridge_s + ROUNDING_S:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+COLUMNS_A_BLOCK = 128  # bounds the memory of the sums in float64
+
+
+def smoothed(scores: NDArray[np.float32], window: int, *, centred: bool = False) -> NDArray[np.float32]:
+    """Return, for each moment, the mean of the scores over a window of moments.
+
+    Args:
+        scores: (T, L) in [0, 1].
+        window: predictions in the mean, K. Causal: the last K, the moment's own among them, and at the beginning as
+            many as there are. 1: the scores as they are.
+        centred: (K - 1) // 2 moments back and K // 2 ahead; at both ends as many as there are.
+    """
+    if window == 1 or not len(scores):
+        return scores
+    first, last = _bounds(len(scores), window, centred=centred)
+    counts = (last - first)[:, None]
+    means = np.empty_like(scores)
+    for column in range(0, scores.shape[1], COLUMNS_A_BLOCK):
+        block = slice(column, column + COLUMNS_A_BLOCK)
+        sums = np.zeros((len(scores) + 1, scores[:, block].shape[1]))
+        np.cumsum(scores[:, block], axis=0, dtype=np.float64, out=sums[1:])
+        means[:, block] = (sums[last] - sums[first]) / counts
+    return np.clip(means, 0, 1, out=means)  # the difference of two sums may miss a bound by a rounding
+
+
+def _bounds(moments: int, window: int, *, centred: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each window's first moment and the one after its last."""
+    places = np.arange(moments)
+    ahead = window // 2 if centred else 0
+    return np.maximum(places - (window - 1 - ahead), 0), np.minimum(places + ahead + 1, moments)
+
+
 LABELLING_VERSION = 3  # raise by hand when the same video, model and options give another answer
 ANNOTATED_NAMES = {"video": LABELLED_VIDEO_NAME, "picture": LABELLED_PICTURE_NAME}
-FILES = (LABELS_TABLE_NAME, LABELLED_VIDEO_NAME, LABELLED_PICTURE_NAME, LABELLED_FRAMES_FOLDER)
+LABELS_FILES = (LABELS_TABLE_NAME, LABELLED_VIDEO_NAME, LABELLED_PICTURE_NAME, LABELLED_FRAMES_FOLDER)
 
 Labels = Sequence[tuple[int, str]]
 
@@ -61,7 +168,7 @@ def label_video(
     labels = list(zip(labeller.label_ids, labeller.label_names, strict=True))
     smooth = smoothed(scored.scores, options.window, centred=options.centred)
     manifest = _manifest(video, labeller, options, scored, smooth)
-    with staged(folder, files=FILES, manifest=LABELS_NAME) as stage:
+    with staged(folder, files=LABELS_FILES, manifest=LABELS_NAME) as stage:
         held = frozenset(segment.label_id for segment in manifest.segments)
         write_table(stage / LABELS_TABLE_NAME, scored, smooth, labels, best=options.table_top, always=held)
         captions = Captions(scored.times_s, smooth, labels)
@@ -69,12 +176,12 @@ def label_video(
             _draw(video.path, bounds, captions, stage / manifest.annotated_video, told)
         if options.keep_frames:
             keep_frames(video.path, bounds, captions, options.rate_hz, stage / LABELLED_FRAMES_FOLDER)
-        manifest = manifest.model_copy(update={"files": answer_digests(stage, FILES)})
+        manifest = manifest.model_copy(update={"files": answer_digests(stage, LABELS_FILES)})
         (stage / LABELS_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
 
 
-def identity_of(video: FetchedVideo, labeller: Labeller, options: LabelOptions) -> str:
+def identity_of_labels(video: FetchedVideo, labeller: Labeller, options: LabelOptions) -> str:
     """Return the sha256 of all that the answer depends on: content, model, options, and the version of this code."""
     parts = {
         "version": LABELLING_VERSION,
@@ -113,7 +220,7 @@ def _manifest(
     labels = list(zip(labeller.label_ids, labeller.label_names, strict=True))
     end_s = end_of(scored.facts, scored.times_s, options.rate_hz)
     return LabelsManifest(
-        identity=identity_of(video, labeller, options),
+        identity=identity_of_labels(video, labeller, options),
         video=VideoRecord.of(video, scored.facts, frames_read=scored.frames_read, corrupt_frames=scored.corrupt_frames),
         model=labeller.record,
         options=options.model_dump(mode="json"),

@@ -11,20 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from tasks.classifier.card import WEIGHTS_NAME
-from tasks.classifier.fitted import FittedClassifier
-from tasks.classifier.registry import ModelRow, resolve
-from tasks.classifier.registry_weights import load_classifier
-from tasks.classifier.tracking import TrackingStore
+from tasks.classifier.fitted import WEIGHTS_NAME, FittedClassifier
 from tasks.contracts.errors import FeatureSpaceError, ModelError
-from tasks.contracts.labels import ModelRecord
-from tasks.contracts.media import WeightsRecord
+from tasks.contracts.media import ModelRecord, WeightsRecord
 from tasks.contracts.progress import Progress
 from tasks.features.extractor import FEATURE_SPACE, FeatureExtractor, load_extractor
 from tasks.features.second_features import read_features
-from tasks.labelling.config import LabelOptions
-from tasks.labelling.labeller import SecondScores
-from tasks.labelling.reference import IMAGENET
+from tasks.labelling.config import IMAGENET, LabelOptions
+from tasks.labelling.scores import SecondScores
+from tasks.tracking.model import load_classifier
+from tasks.tracking.registry import ModelRow, resolve
+from tasks.tracking.store import TrackingStore
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
 

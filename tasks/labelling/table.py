@@ -1,6 +1,6 @@
 """`labels.parquet`: the best labels of every moment.
 
-In: scores as they are and smoothed. Out: the file, in the form that `tasks/contracts/labels.py` says. Does not know
+In: scores as they are and smoothed. Out: the file, in the form that `tasks/contracts/media.py` says. Does not know
 segments, but for whose labels are kept in every moment.
 """
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.contracts.columns import numbers, texts
-from tasks.labelling.labeller import SecondScores
+from tasks.labelling.scores import SecondScores
 
 SCHEMA = pa.schema(
     [

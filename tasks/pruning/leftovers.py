@@ -1,21 +1,37 @@
-"""What killed runs left behind, and old logs.
+"""What runs left behind: temporary files, old logs, fetched videos, and trainings that MLflow has not got."""
 
-In: folders of a home. Out: hidden temporary files and folders, unfinished downloads, and logs that nobody writes to any
-more; and those deleted. A lock that a living process holds keeps its file. Does not know whose they were.
-"""
-
+import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
 
+from tasks.contracts.errors import TrackingError
 from tasks.datasets.folders import TEMPORARY, locked, not_in_use
-from tasks.pruning.disk import Going, is_inside, newest_change, remove
-from tasks.pruning.items import Bounds, Found, Item, Kind, Outcome
+from tasks.pruning.items import (
+    Bounds,
+    Findings,
+    Going,
+    Item,
+    Kept,
+    Kind,
+    Outcome,
+    at,
+    folders_in,
+    is_inside,
+    newest_change,
+    remove,
+)
+from tasks.pruning.versions import Reference
 from tasks.shards.partfile import PART_SUFFIX
+from tasks.tracking.kept_training import KeptTraining
+from tasks.tracking.registry import TRAINING_TAG, registered_versions
+from tasks.tracking.store import TrackingStore
+from tasks.video.shelf import LOCK_NAME, Place
 
 ABANDONED_AFTER = timedelta(days=1)
 # The stack's parts write to `<name>.log` for as long as they run, be it without a word for weeks.
@@ -34,7 +50,7 @@ class Leftovers:
     bounds: Bounds
     going: Going
 
-    def find(self) -> Found:
+    def find(self) -> Findings:
         """Say what no living process can be working on."""
         goes = list[Item]()
         for path in [*_hidden(self.folders, self.home), *_unfinished(self.downloads, self.home)]:
@@ -42,7 +58,7 @@ class Leftovers:
                 with suppress(OSError), _if_free(path) as is_free:
                     goes += [self._item(Kind.LEFTOVER, path, "whoever was making it is gone")] if is_free else []
         goes += [self._item(Kind.LOG, path, "old") for path in _logs(self.logs, self.home) if self._is_abandoned(path)]
-        return Found(goes=tuple(goes))
+        return Findings(goes=tuple(goes))
 
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
         """Delete leftovers and logs; those of dataset versions while nobody publishes."""
@@ -106,3 +122,164 @@ def _logs(folders: Sequence[Path], home: Path) -> Iterator[Path]:
 def _if_free(path: Path) -> AbstractContextManager[bool]:
     """Say whether no living process holds a lock on a file or folder, and hold it; nobody can lock a link."""
     return nullcontext(True) if path.is_symlink() else not_in_use(path)
+
+
+A_RUN_AT_LEAST = timedelta(days=1)  # between asking for a video and being done with it
+PLACE_NAME_LENGTH = 32  # hex digits
+
+
+@dataclass(frozen=True)
+class FetchedVideos:
+    """The places in `shelf`, a folder of `home`."""
+
+    shelf: Path
+    home: Path
+    bounds: Bounds
+    going: Going
+
+    def find(self) -> Findings:
+        """Say which videos, whole or not, were last asked for before the bound."""
+        goes = list[Item]()
+        for folder in folders_in(self.shelf, self.home):
+            if len(folder.name) != PLACE_NAME_LENGTH or not self._is_old(folder):
+                continue
+            video = Place(folder).find()
+            why = "nobody has asked for it since" if video else "it never came whole"
+            name = (video.title or video.source) if video else folder.name
+            item = Item(kind=Kind.VIDEO, name=name, why=why, last_used=_asked_for(folder), path=folder)
+            goes.append(item.model_copy(update={"size_bytes": self.going.take(folder)}))
+        return Findings(goes=tuple(goes))
+
+    def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Delete videos, unless one is being fetched or was asked for meanwhile."""
+        for item in items:
+            yield self._remove(item)
+
+    def _remove(self, item: Item) -> Outcome:
+        assert item.path is not None
+        try:
+            with _lock_of(item.path):
+                if not self._is_old(item.path):
+                    return Outcome(item=item, spared="it was asked for meanwhile")
+                return Outcome(item=item, freed_bytes=remove(item.path, self.home))
+        except BlockingIOError:
+            return Outcome(item=item, spared="it is being fetched")
+        except OSError as error:
+            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+
+    def _is_old(self, folder: Path) -> bool:
+        return self.bounds.is_old(_asked_for(folder), at_least=A_RUN_AT_LEAST)
+
+
+def _asked_for(folder: Path) -> datetime:
+    """Return when a video was last asked for: whoever does opens the lock for writing, which the file's time tells."""
+    lock = folder / LOCK_NAME
+    return at(lock.lstat().st_mtime) if lock.exists() else newest_change(folder)
+
+
+@contextmanager
+def _lock_of(folder: Path) -> Iterator[None]:
+    """Take a place's lock as `shelf.place_of` does, but at once or not at all, and without leaving a trace."""
+    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+A_TRAINING_AT_LEAST = timedelta(days=1)  # between two tries of the same command
+BEING_LOGGED = "it is being logged"
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """The trainings that are kept in the folder of `store`, in `home`."""
+
+    store: TrackingStore
+    home: Path
+    bounds: Bounds
+    going: Going
+
+    def find(self) -> Findings:
+        """Say which trainings MLflow has, or are old, and which wait to be logged.
+
+        Raises:
+            TrackingError: the store cannot be read.
+        """
+        goes, stays = list[Item](), list[Kept]()
+        for training in self._all:
+            name, used, why_gone = _name(training), newest_change(training.folder), self._why_gone(training)
+            if why_gone and _is_free(training.folder):
+                size = self.going.take(training.folder)
+                item = Item(kind=Kind.TRAINING, name=name, why=why_gone, last_used=used, size_bytes=size)
+                goes.append(item.model_copy(update={"path": training.folder}))
+            elif training.record:
+                why = BEING_LOGGED if why_gone else "MLflow has not got it yet: the same training logs it"
+                stays.append(Kept(kind=Kind.TRAINING, name=name, why=why, last_used=used))
+        return Findings(goes=tuple(goes), stays=tuple(stays))
+
+    def references(self, going: Sequence[Item] = ()) -> Mapping[str, Reference]:
+        """Return which dataset versions the trainings that stay learnt from: their logging needs these."""
+        gone = {item.path for item in going}
+        staying = [training for training in self._all if training.folder.exists() and training.folder not in gone]
+        return {
+            str(training.record["dataset"]): Reference(
+                "a training of it is not in MLflow yet", newest_change(training.folder)
+            )
+            for training in staying
+            if training.record.get("dataset")
+        }
+
+    def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Delete trainings one by one, unless one is being logged, or was asked for meanwhile."""
+        for item in items:
+            yield self._remove(item)
+
+    def _remove(self, item: Item) -> Outcome:
+        assert item.path is not None
+        try:
+            with not_in_use(item.path) as is_free:
+                if not is_free:
+                    return Outcome(item=item, spared=BEING_LOGGED)
+                if not self._why_gone(KeptTraining(item.path)):
+                    return Outcome(item=item, spared="it was asked for meanwhile")
+                return Outcome(item=item, freed_bytes=remove(item.path, self.home))
+        except FileNotFoundError:
+            return Outcome(item=item, spared="it is gone already")
+        except TrackingError as error:
+            return Outcome(item=item, spared=str(error))
+        except OSError as error:
+            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+
+    def _why_gone(self, training: KeptTraining) -> str:
+        """Say why a training may go; nothing where it must stay."""
+        name, is_old = training.record.get("name"), self._is_old(training.folder)
+        if fnmatch(training.folder.name, TEMPORARY):
+            return "whoever was deleting it is gone"
+        if name is None:
+            return "it was cut off as it was written" if is_old else ""
+        if any(version.tags.get(TRAINING_TAG) == name for version in registered_versions(self.store)):
+            return "MLflow has it"
+        return "MLflow never got it, and nobody has asked for it since" if is_old else ""
+
+    def _is_old(self, folder: Path) -> bool:
+        return self.bounds.is_old(newest_change(folder), at_least=A_TRAINING_AT_LEAST)
+
+    @cached_property
+    def _all(self) -> list[KeptTraining]:
+        return [KeptTraining(folder) for folder in folders_in(self.store.kept, self.home)]
+
+
+def _is_free(folder: Path) -> bool:
+    try:
+        with not_in_use(folder) as is_free:
+            return is_free
+    except OSError:
+        return False
+
+
+def _name(training: KeptTraining) -> str:
+    """Name a training by what it learnt from and how; one of an earlier release by its folder."""
+    told = [str(training.record[part]) for part in ("dataset", "model") if training.record.get(part)]
+    return " ".join(told) or training.folder.name

@@ -18,16 +18,16 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AwareDatetime
 
-from tasks.classifier.registry import DATASET_TAG, KIND_TAG, dataset_of
-from tasks.classifier.tracking import TrackingStore, tracking_store
 from tasks.contracts.errors import TrackingError
 from tasks.contracts.model import FrozenModel
-from tasks.pruning.disk import at, is_inside
+from tasks.pruning.items import at, is_inside
+from tasks.tracking.registry import DATASET_TAG, KIND_TAG, dataset_of
+from tasks.tracking.store import TrackingStore, tracking_store
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
-    from tasks.classifier.tracking_mlflow import MlflowClient
+    from tasks.tracking.client import MlflowClient
 
 EVERYTHING, VISIBLE = 3, 1  # `ViewType.ALL` and `ViewType.ACTIVE_ONLY` of MLflow's interface
 WHY = {"FAILED": "it failed", "KILLED": "it was killed", "FINISHED": "its model was never registered"}
@@ -61,14 +61,14 @@ class Runs:
         """
         if self.store.sqlite_path and not self.store.sqlite_path.exists():
             return []
-        from tasks.classifier.tracking_mlflow import translated  # noqa: PLC0415 - imports MLflow, 3 to 4 s
+        from tasks.tracking.client import translated  # noqa: PLC0415 - imports MLflow, 3 to 4 s
 
         with translated(self.store):
             return list(self._all())
 
     def hide(self, run: KnownRun) -> None:
         """Delete a run as MLflow's pages do: nobody sees it any more, and nothing is lost yet."""
-        from tasks.classifier.tracking_mlflow import translated  # noqa: PLC0415
+        from tasks.tracking.client import translated  # noqa: PLC0415
 
         with translated(self.store):
             if not run.is_hidden:
@@ -76,7 +76,7 @@ class Runs:
 
     def forget(self, run: KnownRun) -> None:
         """Delete what MLflow still knows of a run and its models, where the database is at hand."""
-        from tasks.classifier.tracking_mlflow import translated  # noqa: PLC0415
+        from tasks.tracking.client import translated  # noqa: PLC0415
 
         with translated(self.store):
             database: Any = self._database_of(run.run_id)
@@ -90,21 +90,21 @@ class Runs:
 
     def unregister(self, name: str, version: int) -> None:
         """Delete a version from the registry."""
-        from tasks.classifier.tracking_mlflow import translated  # noqa: PLC0415
+        from tasks.tracking.client import translated  # noqa: PLC0415
 
         with translated(self.store):
             self._client.delete_model_version(name, str(version))
 
     @cached_property
     def _client(self) -> "MlflowClient":
-        from tasks.classifier.tracking_mlflow import connect  # noqa: PLC0415
+        from tasks.tracking.client import connect  # noqa: PLC0415
 
         return connect(self.store)
 
     @cached_property
     def _own(self) -> tuple[frozenset[str], Any]:
         """The runs of the database in the home, and MLflow's way to it, where a server serves that."""
-        from tasks.classifier.tracking_mlflow import connect  # noqa: PLC0415
+        from tasks.tracking.client import connect  # noqa: PLC0415
 
         beneath = tracking_store(self.home)
         assert beneath.sqlite_path is not None

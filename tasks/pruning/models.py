@@ -13,14 +13,12 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
-from tasks.classifier.registry import dataset_of, is_ours, registered_versions
-from tasks.classifier.registry_version import RegisteredVersion
-from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.errors import TrackingError
-from tasks.pruning.disk import Going, at, remove
-from tasks.pruning.items import Bounds, Found, Item, Kept, Kind, Outcome
+from tasks.pruning.items import Bounds, Findings, Going, Item, Kept, Kind, Outcome, at, remove
 from tasks.pruning.mlflow_runs import KnownRun, Runs
 from tasks.pruning.versions import Reference
+from tasks.tracking.registry import dataset_of, is_ours, registered_versions
+from tasks.tracking.store import RegisteredVersion, TrackingStore
 
 A_RUN_AT_LEAST = timedelta(days=1)  # between its beginning and the registration of its model
 
@@ -35,7 +33,7 @@ class Models:
     going: Going
     with_models: bool  # whether versions without an alias may go
 
-    def find(self) -> Found:
+    def find(self) -> Findings:
         """Say which runs and versions are old, and which of them stay.
 
         Raises:
@@ -57,7 +55,7 @@ class Models:
             if run.is_ours and run.run_id not in registered and self._is_old(run):
                 size = self._size(run)
                 goes.append(Item(kind=Kind.RUN, name=run.run_id, why=run.why, last_used=run.used, size_bytes=size))
-        return Found(goes=tuple(goes), stays=tuple(stays))
+        return Findings(goes=tuple(goes), stays=tuple(stays))
 
     def references(self, going: Sequence[Item]) -> dict[str, Reference]:
         """Return who refers to which dataset version, of the runs and models that stay when `going` is gone.
@@ -86,7 +84,7 @@ class Models:
 
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
         """Delete versions and runs one by one, unless one has got an alias or has been registered meanwhile."""
-        from tasks.classifier.promotion import MOVING_ALIASES  # noqa: PLC0415 - imports torch and MLflow
+        from tasks.tracking.promotion import MOVING_ALIASES  # noqa: PLC0415 - imports torch and MLflow
 
         for item in items:
             try:

@@ -13,18 +13,13 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from tasks.classifier.tracking import TrackingStore
 from tasks.contracts.errors import TrackingError
 from tasks.contracts.model import FrozenModel
-from tasks.pruning.disk import Going
-from tasks.pruning.fetched import Fetched
-from tasks.pruning.items import Bounds, Found, Item, Kept, Kind, Outcome, Remover
-from tasks.pruning.leftovers import Leftovers
+from tasks.pruning.items import Bounds, Findings, Going, Item, Kept, Kind, Outcome, Remover
+from tasks.pruning.leftovers import FetchedVideos, Leftovers, Trainings
 from tasks.pruning.models import Models
-from tasks.pruning.parts import Parts
-from tasks.pruning.shards import Shards
-from tasks.pruning.trainings import Trainings
-from tasks.pruning.versions import References, Versions
+from tasks.pruning.versions import Parts, References, Shards, Versions
+from tasks.tracking.store import TrackingStore
 
 
 class Places(FrozenModel):
@@ -48,7 +43,7 @@ class Wanted(FrozenModel):
     fetched: bool = False
 
 
-class Plan(FrozenModel):
+class PruningPlan(FrozenModel):
     """What would go, what stays although it is old, and what could not be looked at."""
 
     goes: tuple[Item, ...]
@@ -71,9 +66,9 @@ class Pruning:
     wanted: Wanted
     _going: Going = field(default_factory=Going)
 
-    def plan(self) -> Plan:
+    def plan(self) -> PruningPlan:
         """Find what may go. Where the registry cannot be read, nothing that a model might refer to is in the plan."""
-        found, problem = list[Found](), ""
+        found, problem = list[Findings](), ""
         try:
             found += self._referred_to()
         except TrackingError as error:
@@ -84,9 +79,9 @@ class Pruning:
         found += [self._fetched.find()] if self.wanted.fetched else []
         found.append(self._leftovers.find())
         goes, stays = (tuple(each for part in found for each in getattr(part, side)) for side in ("goes", "stays"))
-        return Plan(goes=goes, stays=stays, problem=problem)
+        return PruningPlan(goes=goes, stays=stays, problem=problem)
 
-    def carry_out(self, plan: Plan) -> Iterator[Outcome]:
+    def carry_out(self, plan: PruningPlan) -> Iterator[Outcome]:
         """Delete what is in the plan, each thing looked at once more."""
         removers: dict[Kind, Remover] = {
             Kind.MODEL: self._models,
@@ -102,7 +97,7 @@ class Pruning:
         for kind, items in groupby(plan.goes, key=lambda item: item.kind):
             yield from removers[kind].remove(list(items))
 
-    def _referred_to(self) -> Sequence[Found]:
+    def _referred_to(self) -> Sequence[Findings]:
         models, trainings = self._models.find(), self._trainings.find()
         references = {**self._trainings.references(trainings.goes), **self._models.references(models.goes)}
         return [models, trainings, self._versions.find(references)]
@@ -132,8 +127,8 @@ class Pruning:
         return Shards(self.places.shards, self.places.parts, self.places.home, self.bounds, self._going)
 
     @property
-    def _fetched(self) -> Fetched:
-        return Fetched(self.places.fetched, self.places.home, self.bounds, self._going)
+    def _fetched(self) -> FetchedVideos:
+        return FetchedVideos(self.places.fetched, self.places.home, self.bounds, self._going)
 
     @property
     def _leftovers(self) -> Leftovers:

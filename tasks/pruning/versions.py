@@ -1,22 +1,33 @@
-"""Dataset versions that nobody needs any more.
-
-In: the folder of all versions, who refers to which. Out: the old ones, and those deleted, under the publisher's lock
-and the version's own, so that neither a build nor a training loses what it works on. Does not know the registry.
-"""
+"""Dataset versions, parts and shards that are no longer needed."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from tasks.contracts.errors import TrackingError
+from tasks.contracts.datasets import DatasetManifest
+from tasks.contracts.errors import DamagedDatasetError, TrackingError
 from tasks.datasets.catalogue import Entry, list_datasets
 from tasks.datasets.folders import locked, not_in_use
-from tasks.datasets.identity import LATEST
-from tasks.pruning.disk import Going, is_inside, remove
-from tasks.pruning.items import Bounds, Found, Item, Kept, Kind, Outcome
+from tasks.datasets.manifest import LATEST, read_manifest
+from tasks.pruning.items import (
+    Bounds,
+    Findings,
+    Going,
+    Item,
+    Kept,
+    Kind,
+    Outcome,
+    files_in,
+    folders_in,
+    is_inside,
+    last_touched,
+    remove,
+)
+from tasks.records.part_file import read_tallies
+from tasks.shards.plan import saved_name
 
 IN_USE = "it is being read"
 
@@ -42,7 +53,7 @@ class Versions:
     registered: Callable[[], References]  # asked for every version that is to go; raises TrackingError
     going: Going
 
-    def find(self, references: References) -> Found:
+    def find(self, references: References) -> Findings:
         """Say which versions are old, and which of them stay, given who refers to them by now."""
         goes, stays = list[Item](), list[Kept]()
         for name, (entry, why_kept) in self._judged(references).items():
@@ -57,7 +68,7 @@ class Versions:
                 goes.append(
                     Item(kind=Kind.DATASET, name=name, why=why, last_used=used, size_bytes=size, path=entry.folder)
                 )
-        return Found(goes=tuple(goes), stays=tuple(stays))
+        return Findings(goes=tuple(goes), stays=tuple(stays))
 
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
         """Delete versions one by one, each judged anew while nobody publishes and nobody begins to read it."""
@@ -124,3 +135,165 @@ def _last_used(entry: Entry, references: References) -> datetime:
 
 def _reference(entry: Entry, references: References) -> Reference | None:
     return references.get(f"{entry.slug}/{entry.id}") or references.get(entry.id)
+
+
+A_FILTERING_AT_LEAST = timedelta(hours=1)  # between writing or finding a part, and publishing it
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts in `store`; both it and `root`, the versions' folder, are folders of `home`."""
+
+    store: Path
+    root: Path
+    home: Path
+    bounds: Bounds
+    going: Going
+
+    def find(self, versions_going: Collection[Path] = ()) -> Findings:
+        """Say which parts are old, and which of them are of a version that stays."""
+        owners = _owners(self.root, self.home, versions_going)
+        goes, stays = list[Item](), list[Kept]()
+        for path in _parts(self.store, self.home):
+            used = last_touched(path)
+            if not self._is_old(path):
+                continue
+            name = path.relative_to(self.store).as_posix()
+            if owner := owners.of(path):
+                stays.append(Kept(kind=Kind.PART, name=name, why=f"{owner} is made of it", last_used=used))
+                continue
+            why, size = "no version is made of it", self.going.take(path)
+            goes.append(Item(kind=Kind.PART, name=name, why=why, last_used=used, size_bytes=size, path=path))
+        return Findings(goes=tuple(goes), stays=tuple(stays))
+
+    def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Delete parts, unless a version has come to be made of one, or a build to need it."""
+        if not items:
+            return
+        with locked(self.root):
+            owners = _owners(self.root, self.home)
+            for item in items:
+                yield self._remove(item, owners)
+
+    def _remove(self, item: Item, owners: "_Owners") -> Outcome:
+        assert item.path is not None
+        try:
+            if owner := owners.of(item.path):
+                return Outcome(item=item, spared=f"{owner} is made of it")
+            if not self._is_old(item.path):
+                return Outcome(item=item, spared="it was used meanwhile")
+            return Outcome(item=item, freed_bytes=remove(item.path, self.home))
+        except OSError as error:
+            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+
+    def _is_old(self, path: Path) -> bool:
+        return self.bounds.is_old(last_touched(path), at_least=A_FILTERING_AT_LEAST)
+
+
+@dataclass(frozen=True)
+class _Owners:
+    """Which version needs which part."""
+
+    by_digest: dict[str, str]
+    by_shard: dict[tuple[str, str, str], str]
+
+    def of(self, path: Path) -> str:
+        """Return a version that is made of a part; a part without rows is no file of it, but tells of its shards."""
+        if owner := self.by_digest.get(path.stem.rpartition("-")[2]):
+            return owner
+        tallies = read_tallies(path) or ()
+        if any(tally.matches + tally.background for tally in tallies):
+            return ""
+        owners = (self.by_shard.get((tally.partition, tally.name, tally.md5), "") for tally in tallies)
+        return next(filter(None, owners), "")
+
+
+def _owners(root: Path, home: Path, without: Collection[Path] = ()) -> _Owners:
+    by_digest, by_shard = dict[str, str](), dict[tuple[str, str, str], str]()
+    for manifest in _manifests(root, home, without):
+        name = f"{manifest.slug}/{manifest.id}"
+        by_digest |= {part.sha256: name for part in manifest.parts}
+        by_shard |= {(shard.partition, shard.name, shard.md5): name for shard in manifest.shards}
+    return _Owners(by_digest, by_shard)
+
+
+def _manifests(root: Path, home: Path, without: Collection[Path]) -> Iterator[DatasetManifest]:
+    for entry in list_datasets(root) if is_inside(root / "any", home) else ():
+        if entry.folder not in without:
+            with suppress(DamagedDatasetError):
+                yield read_manifest(entry.folder)
+
+
+def _parts(store: Path, home: Path) -> Iterator[Path]:
+    for folder in folders_in(store, home):
+        yield from (path for path in files_in(folder, home) if path.suffix == ".parquet" and path.name[0] != ".")
+
+
+A_BUILD_AT_LEAST = timedelta(hours=1)  # between finding a shard on the disk, and filtering it
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards in `folder`, by release and partition, and the parts in `store`; both are folders of `home`."""
+
+    folder: Path
+    store: Path
+    home: Path
+    bounds: Bounds
+    going: Going
+
+    def find(self) -> Findings:
+        """Say which shards are old, and which of them no part has the rows of."""
+        kept = self._with_rows_kept()
+        goes, stays = list[Item](), list[Kept]()
+        for path in self._shards():
+            used = last_touched(path)
+            if not self._is_old(path):
+                continue
+            name = path.relative_to(self.folder).as_posix()
+            if _identity(path) not in kept:
+                stays.append(Kept(kind=Kind.SHARD, name=name, why="no part has its rows", last_used=used))
+                continue
+            why, size = "a part has its rows", self.going.take(path)
+            goes.append(Item(kind=Kind.SHARD, name=name, why=why, last_used=used, size_bytes=size, path=path))
+        return Findings(goes=tuple(goes), stays=tuple(stays))
+
+    def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Delete shards, unless a build has looked at one or the last part with its rows is gone."""
+        kept = self._with_rows_kept() if items else set()
+        for item in items:
+            yield self._remove(item, kept)
+
+    def _remove(self, item: Item, kept: set[tuple[str, str]]) -> Outcome:
+        assert item.path is not None
+        try:
+            if not self._is_old(item.path):
+                return Outcome(item=item, spared="it was used meanwhile")
+            if _identity(item.path) not in kept:
+                return Outcome(item=item, spared="no part has its rows any more")
+            return Outcome(item=item, freed_bytes=remove(item.path, self.home))
+        except OSError as error:
+            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+
+    def _is_old(self, path: Path) -> bool:
+        return self.bounds.is_old(last_touched(path), at_least=A_BUILD_AT_LEAST)
+
+    def _shards(self) -> Iterator[Path]:
+        """Yield `<release>/<level>/<split>/<name>.tfrecord`."""
+        for release in folders_in(self.folder, self.home):
+            for level in folders_in(release, self.home):
+                for split in folders_in(level, self.home):
+                    yield from (path for path in files_in(split, self.home) if path.suffix == ".tfrecord")
+
+    def _with_rows_kept(self) -> set[tuple[str, str]]:
+        return {
+            (tally.partition, saved_name(tally.name))
+            for folder in folders_in(self.store, self.home)
+            for path in files_in(folder, self.home)
+            if path.suffix == ".parquet" and path.name[0] != "."
+            for tally in read_tallies(path) or ()
+        }
+
+
+def _identity(path: Path) -> tuple[str, str]:
+    return "/".join(path.parent.parts[-2:]), path.name

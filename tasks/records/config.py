@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.contracts.artifacts import VOCABULARY_SIZE
+from tasks.contracts.datasets import VOCABULARY_SIZE
 from tasks.contracts.model import FrozenModel
 
 

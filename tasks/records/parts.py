@@ -14,12 +14,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.contracts.artifacts import Part, PlannedShard
+from tasks.contracts.datasets import Part, PlannedShard
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.progress import Progress, Silent
 from tasks.records.config import FilterConfig
-from tasks.records.damage import refuse_damage
-from tasks.records.store import describe, find_whole, kept_shards
+from tasks.records.part_file import describe, find_whole, kept_shards, refuse_damage
 from tasks.shards.plan import shard_index
 
 SILENT = Silent()
@@ -138,8 +137,7 @@ def _write(
     progress: Progress,
 ) -> Part:
     # numba takes a second to import, which those who only look at parts need not wait for.
-    from tasks.records.sources import filtered_shards  # noqa: PLC0415
-    from tasks.records.writing import write_batch  # noqa: PLC0415
+    from tasks.records.writing import filtered_shards, write_batch  # noqa: PLC0415
 
     folder = store / options_key(config)
     kept = kept_shards(folder, shards)

@@ -18,7 +18,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.artifacts import AUDIO_SIZE, RGB_SIZE, VOCABULARY_SIZE
+from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE, VOCABULARY_SIZE
 
 FloatArray = NDArray[np.float32]
 

@@ -1,27 +1,27 @@
-"""Rows to one Parquet file.
-
-In: the tables of filtered shards, in order. Out: a file whose bytes depend on those rows and their tallies alone,
-whatever their tables are cut into. Does not know where the rows come from.
-"""
+"""Rows of a batch of shards written to one Parquet file, reusing rows of earlier parts."""
 
 import errno
+import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.contracts.artifacts import ShardTally
+from tasks.contracts.datasets import PlannedShard, ShardTally
 from tasks.contracts.errors import DiskSpaceError
 from tasks.contracts.files import appearing, file_digest, temporary_file
-from tasks.records.filter import FilteredShard
-from tasks.records.footer import footer_of
-from tasks.records.rows import SCHEMA
-from tasks.records.store import part_name
+from tasks.contracts.progress import Progress
+from tasks.records.config import FilterConfig
+from tasks.records.filter import SCHEMA, FilteredShard, filter_file, shard_column
+from tasks.records.part_file import footer_of, part_name, read_tallies, refuse_damage
 
 ABANDONED_AFTER_S = 86_400
 GROUP_ROWS = 2048  # rows of a row group: 9.4 MB of floats
@@ -99,3 +99,79 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             held = [rows.slice(GROUP_ROWS)]
     if any(each.num_rows for each in held):
         yield pa.concat_tables(held).combine_chunks()
+
+
+class StoredRows:
+    """The rows of one part; keeps the last row group in memory, as a shard's neighbours lie in the same one."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path)
+        self._tallies = {tally.name: tally for tally in read_tallies(path) or ()}
+        sizes = [tally.matches + tally.background for tally in self._tallies.values()]
+        self._starts = dict(zip(self._tallies, accumulate(sizes, initial=0), strict=False))
+        self._held: tuple[int, pa.Table] | None = None
+
+    def filtered(self, shard: PlannedShard) -> FilteredShard:
+        """Return what `filter_shard` returned for `shard`, whose rows are in this part."""
+        tally = self._tallies[shard.name]
+        start = self._starts[shard.name]
+        rows = pa.concat_tables(self._slices(start, start + tally.matches + tally.background))
+        column = SCHEMA.get_field_index("shard")
+        return FilteredShard(rows.set_column(column, SCHEMA.field(column), shard_column(shard.name, len(rows))), tally)
+
+    def _slices(self, start: int, stop: int) -> Iterator[pa.Table]:
+        """Yield rows `start` to `stop`, group by group; at least one table, be it empty."""
+        yield SCHEMA.empty_table()
+        first = 0
+        for number in range(self._file.num_row_groups):
+            last = first + self._file.metadata.row_group(number).num_rows
+            if first < stop and start < last:
+                yield self._group(number).slice(max(start - first, 0), min(stop, last) - max(start, first))
+            first = last
+
+    def _group(self, number: int) -> pa.Table:
+        if self._held is None or self._held[0] != number:
+            self._held = None  # let go of the old one first
+            self._held = (number, self._file.read_row_group(number))
+        return self._held[1]
+
+
+MAX_THREADS = 3  # one thread writes what three filter, at the least; each holds a shard and its rows
+
+
+def filtered_shards(
+    shards: Sequence[PlannedShard],
+    kept: Mapping[PlannedShard, Path],
+    config: FilterConfig,
+    locate: Callable[[PlannedShard], Path],
+    progress: Progress,
+) -> Iterator[FilteredShard]:
+    """Yield each shard's rows and tally in the order given; those not in `kept` are filtered a few at a time.
+
+    Raises:
+        DatasetError: a shard cannot be read.
+        DamagedShardError: a shard is damaged, and `config.strict` is set.
+    """
+    stored = {path: StoredRows(path) for path in set(kept.values())}
+    ahead: deque[tuple[PlannedShard, Future[FilteredShard] | None]] = deque()
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="filter")
+
+    def finished() -> FilteredShard:
+        shard, job = ahead.popleft()
+        filtered = job.result() if job else stored[kept[shard]].filtered(shard)
+        if config.strict:
+            refuse_damage(filtered.tally)
+        progress.advance("records", 1)
+        return filtered
+
+    try:
+        for shard in shards:
+            job = None if shard in kept else pool.submit(filter_file, shard, locate(shard), config)
+            ahead.append((shard, job))
+            if len(ahead) > threads:
+                yield finished()
+        while ahead:
+            yield finished()
+    finally:
+        pool.shutdown(cancel_futures=True)

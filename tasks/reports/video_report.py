@@ -1,27 +1,119 @@
-"""The folder of one video → a page that shows what was found in it; the folder of many → a page of cards.
+"""HTML reports without network access: the page of one video, and the index of many."""
 
-In: folders that labelling and detecting have written. Out: `index.html` in each, which opens from the disk with no
-network. Does not know how labels and objects are found.
-"""
-
+import hashlib
+from base64 import b64encode
 from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
 from tasks.contracts.errors import OutputError, ReportError
-from tasks.contracts.files import write_text
-from tasks.contracts.labels import LABELS_NAME, LABELS_TABLE_NAME
-from tasks.contracts.objects import OBJECTS_NAME, OBJECTS_TABLE_NAME
-from tasks.contracts.staging import check_no_link, locked
-from tasks.reports.video_report_card import Card, card_of
-from tasks.reports.video_report_facts import behind, stages, warnings
-from tasks.reports.video_report_lanes import LaneGroup, lane_groups
-from tasks.reports.video_report_page import render
-from tasks.reports.video_report_read import VideoFolder, is_video_folder, read_folder, read_scores
-from tasks.reports.video_report_scores import ScoreChart, score_chart
-from tasks.reports.video_text import shown
-from tasks.reports.video_time import length_s, ticks
-from tasks.reports.video_words import labels_in_words, objects_in_words
+from tasks.contracts.files import check_no_link, locked, write_text
+from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, OBJECTS_TABLE_NAME
+from tasks.reports.charts import LaneGroup, ScoreChart, lane_groups, score_chart
+from tasks.reports.facts import VideoFolder, behind, is_video_folder, read_folder, read_scores, stages, warnings
+from tasks.reports.words import (
+    beside,
+    counted,
+    labels_in_words,
+    length_s,
+    link,
+    moment,
+    objects_in_words,
+    shown,
+    size,
+    ticks,
+)
+
+NAMED = 3  # labels and classes on a card
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card shows; files are named from the folder of all videos."""
+
+    title: str
+    page: str
+    picture: str | None
+    copy: str | None  # a video whose first frame stands where there is no picture
+    duration: str | None
+    labels: list[tuple[str, float]]
+    counts: list[str]
+
+
+def card_of(found: VideoFolder, page: str) -> Card:
+    """Return the card of one video, whose own page has the name `page`."""
+    labels, objects, media = found.labels, found.objects, found.video.media
+    return Card(
+        title=found.video.title,
+        page=f"{found.folder.name}/{page}",
+        picture=_within(found, _picture(found)),
+        copy=_within(found, _copy(found)),
+        duration=moment(media.duration_s, media.duration_s) if media.duration_s else None,
+        labels=[(label.name, label.score) for label in labels.top[:NAMED]] if labels else [],
+        counts=[counted(count, name) for name, count in list(objects.counts.items())[:NAMED]] if objects else [],
+    )
+
+
+def _picture(found: VideoFolder) -> str | None:
+    """Return the annotated picture, or the thumbnail of the object that is surest."""
+    if not found.objects:
+        return None
+    if found.video.media.kind == "picture" and found.objects.annotated:
+        return found.objects.annotated
+    seen = [track for track in found.objects.tracks if track.thumbnail]
+    return max(seen, key=lambda track: (track.score, -track.track_id)).thumbnail if seen else None
+
+
+def _copy(found: VideoFolder) -> str | None:
+    labelled = found.labels.annotated_video if found.labels else None
+    return (found.objects.annotated if found.objects else None) or labelled
+
+
+def _within(found: VideoFolder, name: str | None) -> str | None:
+    return f"{found.folder.name}/{name}" if name else None
+
+
+TEMPLATES = Path(__file__).with_name("templates")
+STYLE_NAME, SCRIPT_NAME = "report.css", "report.js"
+# Places and colours of bars are attributes of style; they are numbers and checked colours, and run nothing.
+POLICY = (
+    "default-src 'none'; img-src 'self' file:; media-src 'self' file:; style-src-elem {style}; "
+    "style-src-attr 'unsafe-inline'; script-src {script}; base-uri 'none'; form-action 'none'"
+)
+
+
+def render(template: str, **values: Any) -> str:  # noqa: ANN401 - each template has its own values
+    """Return a page; every value is escaped, and one that the template has and nobody gave is an error."""
+    style, script = (_source(name) for name in (STYLE_NAME, SCRIPT_NAME))
+    policy = POLICY.format(style=_digest(style), script=_digest(script))
+    return _templates().get_template(template).render(style=style, script=script, policy=policy, **values)
+
+
+@cache
+def _templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    templates.filters |= {"shown": shown, "beside": beside, "link": link, "size": size, "moment": moment}
+    return templates
+
+
+@cache
+def _source(name: str) -> Markup:
+    """Return a file of ours as it stands; it holds no "</", which would end its element."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - ours, not a stranger's
+
+
+def _digest(source: Markup) -> str:
+    """Return what a policy calls a piece of style or script: https://www.w3.org/TR/CSP3/#external-hash."""
+    return f"'sha256-{b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+
 
 REPORT_NAME = "index.html"
 DATA_NAMES = (LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, OBJECTS_TABLE_NAME)

@@ -1,29 +1,126 @@
-"""Many shards onto the disk at once: what is there already stays, what is missing comes, what fails is told.
-
-In: planned shards and a folder. Out: verified files in it and a `DownloadReport`. Does not know what a shard holds.
-"""
+"""Many shards downloaded at once, with an estimate before: present ones are kept, failures reported."""
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
-from threading import Lock
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
+from typing import TypeVar
 
 from pydantic import Field
 
-from tasks.contracts.artifacts import Md5, PlannedShard, Shard
+from tasks.contracts.datasets import Md5, PlannedShard, Shard
 from tasks.contracts.errors import AbsentFileError, DownloadError
+from tasks.contracts.files import ensure_room
 from tasks.contracts.model import FrozenModel
-from tasks.contracts.progress import Progress, Silent
+from tasks.contracts.progress import Progress, Silent, check_ending
 from tasks.shards.config import DownloadConfig
-from tasks.shards.estimate import estimate_on_line
 from tasks.shards.line import Line, open_line
-from tasks.shards.mirror import resolve
-from tasks.shards.parallel import run_each
+from tasks.shards.mirror import Mirrors, RemoteFile, Source, resolve
 from tasks.shards.plan import shard_path
-from tasks.shards.remote import RemoteFile
-from tasks.shards.space import ensure_room
-from tasks.shards.transfer import Fetched, fetch_on_line, find_file
+from tasks.shards.sources import size_at_url
+from tasks.shards.transfer import FetchedFile, fetch_on_line, find_file
+
+# Between two waits, this thread hears that the process is to end, be it the main one or a task's.
+POLL_S = 0.2
+GRACE_S = 2.0
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def run_each(jobs: Sequence[Job], work: Callable[[Job], Result], threads: int, stop: Event) -> list[Result]:
+    """Return the result of `work` for each job, in the order of the jobs.
+
+    The first exception of a job, or one in this thread, sets `stop` (for which `work` looks where it waits), gives all
+    threads a moment to end, and is raised. The threads are daemons, unlike those of an executor: one
+    that waits for a silent server cannot keep the program from ending.
+    """
+    futures: list[Future[Result]] = [Future() for _ in jobs]
+    todo: SimpleQueue[tuple[Job, Future[Result]]] = SimpleQueue()
+    for pair in zip(jobs, futures, strict=True):
+        todo.put(pair)
+    workers = [
+        Thread(target=_work_through, args=(todo, work, stop), daemon=True) for _ in range(min(threads, len(jobs)))
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        _await(futures)
+        return [future.result() for future in futures]
+    except BaseException:
+        stop.set()
+        for worker in workers:
+            worker.join(GRACE_S / len(workers))
+        raise
+
+
+def _work_through(todo: SimpleQueue[tuple[Job, Future[Result]]], work: Callable[[Job], Result], stop: Event) -> None:
+    while not stop.is_set():
+        try:
+            job, future = todo.get_nowait()
+        except Empty:
+            return
+        try:
+            future.set_result(work(job))
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
+            future.set_exception(error)
+
+
+def _await(futures: Sequence[Future[Result]]) -> None:
+    """Wait until all are done, and raise the first exception without waiting for the others."""
+    pending = set(futures)
+    while pending:
+        check_ending()
+        done, pending = wait(pending, POLL_S, FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+
+
+class Estimate(FrozenModel):
+    """How many files a download has, and how large they are together."""
+
+    files: int = Field(ge=0)
+    bytes: int | None = Field(ge=0, description="None where no mirror tells sizes")
+    exact: bool = Field(description="every file was asked for, not a sample")
+
+
+def estimate_download(shards: Sequence[PlannedShard], config: DownloadConfig) -> Estimate:
+    """Return what fetching `shards` means; plans give no sizes, so a sample of the files is asked for theirs.
+
+    Raises:
+        MirrorError: a mirror's name means nothing.
+    """
+    with open_line(config, Silent(), "sizes") as line:
+        return estimate_on_line(shards, resolve(config), line)
+
+
+def estimate_on_line(shards: Sequence[PlannedShard], mirrors: Mirrors, line: Line) -> Estimate:
+    """Do what `estimate_download` does, with the connections of `line`."""
+    config = line.config
+    step = max(1.0, len(shards) / config.size_samples)
+    sample = [shards[int(number * step)] for number in range(min(len(shards), config.size_samples))]
+    sizes = run_each(sample, lambda shard: _size_of(mirrors.shard(shard), line), config.connections, line.stop)
+    known = [size for size in sizes if size is not None and size <= config.largest_file_bytes]
+    if shards and not known:
+        return Estimate(files=len(shards), bytes=None, exact=False)
+    exact = len(known) == len(shards)
+    total = sum(known) if exact else round(sum(known) / len(known) * len(shards))
+    return Estimate(files=len(shards), bytes=total, exact=exact)
+
+
+def _size_of(sources: Sequence[Source], line: Line) -> int | None:
+    """Return the size in bytes that the first source to know it gives, or None."""
+    for source in line.in_order(sources):
+        if isinstance(source, str):
+            size_bytes = size_at_url(line.client, source)
+        else:
+            size_bytes = source.stat().st_size if source.is_file() else None
+        if size_bytes is not None:
+            return size_bytes
+    return None
 
 
 class FailedShard(FrozenModel):
@@ -71,7 +168,7 @@ def download_shards(
         missing = [shard for shard in shards if shard not in outcomes]
         download.make_room(missing)
         outcomes |= download.fetch(missing)
-        there = {shard: outcome for shard, outcome in outcomes.items() if isinstance(outcome, Fetched)}
+        there = {shard: outcome for shard, outcome in outcomes.items() if isinstance(outcome, FetchedFile)}
         return DownloadReport(
             shards=tuple(_verified(shard, there[shard]) for shard in shards if shard in there),
             fetched=sum(not fetched.was_there for fetched in there.values()),
@@ -84,7 +181,7 @@ def download_shards(
         )
 
 
-Outcome = Fetched | FailedShard
+Outcome = FetchedFile | FailedShard
 
 
 class _Download:
@@ -105,7 +202,7 @@ class _Download:
         found = run_each(shards, self._find_one, os.cpu_count() or 1, self.line.stop)
         return {shard: there for shard, there in zip(shards, found, strict=True) if there is not None}
 
-    def _find_one(self, shard: PlannedShard) -> Fetched | None:
+    def _find_one(self, shard: PlannedShard) -> FetchedFile | None:
         there = find_file(self._file(shard), self._path(shard))
         if there:
             self.progress.advance("files", 1)
@@ -149,5 +246,5 @@ class _Download:
         return shard_path(self.folder, shard, self.line.config)
 
 
-def _verified(shard: PlannedShard, fetched: Fetched) -> Shard:
+def _verified(shard: PlannedShard, fetched: FetchedFile) -> Shard:
     return Shard(**shard.model_dump(), size_bytes=fetched.size_bytes, path=fetched.path)

@@ -12,9 +12,8 @@ import httpx
 
 from tasks.contracts.progress import Progress
 from tasks.shards.config import DownloadConfig
-from tasks.shards.faults import Stopped
 from tasks.shards.mirror import Source
-from tasks.shards.sources import make_client
+from tasks.shards.sources import Stopped, make_client
 
 
 class Meter:

@@ -1,12 +1,4 @@
-"""Where the files of YouTube-8M lie on a mirror, and on those to turn to when it fails.
-
-In: the mirrors' names in a `DownloadConfig`. Out: for each file its sources, the best first: URLs, or paths
-in a folder with the layout of the hosts. Does not fetch anything.
-
-The public hosts' layout is that of http://data.yt8m.org/download.py: plans and id files on `data.yt8m.org`, shards
-on `{us,eu,asia}.data.yt8m.org`, the vocabulary on `research.google.com`. Any other mirror has them all below one URL
-or folder.
-"""
+"""Files of YouTube-8M on a mirror and on its fallbacks, with their expected digests."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.errors import MirrorError
 from tasks.contracts.text import without_secrets
 from tasks.shards.config import PUBLIC, DownloadConfig
@@ -158,3 +150,14 @@ def _join(root: Source, path: str) -> Source:
 
 def _unique(sources: Iterable[Source]) -> tuple[Source, ...]:
     return tuple(dict.fromkeys(sources))
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that is wanted."""
+
+    label: str  # how messages and progress name it
+    sources: tuple[Source, ...]  # the best first
+    digest: str | None = None  # in hex; without one a part of an earlier process is of no use
+    algorithm: str = "md5"  # any of hashlib's
+    size_bytes: int | None = None  # exactly, where it is known

@@ -14,13 +14,13 @@ from pathlib import Path
 from threading import Event
 
 from tasks.contracts.files import DIGEST_BLOCK_BYTES
-from tasks.shards.faults import Stopped
+from tasks.shards.sources import Stopped
 
 PART_SUFFIX = ".part"
 LOCK_POLL_S = 0.1
 
 
-class PartFile:
+class PartialFile:
     """An open, locked `.part` with the digest of what is in it."""
 
     def __init__(self, path: Path, file: FileIO, algorithm: str | None) -> None:
@@ -77,7 +77,7 @@ class PartFile:
 
 
 @contextmanager
-def locked_part(destination: Path, algorithm: str | None, stop: Event) -> Iterator[PartFile]:
+def locked_part(destination: Path, algorithm: str | None, stop: Event) -> Iterator[PartialFile]:
     """Open `destination` + `.part` for this process alone; wait while another one has it.
 
     The lock is the kernel's (flock), so that of a killed process is gone with it. Nothing is left behind
@@ -90,7 +90,7 @@ def locked_part(destination: Path, algorithm: str | None, stop: Event) -> Iterat
     destination.parent.mkdir(parents=True, exist_ok=True)
     path = destination.with_name(destination.name + PART_SUFFIX)
     with _locked(path, stop) as file:
-        part = PartFile(path, file, algorithm)
+        part = PartialFile(path, file, algorithm)
         try:
             yield part
         finally:

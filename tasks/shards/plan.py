@@ -1,25 +1,114 @@
-"""Download plans: which shards a partition has, which of them are wanted, and under which name each is kept.
-
-In: a partition and a mirror. Out: `PlannedShard`s, sorted by name. A plan is untrusted: what does not look like
-one is refused. Does not fetch shards.
-
-The rules (X,Y selection, saved names) are those of http://data.yt8m.org/download.py.
-"""
+"""Download plans: which shards a partition has, which of them are selected, and their local names."""
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase, digits
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.errors import ConfigError, DownloadError, PlanError
+from tasks.contracts.files import file_digest
 from tasks.shards.config import DownloadConfig
-from tasks.shards.mirror import Mirrors, resolve, shown
-from tasks.shards.plan_file import SHARD_NAME, hash_bag, parse_plan, split_of
-from tasks.shards.remote import RemoteFile
+from tasks.shards.mirror import Mirrors, RemoteFile, resolve, shown
 from tasks.shards.transfer import fetch_file
+
+# No dot and no slash: a name leads nowhere but to its own place.
+SHARD_NAME = re.compile(r"(train|validate|test)([A-Za-z0-9_-]{1,64})\.tfrecord")
+PARTITION = re.compile(r"(?:video|frame)(?:_level)?/(train|validate|test)")
+MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+def split_of(partition: str) -> str:
+    """Return `train`, `validate` or `test`.
+
+    Raises:
+        PlanError: there is no such partition.
+    """
+    match = PARTITION.fullmatch(partition)
+    if match is None:
+        raise PlanError(
+            f"No partition {partition!r}; there are video/train, video/validate, video/test, and the same for frame: "
+            "`reelsift shards plan --partition video/train`."
+        )
+    return match[1]
+
+
+def parse_plan(text: str, partition: str) -> dict[str, str]:
+    """Return name -> md5 of a plan's JSON, `{"files": {"trainpj.tfrecord": "<md5 in hex>", …}}`.
+
+    Raises:
+        PlanError: it is not JSON, not such an object, or names what is no shard of the partition.
+    """
+    try:
+        plan = json.loads(text, object_pairs_hook=_object_without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"The plan of {partition!r} is not JSON: {error}. Try `--mirror us`.") from error
+    files = plan.get("files") if isinstance(plan, dict) else None
+    if not isinstance(files, dict):
+        raise PlanError(
+            f"The plan of {partition!r} has no object 'files' with a name and md5 a shard. Try `--mirror us`."
+        )
+    for name, md5 in files.items():
+        _check_entry(name, md5, partition)
+    return files
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return values
+
+
+def _check_entry(name: str, md5: object, partition: str) -> None:
+    split = split_of(partition)
+    match = SHARD_NAME.fullmatch(name)
+    if match is None or match[1] != split:
+        raise PlanError(
+            f"The plan of {partition!r} names {name[:100]!r}, which is no shard of it: those look like "
+            f"'{split}aB.tfrecord'. Do not trust this mirror; try `--mirror us`."
+        )
+    if not isinstance(md5, str) or not MD5.fullmatch(md5):
+        raise PlanError(
+            f"The plan of {partition!r} gives {str(md5)[:100]!r} as the md5 of {name}; 32 hexadecimal digits in "
+            "lower case are needed. Try `--mirror us`."
+        )
+
+
+def hash_bag(folder: Path, split: str) -> dict[str, str]:
+    """Return name -> md5 of the shards of one split that lie in `folder`, told by the start of their names.
+
+    Raises:
+        PlanError: there is a .tfrecord file whose name tells no split, or one that cannot be read.
+    """
+    paths = sorted(path for path in folder.glob("*.tfrecord") if not _is_endless(path))
+    for path in paths:
+        if not SHARD_NAME.fullmatch(path.name):
+            raise PlanError(
+                f"{path} tells no partition by its name: that must be train, validate or test with letters, digits, '-'"
+                " or '_' after it, like 'validatea0.tfrecord'. Rename the file or move it elsewhere."
+            )
+    wanted = [path for path in paths if path.name.startswith(split)]
+    with ThreadPoolExecutor() as pool:  # hashing leaves the interpreter to others
+        return dict(zip((path.name for path in wanted), pool.map(_md5_of, wanted), strict=True))
+
+
+def _is_endless(path: Path) -> bool:
+    """Say whether a name is that of a pipe, a socket or a device, which may never come to an end."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _md5_of(path: Path) -> str:
+    try:
+        return file_digest(path, "md5")
+    except OSError as error:
+        raise PlanError(f"Cannot read {path}: {error.strerror}. Mend that, or move the file elsewhere.") from error
+
 
 ALPHABET = ascii_lowercase + ascii_uppercase + digits
 LARGEST_PLAN_BYTES = 4 << 20  # the largest real one has 3,844 lines of 57 bytes
@@ -120,3 +209,24 @@ def _refuse_clashes(shards: Sequence[PlannedShard]) -> None:
                 f"The plan of {shard.partition!r} names both {other} and {shard.name}, and both would be kept as "
                 f"{saved_name(shard.name)}. Try `--mirror us`."
             )
+
+
+def selected_shards(
+    partitions: Sequence[str], config: DownloadConfig, *, part: tuple[int, int] | None, limit: int | None
+) -> tuple[PlannedShard, ...]:
+    """Return the shards to take from each partition's plan.
+
+    Raises:
+        PlanError: a plan cannot be had or is not one, or nothing of it is left to take.
+    """
+    shards = tuple(
+        shard
+        for partition in partitions
+        for shard in select_shards(fetch_plan(partition, config), part=part, limit=limit)
+    )
+    if not shards:
+        raise PlanError(
+            f"No shards of {', '.join(partitions)} are left by shards={part}, limit={limit}. "
+            "`reelsift shards plan` lists what there is."
+        )
+    return shards

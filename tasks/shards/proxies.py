@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from tasks.contracts.errors import ConfigError
-from tasks.contracts.hosts import is_loopback
+from tasks.contracts.model import is_loopback
 from tasks.contracts.text import shown
 
 KINDS = ("http", "https", "socks5", "socks5h")

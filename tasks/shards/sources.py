@@ -1,14 +1,13 @@
-"""Opening one file at one source, from a given byte on.
+"""Sources of a file, over HTTP or on the disk, and what each of their failures means for the next attempt."""
 
-In: a URL or a path, an offset. Out: a `Body` of chunks, or a `Fault` that says what was wrong with the answer. Does
-not know where the chunks go or whether they add up.
-"""
-
+import random
 import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -17,8 +16,66 @@ from typing import BinaryIO
 import httpx
 
 from tasks.shards.config import DownloadConfig
-from tasks.shards.faults import Fault, retry_after_s
 from tasks.shards.proxies import Routed, proxy_for
+
+
+class Fault(Exception):  # noqa: N818 - the cause of an error, handled before anybody sees one
+    """One attempt at one source has failed.
+
+    Args:
+        reason: what a person reads, e.g. `HTTP 403 (Forbidden)`.
+        is_final: the same source will not answer otherwise the next time.
+        spoils_part: what has come so far is no use.
+        is_absent: the source says that it has no such file, which is final.
+        retry_after_s: seconds that the server asks to wait.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        is_final: bool = False,
+        spoils_part: bool = False,
+        is_absent: bool = False,
+        retry_after_s: float = 0.0,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_absent = is_absent
+        self.is_final = is_final or is_absent
+        self.spoils_part = spoils_part
+        self.retry_after_s = retry_after_s
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """Somebody asked for an end: Ctrl-C, or an error that concerns all files."""
+
+
+def wait_before_retry_s(retry: int, fault: Fault, config: DownloadConfig) -> float:
+    """Return the seconds to wait before retry number `retry`, counted from 1.
+
+    Exponential back-off with full jitter: uniform in [0, min(max, base * 2^(retry-1))]
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), or what the server asks for if
+    that is more.
+    """
+    ceiling = min(config.backoff_max_s, config.backoff_base_s * 2.0 ** min(retry - 1, 60))
+    jitter = random.uniform(0, ceiling)  # noqa: S311 - spreads load, hides nothing
+    return max(jitter, min(fault.retry_after_s, config.retry_after_max_s))
+
+
+def retry_after_s(header: str | None, now: datetime | None = None) -> float:
+    """Return the seconds that a Retry-After header asks for (RFC 9110, 10.2.3): a number or a date; 0 for neither."""
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return 0.0
+    if date.tzinfo is None:  # "-0000" means UTC without a word on the place
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+
 
 CHUNK_BYTES = 1 << 18
 # Worth another try although it is the client's fault by its number (RFC 9110): time-out, too early, too many.

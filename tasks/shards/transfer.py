@@ -1,24 +1,162 @@
-"""One file from any of its sources to the disk: resumed, checked, retried, failed over.
+"""One file from any of its sources to the disk: resumed, verified, retried, failed over."""
 
-In: a `RemoteFile` (sources, and a digest and size where they are known) and a destination. Out: the destination,
-whole and right, or a `DownloadError`; never a wrong file under that name. Does not know what the file holds.
-"""
-
+import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.contracts.files import file_digest
+from tasks.contracts.errors import AbsentFileError, DownloadError
+from tasks.contracts.files import disk_errors_named, ensure_room, file_digest, format_bytes
 from tasks.contracts.progress import Progress, Silent
 from tasks.shards.config import DownloadConfig
-from tasks.shards.filling import Filling
 from tasks.shards.line import Line, open_line
-from tasks.shards.partfile import locked_part
-from tasks.shards.remote import RemoteFile
-from tasks.shards.space import disk_errors_named
+from tasks.shards.mirror import RemoteFile, Source, shown
+from tasks.shards.partfile import PartialFile, locked_part
+from tasks.shards.sources import Body, Fault, Stopped, open_path, open_url, wait_before_retry_s
+
+
+class StallWatch:
+    """Tells a stalled transfer from a slow one."""
+
+    def __init__(self, config: DownloadConfig) -> None:
+        self._config = config
+        self._since_s = time.monotonic()
+        self._bytes = 0
+
+    def count(self, count: int) -> None:
+        """Count bytes that have come.
+
+        Raises:
+            Fault: fewer than `slowest_bytes_per_s` came over the last `slow_after_s`.
+        """
+        self._bytes += count
+        now_s = time.monotonic()
+        elapsed_s = now_s - self._since_s
+        if elapsed_s < self._config.slow_after_s:
+            return
+        if self._bytes < self._config.slowest_bytes_per_s * elapsed_s:
+            raise Fault(f"stalled: {format_bytes(self._bytes)} in {elapsed_s:.1f} s")
+        self._since_s, self._bytes = now_s, 0
+
+
+class Filling:
+    """Fills a part from the sources of a file."""
+
+    def __init__(self, file: RemoteFile, part: PartialFile, line: Line) -> None:
+        self.file = file
+        self.part = part
+        self.line = line
+        self.config = line.config
+        self.tag: str | None = None  # of the source in use, for If-Range
+
+    def run(self) -> None:
+        """Fill the part, from the first source that can."""
+        if self.file.digest:
+            self.part.resume()
+            self.line.meter.keep(self.part.size_bytes)
+        if self._is_whole():  # killed between the last byte and the rename
+            return
+        faults = list[tuple[Source, Fault]]()
+        for source in self.line.in_order(self.file.sources):
+            try:
+                self._fill_from(source)
+            except Fault as fault:
+                faults.append((source, fault))
+            else:
+                return
+        reasons = "; ".join(f"{shown(source)}: {fault.reason}" for source, fault in faults)
+        kind = AbsentFileError if faults and all(fault.is_absent for _, fault in faults) else DownloadError
+        raise kind(
+            f"Could not fetch {self.file.label}: {reasons or 'no mirror has a place for it'}. What has come "
+            "is kept: run the same again, or name another mirror (us, eu, asia, a URL or a folder) with `--mirror`."
+        )
+
+    def _fill_from(self, source: Source) -> None:
+        """Try one source until it is given up."""
+        self.tag = None
+        if not self.file.digest:
+            self._restart()
+        for attempt in range(1, self.config.attempts + 1):
+            try:
+                self._attempt(source)
+            except Fault as fault:
+                if self._is_whole():  # all has come, and only the ending was wrong
+                    return
+                self._recover(source, fault, attempt)
+            else:
+                self.line.note_success(source)
+                return
+
+    def _recover(self, source: Source, fault: Fault, attempt: int) -> None:
+        """Make ready for another attempt, or give the source up by raising the fault."""
+        if fault.spoils_part or not (self.file.digest or self.tag):
+            self._restart()
+        if fault.is_final:
+            raise fault
+        if attempt == self.config.attempts:
+            self.line.note_failure(source)
+            raise Fault(f"{fault.reason} (attempt {attempt} of {attempt})") from fault
+        self.line.meter.retry()
+        self.line.pause(wait_before_retry_s(attempt, fault, self.config))
+
+    def _attempt(self, source: Source) -> None:
+        with self._open(source) as body:
+            self.tag = body.tag
+            if body.start != self.part.size_bytes:
+                self._restart()  # the source does not heed ranges, or the file has changed
+            elif body.start:
+                self.line.meter.resume()
+            self._take(body)
+        self._check(body)
+
+    def _open(self, source: Source) -> AbstractContextManager[Body]:
+        offset = self.part.size_bytes
+        if isinstance(source, Path):
+            return open_path(source, offset)
+        return open_url(self.line.client, source, offset, self.tag)
+
+    def _take(self, body: Body) -> None:
+        """Append what the body gives, as long as it comes at a pace and within bounds."""
+        most_bytes = self.file.size_bytes or self.config.largest_file_bytes
+        self._check_size(body.size_bytes or 0, most_bytes)
+        if body.size_bytes:
+            missing = body.size_bytes - self.part.size_bytes
+            ensure_room(self.part.path.parent, missing, self.config.reserve_bytes, self.file.label)
+        pace = StallWatch(self.config)
+        for chunk in body.chunks:
+            if self.line.stop.is_set():
+                raise Stopped
+            self._check_size(self.part.size_bytes + len(chunk), most_bytes)
+            self.part.append(chunk)
+            self.line.meter.receive(len(chunk))
+            pace.count(len(chunk))
+
+    def _check_size(self, size_bytes: int, most_bytes: int) -> None:
+        if size_bytes > most_bytes:
+            bound = "the size promised" if self.file.size_bytes else "`largest_file_bytes`"
+            raise Fault(f"sends {size_bytes} bytes or more, over {bound} of {most_bytes}", spoils_part=True)
+
+    def _check(self, body: Body) -> None:
+        """Judge what is there now that the body has ended as it should."""
+        if self._is_whole():
+            return
+        size_bytes = self.part.size_bytes
+        due_bytes = self.file.size_bytes or body.size_bytes
+        if due_bytes is not None and size_bytes < due_bytes:
+            raise Fault(f"ends after {size_bytes} of {due_bytes} bytes")
+        if self.file.digest:
+            found = f"{self.file.algorithm} {self.part.hexdigest} instead of {self.file.digest}"
+            raise Fault(f"sends other bytes than promised: {size_bytes} of them with {found}", spoils_part=True)
+
+    def _is_whole(self) -> bool:
+        return self.part.hexdigest == self.file.digest
+
+    def _restart(self) -> None:
+        self.line.meter.throw_away(self.part.restart())
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedFile:
     """A file that is there, and right as far as can be told."""
 
     path: Path
@@ -29,7 +167,7 @@ class Fetched:
 
 def fetch_file(
     file: RemoteFile, destination: Path, config: DownloadConfig, progress: Progress | None = None
-) -> Fetched:
+) -> FetchedFile:
     """Fetch one file to `destination`, unless it is there with the right digest.
 
     Other processes may do the same at the same time: one fetches, the others wait and find it there.
@@ -44,7 +182,7 @@ def fetch_file(
         return fetch_on_line(file, destination, line)
 
 
-def find_file(file: RemoteFile, destination: Path) -> Fetched | None:
+def find_file(file: RemoteFile, destination: Path) -> FetchedFile | None:
     """Return the file if it lies at `destination` with the right digest; without a digest nobody can tell."""
     if file.digest is None:
         return None
@@ -53,10 +191,10 @@ def find_file(file: RemoteFile, destination: Path) -> Fetched | None:
         size_bytes = destination.stat().st_size
     except OSError:  # absent or not to be read: either way it has to be fetched, and that tells what is wrong
         return None
-    return Fetched(destination, size_bytes, found, was_there=True) if found == file.digest else None
+    return FetchedFile(destination, size_bytes, found, was_there=True) if found == file.digest else None
 
 
-def fetch_on_line(file: RemoteFile, destination: Path, line: Line) -> Fetched:
+def fetch_on_line(file: RemoteFile, destination: Path, line: Line) -> FetchedFile:
     """Do what `fetch_file` does, with the connections and counts of `line`.
 
     Raises:
@@ -72,4 +210,4 @@ def fetch_on_line(file: RemoteFile, destination: Path, line: Line) -> Fetched:
             return there
         Filling(file, part, line).run()
         part.publish(destination)
-        return Fetched(destination, part.size_bytes, part.hexdigest, was_there=False)
+        return FetchedFile(destination, part.size_bytes, part.hexdigest, was_there=False)

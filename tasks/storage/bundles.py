@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue, ValidationError
 
-from tasks.contracts.artifacts import Sha256
+from tasks.contracts.datasets import Sha256
 from tasks.contracts.errors import DamagedStorageError, StorageError
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent

@@ -1,13 +1,12 @@
-"""Connections that reach public addresses only, whatever a name resolves to and wherever a redirect leads.
+"""HTTP connections to public addresses only, after every redirect and DNS answer, with bounded pages."""
 
-In: hosts that strangers name. Out: a connected socket, or a refusal. The check is made on the very address that is
-connected to, so a name that resolves to something else a moment later gains nothing. Does not know what is fetched.
-"""
-
+import io
 import ipaddress
 import socket
+import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.response import addinfourl
 
 Resolve = Callable[..., list[tuple[Any, Any, int, str, Any]]]  # as socket.getaddrinfo
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last four bytes
@@ -30,7 +29,7 @@ def is_public(address: str) -> bool:
     return inner is None or is_public(str(inner))
 
 
-class Guard:
+class AddressGuard:
     """Opens connections to public addresses; remembers what it refused, as libraries hide the reason.
 
     Args:
@@ -103,3 +102,67 @@ def _carried(
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     teredo = address.teredo
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+
+
+LARGEST_PAGE = 32 << 20  # bytes; the largest pages of video hosts have a few
+GZIP, ZLIB, RAW = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+class PageTooLargeError(OSError):
+    """A page is larger than any page of a video is."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the page has more than {LARGEST_PAGE:,} bytes")
+
+
+def bound_reading(response: Any, look: Callable[[bytes], object] = len) -> Any:  # noqa: ANN401 - yt-dlp's Response, which has no types
+    """Let a response be read whole only if it is no larger than a page may be, and let `look` see what it holds."""
+    read = response.read
+
+    def bounded(amount: int | None = None) -> bytes:
+        if amount is not None and amount >= 0:
+            return read(amount)
+        page = _up_to_bound(read)
+        look(page)
+        return page
+
+    response.read = bounded
+    return response
+
+
+def unpacked_response(_request: object, response: Any) -> Any:  # noqa: ANN401 - urllib's own protocol
+    """Unpack what a server has packed although nobody asked for that, up to the bound."""
+    codings = [each.strip().lower() for each in response.headers.get("Content-Encoding", "").split(",")]
+    packed = [each for each in codings if each in {"gzip", "deflate"}]
+    if not packed:
+        return response
+    data = _up_to_bound(response.read)
+    for coding in reversed(packed):
+        data = _unpacked(data, coding)
+    plain = addinfourl(io.BytesIO(data), response.headers, response.url, response.code)
+    plain.msg = response.msg  # type: ignore[attr-defined] - urllib's answers have it, and its handlers read it
+    return plain
+
+
+def _up_to_bound(read: Any) -> bytes:  # noqa: ANN401 - a bound method of a response
+    """Read to the end; in blocks, as one large read of a body that is cut short may say that all came."""
+    came = io.BytesIO()
+    while block := read(1 << 16):
+        came.write(block)
+        if came.tell() > LARGEST_PAGE:
+            raise PageTooLargeError
+    return came.getvalue()
+
+
+def _unpacked(data: bytes, coding: str) -> bytes:
+    # A few servers say deflate and mean it without the header of zlib.
+    for bits in (GZIP,) if coding == "gzip" else (ZLIB, RAW):
+        unpacker = zlib.decompressobj(bits)
+        try:
+            plain = unpacker.decompress(data, LARGEST_PAGE)
+        except zlib.error:
+            continue
+        if unpacker.unconsumed_tail:
+            raise PageTooLargeError
+        return plain
+    raise OSError(f"the page says that it is packed by {coding}, and is not")

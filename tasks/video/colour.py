@@ -1,14 +1,11 @@
-"""The colours of decoded frames, brought to what a screen of BT.709 shows.
-
-Matrix and range are those that are tagged, or the usual ones; high dynamic range is tone-mapped; what is transparent
-is white.
-"""
+"""Colour of decoded frames: matrix, range, HDR tone-mapping and alpha, to RGB on a BT.709 screen."""
 
 import struct
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from av.filter import Graph
@@ -18,7 +15,32 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
-from tasks.video.side_data import side_data_of
+if TYPE_CHECKING:
+    from av.sidedata.sidedata import SideDataContainer
+
+TYPES = 64  # more than FFmpeg has
+ANY_TIME_BASE = Fraction(1, 25)
+
+
+def side_data_of(frame: VideoFrame, kind: Type) -> bytes:
+    """Return the bytes of one type, as C has them; empty where the frame has none."""
+    try:
+        attached = frame.side_data
+    except ValueError:  # PyAV refuses them all where one is of a type that it has no name for, as EXIF is
+        attached = _with_known_types(frame).side_data
+    named = cast("SideDataContainer", attached)  # PyAV's own annotation is of something else
+    return bytes(named[kind]) if kind in named else b""
+
+
+def _with_known_types(frame: VideoFrame) -> VideoFrame:
+    graph = Graph()
+    steps = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=ANY_TIME_BASE)]
+    unknown = range(max(kind.value for kind in Type) + 1, TYPES)
+    steps += [graph.add("sidedata", f"mode=delete:type={number}") for number in unknown]
+    graph.link_nodes(*steps, graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
+
 
 Floats = NDArray[np.float64]
 

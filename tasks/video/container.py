@@ -1,7 +1,4 @@
-"""Opening a file that may hold anything, as a container of streams.
-
-In: a path. Out: an open PyAV container and its packets, or a `VideoError` that says what was found. Does not decode.
-"""
+"""Opens an untrusted file as a container of streams, within bounds on pixels and frame rate."""
 
 import codecs
 from collections.abc import Iterator, Sequence
@@ -18,7 +15,89 @@ from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
 from tasks.contracts.errors import VideoError
-from tasks.video.moving import moving_format
+from tasks.video.config import MediaBounds
+
+SHORTEST_S = 0.25  # a shorter time counts as this long: a burst of a few frames costs nothing
+
+
+def check_size(path: Path, width: int, height: int, bounds: MediaBounds) -> None:
+    """Refuse pictures out of bounds.
+
+    Raises:
+        VideoError: they are.
+    """
+    if not (width > 0 and height > 0):
+        raise VideoError(f"{path} says its pictures are {width}x{height}: it is broken.")
+    if max(width, height) > bounds.largest_side or width * height > bounds.largest_pixels:
+        raise VideoError(
+            f"{path} has pictures of {width}x{height}, over the bounds of {bounds.largest_side} a side and "
+            f"{bounds.largest_pixels:,} pixels: scale it down, or raise those of the section `media`."
+        )
+
+
+def check_work(path: Path, pixels: float, video_s: float, bounds: MediaBounds) -> None:
+    """Refuse a video that costs far more to decode than its length says, e.g. 1,000 large frames a second.
+
+    Args:
+        path: the file.
+        pixels: of all frames in the first `video_s` seconds, as they are coded.
+        video_s: seconds of video.
+        bounds: with the most pixels a second.
+
+    Raises:
+        VideoError: it is one.
+    """
+    if pixels > bounds.largest_pixels_per_s * max(video_s, SHORTEST_S):
+        raise VideoError(
+            f"{path} has {pixels:,.0f} pixels in {video_s:.2f} s of video, over `media.largest_pixels_per_s` of "
+            f"{bounds.largest_pixels_per_s:,}: lower its frame rate or its size, or raise that bound."
+        )
+
+
+SEARCHED_BYTES = 64 << 20  # of a first JPEG: the largest are smaller
+JPEG_START, JPEG_END, SCAN = b"\xff\xd8\xff", b"\xff\xd9", 0xDA
+# Pictures of other sizes, depths or eyes behind the first one (CIPA DC-007), which are no frames.
+MULTI_PICTURE_MARK = b"MPF\0"
+UNREAD = "{path} is an animated {kind}, which cannot be read: convert it to mp4 or GIF first, or name a single picture."
+
+
+def moving_format(path: Path) -> str | None:
+    """Return FFmpeg's name of the format in which a file that begins as a picture is a video; None for any other.
+
+    Raises:
+        VideoError: it moves, in a format that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+            if start.startswith(JPEG_START):
+                return "mjpeg" if _goes_on(start + file.read(SEARCHED_BYTES)) else None
+            if start.startswith(b"\x89PNG\r\n\x1a\n"):
+                content = start + file.read(1 << 20)
+                return "apng" if b"acTL" in content[: content.find(b"IDAT")] else None
+    except OSError:
+        return None
+    if start.startswith(b"RIFF") and start[8:16] == b"WEBPVP8X" and start[20] & 0x02:
+        raise VideoError(UNREAD.format(path=path, kind="WebP"))
+    if start[4:12] == b"ftypavis":
+        raise VideoError(UNREAD.format(path=path, kind="AVIF"))
+    return None
+
+
+def _goes_on(content: bytes) -> bool:
+    """Say whether another JPEG follows the first one at once, as in a stream of a camera."""
+    place = 2
+    while content[place : place + 1] == b"\xff" and content[place + 1 : place + 2] not in {b"", b"\xd9"}:
+        size = int.from_bytes(content[place + 2 : place + 4])
+        if MULTI_PICTURE_MARK in content[place + 4 : place + 12]:
+            return False
+        is_scan = content[place + 1] == SCAN
+        place += 2 + size
+        if is_scan:
+            break
+    end = content.find(JPEG_END, place)
+    return end >= 0 and content[end + 2 : end + 5] == JPEG_START
+
 
 # FFmpeg tells formats by their content, and some of them (playlists, lists of files) name other files and addresses:
 # only those that hold their streams themselves are admitted, and nothing but the file itself may be opened.

@@ -1,7 +1,4 @@
-"""One address to one file, by yt-dlp.
-
-In: an address and bounds. Out: the file and what its host says of it, or an error in one line. Does not know the cache.
-"""
+"""One address downloaded to one file by yt-dlp, with progress and a bound on its size."""
 
 import io
 import random
@@ -14,16 +11,49 @@ from typing import Any
 
 from tasks.contracts.errors import FetchError, RefusedSourceError, VideoError
 from tasks.contracts.progress import Progress
-from tasks.shards.faults import retry_after_s
 from tasks.shards.mirror import shown
 from tasks.shards.proxies import proxy_for
-from tasks.video.addresses import Guard
+from tasks.shards.sources import retry_after_s
+from tasks.video.addresses import AddressGuard
 from tasks.video.config import FetchConfig
 from tasks.video.failures import Heard, asked_to_wait, is_passing, plain_line, translated
-from tasks.video.joined import join_streams
-from tasks.video.meter import Meter
-from tasks.video.offers import check_offer, chooser, only_video
+from tasks.video.offers import check_offer, chooser, only_video, too_large
+from tasks.video.soundtrack import join_streams
 from tasks.video.youtube import youtube_cookies
+
+
+class SizeMeter:
+    """Adds up the files of one video; picture and sound may come in two."""
+
+    def __init__(self, progress: Progress, address: str, config: FetchConfig) -> None:
+        self._progress, self._address, self._config = progress, address, config
+        self._label = f"fetching {address}"
+        self._done: dict[str, float] = {}
+        self._total: dict[str, float | None] = {}
+
+    def hear(self, state: dict[str, Any]) -> None:
+        """Take one report.
+
+        Raises:
+            RefusedSourceError: more has come, or is to come, than is allowed.
+        """
+        name = str(state.get("filename"))
+        before = self._done.get(name, 0.0)
+        self._done[name] = float(state.get("downloaded_bytes") or before)
+        sure = state.get("total_bytes")
+        if max(sum(self._done.values()), sure or 0) > self._config.largest_bytes:
+            raise too_large(self._address, self._config)
+        self._say_total(name, sure or state.get("total_bytes_estimate"))
+        if self._done[name] != before:
+            self._progress.advance(self._label, self._done[name] - before)
+
+    def _say_total(self, name: str, total: float | None) -> None:
+        if name in self._total and self._total[name] == total:
+            return
+        self._total[name] = total
+        known = [each for each in self._total.values() if each is not None]
+        self._progress.begin(self._label, sum(known) if len(known) == len(self._total) else None, "B")
+
 
 BACKOFF_S = 0.5  # before retry n, up to this times 2^(n-1) seconds are waited at random
 LONGEST_WAIT_S = 120.0  # of a host's Retry-After
@@ -43,7 +73,7 @@ def download(
     address: str,
     folder: Path,
     config: FetchConfig,
-    guard: Guard,
+    guard: AddressGuard,
     progress: Progress,
     before_try: Callable[[], None] = lambda: None,
 ) -> Downloaded:
@@ -61,7 +91,7 @@ def download(
     from yt_dlp.utils import YoutubeDLError  # noqa: PLC0415 - a second of imports, which files need not wait for
 
     folder.mkdir(parents=True, exist_ok=True)
-    meter = Meter(progress, shown(address), config)
+    meter = SizeMeter(progress, shown(address), config)
     if config.allow_private:
         proxy_for(address)  # whether there is one and whether it can be used is known before anything is asked
     cookies = youtube_cookies(config.cookies_file) if config.cookies_file else None
@@ -83,7 +113,7 @@ def download(
 
 
 def _try(
-    address: str, folder: Path, config: FetchConfig, guard: Guard, params: dict[str, Any], heard: Heard
+    address: str, folder: Path, config: FetchConfig, guard: AddressGuard, params: dict[str, Any], heard: Heard
 ) -> Downloaded:
     from tasks.video.guarded_ydl import GuardedYdl  # noqa: PLC0415 - loads yt-dlp
 
@@ -109,7 +139,7 @@ def _joined(came: list[Path], folder: Path, address: str) -> Path:
         raise FetchError(f"{address} gives picture and sound that cannot be put together. Try again.") from error
 
 
-def _params(address: str, config: FetchConfig, meter: Meter, cookies: str | None) -> dict[str, Any]:
+def _params(address: str, config: FetchConfig, meter: SizeMeter, cookies: str | None) -> dict[str, Any]:
     return {
         "format": chooser(address, config),
         "progress_hooks": [meter.hear],

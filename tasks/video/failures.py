@@ -19,8 +19,7 @@ from tasks.contracts.errors import (
 )
 from tasks.contracts.text import shown
 from tasks.shards.proxies import proxy_for
-from tasks.video.addresses import Guard, RefusedAddressError
-from tasks.video.bounded_pages import PageTooLargeError
+from tasks.video.addresses import AddressGuard, PageTooLargeError, RefusedAddressError
 from tasks.video.youtube import HOW_TO_EXPORT
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -160,7 +159,7 @@ class Heard:
     proxy: str = ""  # through which the last request went
 
 
-def translated(error: Exception, address: str, guard: Guard, heard: Heard | None = None) -> ReelsiftError:
+def translated(error: Exception, address: str, guard: AddressGuard, heard: Heard | None = None) -> ReelsiftError:
     """Return the error to raise in place of one of yt-dlp's or of the system's."""
     heard = heard or Heard()
     if guard.refused:

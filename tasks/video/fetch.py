@@ -1,27 +1,45 @@
-"""A source as a person names it to a file on the disk.
-
-In: a file's name, an address or an id. Out: a `FetchedVideo`. What was fetched before is found again; a file is used
-where it lies. Does not decode the video.
-"""
+"""A source fetched to a file on the disk, probed before it is kept."""
 
 import re
 from pathlib import Path
 
-from tasks.contracts.errors import SourceError
+from tasks.contracts.errors import FetchError, RefusedSourceError, SourceError, VideoError
 from tasks.contracts.files import file_digest
 from tasks.contracts.media import FetchedVideo
 from tasks.contracts.progress import Progress, Silent
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import shown
-from tasks.video.addresses import Guard
-from tasks.video.arrived import check_arrived
-from tasks.video.config import FetchConfig
+from tasks.video.addresses import AddressGuard
+from tasks.video.config import FetchConfig, MediaBounds
+from tasks.video.container import found_in
 from tasks.video.download import download as download_address
+from tasks.video.offers import check_length
+from tasks.video.probe import probe
 from tasks.video.shelf import Place, peek, place_of
-from tasks.video.source_list import source_of
-from tasks.video.sources import Source, SourceKind, watch_page
-from tasks.video.youtube import Turns, is_on_youtube
-from tasks.video.youtube_id import resolve_yt8m_id
+from tasks.video.sources import Source, SourceKind, source_of, watch_page
+from tasks.video.youtube import Turns, is_on_youtube, resolve_yt8m_id
+
+# How large pictures may be is for whoever reads them to say.
+WIDEST = MediaBounds(largest_side=32768, largest_pixels=1 << 30, longest_s=7 * 24 * 3600)
+
+
+def check_arrived(path: Path, address: str, config: FetchConfig) -> None:
+    """Refuse a page, a text or a broken file that was sent in place of a video, and a video that is too long.
+
+    Raises:
+        FetchError: it is no video.
+        RefusedSourceError: it lasts too long.
+    """
+    try:
+        check_length(probe(path, WIDEST).duration_s, address, config)
+    except RefusedSourceError:
+        path.unlink()
+        raise
+    except VideoError as error:
+        found = found_in(path) if path.stat().st_size else "it is empty (0 bytes)"
+        path.unlink()
+        raise FetchError(f"{address} gives no video: {found}. Open it in a browser to see what it is.") from error
+
 
 ON_YOUTUBE = re.compile(
     r"https?://(?:(?:www|m|music)\.)?(?:youtube\.com/(?:watch\?(?:[^#]*&)?v=|shorts/|embed/|live/)|youtu\.be/)"
@@ -117,7 +135,7 @@ def _fetched(
     known: dict[str, str], named: Source, place: Place, config: FetchConfig, progress: Progress
 ) -> FetchedVideo:
     address = watch_page(known["youtube_id"]) if known else named.text
-    guard = Guard(allow_private=config.allow_private)
+    guard = AddressGuard(allow_private=config.allow_private)
     turns = Turns(place.folder.parent, config.pause_s)
     before_try = turns.take if is_on_youtube(address) else _at_once
     came = download_address(address, place.parts, config, guard, progress, before_try)

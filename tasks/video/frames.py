@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
-from tasks.video.bounds import check_work
 from tasks.video.config import MediaBounds
-from tasks.video.container import open_container
-from tasks.video.decoding import Counts, Shown, decoded, timed
+from tasks.video.container import check_work, open_container
+from tasks.video.decoding import Counts, Shown, Upright, decoded, timed
 from tasks.video.picture import is_picture, probe_picture, read_picture
 from tasks.video.probe import facts_of, picture_stream
 from tasks.video.timeline import timeline_of
-from tasks.video.upright import Upright
 
 MOST_LOST = 0.9  # share of the packets that may be lost; with fewer left, an answer says nothing of the video
 FALLBACK_RATE = 25.0  # frames a second where neither frames nor stream say

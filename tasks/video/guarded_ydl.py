@@ -1,32 +1,147 @@
-"""yt-dlp, held to what a pipeline may do: http and https through a guard, no program but the confined deno.
-
-Only yt-dlp's handler upon urllib is kept: its other ones would connect by themselves. A proxy would connect for us,
-past the guard; so the environment's is used only where private addresses are allowed anyway. Plugins, configuration
-files, netrc, ffmpeg and all other programs are not used.
-"""
+"""yt-dlp restricted: HTTP through the guard with bounded pages, no program but the sandboxed deno."""
 
 import hashlib
+import http.client
 import logging
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
-
-os.environ["YTDLP_NO_PLUGINS"] = "1"  # read when yt_dlp looks for some
+from urllib.request import OpenerDirector
+from urllib.request import ProxyHandler as StandardProxyHandler
 
 from yt_dlp import YoutubeDL
 from yt_dlp.downloader.common import FileDownloader
 from yt_dlp.extractor.youtube.jsc._builtin.ejs import EJSBaseJCP
 from yt_dlp.extractor.youtube.jsc.provider import JsChallengeProviderError, register_provider
 from yt_dlp.extractor.youtube.pot._provider import BuiltinIEContentProvider
+from yt_dlp.networking._urllib import HTTPHandler, ProxyHandler, UrllibRH
+from yt_dlp.networking.exceptions import HTTPError, RequestError
 from yt_dlp.utils import Popen, version_tuple
 from yt_dlp.utils._jsruntime import JsRuntimeInfo
 
-from tasks.video.addresses import Guard
+from tasks.contracts.errors import ConfigError
+from tasks.shards.proxies import Proxy, proxy_for
+from tasks.video.addresses import AddressGuard, bound_reading, unpacked_response
 from tasks.video.failures import Heard, plain_line
-from tasks.video.guarded_http import close_all, guarded_handler
 from tasks.video.javascript import ScriptError, deno_path, deno_version, run_script
+from tasks.video.youtube import is_on_youtube
+
+FOR_KIDS = b"made for kids"  # as yt-dlp looks for it
+OTHER_SCHEMES = ("ftp", "data")  # of urllib's; a redirect may lead there, and ftp would connect by itself
+
+
+def guarded_handler(guard: AddressGuard, opened: list[Any], heard: Heard) -> Any:  # noqa: ANN401 - a class of yt-dlp's
+    """Return a request handler of which each connection, after a redirect too, is made by `guard`.
+
+    Responses that are not closed yet are found in `opened`, what went wrong in `heard`.
+    """
+    members = {
+        "connection_class": staticmethod(_connection_class(guard)),
+        "opened": opened,
+        "heard": heard,
+        "allow_private": guard.allow_private,
+    }
+    return type("GuardedRH", (_GuardedRH,), members)
+
+
+def close_all(opened: list[Any]) -> None:
+    """Hang up on hosts whose answers nobody has read to the end: looking at the start of a file leaves such."""
+    while opened:
+        opened.pop().close()
+
+
+def _connection_class(guard: AddressGuard) -> Any:  # noqa: ANN401 - as yt-dlp's `_make_conn_class`
+    class GuardedConnection(http.client.HTTPConnection):
+        def connect(self) -> None:
+            self._create_connection = guard.connect
+            super().connect()
+
+    class GuardedTlsConnection(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            self._create_connection = guard.connect
+            super().connect()
+
+    def connection_class(base: Any, req: Any) -> Any:  # noqa: ANN401 - yt-dlp's own signature
+        if guard.allow_private and "Ytdl-socks-proxy" in req.headers:  # the environment's
+            return HTTPHandler._make_conn_class(base, req)
+        return GuardedTlsConnection if issubclass(base, http.client.HTTPSConnection) else GuardedConnection
+
+    return connection_class
+
+
+class _GuardedRH(UrllibRH):
+    """Makes no connection by itself."""
+
+    _SUPPORTED_URL_SCHEMES = ("http", "https")
+    connection_class: Any
+    opened: list[Any]
+    heard: Heard
+    allow_private: bool
+
+    def _create_instance(self, *args: Any, **kwargs: Any) -> OpenerDirector:  # noqa: ANN401 - yt-dlp's own
+        opener: Any = super()._create_instance(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        for scheme in OTHER_SCHEMES:
+            opener.handle_open.pop(scheme, None)
+        for each in opener.handlers:
+            if isinstance(each, ProxyHandler):
+                chosen: Any = each
+                chosen.http_open = chosen.https_open = self._by_proxy(each)
+            if isinstance(each, HTTPHandler):
+                handler: Any = each
+                handler._make_conn_class = self.connection_class
+                handler.http_response = handler.https_response = unpacked_response
+        return opener
+
+    def _by_proxy(self, handler: Any) -> Any:  # noqa: ANN401 - urllib's own protocol
+        """Return what sends a request, a redirected one too, through the proxy of its address, where that may be."""
+
+        def opened(request: Any) -> Any:  # noqa: ANN401 - urllib's own protocol
+            proxy = self._proxy_of(request.get_full_url())
+            if proxy is None:
+                return None
+            self.heard.proxy = str(proxy)
+            if proxy.is_socks:  # which looks names up itself, as with every other program of ours
+                request.add_header("Ytdl-socks-proxy", proxy.url.replace("socks5://", "socks5h://", 1))
+                return None
+            return StandardProxyHandler.proxy_open(handler, request, proxy.url, None)  # type: ignore[arg-type]
+
+        return opened
+
+    def _proxy_of(self, address: str) -> Proxy | None:
+        if not self.allow_private:
+            return None
+        try:
+            return proxy_for(address)
+        except ConfigError as error:
+            raise RequestError(str(error)) from error
+
+    def _prepare_headers(self, request: Any, headers: Any) -> None:  # noqa: ANN401, ARG002 - yt-dlp's own
+        headers["Accept-Encoding"] = "identity"  # a packed page cannot be bounded by its length
+
+    def _send(self, request: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
+        try:
+            return self._noted(super()._send(request))
+        except HTTPError as error:
+            self.heard.troubles.append(error)
+            self._noted(error.response)
+            raise
+        except RequestError as error:
+            self.heard.troubles.append(error)
+            raise
+
+    def _noted(self, response: Any) -> Any:  # noqa: ANN401 - yt-dlp's own
+        self.opened[:] = [each for each in self.opened if not each.closed] + [response]
+        return bound_reading(response, self._look if is_on_youtube(response.url) else len)
+
+    def _look(self, page: bytes) -> None:
+        """Remember what a page of YouTube says of its video, and the error that yt-dlp makes of it does not."""
+        self.heard.for_kids = self.heard.for_kids or FOR_KIDS in page
+
+
+os.environ["YTDLP_NO_PLUGINS"] = "1"  # read when yt_dlp looks for some
+
 
 UNSOLVED = re.compile(r"No supported JavaScript runtime|Error solving|solving failed|script .* is not supported")
 
@@ -113,7 +228,12 @@ class GuardedYdl(YoutubeDL):
     """A `YoutubeDL` whose connections a guard makes; `files` are those that it has been told to write, in order."""
 
     def __init__(
-        self, guard: Guard, folder: Path, params: dict[str, Any], check: Callable[[dict[str, Any]], None], heard: Heard
+        self,
+        guard: AddressGuard,
+        folder: Path,
+        params: dict[str, Any],
+        check: Callable[[dict[str, Any]], None],
+        heard: Heard,
     ) -> None:
         self.guard = guard
         self.heard = heard

@@ -1,12 +1,10 @@
-"""Work that overlaps: a producer ahead of its consumer, a consumer behind its producer.
-
-In: an iterable, or calls. Out: the same things in the same order, made in another thread and bounded in number. Does
-not know what is made. FFmpeg, ONNX Runtime, OpenCV and PyTorch let other threads run while they work.
-"""
+"""Stages that work ahead in threads of their own, and the seconds that each took."""
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -106,3 +104,46 @@ class Behind:
                     call(*arguments)
                 except BaseException as error:  # noqa: BLE001 - it is raised again where calls are submitted
                     self._failure = error
+
+
+TimedT = TypeVar("TimedT")
+
+DIGITS = 3
+
+
+class StageClock:
+    """Seconds of work a stage; one thread at a time works at one stage, so nothing is locked."""
+
+    def __init__(self, *stages: str) -> None:
+        self._started_s = time.perf_counter()
+        self._seconds = dict.fromkeys(stages, 0.0)
+
+    @contextmanager
+    def measuring(self, stage: str) -> Iterator[None]:
+        """Count the time of the block as work of `stage`; waiting for a core counts too."""
+        started_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] += time.perf_counter() - started_s
+
+    def drawing_from(self, items: Iterable[TimedT], stage: str) -> Iterator[TimedT]:
+        """Yield the items, and count the time that each took to come as work of `stage`."""
+        iterator = iter(items)
+        while True:
+            with self.measuring(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of work, by stage."""
+        return {stage: round(seconds, DIGITS) for stage, seconds in self._seconds.items()}
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds since the clock was made."""
+        return round(time.perf_counter() - self._started_s, DIGITS)

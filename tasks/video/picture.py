@@ -16,10 +16,9 @@ from PIL import Image, ImageCms, ImageOps
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
-from tasks.video.bounds import check_size
 from tasks.video.colour import UNTAGGED, ToRgb, on_white
 from tasks.video.config import MediaBounds
-from tasks.video.moving import moving_format
+from tasks.video.container import check_size, moving_format
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "HEIF")  # an animated GIF is a video
 SIGNATURES = (

@@ -1,14 +1,21 @@
-"""What YouTube asks of its guests: a pause between videos, and cookies where it will not take them for people."""
+"""What YouTube needs: YouTube-8M ids resolved, a pause between videos, and cookies."""
 
 import fcntl
 import os
+import re
 import stat
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.contracts.errors import RefusedSourceError
+import httpx
+
+from tasks.contracts.errors import FetchError, RefusedSourceError, WithdrawnVideoError
+from tasks.shards.config import DownloadConfig
+from tasks.shards.mirror import Source, resolve, shown
+from tasks.shards.sources import make_client, through
 
 HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com", "youtubekids.com")
 COOKIE_HOST = "youtube.com"
@@ -107,3 +114,55 @@ def _youtube_line(line: str) -> str | None:
 
 def _is_below(host: str, hosts: tuple[str, ...]) -> bool:
     return any(f".{host.lower()}".endswith(f".{each}") for each in hosts)
+
+
+ANSWER = re.compile(r'\s*i\("(?P<asked>[A-Za-z0-9]{4})","(?P<found>[A-Za-z0-9_-]{11})"\);?\s*')
+GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+LARGEST_ANSWER = 4096  # bytes; an id takes 24
+
+
+def resolve_yt8m_id(video_id: str, download: DownloadConfig) -> str:
+    """Return the YouTube id of a video of YouTube-8M.
+
+    Raises:
+        MirrorError: `video_id` is not four letters or digits, or a mirror cannot be used.
+        WithdrawnVideoError: the dataset's hosts no longer name the video.
+        FetchError: no host could be asked, or what it said is no answer.
+    """
+    reasons = []
+    with make_client(download) as client:
+        for source in resolve(download).youtube_id(video_id):
+            try:
+                answer = _answer(client, source)
+            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+                reasons.append(f"{shown(source)}: {error or type(error).__name__}{_through(source)}")
+                continue
+            return _judged(video_id, answer, source)
+    raise FetchError(f"The YouTube id of {video_id} could not be asked for: {'; '.join(reasons)}. Try again later.")
+
+
+def _answer(client: httpx.Client, source: Source) -> str | None:
+    """Return what a host says; None where it says that there is nothing."""
+    if isinstance(source, Path):
+        return source.read_bytes()[:LARGEST_ANSWER].decode("utf-8", "replace") if source.is_file() else None
+    with client.stream("GET", source) as response:
+        if response.status_code in GONE:
+            return None
+        response.raise_for_status()
+        start = next(response.iter_bytes(LARGEST_ANSWER), b"")
+        return start.decode("utf-8", "replace")
+
+
+def _judged(video_id: str, answer: str | None, source: Source) -> str:
+    if answer is None or "AccessDenied" in answer or "NoSuchKey" in answer:
+        raise WithdrawnVideoError(
+            f"The video {video_id} has been withdrawn: YouTube-8M no longer names it. Take another one of its label."
+        )
+    match = ANSWER.fullmatch(answer)
+    if match is None or match["asked"] != video_id:
+        raise FetchError(f"{shown(source)} gives no id of {video_id}, but {answer[:60]!r}. Try another mirror.")
+    return match["found"]
+
+
+def _through(source: Source) -> str:
+    return through(source) if isinstance(source, str) else ""

@@ -1,12 +1,10 @@
-"""The labels of a release of YouTube-8M, and how a user names one.
-
-In: labels as `tasks.vocabulary.table` reads them. Out: the label that a text means, those that match a
-search, the nearest ones where nothing does. Does not know where the vocabulary comes from.
-"""
+"""The labels of a release of YouTube-8M: looked up by name, and summarised."""
 
 import difflib
 import shlex
+import statistics
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +13,60 @@ from pydantic import Field
 
 from tasks.contracts.errors import UnknownLabelError, VocabularyError
 from tasks.contracts.model import FrozenModel
-from tasks.vocabulary.summary import VocabularySummary, summarise
+
+
+class Spread(FrozenModel):
+    """The distribution of a column of numbers; quartiles interpolated linearly, as pandas and NumPy do."""
+
+    count: int
+    mean: float
+    minimum: float
+    lower_quartile: float
+    median: float
+    upper_quartile: float
+    maximum: float
+
+
+class VocabularySummary(FrozenModel):
+    """The size of a vocabulary, what is filled, and how its labels are distributed."""
+
+    rows: int
+    non_null: dict[str, int] = Field(description="column of the file -> rows where it is not empty")
+    train_counts: Spread | None = Field(
+        description="videos of the train partition for each label, where they are known"
+    )
+    verticals: dict[str, int] = Field(
+        description="vertical -> labels in it, most labels first; a label with several counts for each"
+    )
+
+
+def summarise(
+    non_null: Mapping[str, int], train_counts: Sequence[int], verticals: Sequence[Sequence[str]]
+) -> VocabularySummary:
+    """Return the summary of a vocabulary from its columns, each with a value a row; counts may be missing."""
+    in_vertical = Counter(name for names in verticals for name in names)
+    ordered = sorted(in_vertical.items(), key=lambda item: (-item[1], item[0]))
+    return VocabularySummary(
+        rows=len(verticals),
+        non_null=dict(non_null),
+        train_counts=_spread(train_counts) if train_counts else None,
+        verticals=dict(ordered),
+    )
+
+
+def _spread(values: Sequence[int]) -> Spread:
+    # `quantiles` wants two values at least; a value twice has the quartiles of the value once.
+    lower, median, upper = statistics.quantiles(values if len(values) > 1 else [*values, *values], method="inclusive")
+    return Spread(
+        count=len(values),
+        mean=statistics.fmean(values),
+        minimum=min(values),
+        lower_quartile=lower,
+        median=median,
+        upper_quartile=upper,
+        maximum=max(values),
+    )
+
 
 SUGGESTIONS = 3
 

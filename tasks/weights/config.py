@@ -1,13 +1,10 @@
-"""What is known of a file of weights before it is here.
-
-In: entries of a table. Out: frozen `WeightsEntry`s. Does not know where the table lies.
-"""
+"""One entry of the table of weights, and the entries that YouTube-8M's features need."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from tasks.contracts.artifacts import Sha256
+from tasks.contracts.datasets import Sha256
 from tasks.contracts.model import FrozenModel
 
 Address = Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S+$")]
@@ -23,3 +20,6 @@ class WeightsEntry(FrozenModel):
     licence: str = Field(description="SPDX id, or a few words")
     used_for: str = Field(description="what needs it, in a few words")
     archive_member: str | None = Field(default=None, description="the file within the .tgz at the address")
+
+
+NEEDED_WEIGHTS = ("inception-2015", "yt8m-pca-mean", "yt8m-pca-eigenvals", "yt8m-pca-eigenvecs", "vggish", "vggish-pca")

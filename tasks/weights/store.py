@@ -1,24 +1,78 @@
-"""Where files of weights lie, and which of them are here.
+"""The folder of weights: what is there, its digests, and the receipts of what was fetched."""
 
-In: two folders and a table. Out: a file with its digest, or an error that says where to get it. Does not open it.
-
-A folder that is given (REELSIFT_WEIGHTS) goes first, and its files are used as they are. A file in the other one is
-held to the digest that was recorded when it was fetched; what a person put there by hand is used as it is, too.
-"""
-
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from tasks.contracts.datasets import Sha256
 from tasks.contracts.errors import MissingWeightsError, WeightsError
+from tasks.contracts.files import file_digest, format_bytes, write_text
 from tasks.contracts.media import WeightsRecord
 from tasks.contracts.model import FrozenModel
-from tasks.shards.space import format_bytes
 from tasks.weights.config import WeightsEntry
-from tasks.weights.digests import known_digest
-from tasks.weights.receipt import read_receipt
+
+MEMORY_NAME = ".digests.json"
+
+
+def known_digest(path: Path, folder: Path) -> str:
+    """Return a file's sha256; 290 MB take .2 s, so it is kept beside the size, times and inode that it is of."""
+    stat = path.stat()
+    key = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
+    remembered = _remembered(folder / MEMORY_NAME)
+    if key not in remembered:
+        remembered = {
+            other: digest for other, digest in remembered.items() if not other.startswith(f"{path.absolute()}|")
+        }
+        remembered[key] = file_digest(path)
+        with suppress(OSError):  # a folder that cannot be written to remembers nothing
+            write_text(folder / MEMORY_NAME, json.dumps(remembered, indent=2) + "\n")
+    return remembered[key]
+
+
+def _remembered(memory: Path) -> dict[str, str]:
+    """Return what is remembered; a memory that is damaged is none."""
+    try:
+        found = json.loads(memory.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+class Receipt(FrozenModel):
+    """Where a file came from and what it was."""
+
+    url: str
+    sha256: Sha256  # of the file itself
+    archive_sha256: Sha256 | None = None  # of the archive that it was in
+
+
+def receipt_path(path: Path) -> Path:
+    """Return where the receipt of a file lies."""
+    return path.with_name(f"{path.name}.fetched.json")
+
+
+def read_receipt(path: Path) -> Receipt | None:
+    """Return the receipt of a file; None where a person put it there.
+
+    Raises:
+        WeightsError: the receipt is damaged.
+    """
+    try:
+        return Receipt.model_validate_json(receipt_path(path).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise WeightsError(f"{receipt_path(path)} cannot be read: delete it and the file beside it.") from error
+
+
+def write_receipt(path: Path, receipt: Receipt) -> None:
+    """Note what a file is."""
+    write_text(receipt_path(path), receipt.model_dump_json(indent=2) + "\n")
 
 
 class WeightsStore(FrozenModel):
@@ -94,3 +148,48 @@ def missing_weights(names: Iterable[str], store: WeightsStore) -> list[str]:
         WeightsError: the table has no such name.
     """
     return [name for name in names if store.path(name) is None]
+
+
+class WeightsState(FrozenModel):
+    """A file of weights."""
+
+    name: str
+    state: Literal["given", "here", "missing", "damaged"]
+    file_name: str
+    path: Path | None
+    size_bytes: int | None
+    sha256: str | None
+    is_official: bool | None  # whether it is the very file of the table; None where the table has no digest
+    used_for: str
+    licence: str
+    url: str
+
+
+def list_weights(store: WeightsStore) -> list[WeightsState]:
+    """Return the state of every file in the table, in its order."""
+    return [_state(name, store) for name in store.table]
+
+
+def _state(name: str, store: WeightsStore) -> WeightsState:
+    entry, path = store.entry(name), store.path(name)
+    state: Literal["given", "here", "missing", "damaged"] = "missing"
+    digest = None
+    if path:
+        state = "given" if path.parent == store.given else "here"
+        try:
+            digest = find_weights(name, store).record.sha256
+        except WeightsError:
+            state = "damaged"
+    known = entry.sha256 if not entry.archive_member else None
+    return WeightsState(
+        name=name,
+        state=state,
+        file_name=entry.file_name,
+        path=path,
+        size_bytes=path.stat().st_size if path else entry.size_bytes,
+        sha256=digest,
+        is_official=digest == known if digest and known else None,
+        used_for=entry.used_for,
+        licence=entry.licence,
+        url=entry.urls[0],
+    )

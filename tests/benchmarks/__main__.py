@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.commands.console import note, print_table
+from reelsift.console import note, print_table
 
 PREFIX = "bench_"
 

@@ -16,9 +16,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from conf.weights import load_weights_table
-from tasks.contracts.media import FetchedVideo
-from tasks.contracts.objects import ObjectsManifest
+from conf.settings import load_weights_table
+from tasks.contracts.media import FetchedVideo, ObjectsManifest
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects
 from tasks.detection.yolox import YoloxDetector

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.records.synthetic import write_mirror
 from tasks.shards.config import DownloadConfig
 from tasks.shards.download import download_shards

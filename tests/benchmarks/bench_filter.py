@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contracts.artifacts import AUDIO_SIZE, RGB_SIZE
+from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE
 from tasks.records.synthetic import ALPHABET, encode_example, write_shard
 
 SHARDS, VIDEOS = 64, 1000  # as large as those of the train partition: 64,000 records, 300 MB
@@ -43,7 +43,7 @@ def work():
 OURS = """
 import pyarrow as pa
 from concurrent.futures import ThreadPoolExecutor
-from tasks.contracts.artifacts import Shard
+from tasks.contracts.datasets import Shard
 from tasks.records.config import FilterConfig
 from tasks.records.filter import filter_shard
 config = FilterConfig.model_validate({"label_ids": (22,)})
@@ -61,7 +61,7 @@ def work():
     return sum(each.tally.records for each in done), len(pa.concat_tables([each.table for each in done]))
 """
 TO_DISK = """
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.files import file_digest
 from tasks.records.config import FilterConfig
 from tasks.records.parts import write_part

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from tasks.records.synthetic import write_mirror
-from tests.flows.test_cli import reelsift
+from tests.reelsift.test_cli import reelsift
 from tests.support.ended_commands import GONE_WITHIN_S, left_after, ports_of, processes_of, started, wait_for
 from tests.support.local_stack import free_port
 from tests.support.media import shades, write_video

@@ -18,7 +18,7 @@ MOST_APART_MB = 50.0
 COMMON = """
 import sys
 from pathlib import Path
-from conf.weights import load_weights_table
+from conf.settings import load_weights_table
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
 clip, out, given = map(Path, sys.argv[1:])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contracts.artifacts import AUDIO_SIZE, RGB_SIZE
+from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE
 from tasks.records.synthetic import ALPHABET, encode_example, write_mirror, write_shard
 from tests.support.mirror_server import MirrorProcess
 
@@ -84,7 +84,7 @@ def write_tiny_mirror(folder: Path) -> None:
 
 def _run(code: str, url: str, home: Path) -> list[dict[str, float]]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("REELSIFT_", "PREFECT_"))}
-    prepare = "from conf.running import running_settings; running_settings()\n"
+    prepare = "from conf.environment import running_settings; running_settings()\n"
     run = subprocess.run(
         [sys.executable, "-c", prepare + code, url],
         env=clean | {"REELSIFT_HOME": str(home)},

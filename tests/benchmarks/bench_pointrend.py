@@ -41,7 +41,7 @@ for speed in sys.argv[2:]:
 print("\\n" + json.dumps(seconds))
 """
 OURS = f"""{PREPARED}
-from conf.weights import load_weights_table
+from conf.settings import load_weights_table
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects
 from tasks.detection.detector import open_detector

@@ -11,14 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from conf.weights import load_weights_table
+from conf.settings import load_weights_table
 from tasks.detection.config import DetectOptions
 from tasks.detection.detector import open_detector
-from tasks.fan_out.manifest import MANIFEST_NAME, read_manifest
-from tasks.per_video.each import do_each
-from tasks.per_video.fetching import fetch_each
-from tasks.per_video.objects import objects_job
-from tasks.per_video.workplace import Workplace
+from tasks.fan_out.batching import MANIFEST_NAME, read_manifest
+from tasks.per_video.jobs import Workplace, do_each, fetch_each, objects_job
 from tasks.shards.config import DownloadConfig
 from tasks.video.config import FetchConfig, MediaBounds
 from tasks.weights.store import WeightsStore

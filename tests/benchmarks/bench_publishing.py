@@ -12,15 +12,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from conf.weights import load_weights_table
-from tasks.contracts.objects import OBJECTS_NAME, OBJECTS_TABLE_NAME, ObjectsManifest
-from tasks.contracts.staging import is_whole
+from conf.settings import load_weights_table
+from tasks.contracts.files import is_whole
+from tasks.contracts.media import OBJECTS_NAME, OBJECTS_TABLE_NAME, ObjectsManifest
 from tasks.detection.config import DetectOptions
 from tasks.detection.detector import open_detector
-from tasks.per_video.alone import alone
-from tasks.per_video.each import do_each
-from tasks.per_video.objects import objects_job
-from tasks.per_video.workplace import Workplace
+from tasks.per_video.jobs import Workplace, alone, do_each, objects_job
 from tasks.shards.config import DownloadConfig
 from tasks.video.config import FetchConfig, MediaBounds
 from tasks.video.fetch import fetch_video

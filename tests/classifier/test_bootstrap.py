@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.classifier import bootstrap
-from tasks.classifier.bootstrap import Gain, gap_gain
+from tasks.classifier import gate as bootstrap
+from tasks.classifier.gate import Gain, gap_gain
 from tasks.classifier.metrics import YouTube8MMetrics
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tasks.classifier.data import chosen_device, examples, kept_labels, multi_hot
-from tasks.contracts.artifacts import FEATURE_SIZE
+from tasks.contracts.datasets import FEATURE_SIZE
 from tasks.contracts.errors import TrainingError
 from tasks.datasets.load import Videos
 from tests.classifier.videos import COOKING, made_videos

@@ -9,11 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tasks.classifier.card import CARD_NAME, WEIGHTS_NAME
 from tasks.classifier.config import PRESETS, ModelKind
-from tasks.classifier.fitted import PREDICT_ROWS, FittedClassifier
+from tasks.classifier.fitted import CARD_NAME, PREDICT_ROWS, WEIGHTS_NAME, FittedClassifier
 from tasks.classifier.models import build_model
-from tasks.contracts.artifacts import FEATURE_SIZE
+from tasks.contracts.datasets import FEATURE_SIZE
 from tasks.contracts.errors import ModelError
 
 ROWS = np.random.default_rng(0).standard_normal((9, FEATURE_SIZE), dtype=np.float32)

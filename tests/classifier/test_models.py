@@ -6,9 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.classifier.config import PRESETS, ModelKind, TrainConfig
-from tasks.classifier.losses import cross_entropy, l2_penalty
-from tasks.classifier.models import Gated, Logistic, MixtureOfExperts, build_model
-from tasks.contracts.artifacts import FEATURE_SIZE
+from tasks.classifier.models import Gated, Logistic, MixtureOfExperts, build_model, cross_entropy, l2_penalty
+from tasks.contracts.datasets import FEATURE_SIZE
 
 FEATURES = torch.randn(5, FEATURE_SIZE, generator=torch.Generator().manual_seed(0))
 

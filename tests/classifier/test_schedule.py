@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.classifier.config import PRESETS, TrainConfig
-from tasks.classifier.schedule import learning_rate
+from tasks.classifier.train import learning_rate
 
 STARTER = PRESETS["moe"]
 COSINE = TrainConfig(model=STARTER.model, learning_rate=0.1, schedule="cosine")

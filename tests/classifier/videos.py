@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.contracts.artifacts import FEATURE_SIZE
+from tasks.contracts.datasets import FEATURE_SIZE
 from tasks.datasets.load import Videos
 
 COOKING = 22

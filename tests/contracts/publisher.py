@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tasks.contracts.staging import answer_digests, staged
+from tasks.contracts.files import answer_digests, staged
 
 FILES = ("table", "video", "frames")
 MANIFEST = "manifest.json"

@@ -6,9 +6,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from flows.commands.bars import Bars, CountColumn, TimeLeftColumn
-from tasks.contracts.progress import Silent, listener, listening, stop
-from tasks.contracts.progress_lines import LineProgress, Pace, scaled
+from reelsift.console import Bars, CountColumn, TimeLeftColumn
+from tasks.contracts.progress import LineProgress, Silent, Throughput, listener, listening, scaled, stop
 
 
 class Recorder(Silent):
@@ -67,7 +66,7 @@ def test_a_line_tells_share_and_rate() -> None:
 
 def test_a_time_is_promised_once_there_is_enough_to_tell_and_by_what_happened_of_late() -> None:
     """A first file that takes 8 s of 100 would promise a quarter of an hour to what then goes on at 2 a second."""
-    pace = Pace(0.0)
+    pace = Throughput(0.0)
     pace.advance(1, 8.0)
     assert pace.left_s(100, 8.0) is None
     for second in range(9, 40):
@@ -79,7 +78,7 @@ def test_a_time_is_promised_once_there_is_enough_to_tell_and_by_what_happened_of
 
 
 def test_what_comes_all_at_once_promises_nothing() -> None:
-    pace = Pace(0.0)
+    pace = Throughput(0.0)
     for _ in range(24):
         pace.advance(1, 12.0)
     assert pace.left_s(100, 12.0) is None

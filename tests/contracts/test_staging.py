@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import OutputError
-from tasks.contracts.staging import is_whole, staged
+from tasks.contracts.files import is_whole, staged
 from tests.contracts.publisher import FILES, MANIFEST, publish
 
 ROUNDS = 100  # `make bench ONLY=publishing` has more, of real detections

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tasks.contracts.errors import ReelsiftError
-from tasks.contracts.outcomes import VideoOutcome
+from tasks.contracts.media import VideoOutcome
 from tasks.contracts.text import has_secrets, in_csv, in_markdown, inert, markdown_row, one_line, shown, without_secrets
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from tasks.contracts.artifacts import Part
+from tasks.contracts.datasets import Part
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.verify import verify
 from tests.datasets.made import Folders, contents, make_parts

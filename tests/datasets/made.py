@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.contracts.artifacts import DatasetManifest, DropReason, Part, ShardTally
+from tasks.contracts.datasets import DatasetManifest, DropReason, Part, ShardTally
 from tasks.contracts.files import file_digest
 from tasks.datasets.publish import publish
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.artifacts import DatasetManifest
+from tasks.contracts.datasets import DatasetManifest
 from tasks.contracts.errors import DamagedDatasetError, DatasetError, UnknownDatasetError
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.manifest import MANIFEST_NAME, Dataset, manifest_bytes, read_manifest

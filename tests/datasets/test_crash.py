@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.artifacts import DatasetManifest
+from tasks.contracts.datasets import DatasetManifest
 from tests.datasets.made import Folders, contents, make_parts
 
 CHECKOUT = Path(__file__).parents[2]

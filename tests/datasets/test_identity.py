@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tasks.contracts.artifacts import PlannedShard
-from tasks.datasets.identity import ID_PATTERN, SLUG_PATTERN, dataset_id, slug_of
+from tasks.contracts.datasets import PlannedShard
+from tasks.datasets.manifest import ID_PATTERN, SLUG_PATTERN, dataset_id, slug_of
 from tests.datasets.made import OPTIONS, tally
 
 PLANNED = [PlannedShard(name=f"train{name}.tfrecord", partition="video/train", md5=name * 16) for name in ("0a", "1b")]
@@ -83,7 +83,7 @@ def test_a_long_slug_is_cut_and_stays_distinct() -> None:
 
 def test_naming_and_finding_datasets_imports_nothing_heavy() -> None:
     heavy = "{'pandas', 'numpy', 'pyarrow', 'matplotlib'}"
-    modules = "tasks.datasets.identity, tasks.datasets.catalogue, tasks.datasets.difference, tasks.datasets.verify"
+    modules = "tasks.datasets.manifest, tasks.datasets.catalogue, tasks.datasets.difference, tasks.datasets.verify"
     code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

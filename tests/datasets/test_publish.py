@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.artifacts import Damage, DropReason, Part
+from tasks.contracts.datasets import Damage, DropReason, Part
 from tasks.contracts.errors import DamagedDatasetError, DatasetError, DiskSpaceError
 from tasks.contracts.files import file_digest
 from tasks.datasets.manifest import manifest_bytes

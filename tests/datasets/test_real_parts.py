@@ -7,17 +7,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.artifacts import DropReason, PlannedShard
+from tasks.contracts.datasets import DropReason, PlannedShard
 from tasks.datasets.catalogue import open_dataset
-from tasks.datasets.identity import dataset_id
-from tasks.datasets.load import load_videos
-from tasks.datasets.manifest import Dataset
+from tasks.datasets.load import COLUMN_TYPES, load_videos
+from tasks.datasets.manifest import Dataset, dataset_id
 from tasks.datasets.publish import publish
-from tasks.datasets.rows import COLUMN_TYPES
 from tasks.datasets.verify import verify
 from tasks.records.config import FilterConfig
+from tasks.records.filter import SCHEMA
 from tasks.records.parts import FILTER_VERSION, batches_of, options_of, write_part
-from tasks.records.rows import SCHEMA
 from tasks.vocabulary.table import read_vocabulary
 
 COOKING = FilterConfig.model_validate({"label_ids": [22]})

@@ -14,7 +14,7 @@ from tasks.contracts.errors import DamagedShardError, DatasetError, VocabularyEr
 from tasks.datasets.caveats import caveats_of
 from tasks.datasets.load import load_videos
 from tasks.datasets.manifest import Dataset
-from tasks.features.late_tensorflow import late_tensorflow
+from tasks.features.picture_network import late_tensorflow
 from tasks.records.synthetic import encode_example, write_shard
 from tests.support.built import build
 

@@ -7,7 +7,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 
-from deployments.deploy import deploy_all
+from deployments.register import deploy_all
 
 
 @pytest.fixture(scope="package")

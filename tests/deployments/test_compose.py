@@ -17,8 +17,7 @@ from jsonschema import Draft202012Validator
 from pyarrow import fs
 
 from conf.settings import load_settings
-from deployments.stack.environment import NEAR
-from deployments.stack.prefect_server import CANCELLATION_LOOP_S
+from deployments.stack.plan import CANCELLATION_LOOP_S, NEAR
 from deployments.worker import parsed
 from tasks.contracts.files import sqlite_uri
 from tests.support.compose_file import COMPOSE_FILE, ROOT, complaints, services, variables_of_example

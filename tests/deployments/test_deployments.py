@@ -16,8 +16,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
-from deployments.deploy import deploy_all
-from deployments.register import AUTOMATIONS_FILE, PREFECT_FILE, read_yaml
+from deployments.register import AUTOMATIONS_FILE, PREFECT_FILE, deploy_all, read_yaml
 from tasks.contracts.errors import DeployError
 from tasks.publish_dataset import PUBLISHED_EVENT, TRAINING_FOLLOWS, TRAINING_LABEL, TRAINING_WANTED
 

@@ -9,7 +9,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from deployments.register import PREFECT_FILE, read_yaml
-from tasks.shards.plan_file import split_of
+from tasks.shards.plan import split_of
 
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum")
 DEPLOYMENTS = {each["name"]: each for each in read_yaml(PREFECT_FILE)["deployments"]}

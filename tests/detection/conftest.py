@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.weights import load_weights_table
+from conf.settings import load_weights_table
 from tasks.contracts.media import FetchedVideo
 from tasks.detection.yolox import YoloxDetector
 from tasks.weights.store import WeightsStore

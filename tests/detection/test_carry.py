@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.detection.boxes import NO_TRACK, Boxes, Moment
-from tasks.detection.carry import between, carried
+from tasks.detection.tracking import between, carried
 
 PIXELS = np.zeros((10, 10, 3), np.uint8)
 

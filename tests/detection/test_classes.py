@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import DetectorError
-from tasks.detection.classes import COCO_CLASSES, canonical_class, canonical_classes
+from tasks.detection.config import COCO_CLASSES, canonical_class, canonical_classes
 
 
 def test_there_are_80_and_no_two_alike() -> None:

@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.media import FetchedVideo
-from tasks.contracts.objects import ObjectsManifest
+from tasks.contracts.media import FetchedVideo, ObjectsManifest
+from tasks.detection.boxes import unpack_mask
 from tasks.detection.config import DetectOptions
-from tasks.detection.detect import detect_objects, identity_of
-from tasks.detection.packed_masks import unpack_mask
+from tasks.detection.detect import detect_objects, identity_of_objects
 from tasks.detection.table import OBJECTS
 from tasks.detection.yolox import YoloxDetector
 from tasks.video.config import MediaBounds
@@ -71,7 +70,7 @@ def test_the_manifest_says_where_it_comes_from(
     assert made.options["classes"] == ["cup"]
     assert set(made.stage_seconds) == {"decode", "detect", "track", "keep", "draw", "encode"}
     assert made.wall_seconds > 0
-    assert made.identity == identity_of(clip, square_detector.record, options)
+    assert made.identity == identity_of_objects(clip, square_detector.record, options)
     assert ObjectsManifest.model_validate_json((tmp_path / "objects.json").read_bytes()) == made
 
 

@@ -10,7 +10,7 @@ import pytest
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import FetchedVideo
 from tasks.detection.config import DetectOptions
-from tasks.detection.detect import detect_objects, find_objects, identity_of
+from tasks.detection.detect import detect_objects, find_objects, identity_of_objects
 from tasks.detection.yolox import YoloxDetector
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
@@ -24,10 +24,10 @@ def test_what_is_there_is_found_again_and_only_under_its_identity(
     clip: FetchedVideo, square_detector: YoloxDetector, tmp_path: Path
 ) -> None:
     options = DetectOptions()
-    assert find_objects(tmp_path, identity_of(clip, square_detector.record, options)) is None
+    assert find_objects(tmp_path, identity_of_objects(clip, square_detector.record, options)) is None
     made = detect_objects(clip, square_detector, options, BOUNDS, tmp_path)
     assert find_objects(tmp_path, made.identity) == made
-    assert find_objects(tmp_path, identity_of(clip, square_detector.record, DetectOptions(every=2))) is None
+    assert find_objects(tmp_path, identity_of_objects(clip, square_detector.record, DetectOptions(every=2))) is None
 
 
 @pytest.mark.parametrize("name", ["objects.parquet", "detected.mp4", "thumbnails/track-0001.jpg", "objects.json"])
@@ -102,7 +102,7 @@ def test_a_killed_run_leaves_the_old_or_nothing(
         assert [process.stdout.readline().strip() for _ in range(2)] == ["ready", "done"]
         time.sleep(0.15)
         process.kill()
-    identity = identity_of(clip, square_detector.record, DetectOptions())
+    identity = identity_of_objects(clip, square_detector.record, DetectOptions())
     is_there = (folder / "objects.json").exists()
     assert (find_objects(folder, identity) is not None) == is_there
     made = detect_objects(clip, square_detector, DetectOptions(), BOUNDS, folder)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.detection.boxes import Moment
-from tasks.detection.moments import moments
+from tasks.detection.detect import moments
 from tasks.video.frames import Frame
 
 

@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tasks.contracts.media import FetchedVideo
-from tasks.contracts.objects import DETECTED_VIDEO_NAME, OBJECTS_TABLE_NAME
+from tasks.contracts.media import DETECTED_VIDEO_NAME, OBJECTS_TABLE_NAME, FetchedVideo
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects
 from tasks.detection.yolox import YoloxDetector

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from tasks.detection.packed_masks import pack_mask, unpack_mask
+from tasks.detection.boxes import pack_mask, unpack_mask
 
 
 def blob(height: int, width: int) -> NDArray[np.bool_]:

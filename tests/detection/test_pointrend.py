@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tasks.contracts.errors import DetectorError, MissingWeightsError, WeightsError
-from tasks.detection.classes import COCO_CLASSES
-from tasks.detection.detector import Detections, Picture, open_detector
-from tasks.detection.pointrend import PointRendDetector, in_halves
-from tasks.detection.pointrend_input import input_size, resized
+from tasks.detection.boxes import Detections, Picture
+from tasks.detection.config import COCO_CLASSES
+from tasks.detection.detector import open_detector
+from tasks.detection.pointrend import PointRendDetector, in_halves, input_size, resized
 from tasks.detection.pointrend_network import build_network
 from tasks.weights.store import WeightsStore
 from tests.detection.conftest import store_of

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from tasks.contracts.errors import WeightsError
-from tasks.detection.pointrend_checkpoint import fill, read_checkpoint
-from tasks.detection.pointrend_winograd import Winograd, is_wide
+from tasks.detection.pointrend_network import Winograd, fill, is_wide, read_checkpoint
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 ARRAYS = {"weight": WEIGHT, "bias": np.ones(2, np.float32)}

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.objects import ObjectsManifest
-from tasks.detection.classes import canonical_class
-from tasks.detection.config import DetectOptions
+from tasks.contracts.media import ObjectsManifest
+from tasks.detection.config import DetectOptions, canonical_class
 from tasks.detection.detect import detect_objects
 from tasks.detection.tracking import iou
 from tasks.detection.yolox import YoloxDetector

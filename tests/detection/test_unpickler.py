@@ -12,8 +12,7 @@ import pytest
 
 from tasks.contracts.errors import WeightsError
 from tasks.detection import unpickler
-from tasks.detection.unpickler import read_arrays
-from tasks.detection.unpickler_arrays import PickledArray
+from tasks.detection.unpickler import PickledArray, read_arrays
 
 ARRAYS = {
     "float32": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -117,7 +117,7 @@ def test_no_other_file_is_read(where: str, tmp_path: Path, monkeypatch: pytest.M
 def test_a_huge_file_is_not_even_read(tmp_path: Path) -> None:
     with (tmp_path / "yolox_nano.onnx").open("wb") as file:
         file.truncate(1 << 30)
-    from tasks.detection.onnx_session import open_network
+    from tasks.detection.yolox import open_network
 
     with pytest.raises(WeightsError, match=r"has 1,073,741,824 bytes; no YOLOX has more"):
         open_network(tmp_path / "yolox_nano.onnx")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.detection.yolox_output import anchor_count, grid, read_output
+from tasks.detection.yolox import anchor_count, grid, read_output
 
 SIDE = 64
 CLASSES = 80

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.batches import BatchRequest, BatchRow, BatchVideo
 from tasks.contracts.errors import BatchError
+from tasks.contracts.media import BatchRequest, BatchRow, BatchVideo
+from tasks.fan_out.batching import read_manifest, write_manifest
 from tasks.fan_out.ledger import Ledger, open_request, write_request
-from tasks.fan_out.manifest import read_manifest, write_manifest
 
 REQUEST = BatchRequest(
     id="0123456789ab",
@@ -71,7 +71,7 @@ def test_a_line_that_a_kill_cut_off_is_none(tmp_path: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from tasks.contracts.batches import BatchRow
+from tasks.contracts.media import BatchRow
 from tasks.fan_out.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]), "0123456789ab")
 with ledger.beating("run-1"):

@@ -4,11 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.batches import BatchRow
-from tasks.contracts.media import WeightsRecord
-from tasks.contracts.objects import DetectorRecord
-from tasks.fan_out.detectors import DETECTORS_NAME, keep_detector, known_detector
-from tasks.fan_out.pace import OVERHEAD_S, PACES_NAME, USUAL_PACE, USUAL_VIDEO_S, expected_s, keep_pace, known_pace
+from tasks.contracts.media import BatchRow, DetectorRecord, WeightsRecord
+from tasks.fan_out.batching import (
+    DETECTORS_NAME,
+    OVERHEAD_S,
+    PACES_NAME,
+    USUAL_PACE,
+    USUAL_VIDEO_S,
+    expected_s,
+    keep_detector,
+    keep_pace,
+    known_detector,
+    known_pace,
+)
 
 RECORD = DetectorRecord(
     name="yolox-nano",

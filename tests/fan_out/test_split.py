@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.fan_out.split import split
+from tasks.fan_out.batching import split
 
 
 @pytest.mark.parametrize(

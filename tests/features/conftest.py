@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.weights import load_weights_table
+from conf.settings import load_weights_table
 from tasks.features.extractor import FeatureExtractor, load_extractor
 from tasks.weights.store import WeightsStore
 from tests.support.feature_weights import write_feature_weights

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from tasks.contracts.media import WeightsRecord
-from tasks.features.frozen_graph import FrozenGraph
-from tasks.features.picture_network import INPUT, OUTPUT
+from tasks.features.picture_network import INPUT, OUTPUT, FrozenGraph, late_tensorflow
 from tasks.weights.store import Weights
+
+tf = late_tensorflow()
 
 NORM = "conv/batchnorm"
 SHIFTS = {"mean": 0.1, "variance": 1.5, "beta": 0.2, "gamma": 0.9}

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CODE = """if True:
     import os
-    from tasks.features.late_tensorflow import _without_greetings, late_tensorflow
+    from tasks.features.picture_network import _without_greetings, late_tensorflow
     with _without_greetings():
         os.write(2, b"I0000 00:00:17.1 1 port.cc:153] oneDNN custom operations are on.\\nan alarm\\n")
     tf = late_tensorflow()

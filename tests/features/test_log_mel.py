@@ -1,9 +1,9 @@
 """The log-mel spectrogram beside TensorFlow's own."""
 
 import numpy as np
-import tensorflow as tf
 
-from tasks.features.log_mel import (
+from tasks.features.picture_network import late_tensorflow
+from tasks.features.sound_network import (
     BANDS,
     EXAMPLE_SAMPLES,
     FFT,
@@ -17,6 +17,8 @@ from tasks.features.log_mel import (
     examples,
     log_mel,
 )
+
+tf = late_tensorflow()
 
 
 def by_tensorflow(samples: np.ndarray) -> np.ndarray:

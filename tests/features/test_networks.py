@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tasks.contracts.errors import MissingWeightsError
 from tasks.features.extractor import FeatureExtractor, load_extractor
-from tasks.features.log_mel import EXAMPLE_SAMPLES, examples
-from tasks.features.needed import NEEDED_WEIGHTS
+from tasks.features.picture_network import late_tensorflow
+from tasks.features.sound_network import EXAMPLE_SAMPLES, examples
+from tasks.weights.config import NEEDED_WEIGHTS
 from tests.features.conftest import store_of
 from tests.support.feature_weights import write_feature_weights
+
+tf = late_tensorflow()
 
 
 def test_a_frame_goes_through_graph_pca_and_eight_bits(extractor: FeatureExtractor, weights_folder: Path) -> None:

@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 
 from tasks.contracts.errors import MissingWeightsError
-from tasks.features.log_mel import EXAMPLE_SAMPLES
+from tasks.features.extractor import quantise
 from tasks.features.picture_network import ACTIVATIONS, PictureNetwork
-from tasks.features.quantise import quantise
-from tasks.features.sound_network import SoundNetwork
+from tasks.features.sound_network import EXAMPLE_SAMPLES, SoundNetwork
 from tasks.weights.store import Weights, find_weights
 from tests.features.conftest import store_of
 

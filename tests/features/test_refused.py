@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tasks.contracts.errors import WeightsError
 from tasks.features.extractor import load_extractor
-from tasks.features.picture_network import ACTIVATIONS
+from tasks.features.picture_network import ACTIVATIONS, late_tensorflow
 from tests.features.conftest import store_of
 from tests.support.feature_weights import write_vggish
+
+tf = late_tensorflow()
 
 GRAPH, CHECKPOINT, PCA = "classify_image_graph_def.pb", "vggish_model.ckpt", "vggish_pca_params.npz"
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.features.log_mel import EXAMPLE_SAMPLES
-from tasks.features.windows import LEAST_SAMPLES, windows_of
+from tasks.features.sound_network import EXAMPLE_SAMPLES, LEAST_SAMPLES, windows_of
 
 SECOND = 16_000
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conf.home import Home
-from tasks.classifier.tracking import tracking_store
+from tasks.tracking.store import tracking_store
 
 
 @pytest.fixture

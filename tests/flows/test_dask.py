@@ -11,11 +11,11 @@ from distributed import Client, LocalCluster, Scheduler, SpecCluster
 from conf.forms import PrepareDatasetForm
 from conf.home import Home
 from conf.settings import load_settings
-from flows import dask_cluster
-from flows.dask_cluster import connected, tasks_on
-from flows.dataset_request import request_of
+from flows.dataset_requests import request_of
 from flows.prepare_dataset import prepare_dataset
+from tasks import dask_runner as dask_cluster
 from tasks.contracts.errors import ConfigError
+from tasks.dask_runner import connected, tasks_on
 from tasks.filter_records import filter_records
 from tasks.publish_dataset import publish_dataset
 from tests.support.flow_runs import run_flow

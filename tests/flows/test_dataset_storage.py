@@ -10,21 +10,20 @@ import pytest
 from conf.forms import PrepareDatasetForm, TrainClassifierForm
 from conf.home import Home
 from conf.settings import load_settings
-from flows.dataset_request import request_of
+from flows.dataset_requests import request_of, store_of
 from flows.prepare_dataset import prepare_dataset
-from flows.tracked import store_of
 from flows.train_classifier import train_classifier
-from tasks.classifier.comparison import compare
-from tasks.classifier.registry import resolve
-from tasks.classifier.registry_weights import load_classifier
 from tasks.classifier.splits import frozen_split
 from tasks.contracts.errors import DamagedStorageError, StorageError, TrackingError, UnknownDatasetError
-from tasks.dataset_storage import open_anywhere
 from tasks.datasets.catalogue import open_dataset
+from tasks.datasets.stored import open_anywhere
 from tasks.datasets.verify import verify
 from tasks.filter_records import filter_records
 from tasks.publish_dataset import publish_dataset
 from tasks.storage.object_store import ObjectStore, open_store
+from tasks.tracking.comparison import compare
+from tasks.tracking.model import load_classifier
+from tasks.tracking.registry import resolve
 from tests.support.flow_runs import run_flow
 from tests.support.folders import digests
 from tests.support.mirror_server import MirrorServer

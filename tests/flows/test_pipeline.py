@@ -8,12 +8,12 @@ from prefect import get_client
 
 from conf.forms import PipelineForm, TrainClassifierForm
 from conf.home import Home
-from flows.commands.demo_clip import made_clip
 from flows.pipeline import pipeline
 from flows.train_classifier import train_classifier
-from tasks.classifier.registry import list_models, resolve
-from tasks.classifier.tracking import tracking_store
+from reelsift.demo import made_clip
 from tasks.contracts.errors import ConfigError, UnknownDatasetError
+from tasks.tracking.registry import list_models, resolve
+from tasks.tracking.store import tracking_store
 from tests.support.flow_runs import run_flow
 from tests.support.mirror_server import MirrorServer
 

@@ -150,8 +150,8 @@ def test_a_form_fetches_few_shards_of_a_public_mirror_unless_it_says_so(
     mirror: MirrorServer, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The public hosts are not reachable from here, so a mirror on loopback passes for them."""
-    monkeypatch.setattr("flows.dataset_request.is_public", lambda config: mirror.url in config.mirrors)
-    monkeypatch.setattr("flows.dataset_request.LARGE_DOWNLOAD_SHARDS", 5)
+    monkeypatch.setattr("flows.dataset_requests.is_public", lambda config: mirror.url in config.mirrors)
+    monkeypatch.setattr("flows.dataset_requests.LARGE_DOWNLOAD_SHARDS", 5)
     for flow, kind in ((prepare_dataset, PrepareDatasetForm), (retrain, RetrainForm), (pipeline, PipelineForm)):
         asked = kind.model_validate({"labels": ["Cooking"], "mirror": mirror.url, "background": 2})
         with pytest.raises(ConfigError, match=r"^6 shards, about 3\.\d MB, would be fetched from http.*large_download"):
@@ -166,7 +166,7 @@ def test_a_form_fetches_few_shards_of_a_public_mirror_unless_it_says_so(
 def test_a_folder_or_a_mirror_of_ones_own_is_not_bounded(
     mirror: MirrorServer, home: Home, synthetic_mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.dataset_request.LARGE_DOWNLOAD_SHARDS", 1)
+    monkeypatch.setattr("flows.dataset_requests.LARGE_DOWNLOAD_SHARDS", 1)
     for place in (mirror.url, str(synthetic_mirror)):
         asked = PrepareDatasetForm(labels=("Cooking",), mirror=place, background=2)
         assert run_flow(prepare_dataset, asked).result["records"] == 720

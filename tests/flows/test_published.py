@@ -9,7 +9,7 @@ from prefect import get_client
 
 from conf.forms import PrepareDatasetForm
 from conf.home import Home
-from flows.path_to_champion import dataset_for
+from flows.pipeline import dataset_for
 from flows.prepare_dataset import prepare_dataset
 from tasks.publish_dataset import TRAINING_FOLLOWS, TRAINING_LABEL, TRAINING_WANTED
 from tests.support.flow_runs import run_flow

@@ -14,12 +14,12 @@ from conf.home import Home
 from flows.prepare_dataset import prepare_dataset
 from flows.retrain import retrain
 from flows.train_classifier import train_classifier
-from tasks.classifier.registry import CHALLENGER, CHAMPION, list_models, resolve
-from tasks.classifier.tracking import TrackingStore, tracking_store
-from tasks.classifier.tracking_mlflow import connect
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.text import in_markdown
 from tasks.datasets.catalogue import list_datasets
+from tasks.tracking.client import connect
+from tasks.tracking.registry import CHALLENGER, CHAMPION, list_models, resolve
+from tasks.tracking.store import TrackingStore, tracking_store
 from tests.support.flow_runs import run_flow
 from tests.support.growing_mirror import GrowingMirror
 from tests.support.mirror_server import MirrorServer

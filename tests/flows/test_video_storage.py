@@ -8,10 +8,10 @@ import pytest
 
 from conf.forms import LabelVideosForm
 from conf.home import Home
-from flows.commands.demo_clip import made_clip
 from flows.label_videos import label_videos
+from reelsift.demo import made_clip
 from tasks.contracts.errors import StorageError
-from tasks.contracts.labels import LABELS_NAME
+from tasks.contracts.media import LABELS_NAME
 from tasks.storage.object_store import open_store
 from tests.support.flow_runs import run_flow
 from tests.support.folders import digests

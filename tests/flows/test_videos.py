@@ -8,12 +8,11 @@ import pytest
 
 from conf.forms import DetectObjectsForm, LabelVideosForm
 from conf.home import Home
-from flows.commands.demo_clip import made_clip
 from flows.detect_objects import detect_objects
 from flows.label_videos import label_videos
+from reelsift.demo import made_clip
 from tasks.contracts.errors import MissingWeightsError, UnknownModelError
-from tasks.contracts.labels import LABELS_NAME, LabelsManifest
-from tasks.contracts.objects import OBJECTS_NAME, ObjectsManifest
+from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelsManifest, ObjectsManifest
 from tests.support.flow_runs import run_flow
 
 

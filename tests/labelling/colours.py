@@ -8,11 +8,10 @@ import av
 import numpy as np
 
 from tasks.contracts.files import file_digest
-from tasks.contracts.labels import ModelRecord
-from tasks.contracts.media import FetchedVideo, WeightsRecord
+from tasks.contracts.media import FetchedVideo, ModelRecord, WeightsRecord
 from tasks.contracts.progress import Progress
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.labeller import SecondScores
+from tasks.labelling.scores import SecondScores
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
 

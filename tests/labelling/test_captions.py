@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.labelling.captions import Caption, Captions, draw_captions
+from tasks.labelling.annotate import Caption, Captions, draw_captions
 from tasks.video.drawing import colour_of
 
 LABELS = [(7, "espresso"), (3, "hotdog"), (5, "banana"), (1, "apple")]

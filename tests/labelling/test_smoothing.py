@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.labelling.smoothing import smoothed
+from tasks.labelling.label import smoothed
 
 
 def by_loop(scores: NDArray[np.float32], window: int, *, centred: bool) -> NDArray[np.float32]:

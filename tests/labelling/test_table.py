@@ -10,7 +10,7 @@ import pytest
 
 from tasks.contracts.media import MediaFacts
 from tasks.labelling import table as table_module
-from tasks.labelling.labeller import SecondScores
+from tasks.labelling.scores import SecondScores
 from tasks.labelling.table import best_labels, write_table
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from tasks.contracts.errors import VideoError
-from tasks.contracts.outcomes import DONE, FAILED, VideoOutcome
-from tasks.per_video.alone import alone
+from tasks.contracts.media import DONE, FAILED, VideoOutcome
+from tasks.per_video.jobs import alone
 
 
 def test_work_that_ends_well_is_its_outcome() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tasks.classifier.tracking import TrackingStore
-from tasks.contracts.artifacts import DatasetManifest, Part
+from tasks.contracts.datasets import DatasetManifest, Part
 from tasks.pruning.items import Bounds, Item, Outcome
-from tasks.pruning.prune import Places, Plan, Pruning, Wanted
+from tasks.pruning.prune import Places, Pruning, PruningPlan, Wanted
+from tasks.tracking.store import TrackingStore
 from tests.datasets.made import Folders, make_part
 
 DAY_S = 86_400
@@ -70,7 +70,7 @@ class PrunedHome:
         bounds = Bounds(now=now, older_than=timedelta(days=days), keep=keep)
         return Pruning(self.places, self.store, bounds, Wanted(**wanted))
 
-    def plan(self, **options: Any) -> Plan:
+    def plan(self, **options: Any) -> PruningPlan:
         return self.pruning(**options).plan()
 
     def prune(self, **options: Any) -> list[Outcome]:

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.media import FetchedVideo
 from tasks.records.config import FilterConfig
 from tasks.records.parts import write_part

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tasks.classifier.registry import DATASET_TAG, KIND_TAG, ModelRow
-from tasks.classifier.registry_weights import load_classifier
-from tasks.classifier.tracking_mlflow import MlflowClient, MlflowException, connect
 from tasks.pruning.items import Kind
+from tasks.tracking.client import MlflowClient, MlflowException, connect
+from tasks.tracking.model import load_classifier
+from tasks.tracking.registry import DATASET_TAG, KIND_TAG, ModelRow
 from tests.datasets.made import contents
 from tests.pruning.conftest import PrunedHome, disk_bytes, names
 from tests.support.classifiers import registered

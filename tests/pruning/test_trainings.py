@@ -4,11 +4,11 @@ import fcntl
 import json
 import os
 
-from tasks.classifier.kept_training import KeptTraining
-from tasks.classifier.registry import TRAINING_TAG
-from tasks.classifier.tracking_mlflow import connect
-from tests.flows.test_cli import reelsift
+from tasks.tracking.client import connect
+from tasks.tracking.kept_training import KeptTraining
+from tasks.tracking.registry import TRAINING_TAG
 from tests.pruning.conftest import PrunedHome, age, by_name, disk_bytes, names
+from tests.reelsift.test_cli import reelsift
 from tests.support.classifiers import registered, trained
 
 

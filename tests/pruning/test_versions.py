@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.classifier.registry import DATASET_SLUG_TAG, DATASET_TAG
-from tasks.classifier.tracking_mlflow import connect
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.folders import in_use
 from tasks.datasets.verify import verify
 from tasks.pruning.items import Kind
+from tasks.tracking.client import connect
+from tasks.tracking.registry import DATASET_SLUG_TAG, DATASET_TAG
 from tests.datasets.made import contents, edit_manifest
 from tests.pruning.conftest import PrunedHome, age, by_name, disk_bytes, names
 from tests.support.classifiers import registered

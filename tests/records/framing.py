@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import google_crc32c
 import numpy as np
 
-from tasks.records.example import COUNT, FEATURES, ID, LABELS, START, STOP
-from tasks.records.judge import Rules, Verdict
-from tasks.records.walker import OFFSET, VERDICT, gather, new_tables, walk
+from tasks.records.kernels.example import COUNT, FEATURES, ID, LABELS, START, STOP
+from tasks.records.kernels.judge import Rules, Verdict
+from tasks.records.kernels.walker import OFFSET, VERDICT, gather, new_tables, walk
 
 RGB_FLOATS, AUDIO_FLOATS, VOCABULARY = 4, 3, 50
 WANTED, EXCLUDED = (7,), (9,)

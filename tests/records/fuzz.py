@@ -16,9 +16,9 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.records.example import COUNT, ID, LABELS, START, STOP, Ints
-from tasks.records.judge import Rules, Verdict
-from tasks.records.walker import MIN_FRAME_BYTES, OFFSET, VERDICT, gather, new_tables, walk
+from tasks.records.kernels.example import COUNT, ID, LABELS, START, STOP, Ints
+from tasks.records.kernels.judge import Rules, Verdict
+from tasks.records.kernels.walker import MIN_FRAME_BYTES, OFFSET, VERDICT, gather, new_tables, walk
 from tests.records.framing import AUDIO_FLOATS, RGB_FLOATS, frame, masked_crc, small_rules
 from tests.records.odd_examples import OddExamples
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from tasks.records.judge import Verdict
+from tasks.records.kernels.judge import Verdict
 from tests.records.framing import AUDIO_FLOATS, EXCLUDED, RGB_FLOATS, VOCABULARY, WANTED
 
 Values = tuple[bytes, list[int], bytes, bytes]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tasks.records
-from tasks.records.compiled import SOURCES, entry_point
+from tasks.records.kernels.compiled import SOURCES, entry_point
 from tests.records.framing import frame
 from tests.records.shards import record
 
@@ -16,7 +16,9 @@ FOLDER = Path(tasks.records.__file__).parent
 
 
 def test_the_revision_covers_all_that_is_compiled() -> None:
-    compiled = {path.name for path in FOLDER.glob("*.py") if "from tasks.records.compiled import" in path.read_text()}
+    compiled = {
+        path.name for path in FOLDER.glob("*.py") if "from tasks.records.kernels.compiled import" in path.read_text()
+    }
     assert set(SOURCES) == compiled | {"compiled.py"}
 
 
@@ -29,7 +31,7 @@ def test_a_function_is_compiled_even_where_no_cache_can_be_kept() -> None:
 FILTERING = """
 import sys
 from pathlib import Path
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.records.config import FilterConfig
 from tasks.records.parts import write_part
 path = Path(sys.argv[1])

@@ -8,7 +8,7 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from tasks.records import crc32c as module
+from tasks.records.kernels import crc32c as module
 from tests.records.framing import masked_crc
 
 DATA = np.random.default_rng(0).integers(0, 256, 8000, dtype=np.uint8)
@@ -29,7 +29,7 @@ def test_it_is_masked_as_in_a_tfrecord_file() -> None:
 def test_a_processor_without_the_instruction_gets_the_same_from_tables() -> None:
     code = (
         "import numpy as np, google_crc32c\n"
-        "from tasks.records.crc32c import KIND, crc32c\n"
+        "from tasks.records.kernels.crc32c import KIND, crc32c\n"
         "data = np.random.default_rng(1).integers(0, 256, 5000, dtype=np.uint8)\n"
         "same = [crc32c(data, 0, n) == google_crc32c.value(data[:n].tobytes()) for n in (0, 7, 8, 1535, 1536, 5000)]\n"
         "print(KIND, all(same))"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.records.judge import Verdict
+from tasks.records.kernels.judge import Verdict
 from tests.records.framing import AUDIO_FLOATS, RGB_FLOATS, frames, judge_shard
 from tests.records.odd_examples import GROUP, LEN, VARINT, OddExamples, chunk, tag, varint
 from tests.records.oracle import expected

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contracts.artifacts import DropReason, ShardTally
+from tasks.contracts.datasets import DropReason, ShardTally
 from tasks.contracts.errors import DamagedShardError
 from tasks.records.config import FilterConfig
-from tasks.records.filter import MAX_DAMAGE, FilteredShard, filter_shard
-from tasks.records.rows import SCHEMA
+from tasks.records.filter import MAX_DAMAGE, SCHEMA, FilteredShard, filter_shard
 from tasks.records.synthetic import encode_example
 from tests.records.framing import frame, frames, masked_crc
 from tests.records.shards import record, shard_of, shard_with, vectors

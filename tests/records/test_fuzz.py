@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.records.judge import Verdict
+from tasks.records.kernels.judge import Verdict
 from tests.records.framing import frames, judge_shard
 from tests.records.fuzz import Mutator
 from tests.records.oracle import expected
@@ -20,8 +20,8 @@ SHARDS, PROCESSES, TIMEOUT_S = 100_000, 2, 240
 PROBE = """
 import numpy as np
 from tests.records.fuzz import GuardedBuffer
-from tasks.records.crc32c import crc32c
-from tasks.records.compiled import entry_point
+from tasks.records.kernels.crc32c import crc32c
+from tasks.records.kernels.compiled import entry_point
 data = GuardedBuffer().holding(b"x" * 64)
 @entry_point
 def past_the_end(data):

@@ -14,12 +14,12 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.artifacts import DropReason, PlannedShard
+from tasks.contracts.datasets import DropReason, PlannedShard
 from tasks.contracts.errors import DamagedShardError, DatasetError, DiskSpaceError
 from tasks.contracts.files import file_digest
 from tasks.records.config import FilterConfig
+from tasks.records.filter import SCHEMA
 from tasks.records.parts import batches_of, find_part, missing_shards, options_key, options_of, part_key, write_part
-from tasks.records.rows import SCHEMA
 from tasks.records.writing import GROUP_ROWS, write_rows
 from tests.records.shards import planned, record, shard_of, shard_with
 
@@ -320,7 +320,7 @@ def test_what_a_killed_process_left_long_ago_is_cleared_away(shards: Shards, sto
 WRITER = """
 import sys
 from pathlib import Path
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.records.config import FilterConfig
 from tasks.records.parts import write_part
 folder, store = Path(sys.argv[1]), Path(sys.argv[2])

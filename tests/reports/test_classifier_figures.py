@@ -7,14 +7,16 @@ import pytest
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from tasks.reports.classifier_figures import (
+from tasks.reports.figures import (
+    ComparedModel,
     calibration_figure,
+    comparison_figure,
     precision_recall,
     precision_recall_figure,
+    save_png,
+    shortened,
     training_figure,
 )
-from tasks.reports.comparison_figure import ComparedModel, comparison_figure
-from tasks.reports.figure_style import save_png, shortened
 
 RNG = np.random.default_rng(0)
 

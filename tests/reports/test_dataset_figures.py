@@ -8,9 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tasks.contracts.artifacts import Cooccurrence, DatasetManifest, LabelCount
-from tasks.reports.dataset_figures import cooccurrence_figure, label_counts_figure
-from tasks.reports.figure_style import save_png
+from tasks.contracts.datasets import Cooccurrence, DatasetManifest, LabelCount
+from tasks.reports.figures import cooccurrence_figure, label_counts_figure, save_png
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 

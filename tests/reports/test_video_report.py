@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.errors import ReportError
-from tasks.contracts.labels import LABELS_NAME, LABELS_TABLE_NAME
-from tasks.contracts.objects import OBJECTS_NAME
+from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME
 from tasks.reports.video_report import write_index, write_report
-from tasks.reports.video_text import shown
+from tasks.reports.words import shown
 from tests.support.reports import CLASS_NAMES, video_record, write_labels, write_objects
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{ 7*7 }}"

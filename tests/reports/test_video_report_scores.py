@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.contracts.labels import LabelScore, LabelSegment
-from tasks.reports.video_report_lanes import lane_groups
-from tasks.reports.video_report_read import SCORES
-from tasks.reports.video_report_scores import MOST_COLUMNS, MOST_ROWS, score_chart
+from tasks.contracts.media import LabelScore, LabelSegment
+from tasks.reports.charts import MOST_COLUMNS, MOST_ROWS, lane_groups, score_chart
+from tasks.reports.facts import SCORES
 from tests.support.reports import write_labels, write_objects
 
 

@@ -4,10 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.labels import LabelScore, LabelSegment
-from tasks.reports.video_text import shown, size
-from tasks.reports.video_time import moment, percent, span, ticks
-from tasks.reports.video_words import counted, labels_in_words, leading_runs, objects_in_words, plural
+from tasks.contracts.media import LabelScore, LabelSegment
+from tasks.reports.words import (
+    counted,
+    labels_in_words,
+    leading_runs,
+    moment,
+    objects_in_words,
+    percent,
+    plural,
+    shown,
+    size,
+    span,
+    ticks,
+)
 from tests.support.reports import video_record, write_labels, write_objects
 
 

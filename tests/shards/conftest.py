@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.shards.config import DownloadConfig
-from tasks.shards.remote import RemoteFile
+from tasks.shards.mirror import RemoteFile
 from tests.support.mirror_server import MirrorServer
 
 SHARD_BYTES = 300_000  # several reads of the client, few enough to be quick

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.errors import DiskSpaceError, MirrorError
 from tasks.shards.config import DownloadConfig
-from tasks.shards.download import DownloadReport, download_shards
-from tasks.shards.estimate import estimate_download
+from tasks.shards.download import DownloadReport, download_shards, estimate_download
 from tasks.shards.plan import fetch_plan, shard_path
 from tests.shards.conftest import NAMES, Heard, noise, quick, shards_of, write_plan
 from tests.support.mirror_server import Fault, MirrorServer, status

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tasks.contracts.files import format_bytes
 from tasks.shards.config import DownloadConfig
-from tasks.shards.faults import Fault, retry_after_s, wait_before_retry_s
-from tasks.shards.space import format_bytes
+from tasks.shards.sources import Fault, retry_after_s, wait_before_retry_s
 
 NOW = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
 

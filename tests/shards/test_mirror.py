@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.errors import MirrorError
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import is_public, resolve, shown

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.errors import ConfigError, PlanError
 from tasks.shards.config import DownloadConfig
-from tasks.shards.faults import Fault
 from tasks.shards.plan import fetch_plan, saved_name, select_shards, shard_index, shard_path
-from tasks.shards.sources import open_path
-from tasks.vocabulary.fetch import beside_shards
+from tasks.shards.sources import Fault, open_path
+from tasks.vocabulary.table import beside_shards
 from tests.shards.conftest import NAMES, noise, quick, shards_of
 from tests.support.mirror_server import MirrorServer, html, status
 

@@ -10,8 +10,8 @@ import pytest
 
 from tasks.contracts.errors import ConfigError, DownloadError
 from tasks.contracts.files import file_digest
+from tasks.shards.mirror import RemoteFile
 from tasks.shards.proxies import proxy_for
-from tasks.shards.remote import RemoteFile
 from tasks.shards.transfer import fetch_file
 from tests.shards.conftest import quick
 from tests.support.mirror_server import MirrorServer

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.contracts.errors import DiskSpaceError, DownloadError
 from tasks.shards.config import DownloadConfig
-from tasks.shards.remote import RemoteFile
+from tasks.shards.mirror import RemoteFile
 from tasks.shards.transfer import fetch_file
 from tests.shards.conftest import PATH, Heard, noise, quick, wanted
 from tests.support.mirror_server import Fault, MirrorServer, html, redirect, status

@@ -6,7 +6,7 @@ In: a folder in a mirror's layout or just full of shards, and labels. Out: the p
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts.artifacts import PlannedShard
+from tasks.contracts.datasets import PlannedShard
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.publish import publish
 from tasks.datasets.request import plan_request

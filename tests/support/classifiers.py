@@ -8,7 +8,11 @@ import torch
 from tasks.classifier.config import ModelKind, TrainConfig
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.models import build_model
-from tasks.classifier.registry import (
+from tasks.classifier.train import TrainingResult, fit
+from tasks.contracts.datasets import FEATURE_SIZE, Cooccurrence, DatasetManifest, LabelCount
+from tasks.datasets.load import Videos
+from tasks.datasets.manifest import Dataset
+from tasks.tracking.registry import (
     DATASET_TAG,
     EXPERIMENT_TAG,
     KIND_TAG,
@@ -18,11 +22,7 @@ from tasks.classifier.registry import (
     ModelRow,
     resolve,
 )
-from tasks.classifier.tracking import TrackingStore
-from tasks.classifier.train import TrainingResult, fit
-from tasks.contracts.artifacts import FEATURE_SIZE, Cooccurrence, DatasetManifest, LabelCount
-from tasks.datasets.load import Videos
-from tasks.datasets.manifest import Dataset
+from tasks.tracking.store import TrackingStore
 
 DATASET_ID = "ds-0123456789ab"
 
@@ -40,8 +40,8 @@ def registered(
     store: TrackingStore, name: str = "cooking", *, classifier: FittedClassifier | None = None, alias: str | None = None
 ) -> ModelRow:
     """A registered version of a classifier, with the tags that `log_candidate` would give it."""
-    from tasks.classifier.tracking_mlflow import connect
-    from tasks.classifier.tracking_model import register_classifier
+    from tasks.tracking.client import connect
+    from tasks.tracking.model import register_classifier
 
     client = connect(store)
     known = client.get_experiment_by_name(name)

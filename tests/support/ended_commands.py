@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.commands.private_server import MARK
+from conf.private_server import MARK
 
 REELSIFT = Path(sys.executable).parent / "reelsift"
 GONE_WITHIN_S = 10.0

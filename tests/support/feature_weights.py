@@ -6,11 +6,12 @@ In: a folder. Out: the six files in it, of random numbers that are always the sa
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from tasks.contracts.artifacts import AUDIO_SIZE
-from tasks.features.picture_network import ACTIVATIONS
+from tasks.contracts.datasets import AUDIO_SIZE
+from tasks.features.picture_network import ACTIVATIONS, late_tensorflow
 from tasks.features.sound_network import PCA_MEANS, PCA_VECTORS
+
+tf = late_tensorflow()
 
 CHANNELS = {
     "conv1": (1, 4),

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from conf.home import Home
-from conf.running_stack import home_credentials
+from conf.stack_state import home_credentials
 
 REELSIFT = Path(sys.executable).parent / "reelsift"
 TRIES = 10

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from conf.running_stack import Credentials
+from conf.stack_state import Credentials
 
 WIDTH = 1400
 PATIENCE_MS = 30_000  # the pages are 20 MB of script

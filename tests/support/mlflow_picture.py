@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from conf.settings import load_settings
-from tasks.classifier.registry import list_models
-from tasks.classifier.tracking import TrackingStore, tracking_store
+from tasks.tracking.registry import list_models
+from tasks.tracking.store import TrackingStore, tracking_store
 from tests.support.browser import open_chromium
 from tests.support.mlflow_pages import compared_runs, mlflow_page, photograph
 from tests.support.mlflow_servers import running_mlflow

@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx
 
 from conf.home import Home
-from conf.running_stack import Credentials
-from deployments.stack.mlflow_server import mlflow_server
+from conf.stack_state import Credentials
 from deployments.stack.options import StackOptions
-from tasks.classifier.tracking import TrackingStore, tracking_store
+from deployments.stack.plan import mlflow_server
+from tasks.tracking.store import TrackingStore, tracking_store
 
 STARTS_WITHIN_S = 120
 STOPS_WITHIN_S = 30

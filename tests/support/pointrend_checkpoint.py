@@ -15,8 +15,8 @@ import skimage.data
 import torch
 from PIL import Image
 
-from tasks.detection.detector import Picture
-from tasks.detection.pointrend_input import input_size
+from tasks.detection.boxes import Picture
+from tasks.detection.pointrend import input_size
 from tasks.detection.pointrend_network import Backbone, build_network
 
 AUTHOR = "Detectron2 Model Zoo"

@@ -11,25 +11,25 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from tasks.contracts.files import write_text
-from tasks.contracts.labels import (
+from tasks.contracts.media import (
+    DETECTED_PICTURE_NAME,
+    DETECTED_VIDEO_NAME,
     LABELLED_VIDEO_NAME,
     LABELS_NAME,
     LABELS_TABLE_NAME,
-    LabelScore,
-    LabelSegment,
-    LabelsManifest,
-    ModelRecord,
-)
-from tasks.contracts.media import MediaFacts, VideoRecord, WeightsRecord
-from tasks.contracts.objects import (
-    DETECTED_PICTURE_NAME,
-    DETECTED_VIDEO_NAME,
     OBJECTS_NAME,
     OBJECTS_TABLE_NAME,
     THUMBNAILS_FOLDER,
     DetectorRecord,
+    LabelScore,
+    LabelSegment,
+    LabelsManifest,
+    MediaFacts,
+    ModelRecord,
     ObjectsManifest,
     ObjectTrack,
+    VideoRecord,
+    WeightsRecord,
 )
 
 WIDTH, HEIGHT, FRAME_RATE, DURATION_S = 160, 90, 10, 6.0

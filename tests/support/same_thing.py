@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.contracts.objects import DetectorRecord
-from tasks.detection.detector import Detections, Picture
+from tasks.contracts.media import DetectorRecord
+from tasks.detection.boxes import Detections, Picture
 
 
 class SameThing:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from deployments.app import app
+from reelsift.cli import app
 
 TESTS = Path(__file__).parents[1]
 # What runs the installed command, and the words that it adds by itself.

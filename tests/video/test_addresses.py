@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.video.addresses import Guard, RefusedAddressError, is_public
+from tasks.video.addresses import AddressGuard, RefusedAddressError, is_public
 
 PRIVATE = [
     "127.0.0.1",
@@ -63,7 +63,7 @@ def test_addresses_of_the_internet_are(address: str) -> None:
     "host", ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "localhost", "::1", "0", "10.0.0.1"]
 )
 def test_a_host_that_resolves_to_one_within_is_refused_however_it_is_written(host: str) -> None:
-    guard = Guard(allow_private=False)
+    guard = AddressGuard(allow_private=False)
     with pytest.raises(RefusedAddressError, match="not on the public internet"):
         guard.connect((host, 80), timeout=5)
     assert guard.refused == host
@@ -89,7 +89,7 @@ def listening() -> socket.socket:
 def test_the_very_address_that_was_checked_is_connected_to() -> None:
     """A name that resolves to something within a moment later gains nothing: it is asked once for each connection."""
     names = Names(["127.0.0.1"], ["127.0.0.2"])
-    guard = Guard(allow_private=False, resolve=names, admits=lambda address: address == "127.0.0.1")
+    guard = AddressGuard(allow_private=False, resolve=names, admits=lambda address: address == "127.0.0.1")
     with listening() as server:
         port = server.getsockname()[1]
         with guard.connect(("rebinding.example", port), timeout=5) as connected:
@@ -101,13 +101,13 @@ def test_the_very_address_that_was_checked_is_connected_to() -> None:
 
 def test_of_several_addresses_only_those_that_are_public_are_tried() -> None:
     names = Names(["127.0.0.2", "10.0.0.1", "127.0.0.1"])
-    guard = Guard(allow_private=False, resolve=names, admits=lambda address: address == "127.0.0.1")
+    guard = AddressGuard(allow_private=False, resolve=names, admits=lambda address: address == "127.0.0.1")
     with listening() as server, guard.connect(("mixed.example", server.getsockname()[1]), timeout=5) as connected:
         assert connected.getpeername()[0] == "127.0.0.1"
 
 
 def test_private_addresses_are_connected_to_where_that_is_allowed() -> None:
-    guard = Guard(allow_private=True)
+    guard = AddressGuard(allow_private=True)
     with listening() as server, guard.connect(server.getsockname(), timeout=5) as connected:
         assert connected.getpeername()[0] == "127.0.0.1"
     assert guard.refused is None
@@ -117,4 +117,4 @@ def test_a_host_that_answers_nobody_is_an_error_of_the_system() -> None:
     with listening() as server:
         place = server.getsockname()
     with pytest.raises(ConnectionRefusedError):
-        Guard(allow_private=True).connect(place, timeout=5)
+        AddressGuard(allow_private=True).connect(place, timeout=5)

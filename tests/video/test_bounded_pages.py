@@ -8,7 +8,7 @@ from urllib.response import addinfourl
 
 import pytest
 
-from tasks.video.bounded_pages import LARGEST_PAGE, PageTooLargeError, bound_reading, unpacked_response
+from tasks.video.addresses import LARGEST_PAGE, PageTooLargeError, bound_reading, unpacked_response
 
 
 def answer(body: bytes, coding: str = "") -> addinfourl:

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.contracts.errors import FetchError, RefusedSourceError, SourceError
 from tasks.contracts.progress import Silent
-from tasks.video.addresses import Guard
+from tasks.video.addresses import AddressGuard
 from tasks.video.config import FetchConfig
 from tasks.video.download import download
 from tests.support.mirror_server import Fault, html, redirect, status
@@ -29,7 +29,7 @@ def test_addresses_of_private_networks_are_refused(site: Site, host: str) -> Non
 
 def only_loopback(site: Site, name: str) -> None:
     """Fetch as from the internet, of which 127.0.0.1 is a part and 127.0.0.2 is not."""
-    guard = Guard(allow_private=False, admits=lambda address: address == LOOPBACK)
+    guard = AddressGuard(allow_private=False, admits=lambda address: address == LOOPBACK)
     download(site.address(name), site.cache, FetchConfig(attempts=1), guard, Silent())
 
 
@@ -129,7 +129,7 @@ def test_several_videos_are_refused_unless_asked_for(site: Site) -> None:
 
 
 def test_a_page_without_end_does_not_fill_the_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.video.bounded_pages.LARGEST_PAGE", 100_000)
+    monkeypatch.setattr("tasks.video.addresses.LARGEST_PAGE", 100_000)
     (site.folder / "page.html").write_text("<!DOCTYPE html><html>" + "x" * 200_000)
     with pytest.raises(FetchError, match="the page has more than 100,000 bytes"):
         site.fetch("page.html")
@@ -154,7 +154,7 @@ def test_nothing_of_this_machine_is_run_or_read(site: Site, tmp_path: Path, monk
 
 def test_a_proxy_does_not_lead_past_the_guard(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", site.server.url)
-    guard = Guard(allow_private=False, admits=lambda address: address == LOOPBACK)
+    guard = AddressGuard(allow_private=False, admits=lambda address: address == LOOPBACK)
     with pytest.raises(RefusedSourceError, match=r"leads to 10\.0\.0\.1"):
         download("http://10.0.0.1/clip.mp4", site.cache, FetchConfig(attempts=1), guard, Silent())
     assert not site.server.log

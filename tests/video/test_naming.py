@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.media import FetchedVideo
-from tasks.video.naming import folder_name
+from tasks.video.sources import folder_name
 
 
 def named(title: str) -> str:

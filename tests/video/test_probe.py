@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import VideoError
-from tasks.video.bounds import check_work
 from tasks.video.config import MediaBounds
+from tasks.video.container import check_work
 from tasks.video.frames import open_frames
 from tasks.video.probe import probe
 from tests.support.media import (

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import SourceError
-from tasks.video import source_list
-from tasks.video.source_list import listed, source_of
-from tasks.video.sources import SourceKind
+from tasks.video import sources as source_list
+from tasks.video.sources import SourceKind, listed, source_of
 
 
 def test_each_source_counts_once_in_the_order_of_the_list(tmp_path: Path) -> None:

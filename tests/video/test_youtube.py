@@ -25,12 +25,10 @@ from tasks.contracts.errors import (
     WithdrawnVideoError,
 )
 from tasks.contracts.files import file_digest
-from tasks.contracts.media import FetchedVideo
-from tasks.contracts.outcomes import VideoOutcome
-from tasks.per_video.fetching import fetch_each
-from tasks.per_video.workplace import Workplace
+from tasks.contracts.media import FetchedVideo, VideoOutcome
+from tasks.per_video.jobs import Workplace, fetch_each
 from tasks.shards.config import DownloadConfig
-from tasks.video.addresses import Guard
+from tasks.video.addresses import AddressGuard
 from tasks.video.config import FetchConfig, MediaBounds
 from tasks.video.fetch import fetch_video
 from tasks.video.youtube import Turns, is_on_youtube, youtube_cookies
@@ -91,8 +89,10 @@ def tube(files: list[Form], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             assert is_on_youtube(f"https://{host}") or host.endswith(".googlevideo.com"), host
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", site.port))]
 
-        def guard(*, allow_private: bool) -> Guard:
-            return Guard(allow_private=allow_private, resolve=resolve, admits=lambda address: address == "127.0.0.1")
+        def guard(*, allow_private: bool) -> AddressGuard:
+            return AddressGuard(
+                allow_private=allow_private, resolve=resolve, admits=lambda address: address == "127.0.0.1"
+            )
 
         monkeypatch.setattr("tasks.video.fetch.Guard", guard)
         monkeypatch.setenv("SSL_CERT_FILE", str(site.authority))
@@ -317,7 +317,7 @@ def test_a_list_waits_for_the_limit_to_pass(tube: Tube, monkeypatch: pytest.Monk
         if sum(slept) >= 30:  # the second wait is over
             tube.has(playable([tube.small], locked=False))
 
-    monkeypatch.setattr("tasks.per_video.fetching.sleep", sleep)
+    monkeypatch.setattr("tasks.per_video.jobs.sleep", sleep)
     found = list(fetch_each([VIDEO_ID, OTHER_ID], workplace(tube)))
     assert [isinstance(each, FetchedVideo) for each in found] == [True, True]
     assert sum(slept) == 10 + 20
@@ -327,7 +327,7 @@ def test_patience_has_an_end_and_is_for_lists(tube: Tube, monkeypatch: pytest.Mo
     tube.has(REFUSED["rate-limit"][0])
     tube.has(REFUSED["rate-limit"][0], video_id=OTHER_ID)
     slept: list[float] = []
-    monkeypatch.setattr("tasks.per_video.fetching.sleep", slept.append)
+    monkeypatch.setattr("tasks.per_video.jobs.sleep", slept.append)
     assert isinstance(next(fetch_each([VIDEO_ID], workplace(tube))), VideoOutcome)
     assert not slept
     found = list(fetch_each([VIDEO_ID, OTHER_ID], workplace(tube, rate_limit_wait_s=45)))
@@ -430,7 +430,7 @@ def test_what_holds_no_cookies_of_youtube_is_refused(tmp_path: Path, text: str |
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_a_video_comes_through_the_proxy(tube: Tube, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """With the guard that is used everywhere, which would find none of these names."""
-    monkeypatch.setattr("tasks.video.fetch.Guard", Guard)
+    monkeypatch.setattr("tasks.video.fetch.Guard", AddressGuard)
     tube.has(playable([tube.small], locked=True))
     with ProxyServer(tube.site.port, password="hunter2" if kind == "socks5" else None) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"{kind}://anna:hunter2@127.0.0.1:{proxy.port}")
@@ -445,7 +445,7 @@ def test_a_video_comes_through_the_proxy(tube: Tube, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_a_proxy_that_refuses_a_video_is_named(tube: Tube, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr("tasks.video.fetch.Guard", Guard)
+    monkeypatch.setattr("tasks.video.fetch.Guard", AddressGuard)
     with ProxyServer(tube.site.port, refuses=403) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"{kind}://anna:hunter2@127.0.0.1:{proxy.port}")
         with pytest.raises(SourceError, match=rf"through the proxy {kind}://.*127\.0\.0\.1:{proxy.port}") as caught:

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.contracts.errors import FetchError, MirrorError, WithdrawnVideoError
 from tasks.shards.config import DownloadConfig
-from tasks.video.youtube_id import resolve_yt8m_id
+from tasks.video.youtube import resolve_yt8m_id
 from tests.support.mirror_server import Fault, MirrorServer, status
 
 ANSWER = 'i("ZU9H","dQw4w9WgXcQ");'

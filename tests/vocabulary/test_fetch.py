@@ -6,7 +6,7 @@ import pytest
 
 from tasks.contracts.errors import DownloadError
 from tasks.shards.config import DownloadConfig
-from tasks.vocabulary.fetch import kept_vocabulary, load_vocabulary, vocabulary_with
+from tasks.vocabulary.table import kept_vocabulary, load_vocabulary, vocabulary_with
 from tests.support.mirror_server import MirrorServer
 
 

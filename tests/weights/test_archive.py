@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import WeightsError
-from tasks.weights import archive as archives
-from tasks.weights.archive import extract_member
+from tasks.weights import fetch as archives
+from tasks.weights.fetch import extract_member
 from tests.weights.conftest import write_tgz
 
 WANTED = "mean.npy"

@@ -8,8 +8,7 @@ import pytest
 
 from tasks.contracts.errors import MissingWeightsError, WeightsError
 from tasks.weights.fetch import fetch_weights
-from tasks.weights.receipt import read_receipt
-from tasks.weights.store import WeightsStore
+from tasks.weights.store import WeightsStore, read_receipt
 from tests.shards.conftest import Heard, quick
 from tests.support.mirror_server import Fault, MirrorServer, status
 from tests.weights.conftest import CONTENT, DIGEST, MEAN, VALUES, entry, write_tgz

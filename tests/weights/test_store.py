@@ -8,11 +8,9 @@ import pytest
 
 from tasks.contracts.errors import MissingWeightsError, WeightsError
 from tasks.contracts.files import file_digest
-from tasks.weights import digests
+from tasks.weights import store as digests
 from tasks.weights.fetch import fetch_weights
-from tasks.weights.listing import WeightsState, list_weights
-from tasks.weights.receipt import receipt_path
-from tasks.weights.store import WeightsStore, find_weights, missing_weights
+from tasks.weights.store import WeightsState, WeightsStore, find_weights, list_weights, missing_weights, receipt_path
 from tests.shards.conftest import quick
 from tests.weights.conftest import CONTENT, DIGEST
 

@@ -3,9 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from conf.weights import load_weights_table
-from tasks.features.needed import NEEDED_WEIGHTS
-from tasks.weights.config import WeightsEntry
+from conf.settings import load_weights_table
+from tasks.weights.config import NEEDED_WEIGHTS, WeightsEntry
 
 
 def test_it_names_what_the_networks_need() -> None:

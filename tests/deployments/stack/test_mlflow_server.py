@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 
 from conf.home import Home
-from conf.running_stack import Credentials
-from deployments.stack.mlflow_server import mlflow_server
+from conf.stack_state import Credentials
 from deployments.stack.mlflow_users import with_users
 from deployments.stack.options import StackOptions
-from deployments.stack.part import Part
-from tasks.classifier.tracking import tracking_store
+from deployments.stack.plan import StackPart, mlflow_server
+from tasks.tracking.store import tracking_store
 
 PUBLIC = StackOptions(host="0.0.0.0", public_name="models.example", mlflow_port=5001)
 PASSWORD = "with ten words: and more"
 
 
-def argument(part: Part, name: str) -> str | None:
+def argument(part: StackPart, name: str) -> str | None:
     return part.command[part.command.index(name) + 1] if name in part.command else None
 
 

@@ -10,9 +10,9 @@ import httpx
 import psutil
 import pytest
 
-from tasks.contracts.batches import BatchRow
+from tasks.contracts.media import BatchRow
+from tasks.fan_out.batching import MANIFEST_NAME, read_manifest
 from tasks.fan_out.ledger import Ledger
-from tasks.fan_out.manifest import MANIFEST_NAME, read_manifest
 from tests.deployments.stack.conftest import processes_of
 from tests.support.local_stack import LocalStack, free_port, waited
 from tests.support.square_videos import write_clip

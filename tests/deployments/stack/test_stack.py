@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from conf.running_stack import AUTH_VARIABLE
+from conf.stack_state import AUTH_VARIABLE
 from tests.deployments.stack.conftest import processes_of
 from tests.support.local_stack import REELSIFT, LocalStack, clean_environment, waited
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from flows.commands.demo_clip import made_clip
+from reelsift.demo import made_clip
 from tests.support.browser import open_chromium
 from tests.support.local_stack import LocalStack, waited
 from tests.support.prefect_pages import PrefectPages

@@ -1,0 +1,127 @@
+"""Forms of videos turned into jobs, and batches of fetched videos."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import ValidationError
+
+from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
+from conf.settings import Settings, load_weights_table
+from tasks.contracts.errors import ConfigError
+from tasks.contracts.files import check_folder
+from tasks.contracts.media import FetchedVideo, VideoOutcome
+from tasks.contracts.model import FrozenModel
+from tasks.detection.config import DetectOptions
+from tasks.labelling.config import LabelOptions
+from tasks.per_video.jobs import Workplace
+from tasks.process_videos import fetch_videos
+from tasks.video.sources import listed
+from tasks.weights.config import NEEDED_WEIGHTS
+from tasks.weights.store import WeightsStore, missing_weights
+
+OptionsT = TypeVar("OptionsT", bound=FrozenModel)
+
+
+def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
+    """Return where videos are kept, and how they are come by.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+    out = form.out.expanduser().absolute() if form.out else settings.paths.videos
+    check_folder(out)
+    return Workplace(
+        fetched=settings.paths.fetched,
+        out=out,
+        fetch=settings.fetch,
+        download=settings.download_from(),
+        bounds=settings.media,
+        weights=weights_of(settings),
+        storage=settings.storage,
+    )
+
+
+def check_out(form: VideosForm) -> None:
+    """Refuse a relative folder in a run of a worker, whose own folder is temporary and goes with the run.
+
+    Raises:
+        ConfigError: it is relative.
+    """
+    if form.out and not form.out.expanduser().is_absolute():
+        raise ConfigError(
+            f"out: {str(form.out)!r} is relative to the folder of a worker, which is deleted after the run. Give the "
+            "whole path, from / on."
+        )
+
+
+def sources_of(form: VideosForm) -> list[str]:
+    """Return the form's sources, each once, those of its lists among them.
+
+    Raises:
+        SourceError: a list cannot be read.
+    """
+    return listed(form.sources)
+
+
+def weights_of(settings: Settings) -> WeightsStore:
+    """Return where weights lie, and what is known of each file."""
+    given = settings.weights.expanduser().absolute() if settings.weights else None
+    table = {**load_weights_table(), **settings.weight_files}
+    return WeightsStore(folder=settings.paths.weights, given=given, table=table)
+
+
+def video_model(wanted: str, champion: str, settings: Settings) -> tuple[str, str | None]:
+    """Return the model that labels videos, and why it is not the champion where `auto` could not take that.
+
+    A model of YouTube-8M's features needs the networks that those features come from, and their weights.
+    """
+    if wanted != "auto":
+        return wanted, None
+    missing = missing_weights(NEEDED_WEIGHTS, weights_of(settings))
+    if not missing:
+        return champion, None
+    return "imagenet", (
+        f"{champion} as the model, since the weights that its features need are not here ({', '.join(missing)}): "
+        f"`reelsift weights fetch {' '.join(missing)}`. Labelled with imagenet instead."
+    )
+
+
+def label_options(form: LabelVideosForm, settings: Settings) -> LabelOptions:
+    """Return the options of labelling: the settings, and what the form says otherwise."""
+    return _changed(settings.label, form)
+
+
+def detect_options(form: DetectObjectsForm, settings: Settings) -> DetectOptions:
+    """Return the options of detecting: the settings, and what the form says otherwise."""
+    return _changed(settings.detect, form)
+
+
+def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
+    """Put what the form says in the place of what is configured; None says nothing."""
+    said = {name: value for name, value in form if name in type(options).model_fields and value is not None}
+    try:
+        return type(options).model_validate({**options.model_dump(), **said})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "options"
+        raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error
+
+
+AHEAD = 2  # batches on their way: disk and line are bounded, however long the list
+
+# Prefect's own runner does not fit Prefect's own annotation: `TaskRunner` is invariant in its future.
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)
+
+
+def fetched_batches(
+    sources: Sequence[str], workplace: Workplace, size: int
+) -> Iterator[list[FetchedVideo | VideoOutcome]]:
+    """Yield the sources' videos in batches; those that could not be had are outcomes."""
+    waiting = deque(sources[start : start + size] for start in range(0, len(sources), size))
+    coming: deque[Any] = deque()
+    while waiting or coming:
+        while waiting and len(coming) < AHEAD:
+            coming.append(fetch_videos.submit(waiting.popleft(), workplace))
+        yield coming.popleft().result()

@@ -1,0 +1,1 @@
+"""From the name of a label to videos labelled second by second."""

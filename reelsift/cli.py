@@ -1,0 +1,140 @@
+"""The command line: `reelsift`.
+
+In: arguments. Out: results on stdout, progress and errors on stderr; exit code 0, 1 for an expected error, 2 for
+a wrong usage, 128 + N where signal N ended it (130: Ctrl-C). A command imports what it needs when it runs, so
+`--help` answers at once.
+"""
+
+import errno
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conf.environment import spare_loopback_proxies
+from reelsift import config, dataset, demo, downloads, models, pipeline, prune, stack, videos, vocabulary
+from reelsift.console import ERR, print_error, printing
+from reelsift.session import Session
+from reelsift.signals import leave
+from tasks.contracts.errors import ReelsiftError
+from tasks.video.sources import YOUTUBE_ID
+
+# What the system says of disks and folders, and SQLite of the same.
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+USAGE_ERROR = 2  # exit code
+SQLITE = ("disk is full", "readonly database", "unable to open database file", "disk I/O error")
+
+app = typer.Typer(
+    name="reelsift",
+    help="What videos show: from the name of a label to a trained classifier, and any video labelled with its objects.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("pipeline")(pipeline.pipeline)
+app.command("vocabulary")(vocabulary.vocabulary)
+app.add_typer(downloads.shards_app, name="shards")
+app.add_typer(dataset.app, name="dataset")
+app.command("train")(models.train)
+app.add_typer(models.app, name="models")
+app.command("label")(videos.label)
+app.command("detect")(videos.detect)
+app.command("report")(videos.report)
+app.command("id")(videos.youtube_id)
+app.add_typer(downloads.weights_app, name="weights")
+app.command("prune")(prune.prune)
+app.add_typer(config.app, name="config")
+
+STACK = "The local stack"
+app.command("up", rich_help_panel=STACK)(stack.up)
+app.command("status", rich_help_panel=STACK)(stack.status)
+app.command("logs", rich_help_panel=STACK)(stack.logs)
+app.command("down", rich_help_panel=STACK)(stack.down)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("reelsift"))
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="TOML settings; `smoke` and `full` are there.", envvar="REELSIFT_CONFIG"
+        ),
+    ] = None,
+    home: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Where everything is written; .reelsift by default.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the runs' logs.")] = False,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+    context.obj = Session(config=config_file, home=home, debug=debug)
+
+
+def _refusal_of_system(error: BaseException) -> str | None:
+    """Say in words that the system refused to write, or that the run's server has gone; None: it is another error."""
+    while error.__cause__ and not isinstance(error, OSError):
+        error = error.__cause__
+    if isinstance(error, OSError) and error.errno in REFUSALS and error.filename:
+        return f"{error.filename}: {error.strerror}. Make room, or make it writable, and run the same command again."
+    said = str(error).strip()
+    if type(error).__module__.partition(".")[0] in {"sqlite3", "sqlalchemy"} and any(word in said for word in SQLITE):
+        return f"A database in the home cannot be written to: {said.splitlines()[0]}. Make room, or make it writable."
+    if type(error).__module__.partition(".")[0] in {"httpx", "httpcore"}:
+        return (
+            f"The Prefect server does not answer any more ({said or type(error).__name__}). Run the same command again."
+        )
+    return None
+
+
+def _advice(arguments: Sequence[str]) -> str | None:
+    """Return how to write a source that was taken for an option; None where there is none."""
+    if "--" in arguments:
+        return None
+    for text in arguments:
+        if not text.startswith("-"):
+            continue
+        with suppress(OSError, ValueError):
+            if Path(text).is_file():
+                return f"{text} is taken for an option. To name the file, write ./{text}"
+        if YOUTUBE_ID.fullmatch(text) and not text.startswith("--"):
+            return f"{text} is taken for an option. To name the video, write it last, behind --: -- {text}"
+    return None
+
+
+def run() -> None:
+    """Run a command, with signals caught; an expected error is one line, and so is what a signal makes of the work."""
+    debug = "--debug" in sys.argv
+    spare_loopback_proxies()
+    try:
+        with printing():
+            app()
+    except BaseException as error:
+        if code := leave():  # whatever came of the unwinding
+            sys.exit(code)
+        if isinstance(error, SystemExit) and error.code == USAGE_ERROR and (advice := _advice(sys.argv[1:])):
+            print_error(advice)
+        if not isinstance(error, ReelsiftError):
+            if debug or not (refused := _refusal_of_system(error)):
+                raise
+            print_error(refused)
+            sys.exit(1)
+        if debug:
+            ERR.print_exception()
+        print_error(" ".join([str(error), *getattr(error, "__notes__", [])]))
+        sys.exit(1)
+    finally:
+        leave()

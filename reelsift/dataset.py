@@ -1,0 +1,343 @@
+"""`reelsift dataset`: build versions, and look at them."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from conf.forms import PrepareDatasetForm
+from reelsift.console import note, print_error, print_json, print_table, progress_shown, say
+from reelsift.options import (
+    PARTITIONS,
+    AsJson,
+    Background,
+    DaskAddress,
+    DatasetRef,
+    DiscardShards,
+    Excluded,
+    Labels,
+    Limit,
+    Match,
+    MirrorName,
+    Partitions,
+    Runner,
+    Share,
+    Strict,
+    Yes,
+    checked_form,
+    confirm_size,
+)
+from reelsift.session import Session
+from tasks.contracts.files import check_folder
+
+app = typer.Typer(help="Dataset versions: build, list, show, compare, check, export.", no_args_is_help=True)
+
+if TYPE_CHECKING:
+    from tasks.contracts.datasets import DatasetManifest
+    from tasks.datasets.manifest import Dataset
+
+SHOWN = 20
+
+FormT = TypeVar("FormT", bound=PrepareDatasetForm)
+
+
+@app.command("build")
+def build(
+    context: typer.Context,
+    label: Labels,
+    match: Match = "any",
+    exclude: Excluded = None,
+    partition: Partitions = None,
+    mirror: MirrorName = None,
+    limit: Limit = None,
+    shards: Share = None,
+    background: Background = None,
+    strict: Strict = False,
+    discard_shards: DiscardShards = False,
+    runner: Runner = None,
+    address: DaskAddress = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download shards and filter them into a dataset version; what is there already is not done again."""
+    session: Session = context.obj
+    form = confirmed_form(
+        PrepareDatasetForm,
+        session,
+        yes=yes,
+        labels=label,
+        match=match,
+        exclude=exclude,
+        partitions=partition,
+        mirror=mirror,
+        limit=limit,
+        shards=shards,
+        background=background,
+        strict=strict,
+        discard_shards=discard_shards,
+        runner=runner,
+        dask_address=address,
+    )
+    version = session.run_flow("prepare_dataset", form)
+    dataset = session.open_dataset(f"{version['slug']}/{version['id']}")
+    if as_json:
+        print_json(version | {"folder": str(dataset.folder)})
+    else:
+        _print_manifest(dataset)
+    print_warnings(version)
+
+
+def print_warnings(version: dict[str, Any]) -> None:
+    """Print what a person should know of a version before trusting it, as a flow returned it."""
+    from tasks.datasets.caveats import absence
+
+    for warning in (*version["warnings"], *map(absence, version["absent"])):
+        note(f"Warning: {warning}")
+
+
+def confirmed_form(kind: type[FormT], session: Session, *, yes: bool, **values: Any) -> FormT:  # noqa: ANN401
+    """Check the options as the flow's form would, and ask before a large download.
+
+    Raises:
+        typer.BadParameter: an option is not what the form allows.
+    """
+    background = values["background"]
+    values["background"] = int(background) if background and background.isdecimal() else background
+    values["partitions"] = tuple(values["partitions"] or PARTITIONS)
+    values["exclude"] = tuple(values["exclude"] or ())
+    form = checked_form(kind, **values)
+    config = session.settings.download_from(form.mirror)
+    confirm_size(form.partitions, config, is_bounded=bool(form.limit or form.shards), yes=yes)
+    from flows.dataset_requests import request_of
+
+    form = form.model_copy(update={"large_download": True})  # it was bounded, confirmed, or is of a mirror of one's own
+    request_of(form, session.settings)  # a wrong label or mirror is told now, before a server starts
+    if session.settings.storage:
+        from tasks.storage.object_store import open_store
+
+        open_store(session.settings.storage)  # and so is a store that cannot be used
+    return form
+
+
+@app.command("list")
+def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the dataset versions, the newest first."""
+    from tasks.datasets.catalogue import list_datasets
+
+    session: Session = context.obj
+    entries = list_datasets(session.settings.paths.datasets)
+    if as_json:
+        print_json({"datasets": [entry.model_dump(mode="json") for entry in entries]})
+        return
+    print_table(
+        f"Dataset versions in {session.settings.paths.datasets}",
+        ("dataset", "matches", "rows", "shards", "published", ""),
+        (
+            (
+                f"{entry.slug}/{entry.id}",
+                entry.matches,
+                entry.rows,
+                entry.shards,
+                f"{entry.published_at:%Y-%m-%d %H:%M}",
+                entry.problem or ("latest" if entry.is_latest else ""),
+            )
+            for entry in entries
+        ),
+    )
+    if not entries:
+        note("There are none yet: `reelsift dataset build --label Cooking --limit 4`.")
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    ref: DatasetRef = "latest",
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write pictures of the labels to this folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a version: its labels, what occurs together, what was dropped and why, its shards."""
+    from tasks.datasets.caveats import caveats_of
+
+    if plot:
+        check_folder(plot)
+    dataset = context.obj.open_dataset(ref)
+    if plot:
+        _draw(dataset, plot)
+    if as_json:
+        about = {"folder": str(dataset.folder), "warnings": caveats_of(dataset.manifest)}
+        print_json(dataset.manifest.model_dump(mode="json") | about)
+    else:
+        _print_manifest(dataset)
+    for warning in caveats_of(dataset.manifest):
+        note(f"Warning: {warning}")
+
+
+def _draw(dataset: "Dataset", folder: Path) -> None:
+    from tasks.reports.figures import cooccurrence_figure, label_counts_figure, save_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in (("labels", label_counts_figure), ("cooccurrence", cooccurrence_figure)):
+        note(f"Picture: {save_png(figure(dataset.manifest), folder / f'{dataset.manifest.id}-{name}.png')}")
+
+
+def _print_manifest(dataset: "Dataset") -> None:
+    manifest = dataset.manifest
+    wanted = f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
+    say(f"{manifest.reference}: {wanted}, in {dataset.folder}")
+    say(
+        f"{manifest.records:,} records of {len(manifest.shards):,} shards read, {manifest.matches:,} match, "
+        f"{manifest.rows - manifest.matches:,} kept as background."
+    )
+    print_table(
+        "Splits", ("split", "partition", "matches", "rows"), (_split_row(dataset, split) for split in manifest.splits)
+    )
+    drops = [(reason, count) for reason, count in manifest.drops.items() if count]
+    if drops:
+        print_table("Dropped", ("reason", "records"), drops)
+    print_table(
+        f"The commonest of {len(manifest.label_counts):,} labels among the matches",
+        ("index", "label", *manifest.splits, "most often with"),
+        _label_rows(manifest),
+    )
+    for damage in [damage for shard in manifest.shards for damage in shard.damage][:SHOWN]:
+        note(f"Damaged: {damage.path} at byte {damage.offset:,}: {damage.reason}, {damage.detail}")
+
+
+def _split_row(dataset: "Dataset", split: str) -> tuple[object, ...]:
+    parts = dataset.parts(split)
+    rows, matches = sum(part.rows for part in parts), sum(part.matches for part in parts)
+    return split, dataset.manifest.splits[split], matches, rows
+
+
+def _label_rows(manifest: "DatasetManifest") -> list[tuple[object, ...]]:
+    """Return a row for each of the commonest labels, with those it occurs with most often."""
+    ids, counts = manifest.cooccurrence.label_ids, manifest.cooccurrence.counts
+    names = {label.index: label.name for label in manifest.label_counts}
+    rows = []
+    for label in manifest.label_counts[:SHOWN]:
+        beside = counts[ids.index(label.index)] if label.index in ids else ()
+        pairs = sorted(zip(beside, ids, strict=False), reverse=True)
+        together = [f"{names[other]} {count:,}" for count, other in pairs if count and other != label.index][:2]
+        by_split = (label.by_split.get(split, 0) for split in manifest.splits)
+        rows.append((str(label.index), label.name, *by_split, ", ".join(together)))
+    return rows
+
+
+@app.command("diff")
+def diff(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="A")],
+    after: Annotated[str, typer.Argument(metavar="B")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what version B has that A has not, and the other way round."""
+    from tasks.datasets.difference import difference
+
+    session: Session = context.obj
+    change = difference(session.open_dataset(before), session.open_dataset(after))
+    if as_json:
+        print_json(change.model_dump(mode="json"))
+        return
+    say(f"{change.before} -> {change.after}")
+    figures = {"records": change.records, "rows": change.rows, "matches": change.matches}
+    print_table(
+        "Figures",
+        ("", "before", "after", "gain"),
+        ((name, each.before, each.after, each.gain) for name, each in figures.items()),
+    )
+    shards = {"gained": change.shards_gained, "lost": change.shards_lost, "changed": change.shards_changed}
+    for name, names in shards.items():
+        if names:
+            say(f"Shards {name}: {len(names):,} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})")
+    if change.options:
+        rows = ((name, each.before, each.after) for name, each in change.options.items())
+        print_table("Options", ("option", "before", "after"), rows)
+    labels = (
+        (str(each.index), each.name, each.count.before, each.count.after, each.count.gain)
+        for each in change.labels[:SHOWN]
+    )
+    print_table(
+        f"The largest of {len(change.labels):,} changes of labels",
+        ("index", "label", "before", "after", "gain"),
+        labels,
+    )
+
+
+@app.command("verify")
+def check(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = False) -> None:
+    """Check every file of a version against its digest; exit code 1 if anything is wrong."""
+    from tasks.datasets.verify import verify
+
+    dataset = context.obj.open_dataset(ref)
+    with progress_shown() as progress:
+        problems = verify(dataset, progress)
+    if as_json:
+        print_json(
+            {
+                "dataset": dataset.manifest.id,
+                "slug": dataset.manifest.slug,
+                "problems": [problem.model_dump(mode="json") for problem in problems],
+            }
+        )
+    elif not problems:
+        parts = len(dataset.manifest.parts)
+        say(f"{dataset.manifest.reference} is whole: {parts} parts agree with their digests.")
+    for problem in problems:
+        print_error(f"{dataset.folder / problem.file}: {problem.detail}")
+    if problems:
+        note("The command that built it repairs it.")
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export_version(
+    context: typer.Context,
+    destination: Annotated[Path, typer.Argument(metavar="FILE")],
+    ref: Annotated[str, typer.Option("--dataset", metavar="REF", help="SLUG/ID, an id, a slug, or latest.")] = "latest",
+    file_format: Annotated[
+        str | None, typer.Option("--format", metavar="F", help="csv, jsonl, parquet or npz [default: by the suffix].")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write all rows of a version to one file."""
+    from tasks.datasets.export import export, names_of
+
+    check_folder(destination.parent)
+    dataset = context.obj.open_dataset(ref)
+    names = _label_names(dataset, context.obj)
+    path = export(dataset, destination, file_format or destination.suffix.lstrip("."), names=names, force=force)
+    if as_json:
+        print_json(
+            {
+                "dataset": dataset.manifest.id,
+                "slug": dataset.manifest.slug,
+                "file": str(path),
+                "rows": dataset.manifest.rows,
+            }
+        )
+        return
+    say(f"{dataset.manifest.rows:,} rows of {dataset.manifest.reference} in {path}")
+    if not names_of(dataset, names):
+        note("Labels are given by their indices: the vocabulary that it was built with is not here.")
+
+
+def _label_names(dataset: "Dataset", session: Session) -> dict[int, str]:
+    """Return the names of all labels from the vocabulary that named those of the version, if it can be had."""
+    from tasks.contracts.errors import MirrorError, VocabularyError
+    from tasks.datasets.request import label_names
+    from tasks.vocabulary.table import load_vocabulary, vocabulary_with
+
+    size = int(str(dataset.manifest.options.get("vocabulary_size", 0)))
+    named = {label.index: label.name for label in dataset.manifest.label_counts}
+    real = {index: name for index, name in named.items() if name != label_names(None, index + 1)[index]}
+    folder = session.settings.paths.vocabulary
+    vocabulary = vocabulary_with(folder, real)
+    if vocabulary is None and real:
+        with suppress(MirrorError, VocabularyError):
+            load_vocabulary(folder, session.settings.download_from())
+            vocabulary = vocabulary_with(folder, real)
+    return label_names(vocabulary, size) if vocabulary or not real else {}

@@ -1,0 +1,268 @@
+"""`reelsift demo`: the whole path on the best mirror and video available."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm
+from reelsift.console import note, print_json, say
+from reelsift.options import AsJson
+from reelsift.pipeline import print_outcome
+from reelsift.session import Session
+from reelsift.videos import detect_directly, label_directly, print_labels, print_objects, read_outcomes
+from tasks.contracts.errors import MissingWeightsError, WeightsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tasks.contracts.media import VideoOutcome
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept, as the public hosts keep them
+    disable_nagle_algorithm = True  # else small answers on a kept connection wait 40 ms for an acknowledgement
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the base class's own signature
+        """Keep quiet: a demonstration's output is not a server's log."""
+
+
+@contextmanager
+def served_on_loopback(folder: Path) -> Iterator[str]:
+    """Serve `folder` on a free port of 127.0.0.1 while the block runs, and yield the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="mirror", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+CLIP_NAME = "coffee-cat-rocket.mp4"
+WIDTH, HEIGHT, FRAME_RATE = 480, 320, 15.0
+SECONDS_EACH = 3
+MARGIN = 1.15  # how much larger than the view a picture is: the room to move in
+
+
+def made_clip(folder: Path) -> Path:
+    """Write the clip, once, and return its path."""
+    path = folder / CLIP_NAME
+    if path.is_file():
+        return path
+    from skimage import data
+
+    from tasks.video.writing import open_writer
+
+    with open_writer(path, width=WIDTH, height=HEIGHT, frame_rate=FRAME_RATE, sound_of=None) as writer:
+        count = round(SECONDS_EACH * FRAME_RATE)
+        for place, picture in enumerate((data.coffee(), data.chelsea(), data.rocket())):
+            large = _scaled(picture)
+            for step in range(count):
+                writer.write(_view(large, step / count), (place * count + step) / FRAME_RATE)
+    return path
+
+
+def _scaled(picture: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
+    """Scale RGB uint8 (H, W, 3) so that the view fits into it with a margin."""
+    import cv2
+    import numpy as np
+
+    factor = MARGIN * max(WIDTH / picture.shape[1], HEIGHT / picture.shape[0])
+    size = (round(picture.shape[1] * factor), round(picture.shape[0] * factor))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _view(large: "NDArray[np.uint8]", share: float) -> "NDArray[np.uint8]":
+    """Cut the view (320, 480, 3) out of the picture, `share` of the way across it."""
+    top = round((large.shape[0] - HEIGHT) * share)
+    left = round((large.shape[1] - WIDTH) * share)
+    return large[top : top + HEIGHT, left : left + WIDTH].copy()
+
+
+# Real data kept beside the checkout, for machines that cannot reach the public hosts.
+DATA_BESIDE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
+SAMPLE = DATA_BESIDE_CHECKOUT / "media" / "videos" / "food_mix_with_audio.mp4"
+WEIGHTS = DATA_BESIDE_CHECKOUT / "weights"
+DETECTOR_WEIGHTS = "yolox-nano"
+MASKS_WEIGHTS = "pointrend-resnet50"
+BRIEFLY = {"attempts": 1, "connect_timeout_s": 5.0, "read_timeout_s": 10.0}
+
+
+@dataclass
+class Looked:
+    """What was found in the video, and what was left out."""
+
+    made: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def show(self) -> None:
+        """Print the labels, the objects, and last of all where the report lies."""
+        labels, objects = self._outcome("labels"), self._outcome("objects")
+        if labels:
+            print_labels(labels)
+        if objects:
+            print_objects(objects)
+        for reason in self.left_out:
+            say(f"Left out: {reason}")
+        last = objects or labels
+        if last:
+            say(f"Report of the video, to open in a browser: {last.report}")
+
+    def _outcome(self, what: str) -> "VideoOutcome | None":
+        found = read_outcomes(self.made[what]) if what in self.made else []
+        for outcome in found:
+            if outcome.status == "failed":
+                self.left_out.append(f"{what} of {outcome.source}: {outcome.reason}")
+                return None
+        return found[0] if found else None
+
+
+def look_at_video(session: Session, slug: str) -> Looked:
+    """Label the sample video, or a clip made here, with the champion of `slug` where it can; then detect in it."""
+    from flows.video_requests import video_model
+
+    if session.settings.weights is None and WEIGHTS.is_dir():
+        session = replace(session, weights=WEIGHTS)
+    looked = Looked()
+    video = (str(SAMPLE if SAMPLE.is_file() else made_clip(session.settings.paths.root / "demo")),)
+    model, why = video_model("auto", f"{slug}@champion", session.settings)
+    if why:
+        looked.left_out.append(why)
+    looked.made["labels"] = label_directly(LabelVideosForm(sources=video, model=model), session)
+    try:
+        _have_weights(session)
+        looked.made["objects"] = detect_directly(DetectObjectsForm(sources=video, detector="yolox-nano"), session)
+    except WeightsError as error:
+        looked.left_out.append(f"the detector yolox-nano. {error}")
+    looked.left_out += _not_for_this_machine(session)
+    return looked
+
+
+def _not_for_this_machine(session: Session) -> list[str]:
+    """Name the detector that was not tried, and why."""
+    from flows.video_requests import weights_of
+    from tasks.detection.detector import has_gpu
+    from tasks.weights.store import missing_weights
+
+    reasons = [] if has_gpu() else ["it wants a GPU, and there is none here"]
+    if missing_weights([MASKS_WEIGHTS], weights_of(session.settings)):
+        reasons.append(f"its weights are not here (`reelsift weights fetch {MASKS_WEIGHTS}`)")
+    return [f"the detector pointrend, which gives masks: {' and '.join(reasons)}."] if reasons else []
+
+
+def _have_weights(session: Session) -> None:
+    """Look for the detector's weights, and try briefly to fetch them."""
+    from flows.video_requests import weights_of
+    from tasks.weights.fetch import fetch_weights
+    from tasks.weights.store import find_weights
+
+    store = weights_of(session.settings)
+    try:
+        find_weights(DETECTOR_WEIGHTS, store)
+    except MissingWeightsError:
+        note(f"Fetching the weights of {DETECTOR_WEIGHTS} ...")
+        fetch_weights(DETECTOR_WEIGHTS, store, session.settings.download.model_copy(update=BRIEFLY))
+
+
+LABEL = "Cooking"
+# A mirror kept beside the checkout, for machines that cannot reach the public one.
+BESIDE_CHECKOUT = DATA_BESIDE_CHECKOUT / "yt8m-mirror"
+PUBLIC_SHARDS = 40  # of each partition: 250 MB, a minute on a fast line
+PROBE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class DemoMirror:
+    """The mirror that the demonstration takes."""
+
+    mirror: str
+    what: str  # in words, for people
+    limit: int | None = None
+    is_synthetic: bool = False
+
+
+def demo(
+    context: typer.Context,
+    label: Annotated[str, typer.Option(metavar="NAME", help="What to learn.")] = LABEL,
+    as_json: AsJson = False,
+) -> None:
+    """From the name of a label to a champion, and on to a video labelled with its objects, in minutes."""
+    session: Session = context.obj
+    with _found_mirror(session) as found:
+        note(f"Mirror: {found.what}.")
+        if found.is_synthetic:
+            # Made-up videos must not meet real ones: neither as versions of a dataset nor as a champion's rivals.
+            session = replace(session, home=session.settings.paths.root / "synthetic")
+        made = session.run_flow("pipeline", PipelineForm(labels=(label,), mirror=found.mirror, limit=found.limit))
+    looked = look_at_video(session, made["dataset"]["slug"])
+    if as_json:
+        print_json(made | looked.made | {"mirror": found.what, "synthetic": found.is_synthetic})
+        return
+    if found.is_synthetic:
+        say("SYNTHETIC DATA: these videos were made up. The figures say that the path works, and nothing about videos.")
+    print_outcome(made)
+    _print_next(session)
+    looked.show()
+
+
+@contextmanager
+def _found_mirror(session: Session) -> Iterator[DemoMirror]:
+    """Yield the mirror that is set, else the one beside the checkout, else the public one, else a made-up one."""
+    chosen = session.settings.mirror
+    if chosen:
+        yield DemoMirror(chosen, f"{chosen}, as REELSIFT_MIRROR or the settings name it")
+    elif BESIDE_CHECKOUT.is_dir():
+        with served_on_loopback(BESIDE_CHECKOUT) as url:
+            yield DemoMirror(url, f"{BESIDE_CHECKOUT}, real shards served at {url}")
+    elif _is_public_reachable(session):
+        yield DemoMirror("us", f"YouTube-8M's public hosts, {PUBLIC_SHARDS} shards of each partition", PUBLIC_SHARDS)
+    else:
+        folder = _synthetic_mirror(session.settings.paths.root / "synthetic" / "mirror")
+        with served_on_loopback(folder) as url:
+            yield DemoMirror(url, "SYNTHETIC shards, made here, as no real ones can be reached", is_synthetic=True)
+
+
+def _is_public_reachable(session: Session) -> bool:
+    from tasks.contracts.errors import MirrorError
+    from tasks.shards.plan import fetch_plan
+
+    patience = {
+        "attempts": 1,
+        "connect_timeout_s": PROBE_TIMEOUT_S,
+        "read_timeout_s": PROBE_TIMEOUT_S,
+    }
+    note("Looking for YouTube-8M's public hosts ...")
+    try:
+        fetch_plan("video/validate", session.settings.download_from("us").model_copy(update=patience))
+    except MirrorError:
+        return False
+    return True
+
+
+def _synthetic_mirror(folder: Path) -> Path:
+    """Write a mirror of made-up videos, once."""
+    from tasks.records.synthetic import write_mirror
+
+    if not (folder / "2" / "download_plans" / "video_validate.json").is_file():
+        note("Making synthetic shards ...")
+        write_mirror(folder, train_shards=12, validate_shards=4, videos_per_shard=300)
+    return folder
+
+
+def _print_next(session: Session) -> None:
+    home = session.settings.paths.root
+    option = "" if home == Path(".reelsift").absolute() else f" --home {home}"
+    say("Look further (with `source .venv/bin/activate`):")
+    for command in ("dataset show latest", "models list", "models evaluate champion", "vocabulary --search cook"):
+        say(f"  reelsift{option} {command}")

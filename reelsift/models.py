@@ -1,0 +1,315 @@
+"""`reelsift train` and `reelsift models`: candidates trained, compared and promoted."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conf.forms import TrainClassifierForm
+from reelsift.console import note, print_json, print_table, say
+from reelsift.options import Again, AsJson, Models, Seed
+from reelsift.pipeline import open_in_browser, print_comparison, print_ways_to_look
+from reelsift.session import Session
+
+if TYPE_CHECKING:
+    from tasks.datasets.manifest import Dataset
+    from tasks.tracking.registry import ModelRow
+
+app = typer.Typer(help="Registered models: list, compare, evaluate, promote.", no_args_is_help=True)
+
+SHARDS_NAMED = 5
+VERDICT_LENGTH = 60  # characters of the gate's reason that fit beside the other columns
+
+ModelRef = Annotated[
+    str, typer.Argument(metavar="MODEL", help="champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id.")
+]
+Dataset_ = Annotated[
+    str | None, typer.Option("--dataset", metavar="REF", help="Judge on this version [default: the model's own].")
+]
+
+
+@app.command("list")
+def list_versions(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[SLUG]", help="Only the models of this slug.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the registered models, the newest first."""
+    from tasks.tracking.registry import list_models, unknown_name
+
+    session: Session = context.obj
+    rows = list_models(session.store, name)
+    if name and not rows and list_models(session.store):
+        raise unknown_name(session.store, name)
+    if as_json:
+        print_json({"models": [row.model_dump(mode="json") for row in rows]})
+        return
+    print_table(
+        f"Models at {session.store.uri}",
+        ("model", "alias", "kind", "GAP@20", "MAP", "coverage", "dataset", "trained", "verdict"),
+        map(_model_row, rows),
+    )
+    if not rows:
+        note("There are none yet: `reelsift train --dataset latest`.")
+
+
+def _model_row(row: "ModelRow") -> tuple[object, ...]:
+    trained = f"{row.created_at:%Y-%m-%d %H:%M}"
+    verdict = (row.verdict or "")[:VERDICT_LENGTH]
+    figures = row.gap, row.map, row.coverage
+    return row.reference, ", ".join(row.aliases), row.kind, *figures, row.dataset_id, trained, verdict
+
+
+@app.command("compare")
+def compare_versions(
+    context: typer.Context,
+    model: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Which ones [default: the newest].")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="REF", help="Judge on this version [default: that of the newest of them]."),
+    ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open MLflow's comparison of these runs in the browser.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge models on the same videos, side by side with the champion; a picture goes to the reports' folder.
+
+    Where a Prefect server runs (PREFECT_API_URL, or that of `reelsift up`), its artifacts show the same.
+    """
+    from tasks.classifier.splits import frozen_split
+    from tasks.reports.figures import save_png
+    from tasks.tracking.comparison import compare, draw, log_comparison
+
+    session: Session = context.obj
+    version = session.open_dataset(dataset or _own_dataset(session, model or ()))
+    comparison = compare(
+        session.store,
+        frozen_split(version),
+        dataset_id=version.manifest.id,
+        name=version.manifest.slug,
+        references=model or (),
+        gate=session.settings.gate,
+    )
+    picture = save_png(draw(comparison), session.settings.paths.reports / f"comparison-{version.manifest.id}.png")
+    session.prepare_prefect()
+    if session.has_prefect_server:
+        from tasks.compare_models import show_comparison
+
+        show_comparison(comparison, log_comparison(session.store, comparison))
+    table = comparison.model_dump(mode="json")
+    if as_json:
+        print_json(table | {"picture": str(picture)})
+    else:
+        print_comparison(table)
+        note(f"Picture: {picture}")
+        print_ways_to_look(table)
+    if open_page:
+        open_in_browser(table)
+
+
+@app.command("evaluate")
+def evaluate_version(
+    context: typer.Context, model: ModelRef = "champion", dataset: Dataset_ = None, as_json: AsJson = False
+) -> None:
+    """Judge a model on all matching videos of a dataset version, of whichever shards it was made.
+
+    The figures are over every label that these videos have, so those of several models compare; `gap_own_labels`
+    is over the labels that the model knows, and `coverage` says what share of all positives these have.
+    """
+    from tasks.classifier.evaluate import evaluation_of, labels_of, score_matches
+    from tasks.classifier.splits import all_videos
+    from tasks.tracking.model import load_classifier
+
+    session: Session = context.obj
+    row, version = _model_and_dataset(session, model, dataset)
+    videos, classifier = all_videos(version), load_classifier(session.store, row)
+    scores = score_matches(classifier, videos)
+    result = evaluation_of(classifier, scores, videos, labels_of(videos))
+    learnt = _learnt_from(session, row, version)
+    figures = {
+        "gap": result.gap,
+        "map": result.map,
+        "hit1": result.hit1,
+        "perr": result.perr,
+        "match_ap": result.match_ap,
+        "coverage": result.coverage,
+        "gap_own_labels": evaluation_of(classifier, scores, videos).gap,
+        "videos": result.videos,
+        "model": row.reference,
+        "dataset": version.manifest.id,
+    }
+    if as_json:
+        print_json(figures | {"learnt_from": learnt})
+        return
+    if learnt is None:
+        note(f"Which shards it learnt from is not known: its dataset {row.dataset} is not here.")
+    elif learnt["shards"]:
+        shards = learnt["shards"]
+        named = ", ".join(shards[:SHARDS_NAMED]) + (", ..." if len(shards) > SHARDS_NAMED else "")
+        note(
+            f"Warning: it learnt from {len(shards):,} of these {len(version.manifest.shards):,} shards, which have "
+            f"{learnt['matches']:,} of the matching videos: {named}. Judge it on a version of other shards to see how "
+            "well it generalises."
+        )
+    print_table(
+        f"{row.reference} on all {result.videos:,} matching videos of {version.manifest.id}", ("", ""), figures.items()
+    )
+
+
+@app.command("promote")
+def promote_version(
+    context: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="champion, SLUG@champion, SLUG/3, … [default: the best version by the gate's measure].",
+        ),
+    ] = None,
+    dataset: Dataset_ = None,
+    force: Annotated[
+        str | None,
+        typer.Option("--force", metavar="REASON", help="Promote whatever the gate says; the reason is kept."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion if it is better on the frozen split, and say why or why not.
+
+    Without a name, all versions are judged on the split, and the best but for the champion goes to the gate.
+    """
+    from tasks.classifier.splits import frozen_split
+    from tasks.tracking.promotion import best_challenger, nominate, promote
+
+    session: Session = context.obj
+    if model is None:
+        name, version = _name_and_dataset(session, dataset)
+        videos = frozen_split(version)
+        row = nominate(session.store, best_challenger(session.store, name, videos).reference)
+    else:
+        row, version = _model_and_dataset(session, model, dataset)
+        videos = frozen_split(version)
+    promotion = promote(
+        session.store,
+        row.reference,
+        videos,
+        dataset_id=version.manifest.id,
+        gate=session.settings.gate,
+        force=force,
+    )
+    if as_json:
+        print_json(promotion.model_dump(mode="json"))
+        return
+    outcome = "is the new champion" if promotion.promoted else "was not promoted"
+    say(f"{promotion.model} {outcome}: {promotion.reason}")
+
+
+@app.command("rollback")
+def roll_back(
+    context: typer.Context, name: Annotated[str, typer.Argument(metavar="SLUG")], as_json: AsJson = False
+) -> None:
+    """Make the previous champion the champion again."""
+    from tasks.tracking.promotion import rollback
+
+    row = rollback(context.obj.store, name)
+    if as_json:
+        print_json(row.model_dump(mode="json"))
+        return
+    say(f"{row.reference} is the champion of {name} again.")
+
+
+def _own_dataset(session: Session, models: "Sequence[str]") -> str:
+    """Name the dataset that the newest of the models was trained on: of those named, else of all."""
+    from tasks.tracking.registry import list_models, resolve
+
+    rows = [resolve(session.store, model) for model in models] or list_models(session.store)
+    newest = max(rows, key=lambda row: (row.created_at, row.version), default=None)
+    others = sorted({row.dataset for row in rows} - {newest.dataset}) if newest and models else []
+    if newest and others:
+        note(f"Judged on {newest.dataset}, the newest one's; the others were trained on {', '.join(others)}.")
+    return newest.dataset if newest else "latest"
+
+
+def _learnt_from(session: Session, row: "ModelRow", version: "Dataset") -> "dict[str, Any] | None":
+    """Say which shards of a version the model learnt from; None where its own dataset is not to be found."""
+    from tasks.classifier.splits import learnt_shards
+    from tasks.contracts.errors import DatasetError
+
+    try:
+        own = session.open_dataset(row.dataset).manifest
+    except DatasetError:
+        return None
+    shards = learnt_shards(own, version.manifest)
+    return {
+        "shards": [f"{shard.partition}/{shard.name}" for shard in shards],
+        "matches": sum(shard.matches for shard in shards),
+    }
+
+
+def _name_and_dataset(session: Session, dataset: str | None) -> tuple[str, "Dataset"]:
+    """Find the slug whose versions are up for promotion, and the version of the dataset to judge them on.
+
+    That is the one named, or the one that the newest model was trained on.
+
+    Raises:
+        UnknownModelError: there is no model of the slug, or there are several slugs and none is named.
+    """
+    from tasks.contracts.errors import UnknownModelError
+    from tasks.tracking.registry import TRAIN_HINT, list_models, unknown_name
+
+    rows = list_models(session.store)
+    names = sorted({row.name for row in rows})
+    if dataset is not None:
+        version = session.open_dataset(dataset)
+        if version.manifest.slug not in names:
+            raise unknown_name(session.store, version.manifest.slug)
+        return version.manifest.slug, version
+    if not rows:
+        raise UnknownModelError(f"There is no model at {session.store.uri} to promote. {TRAIN_HINT}")
+    if len(names) > 1:
+        ways = ", ".join(f"`reelsift models promote --dataset {name}`" for name in names)
+        raise UnknownModelError(f"There are models of {len(names)} slugs. Say which: {ways}.")
+    return names[0], session.open_dataset(rows[0].dataset)
+
+
+def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tuple["ModelRow", "Dataset"]:
+    """Find the model, and the version to judge it on: the one named, or the one that it was trained on."""
+    from tasks.tracking.registry import resolve
+
+    row = resolve(session.store, model)
+    return row, session.open_dataset(dataset or row.dataset)
+
+
+def train(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Option(metavar="REF", help="SLUG/ID, an id, a slug, or latest.")] = "latest",
+    model: Models = None,
+    seed: Seed = None,
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train candidates, log them to MLflow, and register them under the dataset's slug."""
+    session: Session = context.obj
+    form = TrainClassifierForm(dataset=dataset, models=tuple(model or ()), seed=seed, again=again)
+    session.settings.candidates(form.models)  # a wrong name is told at once, before any server starts
+    session.open_dataset(dataset)
+    trained = session.run_flow("train_classifier", form)
+    for warning in trained["warnings"]:
+        note(f"Warning: {warning}")
+    if as_json:
+        print_json(trained)
+        return
+    print_table(
+        f"Candidates on {trained['slug']}/{trained['dataset']}, judged on its validate split",
+        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "coverage", "seconds"),
+        (_candidate_row(candidate) for candidate in trained["candidates"]),
+    )
+    note("`reelsift models compare` sets them beside the champion; `reelsift models promote` asks the gate.")
+
+
+def _candidate_row(candidate: dict[str, Any]) -> tuple[object, ...]:
+    metrics = candidate["metrics"]
+    figures = (metrics.get(name) for name in ("gap_at_20", "map", "hit_at_1", "perr", "match_ap", "coverage"))
+    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *figures, f"{candidate['seconds']:.1f}")

@@ -1,0 +1,162 @@
+"""`reelsift pipeline`: the whole path in one command."""
+
+from typing import Annotated, Any
+
+import typer
+
+from conf.forms import PipelineForm
+from reelsift.console import note, print_json, print_table, say
+from reelsift.dataset import confirmed_form, print_warnings
+from reelsift.options import (
+    Again,
+    AsJson,
+    Background,
+    DaskAddress,
+    DiscardShards,
+    Excluded,
+    Labels,
+    Limit,
+    Match,
+    MirrorName,
+    Models,
+    Partitions,
+    Runner,
+    Seed,
+    Share,
+    Strict,
+    Yes,
+)
+from reelsift.session import Session
+from reelsift.videos import DetectorOption, typed_sources
+
+
+def pipeline(
+    context: typer.Context,
+    label: Labels,
+    match: Match = "any",
+    exclude: Excluded = None,
+    partition: Partitions = None,
+    mirror: MirrorName = None,
+    limit: Limit = None,
+    shards: Share = None,
+    background: Background = None,
+    strict: Strict = False,
+    discard_shards: DiscardShards = False,
+    runner: Runner = None,
+    address: DaskAddress = None,
+    model: Models = None,
+    seed: Seed = None,
+    again: Again = False,
+    video: Annotated[
+        list[str] | None,
+        typer.Option("--video", metavar="SOURCE", help="Label it with the champion and detect in it; may be repeated."),
+    ] = None,
+    video_model: Annotated[
+        str, typer.Option(metavar="MODEL", help="auto: the champion where its features can be had, else imagenet.")
+    ] = "auto",
+    detector: DetectorOption = "auto",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a dataset version, train candidates, let the best through the gate, and look at videos with it."""
+    session: Session = context.obj
+    session.settings.candidates(tuple(model or ()))  # a wrong name is told at once, before any question
+    form = confirmed_form(
+        PipelineForm,
+        session,
+        yes=yes,
+        labels=label,
+        match=match,
+        exclude=exclude,
+        partitions=partition,
+        mirror=mirror,
+        limit=limit,
+        shards=shards,
+        background=background,
+        strict=strict,
+        discard_shards=discard_shards,
+        runner=runner,
+        dask_address=address,
+        models=tuple(model or ()),
+        seed=seed,
+        again=again,
+        videos=typed_sources(video or ()),
+        video_model=video_model,
+        detector=detector,
+    )
+    made = session.run_flow("pipeline", form)
+    print_warnings(made["dataset"])
+    if as_json:
+        print_json(made)
+        return
+    print_outcome(made)
+    if video:
+        print_found(made)
+
+
+def print_found(made: dict[str, Any]) -> None:
+    """Print what was found in the videos of a pipeline.
+
+    Raises:
+        typer.Exit: with 1, where a video failed.
+    """
+    from reelsift.videos import print_labels, print_objects, print_outcomes, read_outcomes
+
+    print_outcomes(read_outcomes(made["labels"]), print_labels)
+    print_outcomes(read_outcomes(made["objects"]), print_objects)
+
+
+def print_outcome(made: dict[str, Any]) -> None:
+    """Print what a pipeline made: the dataset's id, the comparison, the champion, and where to look."""
+    dataset, comparison, promotion = made["dataset"], made["comparison"], made["promotion"]
+    say(f"Dataset {dataset['slug']}/{dataset['id']}: {dataset['matches']:,} matches in {dataset['rows']:,} rows.")
+    print_comparison(comparison)
+    outcome = "is the champion" if promotion["promoted"] else f"does not replace {promotion['champion']}"
+    say(f"{promotion['model']} {outcome}: {promotion['reason']}")
+    print_ways_to_look(comparison)
+
+
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """Print the table of a comparison, the best model first."""
+    print_table(
+        f"Models on {comparison['videos']:,} matching videos of {comparison['dataset_id']}",
+        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "coverage", "gain over champion", "seconds"),
+        (_row(row) for row in comparison["rows"]),
+    )
+
+
+def print_ways_to_look(comparison: dict[str, Any]) -> None:
+    """Say how to see the comparison in MLflow."""
+    if comparison["ui_command"]:
+        note(f"To serve MLflow's pages: {comparison['ui_command']}")
+    note(f"MLflow's comparison of these runs: {comparison['compare_url']}")
+    note(f"Champion and challenger of {comparison['name']}: {comparison['registry_url']}")
+
+
+def open_in_browser(comparison: dict[str, Any]) -> None:
+    """Open MLflow's comparison of these runs; nothing is started for it.
+
+    Raises:
+        TrackingError: nothing serves that page, or there is no browser here.
+    """
+    import webbrowser
+
+    from tasks.contracts.errors import TrackingError
+
+    address = comparison["compare_url"]
+    if comparison["ui_command"]:
+        raise TrackingError(
+            f"Nothing serves MLflow's pages of these models yet, so there is nothing to open. Start "
+            f"`{comparison['ui_command']}` (or `reelsift up`), then open {address}"
+        )
+    if not webbrowser.open(address):
+        raise TrackingError(f"No browser can be started here. Open it where there is one: {address}")
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    gain = "champion" if "champion" in row["aliases"] else None
+    if row["gain"] is not None:
+        low, high = row["interval"]
+        gain = f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]"
+    figures = (row[name] for name in ("gap", "map", "hit1", "perr", "match_ap", "coverage"))
+    return (row["model"], row["kind"], *figures, gain, f"{row['seconds']:.1f}")

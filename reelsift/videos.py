@@ -1,0 +1,365 @@
+"""`reelsift label`, `detect`, `report` and `id`: commands over videos."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conf.forms import SOURCES, DetectObjectsForm, LabelVideosForm
+from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
+from reelsift.options import AsJson, MirrorName, checked_form
+from reelsift.session import Session
+from tasks.contracts.files import check_folder
+from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelsManifest, ObjectsManifest
+
+if TYPE_CHECKING:
+    from tasks.contracts.media import VideoOutcome
+
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help=SOURCES + ".", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder with one folder for each video.")]
+Rate = Annotated[
+    float | None, typer.Option("--fps", metavar="R", min=0.001, help="Moments or frames a second that are looked at.")
+]
+Annotate = Annotated[
+    bool | None, typer.Option("--annotate/--no-annotate", help="Write a copy of each video with the answer drawn.")
+]
+AgainVideos = Annotated[bool, typer.Option("--again", help="Do anew what was done before with the same options.")]
+DetectorOption = Annotated[
+    str,
+    typer.Option("--detector", metavar="NAME", help="auto, pointrend, pointrend-resnet101 (with masks) or yolox-nano."),
+]
+InFlow = Annotated[
+    bool, typer.Option("--flow", help="Run as a flow of Prefect's; so too where PREFECT_API_URL is set.")
+]
+
+
+def typed_sources(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return sources as a form can hold them, whatever the bytes that were typed."""
+    from tasks.video.sources import typed_name
+
+    return tuple(map(typed_name, sources))
+
+
+def collected(outcomes: "Iterable[VideoOutcome]") -> "list[VideoOutcome]":
+    """Let the work be done, and say of each video that it is."""
+    done = []
+    for outcome in outcomes:
+        if outcome.answer:  # why a video failed is said at the end, where it is not overlooked
+            note(f"{outcome.source}: {outcome.answer}{_pace(outcome)}")
+        done.append(outcome)
+    return done
+
+
+def print_outcomes(outcomes: "list[VideoOutcome]", print_answer: "Callable[[VideoOutcome], None]") -> None:
+    """Print what was found in each video and where its report lies; the failures come last.
+
+    Raises:
+        typer.Exit: with 1, where a video failed.
+    """
+    for outcome in outcomes:
+        if outcome.status != "failed":
+            print_answer(outcome)
+            say(f"Report: {outcome.report}")
+    print_failures(outcomes)
+
+
+def print_failures(outcomes: "list[VideoOutcome]") -> None:
+    """Print what is missing in answers, then why videos failed.
+
+    Raises:
+        typer.Exit: with 1, where one did.
+    """
+    from tasks.contracts.media import FAILED, told
+
+    failures = [outcome for outcome in outcomes if outcome.status == FAILED]
+    for outcome in outcomes:
+        if outcome.warning:
+            print_warning(told(outcome))
+    for outcome in failures:
+        print_error(told(outcome))
+    if failures:
+        raise typer.Exit(1)
+
+
+def through_flow(session: Session, name: str, form: Any) -> dict[str, Any]:  # noqa: ANN401 - a form of videos
+    """Run a flow over videos, and return its answer also where every video failed."""
+    from tasks.contracts.errors import VideosFailedError
+
+    try:
+        return session.run_flow(name, form)
+    except VideosFailedError as error:
+        return error.made
+
+
+def print_made(
+    made: dict[str, Any], print_answer: "Callable[[VideoOutcome], None]", manifest_name: str, *, as_json: bool
+) -> None:
+    """Print what a run made: for people, or as one JSON object with the manifest of each video.
+
+    Raises:
+        typer.Exit: with 1, where a video failed.
+    """
+    outcomes = read_outcomes(made)
+    if not as_json:
+        print_outcomes(outcomes, print_answer)
+        return
+    rows = zip(
+        made["videos"], outcomes, strict=True
+    )  # a row of a pool says more than an outcome: who did it, and where
+    print_json(made | {"videos": [row | _found(outcome, manifest_name) for row, outcome in rows]})
+    print_failures(outcomes)
+
+
+def manifest_bytes(outcome: "VideoOutcome", name: str) -> bytes:
+    """Read a manifest of a video that did not fail."""
+    assert outcome.folder is not None
+    from tasks.contracts.files import locked
+
+    with locked(outcome.folder):
+        return (outcome.folder / name).read_bytes()
+
+
+def _found(outcome: "VideoOutcome", name: str) -> dict[str, Any]:
+    return {Path(name).stem: json.loads(manifest_bytes(outcome, name))} if outcome.folder else {}
+
+
+def read_outcomes(made: dict[str, Any]) -> "list[VideoOutcome]":
+    """Read the outcomes in a flow's answer, without what a pool adds to them."""
+    from tasks.contracts.media import VideoOutcome
+
+    names = VideoOutcome.model_fields.keys()
+    return [VideoOutcome.model_validate({name: row[name] for name in row.keys() & names}) for row in made["videos"]]
+
+
+def clock(seconds: float) -> str:
+    """Write a time in a video as people do: `0:07`, `1:02:03`; tenths where there are any."""
+    whole, tenths = divmod(round(seconds * 10), 10)
+    hours, rest = divmod(whole, 3600)
+    text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    return f"{text}.{tenths}" if tenths else text
+
+
+def _pace(outcome: "VideoOutcome") -> str:
+    if outcome.status == "cached":
+        return " (was there already; `--again` does it anew)"
+    return f" ({outcome.seconds:.1f} s)" if outcome.status == "done" else ""
+
+
+SHOWN_TRACKS = 40  # tracks of a video that are printed; the report has them all
+
+
+def detect(
+    context: typer.Context,
+    source: Sources,
+    detector: DetectorOption = "auto",
+    speed: Annotated[
+        str, typer.Option(metavar="S", help="normal, fast or rapid: how large a picture pointrend sees.")
+    ] = "normal",
+    fps: Rate = None,
+    every: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Detect on every N-th frame; tracks carry boxes between.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only things of these classes, e.g. bottle,cup.")
+    ] = None,
+    min_score: Annotated[float | None, typer.Option(min=0, max=1, help="Scores below this do not count.")] = None,
+    annotate: Annotate = None,
+    out: Out = None,
+    again: AgainVideos = False,
+    on_pool: Annotated[
+        bool, typer.Option("--pool", help="In batches on the workers of the pool gpu; `reelsift up` has some.")
+    ] = False,
+    in_flow: InFlow = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the objects in videos and pictures, and follow each one: boxes, tracks, a drawn copy, and a report."""
+    session: Session = context.obj
+    form = checked_form(
+        DetectObjectsForm,
+        sources=typed_sources(source),
+        detector=detector,
+        speed=speed,
+        rate_hz=fps,
+        every=every,
+        classes=tuple(name.strip() for name in classes.split(",")) if classes else None,
+        min_score=min_score,
+        annotate=annotate,
+        out=out,
+        again=again,
+        where="pool" if on_pool else "here",
+    )
+    if out:
+        check_folder(out.expanduser())
+    is_flow = in_flow or on_pool or session.has_prefect_server
+    made = through_flow(session, "detect_objects", form) if is_flow else detect_directly(form, session)
+    print_made(made, print_objects, OBJECTS_NAME, as_json=as_json)
+
+
+def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:
+    """Call the stages here, without any server, and answer as the flow does."""
+    from flows.video_requests import detect_options, sources_of, workplace_of
+
+    sources = sources_of(form)
+    note(f"Detecting in {len(sources):,} with {form.detector} ...")
+    from tasks.detection.detector import open_detector
+    from tasks.per_video.jobs import do_each, fetch_each, objects_job
+    from tasks.per_video.stored import through_storage
+
+    workplace = workplace_of(form, session.settings)
+    options = detect_options(form, session.settings)
+    with progress_shown() as progress:
+        weights, min_score = workplace.weights, options.min_score
+        detector = open_detector(form.detector, speed=form.speed, weights=weights, min_score=min_score)
+        note(f"The detector is {detector.record.name}, on {detector.record.device}.")
+        videos = fetch_each(sources, workplace, progress)
+        job = through_storage(objects_job(detector, options, workplace, progress), workplace.storage, progress)
+        outcomes = collected(do_each(job, videos, again=form.again))
+    return {"detector": detector.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+
+
+def print_objects(outcome: "VideoOutcome") -> None:
+    """Print the names of what was found, how many of each, and from when to when."""
+    made = ObjectsManifest.model_validate_json(manifest_bytes(outcome, OBJECTS_NAME))
+    say(f"{made.video.title}: {[track.class_name for track in made.tracks[:SHOWN_TRACKS]]}")
+    if made.video.media.kind == "picture":
+        rows = [(track.class_name, track.score) for track in made.tracks]
+        print_table("Objects", ("what", "score"), rows[:SHOWN_TRACKS])
+    else:
+        rows = [
+            (
+                f"{track.class_name} {track.track_id}",
+                f"{clock(track.start_s)}-{clock(track.end_s)}",
+                track.boxes,
+                track.score,
+            )
+            for track in made.tracks
+        ]
+        print_table(
+            f"{len(rows):,} objects followed through {made.boxes:,} boxes",
+            ("what", "when", "boxes", "score"),
+            rows[:SHOWN_TRACKS],
+        )
+    if len(rows) > SHOWN_TRACKS:
+        note(f"... and {len(rows) - SHOWN_TRACKS:,} more: the report has them all.")
+    say("In all: " + (", ".join(f"{count:,} {name}" for name, count in made.counts.items()) or "nothing known"))
+
+
+SHOWN_SEGMENTS = 40  # segments of a video that are printed; the report has them all
+
+
+def label(
+    context: typer.Context,
+    source: Sources,
+    model: Annotated[
+        str,
+        typer.Option(metavar="MODEL", help="imagenet, champion, NAME@champion, NAME/3 or a run's id."),
+    ] = "imagenet",
+    fps: Rate = None,
+    window: Annotated[
+        int | None, typer.Option(metavar="K", min=1, help="The mean of the last K moments is the score; 1: none.")
+    ] = None,
+    centred: Annotated[
+        bool | None, typer.Option("--centred/--causal", help="Let the mean reach as far ahead as back.")
+    ] = None,
+    annotate: Annotate = None,
+    keep_frames: Annotated[
+        bool | None, typer.Option("--keep-frames", help="Keep the annotated frames as pictures, too.")
+    ] = None,
+    out: Out = None,
+    again: AgainVideos = False,
+    in_flow: InFlow = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what videos show, second by second: labels over time, a copy with the label drawn, and a report."""
+    session: Session = context.obj
+    form = checked_form(
+        LabelVideosForm,
+        sources=typed_sources(source),
+        model=model,
+        rate_hz=fps,
+        window=window,
+        centred=centred,
+        annotate=annotate,
+        keep_frames=keep_frames,
+        out=out,
+        again=again,
+    )
+    if out:
+        check_folder(out.expanduser())
+    is_flow = in_flow or session.has_prefect_server
+    made = through_flow(session, "label_videos", form) if is_flow else label_directly(form, session)
+    print_made(made, print_labels, LABELS_NAME, as_json=as_json)
+
+
+def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
+    """Call the stages here, without any server, and answer as the flow does."""
+    from flows.video_requests import label_options, sources_of, workplace_of
+
+    sources = sources_of(form)
+    note(f"Labelling {len(sources):,} with {form.model} ...")
+    from tasks.labelling.labeller import open_labeller
+    from tasks.per_video.jobs import do_each, fetch_each, labels_job
+    from tasks.per_video.stored import through_storage
+
+    workplace = workplace_of(form, session.settings)
+    options = label_options(form, session.settings)
+    with progress_shown() as progress:
+        labeller = open_labeller(form.model, store=session.store, weights=workplace.weights)
+        videos = fetch_each(sources, workplace, progress)
+        job = through_storage(labels_job(labeller, options, workplace, progress), workplace.storage, progress)
+        outcomes = collected(do_each(job, videos, again=form.again))
+    return {"model": labeller.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+
+
+def print_labels(outcome: "VideoOutcome") -> None:
+    """Print a video's segments, and what it shows as a whole."""
+    made = LabelsManifest.model_validate_json(manifest_bytes(outcome, LABELS_NAME))
+    media = made.video.media
+    lasts = "a picture" if media.kind == "picture" else clock(media.duration_s or 0.0)
+    say(f"{made.video.title}: {lasts}, labelled by {made.model.name}")
+    if made.is_silent:
+        note("Its sound could not be used: the model saw the picture alone.")
+    rows = [(f"{clock(each.start_s)}-{clock(each.end_s)}", each.name, each.score) for each in made.segments]
+    if rows:
+        print_table("What it shows when", ("when", "label", "score"), rows[:SHOWN_SEGMENTS])
+    if len(rows) > SHOWN_SEGMENTS:
+        note(f"... and {len(rows) - SHOWN_SEGMENTS:,} more: the report has them all.")
+    say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in made.top))
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of one video, or one with a folder for each video.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Write the page that shows what was found; it opens in any browser, with no network."""
+    from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME
+    from tasks.reports.video_report import write_index, write_report
+
+    is_one = any((folder / name).is_file() for name in (LABELS_NAME, OBJECTS_NAME))
+    page = (write_report if is_one else write_index)(folder)
+    if as_json:
+        print_json({"report": str(page)})
+    else:
+        say(str(page))
+
+
+def youtube_id(
+    context: typer.Context,
+    video_id: Annotated[str, typer.Argument(metavar="ID", help="Four letters or digits, like ZU9H.")],
+    mirror: MirrorName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the YouTube id and the address of a video of YouTube-8M; a withdrawn one is said to be."""
+    from tasks.video.youtube import resolve_yt8m_id
+
+    session: Session = context.obj
+    found = resolve_yt8m_id(video_id, session.settings.download_from(mirror))
+    address = f"https://www.youtube.com/watch?v={found}"
+    if as_json:
+        print_json({"yt8m_id": video_id, "youtube_id": found, "address": address})
+    else:
+        say(f"{found}  {address}")

@@ -1,0 +1,1 @@
+"""Compiled code: from the bytes of a shard to columns."""

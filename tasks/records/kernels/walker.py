@@ -1,0 +1,120 @@
+"""A shard in memory, record by record; compiled.
+
+In: the bytes of a shard, and what is wanted. Out: a verdict for every record and where its features are; and on
+demand the features themselves. Does not know of files or Arrow.
+
+Framing (tensorflow/core/lib/io/record_writer.h), little-endian: uint64 length, uint32 masked CRC-32C of it, data,
+uint32 masked CRC-32C of the data.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tasks.records.kernels.compiled import I64, U64, entry_point, kernel, source_revision
+from tasks.records.kernels.crc32c import crc32c, masked
+from tasks.records.kernels.example import (
+    AUDIO,
+    COUNT,
+    FEATURES,
+    FIELDS,
+    ID,
+    INT_BYTES,
+    LABELS,
+    RGB,
+    START,
+    STOP,
+    Ints,
+    copy_values,
+)
+from tasks.records.kernels.judge import BAD_DATA_CRC, BAD_LENGTH_CRC, MATCH, TRUNCATED, Rules, judge
+from tasks.records.kernels.wire import Bytes
+
+HEADER_BYTES, FOOTER_BYTES = 12, 4
+MIN_FRAME_BYTES = HEADER_BYTES + FOOTER_BYTES
+OFFSET, VERDICT = 0, 1  # columns of the heads
+
+
+def new_tables(records: int) -> tuple[Ints, Ints]:
+    """Return room for so many records: heads (records, 2) and features (records, FEATURES + 1, FIELDS)."""
+    return np.empty((records, 2), np.int64), np.empty((records, FEATURES + 1, FIELDS), np.int64)
+
+
+@kernel
+def _little_endian(data: Bytes, at: int, size: int) -> int:
+    value = U64(0)
+    for n in range(size):
+        value |= U64(data[at + n]) << U64(8 * n)
+    return value
+
+
+@kernel
+def _differs(data: Bytes, start: int, stop: int) -> bool:
+    """Say whether the checksum that follows `data[start:stop]` is not that of `data[start:stop]`."""
+    return masked(crc32c(data, start, stop)) != _little_endian(data, stop, 4)
+
+
+@kernel
+def _frame(data: Bytes, at: int, check_crc: bool) -> tuple[int, int]:
+    """Return (verdict, end of the payload) of the frame at `at`; the end is 0 where it cannot be known."""
+    left = data.size - at - HEADER_BYTES
+    if left < 0:
+        return TRUNCATED, 0
+    if check_crc and _differs(data, at, at + 8):
+        return BAD_LENGTH_CRC, 0
+    length = _little_endian(data, at, 8)
+    if left < FOOTER_BYTES or length > U64(left - FOOTER_BYTES):
+        return TRUNCATED, 0
+    stop = at + HEADER_BYTES + I64(length)
+    return (BAD_DATA_CRC if check_crc and _differs(data, at + HEADER_BYTES, stop) else MATCH), stop
+
+
+@kernel
+def _walk(data: Bytes, at: int, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
+    count = 0
+    while at < data.size and count < len(heads):
+        verdict, stop = _frame(data, at, rules.check_crc)
+        if verdict == MATCH:
+            verdict = judge(data, at + HEADER_BYTES, stop, features[count], rules)
+        heads[count, OFFSET], heads[count, VERDICT] = at, verdict
+        count += 1
+        at = stop + FOOTER_BYTES if stop > 0 else data.size
+    return count, at
+
+
+@kernel
+def _gather(data: Bytes, features: Ints, ids: Bytes, labels: Bytes, rgb: Bytes, audio: Bytes) -> None:
+    id_at, label_at = 0, 0
+    for n in range(len(features)):
+        table = features[n]
+        start, size, count = table[ID, START], table[ID, STOP] - table[ID, START], table[LABELS, COUNT]
+        for i in range(size):
+            ids[id_at + i] = data[start + i]
+        copy_values(data, table, LABELS, labels[label_at : label_at + count * INT_BYTES])
+        copy_values(data, table, RGB, rgb[n])
+        copy_values(data, table, AUDIO, audio[n])
+        id_at += size
+        label_at += count * INT_BYTES
+
+
+def _compile(revision: str) -> tuple[Callable[..., tuple[int, int]], Callable[..., None]]:
+    def walk(data: Bytes, at: int, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
+        """Judge records from `at` on, as many as the tables have room for; return (their number, position after them).
+
+        The position is the size of the data at the end, and also where nothing more can be found.
+        """
+        _ = revision
+        return _walk(data, at, heads, features, rules)
+
+    def gather(data: Bytes, features: Ints, ids: Bytes, labels: Bytes, rgb: Bytes, audio: Bytes) -> None:
+        """Copy the values of the records whose features are given, in order, into arrays that have just the room.
+
+        All are uint8: texts end to end, labels of 8 bytes end to end, floats (records, 4 * floats) as they are.
+        """
+        _ = revision
+        _gather(data, features, ids, labels, rgb, audio)
+
+    return entry_point(walk), entry_point(gather)
+
+
+walk, gather = _compile(source_revision())

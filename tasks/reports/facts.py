@@ -1,0 +1,246 @@
+"""What a report shows of a video: its manifests, ids, digests, versions and options."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import JsonValue, ValidationError
+
+from tasks.contracts.errors import ReportError
+from tasks.contracts.media import (
+    LABELS_NAME,
+    LABELS_TABLE_NAME,
+    OBJECTS_NAME,
+    OBJECTS_TABLE_NAME,
+    LabelsManifest,
+    ObjectsManifest,
+    VideoRecord,
+    WeightsRecord,
+)
+from tasks.contracts.model import FrozenModel
+from tasks.reports.words import link, moment, size
+
+SCORES = pa.schema({"time_s": pa.float64(), "label_id": pa.int32(), "smoothed": pa.float64()})
+
+ManifestT = TypeVar("ManifestT", bound=FrozenModel)
+
+
+@dataclass(frozen=True)
+class VideoFolder:
+    """What lies in the folder of one video; at least one of the two manifests is there."""
+
+    folder: Path
+    labels: LabelsManifest | None
+    objects: ObjectsManifest | None
+
+    @property
+    def video(self) -> VideoRecord:
+        """Return what is known of the video."""
+        known = self.labels or self.objects
+        assert known
+        return known.video
+
+
+def is_video_folder(folder: Path) -> bool:
+    """Say whether a folder has a manifest of one video."""
+    return any((folder / name).is_file() for name in (LABELS_NAME, OBJECTS_NAME))
+
+
+def read_folder(folder: Path) -> VideoFolder:
+    """Read the manifests, and see that every file that they name is there.
+
+    Raises `ReportError` where there is nothing, where a manifest is damaged, names what lies outside of the folder
+    or belongs to another video, or where a file is missing.
+    """
+    labels = _manifest(folder / LABELS_NAME, LabelsManifest, "label")
+    objects = _manifest(folder / OBJECTS_NAME, ObjectsManifest, "detect")
+    if not labels and not objects:
+        raise ReportError(
+            f"{folder} holds neither {LABELS_NAME} nor {OBJECTS_NAME}: nothing to report on. "
+            "Make them with `reelsift label SOURCE` or `reelsift detect SOURCE`"
+        )
+    if labels and objects and labels.video.sha256 != objects.video.sha256:
+        raise ReportError(
+            f"{folder}: {LABELS_NAME} and {OBJECTS_NAME} are of different videos "
+            f"({labels.video.sha256[:12]} and {objects.video.sha256[:12]}); delete one of them"
+        )
+    if labels:
+        _see(folder, LABELS_TABLE_NAME, LABELS_NAME, "label")
+        _see(folder, labels.annotated_video, LABELS_NAME, "label")
+    if objects:
+        _see(folder, OBJECTS_TABLE_NAME, OBJECTS_NAME, "detect")
+        for name in (objects.annotated, *(track.thumbnail for track in objects.tracks)):
+            _see(folder, name, OBJECTS_NAME, "detect")
+    return VideoFolder(folder, labels, objects)
+
+
+def read_scores(folder: Path) -> pa.Table:
+    """Read times, labels and smoothed scores of labels.parquet; raises `ReportError` where it is no such table."""
+    path = folder / LABELS_TABLE_NAME
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=SCORES.names).select(SCORES.names).cast(SCORES).drop_null()
+    except (pa.ArrowException, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ReportError(f"{path} is no table of labels ({reason}); {_make_anew('label')}") from error
+
+
+def _manifest(path: Path, kind: type[ManifestT], command: str) -> ManifestT | None:
+    """Return the manifest, or None where there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise ReportError(f"{path} is damaged ({_first_fault(error)}); {_make_anew(command)}") from error
+
+
+def _first_fault(error: ValidationError | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    fault = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, fault["loc"]))
+    return f"{place}: {fault['msg']}" if place else fault["msg"]
+
+
+def _see(folder: Path, name: str | None, manifest_name: str, command: str) -> None:
+    """Raise where a manifest names a file that is outside of its folder, or is not there."""
+    if name is None:
+        return
+    relative = Path(name)
+    if relative.is_absolute() or ".." in relative.parts or "\\" in name or "\0" in name:
+        raise ReportError(f"{folder / manifest_name} names {name!r}, which lies outside of its folder")
+    if not (folder / relative).is_file():
+        raise ReportError(f"{folder / relative} is missing, but {manifest_name} names it; {_make_anew(command)}")
+
+
+def _make_anew(command: str) -> str:
+    return f"delete the manifest and run `reelsift {command}` on the video again"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is known."""
+
+    term: str
+    value: str
+    is_code: bool = False  # ids and digests are set in a fixed width, and may break anywhere
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one thing."""
+
+    title: str
+    facts: list[Fact]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the work."""
+
+    name: str
+    seconds: float
+    share: float  # of the work of all stages, in percent
+
+
+def behind(found: VideoFolder) -> list[Facts]:
+    """Return what is known of the video, of the model and of the detector."""
+    sections = [Facts("The video", list(_of_video(found.video)))]
+    if found.labels:
+        sections.append(Facts("The labels", list(_of_labels(found.labels))))
+    if found.objects:
+        sections.append(Facts("The objects", list(_of_objects(found.objects))))
+    return sections
+
+
+def warnings(found: VideoFolder) -> list[str]:
+    """Return what a reader must know before trusting the answer."""
+    said = []
+    if found.labels and found.labels.is_silent:
+        said.append("The sound could not be used, so the labels rest on the pictures alone.")
+    manifests = {"labels": found.labels, "objects": found.objects}
+    losses = {name: made.video.loss for name, made in manifests.items() if made and made.video.loss}
+    is_one = len(set(losses.values())) == 1
+    said += dict.fromkeys(loss if is_one else f"{name}: {loss}" for name, loss in losses.items())
+    return [f"{words[:1].upper()}{words[1:].removesuffix('.')}." for words in said]
+
+
+def stages(manifest: ObjectsManifest) -> list[Stage]:
+    """Return the stages of the work, the longest first."""
+    whole_s = sum(manifest.stage_seconds.values())
+    ordered = sorted(manifest.stage_seconds.items(), key=lambda item: (-item[1], item[0]))
+    return [Stage(name, seconds, round(100 * seconds / whole_s, 1) if whole_s else 0.0) for name, seconds in ordered]
+
+
+def _of_video(video: VideoRecord) -> Iterator[Fact]:
+    media = video.media
+    yield Fact("Source", video.source, link=link(video.source))
+    if video.address and video.address != video.source:
+        yield Fact("Page", video.address, link=link(video.address))
+    if video.youtube_id:
+        yield Fact("YouTube id", video.youtube_id, is_code=True)
+    if video.yt8m_id:
+        yield Fact("YouTube-8M id", video.yt8m_id, is_code=True)
+    rate = f", {media.frame_rate:.4g} frames a second" if media.frame_rate else ""
+    turned = ", mirrored" if media.mirrored else ""
+    turned += f", turned by {media.rotation_deg}°" if media.rotation_deg else ""
+    turned += f", of pixels {media.pixel_aspect:.4g} times as wide as high" if media.pixel_aspect != 1 else ""
+    yield Fact("Picture", f"{media.width} × {media.height}, {media.codec}{rate}{turned}")  # noqa: RUF001 - a times sign
+    if media.kind == "video":
+        unsaid = "the file does not say"
+        yield Fact("Duration", unsaid if media.duration_s is None else moment(media.duration_s, media.duration_s))
+        yield Fact("Sound", "yes" if media.has_sound else "none")
+    yield Fact("Size", size(video.size_bytes))
+    yield Fact("SHA-256", video.sha256, is_code=True)
+
+
+def _of_labels(manifest: LabelsManifest) -> Iterator[Fact]:
+    model = manifest.model
+    yield Fact("Model", model.name)
+    yield Fact("Feature space", model.feature_space)
+    if model.dataset_id:
+        yield Fact("Trained on dataset", model.dataset_id, is_code=True)
+    if model.run_id:
+        yield Fact("MLflow run", model.run_id, is_code=True)
+    yield from _of_weights(model.weights)
+    yield Fact("Moments scored", f"{manifest.seconds:,}")
+    yield from _of_frames(manifest.video)
+    if manifest.is_silent is not None:
+        yield Fact("Sound used", "no" if manifest.is_silent else "yes")
+    if manifest.match_score is not None:
+        yield Fact("Probability of the dataset's kind", f"{manifest.match_score:.2f}")
+    yield from _of_run(manifest.options, manifest.code_revision)
+
+
+def _of_objects(manifest: ObjectsManifest) -> Iterator[Fact]:
+    detector = manifest.detector
+    yield Fact("Detector", detector.name)
+    yield Fact("Ran on", f"{detector.device}, speed {detector.speed}, {'with' if detector.has_masks else 'no'} masks")
+    yield from _of_weights([detector.weights])
+    yield Fact("Boxes", f"{manifest.boxes:,}")
+    yield from _of_frames(manifest.video)
+    yield Fact("Time taken", f"{manifest.wall_seconds:.1f} s")
+    yield from _of_run(manifest.options, manifest.code_revision)
+
+
+def _of_frames(video: VideoRecord) -> Iterator[Fact]:
+    yield Fact("Frames looked at", f"{video.frames_read:,}")
+    yield Fact("Packets left out", f"{video.corrupt_frames:,}")
+
+
+def _of_weights(weights: Iterable[WeightsRecord]) -> Iterator[Fact]:
+    for each in weights:
+        yield Fact(f"Weights {each.name}", f"{each.file_name}, sha256 {each.sha256}", is_code=True)
+
+
+def _of_run(options: dict[str, JsonValue], code_revision: str) -> Iterator[Fact]:
+    if options:
+        written = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in options.items())
+        yield Fact("Options", written, is_code=True)
+    yield Fact("Code", code_revision, is_code=True)

@@ -1,0 +1,265 @@
+"""A finished training as an MLflow run and a registered version: parameters, metrics, figures, dataset, model."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from tasks.classifier.data import multi_hot
+from tasks.classifier.evaluate import evaluate, score_matches
+from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.train import TrainingResult
+from tasks.contracts.datasets import DatasetManifest
+from tasks.contracts.model import FrozenModel
+from tasks.contracts.revision import code_revision
+from tasks.datasets.load import Videos
+from tasks.datasets.manifest import Dataset
+from tasks.reports.figures import (
+    calibration_figure,
+    cooccurrence_figure,
+    precision_recall_figure,
+    training_figure,
+)
+from tasks.tracking.client import MlflowClient, connect, temporary_files, translated
+from tasks.tracking.describe import describe
+from tasks.tracking.logged import final_metrics, log_dataset, log_files, log_numbers
+from tasks.tracking.model import register_classifier
+from tasks.tracking.registry import (
+    CHALLENGER,
+    CHAMPION,
+    COVERAGE_TAG,
+    DATASET_SLUG_TAG,
+    DATASET_TAG,
+    EXPERIMENT_TAG,
+    FLOW_RUN_TAG,
+    FLOW_RUN_URL_TAG,
+    JUDGED_LABELS_TAG,
+    KIND_TAG,
+    LABELS_TAG,
+    OWN_GAP_TAG,
+    OWN_MAP_TAG,
+    SECONDS_TAG,
+    SPLIT_DIGEST_TAG,
+    TRAINING_TAG,
+    list_models,
+)
+from tasks.tracking.store import TrackingStore
+
+SHOWN_METRICS = {"gap_at_20": "GAP", "map": "MAP", "match_ap": "AP of the match"}
+
+
+def candidate_figures(result: TrainingResult, validate: Videos, manifest: DatasetManifest) -> Mapping[str, Figure]:
+    """Draw all figures of a training.
+
+    Raises:
+        ModelError: there is no matching video to judge on.
+    """
+    scores = score_matches(result.classifier, validate)
+    truth = multi_hot(validate, scores.label_ids)[validate.is_match].astype(bool)
+    names = result.classifier.label_names
+    return {
+        "figures/precision_recall.png": precision_recall_figure(scores.scores_NL, truth, names),
+        "figures/calibration.png": calibration_figure(scores.scores_NL, truth),
+        "figures/training.png": _training(result),
+        "figures/cooccurrence.png": cooccurrence_figure(manifest),
+    }
+
+
+def _training(result: TrainingResult) -> Figure:
+    series = {
+        title: [record.metrics[name] for record in result.history]
+        for name, title in SHOWN_METRICS.items()
+        if name in result.metrics
+    }
+    return training_figure([record.loss for record in result.history], series, result.best_epoch)
+
+
+DIGEST_BYTES = 16
+
+
+def split_digest(videos: Videos) -> str:
+    """Return `blake2b:` and 32 hex digits over the videos' ids, labels, features and matches, in their order."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest.update("\n".join(videos.video_ids).encode())
+    for array in (videos.label_offsets, videos.label_ids, videos.is_match, videos.features):
+        digest.update(array.tobytes() if not array.flags.c_contiguous else array.data)
+    return f"blake2b:{digest.hexdigest()}"
+
+
+TAG_LENGTH = 8000  # characters, the most that MLflow keeps of a run's tag
+
+
+class StartedBy(FrozenModel):
+    """The run of a Prefect flow that trained a model."""
+
+    flow_run_id: str
+    flow_run_url: str | None = None
+
+
+class Candidate(FrozenModel):
+    """A trained model where MLflow keeps it."""
+
+    name: str = Field(description="the dataset's slug, under which it is registered")
+    version: int
+    kind: str
+    run_id: str
+    experiment_id: str
+    dataset_id: str
+    metrics: dict[str, float] = Field(description="over the labels that it knows")
+    label_ids: tuple[int, ...] = Field(
+        default=(), description="that it knows; none where an earlier release trained it"
+    )
+    seconds: float = Field(description="of training")
+    run_url: str
+    model_url: str
+
+    @property
+    def reference(self) -> str:
+        """What names exactly this version."""
+        return f"{self.name}/{self.version}"
+
+
+def log_candidate(
+    store: TrackingStore,
+    result: TrainingResult,
+    dataset: Dataset,
+    validate: Videos,
+    *,
+    started_by: StartedBy | None = None,
+    training: str | None = None,
+) -> Candidate:
+    """Log a training as a run of its dataset's experiment and register the model under the dataset's slug.
+
+    Args:
+        store: where MLflow is.
+        result: the training.
+        dataset: the version that it learnt from.
+        validate: the videos to judge on.
+        started_by: the flow run that trained.
+        training: what names this very training: where an earlier call that was cut off registered its model, that is
+            taken, and what it left half-done is deleted.
+
+    Raises:
+        TrackingAwayError: MLflow does not answer for now.
+        TrackingError: the store cannot be used.
+        ModelError: there is no matching video to judge on.
+    """
+    evaluation = evaluate(result.classifier, validate)
+    slug, kind = dataset.manifest.slug, str(result.classifier.config.model)
+    metrics = final_metrics(evaluation)
+    tags = _tags(result, dataset, started_by) | {SPLIT_DIGEST_TAG: split_digest(validate)}
+    client = connect(store)
+    with temporary_files(store), translated(store):
+        experiment_id = _experiment(client, store, slug)
+        earlier = _registered_before(client, store, experiment_id, slug, training) if training else None
+        if earlier:
+            run_id, version = earlier
+        else:
+            tags |= {TRAINING_TAG: training} if training else {}
+            with _run(client, experiment_id, result, tags) as run_id:
+                log_numbers(client, run_id, result, metrics)
+                log_dataset(client, run_id, dataset)
+                log_files(client, run_id, evaluation)
+                for path, figure in candidate_figures(result, validate, dataset.manifest).items():
+                    client.log_figure(run_id, figure, path)
+                known = {
+                    EXPERIMENT_TAG: experiment_id,
+                    OWN_GAP_TAG: repr(evaluation.gap),
+                    OWN_MAP_TAG: repr(evaluation.map),
+                    COVERAGE_TAG: repr(evaluation.coverage),
+                    JUDGED_LABELS_TAG: str(evaluation.labels_with_positives),
+                }
+                version = register_classifier(client, result.classifier, run_id=run_id, name=slug, tags=tags | known)
+        if _is_up_for_promotion(store, slug, version):
+            client.set_registered_model_alias(slug, CHALLENGER, str(version))
+        describe(client, store, slug, version)
+    return Candidate(
+        name=slug,
+        version=version,
+        kind=kind,
+        run_id=run_id,
+        experiment_id=experiment_id,
+        dataset_id=dataset.manifest.id,
+        metrics=metrics,
+        label_ids=result.classifier.label_ids,
+        seconds=result.seconds,
+        run_url=store.run_url(experiment_id, run_id),
+        model_url=store.model_url(slug, version),
+    )
+
+
+def _registered_before(
+    client: MlflowClient, store: TrackingStore, experiment_id: str, slug: str, training: str
+) -> tuple[str, int] | None:
+    """Return the run and version of a logging of this training that was cut off after it registered the model.
+
+    Runs that were cut off before are deleted.
+    """
+    runs = client.search_runs([experiment_id], filter_string=f"tags.`{TRAINING_TAG}` = '{training}'")
+    versions = {row.run_id: row.version for row in list_models(store, slug)} if runs else {}
+    for run in runs:
+        if run.info.run_id not in versions:
+            client.delete_run(run.info.run_id)
+    found = next((run.info.run_id for run in runs if run.info.run_id in versions), None)
+    if found is None:
+        return None
+    client.set_terminated(found, "FINISHED")
+    return found, versions[found]
+
+
+def _is_up_for_promotion(store: TrackingStore, name: str, version: int) -> bool:
+    """Say whether a new version goes before the challenger that there is: unless that is better on the same videos."""
+    rows = list_models(store, name)
+    new = next(row for row in rows if row.version == version)
+    now = next((row for row in rows if CHALLENGER in row.aliases and CHAMPION not in row.aliases), None)
+    if now is None or now.gap is None or new.gap is None or now.split_digest != new.split_digest:
+        return True
+    return new.gap >= now.gap
+
+
+def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None) -> dict[str, str]:
+    """Return what both the run and the version are tagged with."""
+    classifier = result.classifier
+    tags = {
+        KIND_TAG: str(classifier.config.model),
+        DATASET_TAG: dataset.manifest.id,
+        DATASET_SLUG_TAG: dataset.manifest.slug,
+        SECONDS_TAG: f"{result.seconds:.3f}",
+        LABELS_TAG: _label_list(classifier),
+        "feature_space": classifier.feature_space,
+        "code_revision": code_revision(),
+    }
+    if started_by:
+        tags[FLOW_RUN_TAG] = started_by.flow_run_id
+        tags[FLOW_RUN_URL_TAG] = started_by.flow_run_url or ""
+    return tags
+
+
+def _label_list(classifier: FittedClassifier) -> str:
+    """Return the labels as JSON, id to name; of many their number alone, as `labels.csv` has them all."""
+    labels = json.dumps(dict(zip(classifier.label_ids, classifier.label_names, strict=True)), ensure_ascii=False)
+    return labels if len(labels) <= TAG_LENGTH else f"{len(classifier.label_ids)} labels"
+
+
+def _experiment(client: MlflowClient, store: TrackingStore, slug: str) -> str:
+    with store.alone("experiment"):  # two trainings that find none would both make it, and one fail
+        known = client.get_experiment_by_name(slug)
+        return known.experiment_id if known else client.create_experiment(slug, store.artifact_root)
+
+
+@contextmanager
+def _run(client: MlflowClient, experiment_id: str, result: TrainingResult, tags: dict[str, str]) -> Iterator[str]:
+    """Open a run that began when the training did; it ends as failed where the block raises."""
+    config = result.classifier.config
+    began_ms = int((time.time() - result.seconds) * 1000)
+    run = client.create_run(experiment_id, began_ms, tags, run_name=f"{config.model} seed {config.seed}")
+    status = "FAILED"
+    try:
+        yield run.info.run_id
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run.info.run_id, status)

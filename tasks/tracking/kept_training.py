@@ -1,0 +1,113 @@
+"""A finished training on the disk, from its last epoch until MLflow has it.
+
+MLflow may be away for a moment, or for a night, while the training of hours is done: it is logged again with back-off,
+and what could not be logged is found by the next run of the same training, which trains nothing.
+"""
+
+import json
+import logging
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tasks.contracts.errors import ModelError, TrackingAwayError
+from tasks.contracts.files import write_text
+from tasks.tracking.store import TrackingStore
+
+if TYPE_CHECKING:
+    from tasks.classifier.train import TrainingResult
+
+RECORD_NAME = "training.json"  # written last: with it, the others are whole
+PATIENCE_S = 120.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class KeptTraining:
+    """The place of one training: of a dataset version and a config."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, store: TrackingStore, key: str) -> "KeptTraining":
+        """Return the place of the training with this cache key."""
+        return cls(store.kept / key)
+
+    def save(self, result: "TrainingResult", dataset: str) -> None:
+        """Write the training, and which dataset version (slug/id) it learnt from."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        result.classifier.save(self.folder)
+        record = {
+            "history": [asdict(epoch) for epoch in result.history],
+            "metrics": dict(result.metrics),
+            "seconds": result.seconds,
+            "best_epoch": result.best_epoch,
+            "name": secrets.token_hex(8),
+            "dataset": dataset,
+            "model": str(result.classifier.config.model),
+        }
+        write_text(self.folder / RECORD_NAME, json.dumps(record))
+
+    def load(self) -> "TrainingResult | None":
+        """Return the training, if it is there and whole; that somebody asked for it is noted."""
+        # Imported here: what only looks at trainings needs no torch.
+        from tasks.classifier.fitted import FittedClassifier  # noqa: PLC0415
+        from tasks.classifier.train import EpochRecord, TrainingResult  # noqa: PLC0415
+
+        try:
+            record = json.loads((self.folder / RECORD_NAME).read_bytes())
+            (self.folder / RECORD_NAME).touch()
+            return TrainingResult(
+                classifier=FittedClassifier.load(self.folder),
+                history=tuple(EpochRecord(**epoch) for epoch in record["history"]),
+                metrics=record["metrics"],
+                seconds=record["seconds"],
+                best_epoch=record["best_epoch"],
+            )
+        except (OSError, ValueError, KeyError, TypeError, ModelError):
+            return None
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What is noted of the training: `name`, `dataset`, `model` and its figures; nothing where it is not whole."""
+        try:
+            record = json.loads((self.folder / RECORD_NAME).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    @property
+    def name(self) -> str:
+        """What names the training that is kept here, and no other."""
+        return str(self.record["name"])
+
+    def remove(self) -> None:
+        """Delete the training: MLflow has it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def patiently(action: Callable[[], ResultT]) -> ResultT:
+    """Do what needs MLflow; while it is away, try again with back-off.
+
+    Raises:
+        TrackingAwayError: it is still away after `PATIENCE_S` seconds.
+    """
+    until_s, wait_s = time.monotonic() + PATIENCE_S, FIRST_WAIT_S
+    while True:
+        try:
+            return action()
+        except TrackingAwayError as error:
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                raise
+            if wait_s == FIRST_WAIT_S:
+                logging.getLogger("reelsift").warning("%s Trying again for up to %.0f s.", error, left_s)
+            time.sleep(min(wait_s, left_s))
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)

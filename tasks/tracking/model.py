@@ -1,0 +1,188 @@
+"""A classifier as a logged and registered MLflow model with the code that loads it, and back."""
+
+import ast
+import hashlib
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from tasks.classifier.fitted import FittedClassifier
+from tasks.contracts.datasets import FEATURE_SIZE
+from tasks.tracking.client import (
+    LoggedModelOutput,
+    MlflowClient,
+    MlflowException,
+    Model,
+    ModelSignature,
+    Schema,
+    TensorSpec,
+    connect,
+    download_artifacts,
+    save_model,
+    temporary_files,
+    translated,
+)
+from tasks.tracking.registry import ModelRow
+from tasks.tracking.store import TrackingStore
+
+WEIGHTS_FOLDER = "artifacts/classifier"  # below the pyfunc model's folder, where MLflow puts the artifact `classifier`
+
+
+def load_classifier(store: TrackingStore, row: ModelRow) -> FittedClassifier:
+    """Return the classifier of a version, wherever the store keeps its files.
+
+    Reads the card and the weights alone: the script beside them, which `mlflow.pyfunc.load_model` runs, is not run.
+
+    Raises:
+        TrackingError: the files cannot be fetched.
+        ModelError: they are not a classifier.
+    """
+    connect(store)
+    uri = f"models:/{row.reference}/{WEIGHTS_FOLDER}"
+    with temporary_files(store), TemporaryDirectory() as folder, translated(store):
+        fetched = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=store.uri)
+        return FittedClassifier.load(Path(fetched))
+
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "tasks"  # whose modules are carried
+SCRIPT = Path(__file__).with_name("pyfunc_model.py")
+IMPORT = re.compile(rf"^(\s*)(from|import) {PACKAGE}\b", re.MULTILINE)
+DIGEST_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class ModelCode:
+    """The code of a model on the disk."""
+
+    script: Path  # which MLflow runs to load the model
+    package: Path  # the folder with what the script imports, to be carried beside it
+
+
+def write_model_code(folder: Path) -> ModelCode:
+    """Write the script, and the package that it imports, into an existing folder."""
+    sources = {path.relative_to(ROOT / PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in _closure()}
+    script = SCRIPT.read_text(encoding="utf-8")
+    digest = hashlib.sha256("\0".join([script, *(f"{name}\0{sources[name]}" for name in sorted(sources))]).encode())
+    name = f"reelsift_model_{digest.hexdigest()[:DIGEST_LENGTH]}"
+    for place, text in sources.items():
+        path = folder / name / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_renamed(text, name), encoding="utf-8")
+    for inner in (path for path in (folder / name).rglob("*") if path.is_dir()):
+        (inner / "__init__.py").touch()
+    (folder / name / "__init__.py").touch()
+    written = folder / SCRIPT.name
+    written.write_text(_renamed(script, name), encoding="utf-8")
+    return ModelCode(written, folder / name)
+
+
+def _renamed(source: str, package: str) -> str:
+    return IMPORT.sub(rf"\1\2 {package}", source)
+
+
+def _closure() -> set[Path]:
+    """Return the modules of this project that the script imports, and what those import in turn."""
+    found: set[Path] = set()
+    waiting = [SCRIPT]
+    while waiting:
+        for path in _imported(waiting.pop()) - found:
+            found.add(path)
+            waiting.append(path)
+    return found
+
+
+def _imported(path: Path) -> set[Path]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    modules = {str(node.module) for node in nodes} | {
+        f"{node.module}.{alias.name}" for node in nodes for alias in node.names
+    }
+    files = (
+        ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in modules if module.startswith(f"{PACKAGE}.")
+    )
+    return {file for file in files if file.is_file()}
+
+
+ARTIFACT = "classifier"  # the folder with the weights, by the name under which the script asks for it
+# What the carried code imports. Given explicitly, as MLflow spends 8-20 s inferring them.
+REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "torch")
+
+
+def register_classifier(
+    client: MlflowClient, classifier: FittedClassifier, *, run_id: str, name: str, tags: Mapping[str, str]
+) -> int:
+    """Log the classifier as a model of the run and return the number of its new version under `name`."""
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=ARTIFACT,
+        source_run_id=run_id,
+        tags=dict(tags),
+        params=run.data.params,
+        model_type=str(classifier.config.model),
+    )
+    card = Model(
+        artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
+    )
+    with TemporaryDirectory() as folder:
+        client.log_model_artifacts(logged.model_id, str(_saved(classifier, card, Path(folder))))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    _ensure_registered(client, name)
+    registered = client.create_model_version(
+        name, source=f"models:/{logged.model_id}", run_id=run_id, tags=dict(tags), model_id=logged.model_id
+    )
+    return int(registered.version)
+
+
+def _saved(classifier: FittedClassifier, card: Model, folder: Path) -> Path:
+    """Write the model in MLflow's layout and return its folder."""
+    weights = folder / ARTIFACT
+    weights.mkdir()
+    classifier.save(weights)
+    (folder / "code").mkdir()
+    code = write_model_code(folder / "code")
+    with _importable(code.package.parent):  # MLflow runs the script as it saves it
+        save_model(
+            folder / "model",
+            mlflow_model=card,
+            python_model=str(code.script),
+            code_paths=[str(code.package)],
+            artifacts={ARTIFACT: str(weights)},
+            signature=_signature(len(classifier.label_ids)),
+            input_example=np.zeros((1, FEATURE_SIZE), np.float32),
+            pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
+        )
+    return folder / "model"
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _signature(labels: int) -> ModelSignature:
+    float32 = np.dtype(np.float32)
+    return ModelSignature(
+        inputs=Schema([TensorSpec(float32, (-1, FEATURE_SIZE))]), outputs=Schema([TensorSpec(float32, (-1, labels))])
+    )
+
+
+def _ensure_registered(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

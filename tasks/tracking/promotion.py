@@ -1,0 +1,252 @@
+"""Which model is the champion, and how that changes.
+
+The reason of each decision is kept as tags of the version, and the registry's pages are brought up to date.
+
+Aliases of a name: `challenger` is up for promotion, `champion` is what everything uses, `previous_champion` is
+what a rollback returns to.
+"""
+
+import json
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from tasks.classifier.config import GateConfig
+from tasks.classifier.gate import decide
+from tasks.contracts.errors import ModelError
+from tasks.contracts.model import FrozenModel
+from tasks.datasets.load import Videos
+from tasks.tracking.candidate import split_digest
+from tasks.tracking.client import MlflowClient, connect, translated
+from tasks.tracking.comparison import Judged, labels_of_all
+from tasks.tracking.describe import describe
+from tasks.tracking.registry import (
+    CHALLENGER,
+    CHAMPION,
+    CHAMPION_SINCE_TAG,
+    PREVIOUS_CHAMPION,
+    PROMOTED_TAG,
+    SPLIT_DIGEST_TAG,
+    VERDICT_TAG,
+    ModelRow,
+    list_models,
+    resolve,
+    unknown_name,
+)
+from tasks.tracking.store import TrackingStore
+
+MOVING_ALIASES = "promotion"  # what only one process of a home does at a time
+
+
+class Promotion(FrozenModel):
+    """What became of a challenger, and the figures behind it."""
+
+    model: str = Field(description="the challenger, name/version")
+    champion: str | None = Field(description="who was champion when it was judged")
+    promoted: bool
+    reason: str
+    forced: bool = False
+    gap: float | None = Field(
+        default=None,
+        description="of the challenger, over all labels that it or the champion knows; None where it was not judged",
+    )
+    coverage: float | None = Field(
+        default=None, description="share of all positives of labels that the challenger knows"
+    )
+    champion_gap: float | None = None
+    champion_coverage: float | None = None
+    gain: float | None = None
+    interval: tuple[float, float] | None = Field(default=None, description="of the gain")
+    lost_labels: tuple[int, ...] = Field(default=(), description="ids of labels that lose more than the gate allows")
+    dataset_id: str
+    split_digest: str
+
+
+def promote(
+    store: TrackingStore,
+    reference: str,
+    videos: Videos,
+    *,
+    dataset_id: str,
+    gate: GateConfig,
+    force: str | None = None,
+) -> Promotion:
+    """Judge a model and the champion of its name on the same videos, and let the gate decide.
+
+    `force`, the reason for going over the gate's head, makes it champion whatever the gate says; that is recorded.
+    Promotions from this home wait for one another.
+
+    Raises:
+        UnknownModelError: the reference names nothing.
+        ModelError: a model cannot be read, no video matches, or another machine changed the champion meanwhile.
+    """
+    with store.alone(MOVING_ALIASES):
+        challenger = resolve(store, reference)
+        champion = _holder(store, challenger.name, CHAMPION)
+        if champion and champion.version == challenger.version:
+            return _already_champion(champion, dataset_id, videos)
+        promotion = _judged(store, challenger, champion, videos, dataset_id, gate, force)
+        _check_unchanged(store, challenger.name, champion)
+        client = connect(store)
+        with translated(store):
+            _record(client, challenger, promotion)
+            if promotion.promoted:
+                _crown(client, challenger, champion)
+            describe(client, store, challenger.name, challenger.version)
+    return promotion
+
+
+def best_challenger(store: TrackingStore, name: str, videos: Videos) -> ModelRow:
+    """Return the version of `name`, the champion left out, that the gate would put above all the others.
+
+    That is the one of the highest GAP over all labels that one of them knows, the newest of equals. Where the champion
+    is the only version, it is returned.
+
+    Raises:
+        UnknownModelError: `name` has no version.
+        ModelError: a model cannot be read, or no video matches.
+    """
+    rows = list_models(store, name)
+    if not rows:
+        raise unknown_name(store, name)
+    others = [row for row in rows if CHAMPION not in row.aliases]
+    if len(others) < 2:
+        return (others or rows)[0]
+    judged = [Judged.of(store, row, videos) for row in others]
+    label_ids = labels_of_all(judged)
+    return max(judged, key=lambda model: model.evaluation(videos, label_ids).gap).row
+
+
+def rollback(store: TrackingStore, name: str) -> ModelRow:
+    """Make the previous champion of `name` the champion again, and the other way round; return the champion.
+
+    Raises:
+        UnknownModelError: `name` has no version at all.
+        ModelError: there is none to return to.
+    """
+    if not list_models(store, name):
+        raise unknown_name(store, name)
+    with store.alone(MOVING_ALIASES):
+        champion, previous = _holder(store, name, CHAMPION), _holder(store, name, PREVIOUS_CHAMPION)
+        if champion is None or previous is None or champion == previous:
+            raise ModelError(
+                f"{name} has no previous champion to return to. `reelsift models list` shows its versions."
+            )
+        client = connect(store)
+        with translated(store):
+            client.set_model_version_tag(name, str(champion.version), "rolled_back_at", _now())
+            client.set_registered_model_alias(name, PREVIOUS_CHAMPION, str(champion.version))
+            client.set_model_version_tag(name, str(previous.version), CHAMPION_SINCE_TAG, _now())
+            client.set_registered_model_alias(name, CHAMPION, str(previous.version))
+            describe(client, store, name)
+        return resolve(store, f"{name}@{CHAMPION}")
+
+
+def nominate(store: TrackingStore, reference: str) -> ModelRow:
+    """Make a model the challenger of its name, e.g. the best of several candidates, and return it.
+
+    A champion stays what it is: it does not challenge itself.
+
+    Raises:
+        UnknownModelError: the reference names nothing.
+    """
+    row = resolve(store, reference)
+    if CHAMPION in row.aliases:
+        return row
+    client = connect(store)
+    with translated(store):
+        client.set_registered_model_alias(row.name, CHALLENGER, str(row.version))
+        describe(client, store, row.name)
+    return resolve(store, row.reference)
+
+
+def _judged(
+    store: TrackingStore,
+    challenger: ModelRow,
+    champion: ModelRow | None,
+    videos: Videos,
+    dataset_id: str,
+    gate: GateConfig,
+    force: str | None,
+) -> Promotion:
+    one = Judged.of(store, challenger, videos)
+    other = Judged.of(store, champion, videos) if champion else None
+    decision = decide(other.scores if other else None, one.scores, videos, gate)
+    figures, champion_figures = one.evaluation(videos), other.evaluation(videos) if other else None
+    forced = force is not None and not decision.promote
+    return Promotion(
+        model=challenger.reference,
+        champion=champion.reference if champion else None,
+        promoted=decision.promote or forced,
+        reason=f"Forced: {force} The gate said: {decision.reason}" if forced else decision.reason,
+        forced=forced,
+        gap=decision.gain.gap_b if decision.gain else figures.gap,
+        coverage=figures.coverage,
+        champion_gap=decision.gain.gap_a if decision.gain else None,
+        champion_coverage=champion_figures.coverage if champion_figures else None,
+        gain=decision.gain.gain if decision.gain else None,
+        interval=decision.interval,
+        lost_labels=tuple(label.index for label in decision.lost_labels),
+        dataset_id=dataset_id,
+        split_digest=split_digest(videos),
+    )
+
+
+def _already_champion(champion: ModelRow, dataset_id: str, videos: Videos) -> Promotion:
+    return Promotion(
+        model=champion.reference,
+        champion=champion.reference,
+        promoted=False,
+        reason=f"{champion.reference} is the champion already.",
+        dataset_id=dataset_id,
+        split_digest=split_digest(videos),
+    )
+
+
+def _holder(store: TrackingStore, name: str, alias: str) -> ModelRow | None:
+    return next((row for row in list_models(store, name) if alias in row.aliases), None)
+
+
+def _check_unchanged(store: TrackingStore, name: str, champion: ModelRow | None) -> None:
+    """Refuse to go on where somebody whom the lock does not keep out (on another machine) moved the alias."""
+    now = _holder(store, name, CHAMPION)
+    if (now and now.version) != (champion and champion.version):
+        raise ModelError(
+            f"The champion of {name} became {now.reference if now else 'nobody'} while its challenger was judged. "
+            f"Try again: `reelsift models promote {name}@{CHALLENGER}`."
+        )
+
+
+def _record(client: MlflowClient, challenger: ModelRow, promotion: Promotion) -> None:
+    """Keep with the challenger's version what was decided and why, whichever way it went."""
+    tags = {
+        VERDICT_TAG: promotion.reason,
+        PROMOTED_TAG: json.dumps(promotion.promoted),
+        "gate_forced": json.dumps(promotion.forced),
+        "gate_gap": json.dumps(promotion.gap),
+        "gate_coverage": json.dumps(promotion.coverage),
+        "gate_champion": promotion.champion or "none",
+        "gate_champion_gap": json.dumps(promotion.champion_gap),
+        "gate_champion_coverage": json.dumps(promotion.champion_coverage),
+        "gate_interval": json.dumps(promotion.interval),
+        "gate_dataset_id": promotion.dataset_id,
+        f"gate_{SPLIT_DIGEST_TAG}": promotion.split_digest,
+        "gate_at": _now(),
+    }
+    for key, value in tags.items():
+        client.set_model_version_tag(challenger.name, str(challenger.version), key, value)
+
+
+def _crown(client: MlflowClient, challenger: ModelRow, champion: ModelRow | None) -> None:
+    """Move the aliases; what a kill leaves half done still has a champion, and the rollback does no harm."""
+    name = challenger.name
+    if champion:
+        client.set_registered_model_alias(name, PREVIOUS_CHAMPION, str(champion.version))
+    client.set_model_version_tag(name, str(challenger.version), CHAMPION_SINCE_TAG, _now())
+    client.set_registered_model_alias(name, CHAMPION, str(challenger.version))
+    if CHALLENGER in challenger.aliases:
+        client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

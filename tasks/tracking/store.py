@@ -1,0 +1,158 @@
+"""Where runs and models are kept, and the address at which a browser finds them."""
+
+import fcntl
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit
+
+from pydantic import Field
+
+from tasks.contracts.errors import TrackingError
+from tasks.contracts.files import sqlite_path, sqlite_uri
+from tasks.contracts.model import FrozenModel
+
+LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow server` listens unless told otherwise
+SQL_PREFIXES = ("sqlite", "postgresql", "mysql", "mssql")
+HTTP_PREFIXES = ("http://", "https://")
+
+
+class TrackingStore(FrozenModel):
+    """An MLflow tracking store, which is its model registry as well."""
+
+    uri: str = Field(description="sqlite:///…, another database, or the http(s) address of a server")
+    artifact_root: str | None = Field(description="URI below which new experiments keep files; None: the server's")
+    folder: Path = Field(description="local folder of the locks and of a local store")
+    ui_url: str = Field(description="address of MLflow's pages, without a trailing slash")
+
+    @property
+    def is_server(self) -> bool:
+        """Whether an MLflow server answers at the URI."""
+        return self.uri.startswith(HTTP_PREFIXES)
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file, where the store is one."""
+        return sqlite_path(self.uri)
+
+    @property
+    def files(self) -> Path:
+        """The folder of the home in which a local store keeps files, unless told otherwise."""
+        return self.folder / "artifacts"
+
+    @property
+    def kept(self) -> Path:
+        """The folder of finished trainings that MLflow has not got yet."""
+        return self.folder / "kept"
+
+    @property
+    def ui_command(self) -> str | None:
+        """The command that serves MLflow's pages of this store at `ui_url`; None where the store is a server."""
+        if self.is_server:
+            return None
+        port = urlsplit(self.ui_url).port
+        elsewhere = ["--port", str(port)] if port and self.ui_url != LOCAL_UI else []
+        return shlex.join(["mlflow", "server", "--host", "127.0.0.1", *elsewhere, "--backend-store-uri", self.uri])
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Wait until nobody else on this home does `what`, then keep others out.
+
+        The kernel lets go of the lock when its holder dies.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{what}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def run_url(self, experiment_id: str, run_id: str) -> str:
+        """Return the address of a run's page."""
+        return f"{self.ui_url}/{run_page(experiment_id, run_id)}"
+
+    def registry_url(self, name: str) -> str:
+        """Return the address of a registered model's page, which shows the champion and the challenger."""
+        return f"{self.ui_url}/{registry_page(name)}"
+
+    def model_url(self, name: str, version: int) -> str:
+        """Return the address of a model version's page."""
+        return f"{self.ui_url}/{version_page(name, version)}"
+
+    def compare_url(self, experiment_ids: list[str], run_ids: list[str]) -> str:
+        """Return the address of MLflow's comparison of exactly these runs."""
+        return f"{self.ui_url}/{comparison_page(experiment_ids, run_ids)}"
+
+    def artifact_url(self, run_id: str, path: str) -> str:
+        """Return the address at which MLflow serves a file of a run, e.g. a picture."""
+        return f"{self.ui_url}/get-artifact?{urlencode({'path': path, 'run_uuid': run_id})}"
+
+
+def run_page(experiment_id: str, run_id: str) -> str:
+    """Return the page of a run within MLflow's pages: a fragment, so as a link it works wherever these are served."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def registry_page(name: str) -> str:
+    """Return the page of a registered model."""
+    return f"#/models/{quote(name, safe='')}"
+
+
+def version_page(name: str, version: int) -> str:
+    """Return the page of a model version."""
+    return f"{registry_page(name)}/versions/{version}"
+
+
+def comparison_page(experiment_ids: Iterable[str], run_ids: Sequence[str]) -> str:
+    """Return the page that compares exactly these runs.
+
+    The form is that of `getCompareRunPageRoute` in MLflow 3's pages: two JSON lists in the fragment's query.
+    """
+    lists = {"runs": list(run_ids), "experiments": sorted(set(experiment_ids))}
+    query = urlencode({key: json.dumps(values, separators=(",", ":")) for key, values in lists.items()})
+    return f"#/compare-runs?{query}"
+
+
+def tracking_store(
+    home: Path, uri: str | None = None, ui_url: str | None = None, artifacts: str | None = None
+) -> TrackingStore:
+    """Return the store at `uri`, or by default a database and files below `home`/mlflow.
+
+    `ui_url` is where browsers find the pages, if that is neither a server's own address nor MLflow's usual one.
+    `artifacts` is where new experiments of a database keep their files, if not below the home; a server decides itself.
+
+    Raises:
+        TrackingError: MLflow cannot keep a registry at such an address.
+    """
+    folder = home.absolute() / "mlflow"
+    address = (uri or sqlite_uri(folder / "mlflow.db")).rstrip("/")
+    if not address.startswith(HTTP_PREFIXES + SQL_PREFIXES):
+        raise TrackingError(
+            f"No MLflow store can be at {address!r}: it must begin with one of "
+            f"{', '.join(HTTP_PREFIXES + SQL_PREFIXES)}. Leave it out for a local one at {folder}."
+        )
+    is_server = address.startswith(HTTP_PREFIXES)
+    if is_server and "@" in urlsplit(address).netloc:
+        raise TrackingError(
+            f"The address of MLflow at {urlsplit(address).hostname} holds a password, and would be shown in links and "
+            "runs. Leave that out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
+    return TrackingStore(
+        uri=address,
+        artifact_root=None if is_server else artifacts or (folder / "artifacts").as_uri(),
+        folder=folder,
+        ui_url=(ui_url or (address if is_server else LOCAL_UI)).rstrip("/"),
+    )
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A model version as the registry holds it, with the aliases that point to it in the order of the alphabet."""
+
+    name: str
+    version: int
+    run_id: str
+    created_ms: int
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]

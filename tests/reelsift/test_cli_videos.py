@@ -1,0 +1,134 @@
+"""`reelsift label`, `detect`, `report`, `id` and `weights` as a person meets them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reelsift.demo import made_clip
+from tasks.contracts.media import LABELS_NAME
+from tests.reelsift.test_cli import reelsift
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def weights(real_data: Path) -> str:
+    folder = real_data / "weights"
+    if not (folder / "yolox_nano.onnx").is_file():
+        pytest.skip("no yolox_nano.onnx among the real data")
+    return str(folder)
+
+
+def test_a_video_is_labelled_without_a_server_and_found_again(clip: Path, home: Path) -> None:
+    run = reelsift("label", clip, home=home)
+    assert run.returncode == 0, run.stderr
+    assert "espresso" in run.stdout
+    assert "Report: " in run.stdout
+    page = Path(run.stdout.rpartition("Report: ")[2].strip())
+    assert page.is_file()
+    assert (page.parent / "labelled.mp4").is_file()
+    assert not (home / "prefect").exists()
+    again = json.loads(reelsift("label", clip, "--json", home=home).stdout)
+    assert [video["status"] for video in again["videos"]] == ["cached"]
+    assert again["videos"][0]["labels"]["segments"][0]["name"] == "espresso"
+
+
+def test_one_broken_source_of_many_fails_alone_and_exits_with_1(clip: Path, home: Path) -> None:
+    bad = home.parent / "bad.mp4"
+    bad.write_text("no video at all")
+    run = reelsift("label", bad, clip, "--no-annotate", "--json", home=home)
+    assert run.returncode == 1
+    assert [video["status"] for video in json.loads(run.stdout)["videos"]] == ["failed", "done"]
+    assert run.stderr.count("error:") == 1
+    assert "bad.mp4" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_objects_are_printed_as_names_and_counts(home: Path, real_data: Path, weights: str) -> None:
+    picture = real_data / "media" / "images" / "coffee.png"
+    run = reelsift("detect", picture, home=home, REELSIFT_WEIGHTS=weights)
+    assert "coffee: ['cup', 'dining table']" in run.stdout
+    assert "In all: 1 cup, 1 dining table" in run.stdout
+    assert "yolox-nano, on cpu" in run.stderr
+    answer = json.loads(reelsift("detect", picture, "--json", home=home, REELSIFT_WEIGHTS=weights).stdout)
+    assert answer["videos"][0]["objects"]["counts"] == {"cup": 1, "dining table": 1}
+
+
+def test_the_report_is_written_anew(clip: Path, home: Path) -> None:
+    made = json.loads(reelsift("label", clip, "--no-annotate", "--json", home=home).stdout)
+    folder = Path(made["videos"][0]["folder"])
+    (folder / "index.html").unlink()
+    assert reelsift("report", folder, home=home).stdout.strip() == str(folder / "index.html")
+    index = Path(reelsift("report", folder.parent, home=home).stdout.strip())
+    assert folder.name in index.read_text(encoding="utf-8")
+
+
+def test_ids_are_told_or_said_to_be_withdrawn(home: Path, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    for folder in (mirror / "2" / "j" / "i" / "ZU", mirror / "2" / "download_plans"):
+        folder.mkdir(parents=True)
+    (mirror / "2" / "j" / "i" / "ZU" / "ZU9H.js").write_text('i("ZU9H","abcdefghij_");')
+    found = reelsift("id", "ZU9H", "--mirror", mirror, home=home)
+    assert found.stdout == "abcdefghij_  https://www.youtube.com/watch?v=abcdefghij_\n"
+    gone = reelsift("id", "ZZZZ", "--mirror", mirror, home=home)
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "ZZZZ has been withdrawn" in gone.stderr
+
+
+def test_weights_are_listed_with_what_they_are_for(home: Path) -> None:
+    listed = json.loads(reelsift("weights", "list", "--json", home=home).stdout)["weights"]
+    states = {each["name"]: each["state"] for each in listed}
+    assert states["yolox-nano"] == "missing"
+    assert {"pointrend-resnet50", "inception-2015", "vggish"} <= states.keys()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        pytest.param(["label", "nowhere.mp4"], "there is no such file, and it is no id", id="no-file"),
+        pytest.param(["label", "file:///etc/passwd"], "only http and https", id="scheme"),
+        pytest.param(["label", "http://127.0.0.1:1/a.mp4"], "not on the public internet", id="private"),
+        pytest.param(["label", "x.mp4", "--model", "nobody/3"], "reelsift train", id="model"),
+        pytest.param(["detect", "x.png"], "reelsift weights fetch yolox-nano", id="weights"),
+        pytest.param(["detect", "x.png", "--detector", "yolo"], "detector: Input should be", id="detector"),
+        pytest.param(["detect", "x.png", "--classes", "botle"], "bottle", id="class"),
+        pytest.param(["weights", "fetch", "yolo"], "reelsift weights list", id="weights-name"),
+        pytest.param(["report", "."], "No folder of a video", id="report"),
+        pytest.param(["id", "ZU9HH"], "four letters or digits", id="id"),
+    ],
+)
+def test_what_is_wrong_is_one_line(command: list[str], message: str, home: Path) -> None:
+    run = reelsift(*command, home=home)
+    assert run.returncode in {1, 2}
+    assert run.stdout == ""
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_first_sign_of_life_comes_at_once(clip: Path, home: Path) -> None:
+    """Not a timed test of speed: a minute is what a person would take for dead on the busiest machine."""
+    started_s = time.monotonic()
+    command = [str(Path(sys.executable).parent / "reelsift"), "label", str(clip), "--no-annotate"]
+    environment = os.environ | {"REELSIFT_HOME": str(home)}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        assert "Labelling 1 with imagenet" in process.stderr.readline()
+        assert time.monotonic() - started_s < 60
+        process.stderr.read()
+    assert process.returncode == 0
+    assert list(home.rglob(LABELS_NAME))

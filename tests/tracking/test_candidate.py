@@ -1,0 +1,149 @@
+"""A training as MLflow keeps it."""
+
+import csv
+import io
+import pickletools
+import sqlite3
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tasks.classifier.config import ModelKind
+from tasks.tracking.candidate import Candidate, StartedBy, log_candidate
+from tasks.tracking.client import connect
+from tasks.tracking.registry import resolve
+from tasks.tracking.store import TrackingStore
+from tests.support.classifiers import DATASET_ID, made_up_dataset, made_up_videos, trained
+
+FILES = {
+    "evaluation.json",
+    "labels.csv",
+    "figures/calibration.png",
+    "figures/cooccurrence.png",
+    "figures/precision_recall.png",
+    "figures/training.png",
+}
+
+
+@pytest.fixture
+def candidate(store: TrackingStore, tmp_path: Path) -> Candidate:
+    started_by = StartedBy(flow_run_id="run-7", flow_run_url="http://127.0.0.1:4200/runs/flow-run/run-7")
+    return log_candidate(store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1), started_by=started_by)
+
+
+def test_the_run_says_how_it_came_about(store: TrackingStore, candidate: Candidate) -> None:
+    run = connect(store).get_run(candidate.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model"] == "logistic"
+    assert run.data.params["epochs"] == "3"
+    tags = run.data.tags
+    assert tags["dataset_id"] == DATASET_ID
+    assert tags["dataset_slug"] == "cooking"
+    assert tags["labels"] == '{"0": "label 0", "1": "label 1", "2": "label 2", "3": "label 3"}'
+    assert tags["feature_space"] == "yt8m-video-2018"
+    assert tags["split_digest"].startswith("blake2b:")
+    assert tags["prefect_flow_run_id"] == "run-7"
+    assert tags["prefect_flow_run_url"].endswith("/run-7")
+    assert tags["code_revision"]
+
+
+def test_metrics_by_epoch_and_at_the_end(store: TrackingStore, candidate: Candidate) -> None:
+    client = connect(store)
+    data = client.get_run(candidate.run_id).data
+    by_epoch = client.get_metric_history(candidate.run_id, "epoch/gap_at_20_own_labels")
+    assert [metric.step for metric in by_epoch] == [1, 2, 3]
+    assert candidate.metrics.keys() == {"gap_at_20", "map", "hit_at_1", "perr", "coverage"}
+    assert data.metrics["gap_at_20"] == pytest.approx(by_epoch[2].value)
+    assert data.metrics["gap_at_20"] == candidate.metrics["gap_at_20"] > 0.5  # alone, it knows all labels judged on
+    assert data.metrics["gap_at_20_own_labels"] == data.metrics["gap_at_20"]
+    assert {"epoch/loss", "epoch/learning_rate", "train_seconds"} <= data.metrics.keys()
+
+
+def test_a_model_of_background_has_the_match_among_its_metrics(store: TrackingStore, tmp_path: Path) -> None:
+    result = trained(background=40, kind=ModelKind.GATED)
+    validate = made_up_videos(background=40, seed=1)
+    candidate = log_candidate(store, result, made_up_dataset(tmp_path), validate)
+    assert candidate.metrics["match_ap"] == pytest.approx(result.metrics["match_ap"])
+
+
+def test_the_dataset_is_its_input(store: TrackingStore, candidate: Candidate) -> None:
+    inputs = connect(store).get_run(candidate.run_id).inputs
+    assert inputs is not None
+    (logged,) = inputs.dataset_inputs
+    assert (logged.dataset.name, logged.dataset.digest) == ("cooking", DATASET_ID)
+
+
+def test_files_of_the_run(store: TrackingStore, candidate: Candidate, tmp_path: Path) -> None:
+    folder = Path(connect(store).download_artifacts(candidate.run_id, "", str(tmp_path)))
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found >= FILES
+    for path in folder.rglob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader(io.StringIO((folder / "labels.csv").read_text())))
+    assert rows[0]["name"] == "label 0"
+    assert rows[0]["positives"] == "120"
+    assert 0 < float(rows[1]["average_precision"]) <= 1
+
+
+def test_it_is_the_challenger(store: TrackingStore, candidate: Candidate) -> None:
+    row = resolve(store, "cooking@challenger")
+    assert (row.reference, row.run_id, row.dataset_id) == (candidate.reference, candidate.run_id, DATASET_ID)
+    assert row.gap == candidate.metrics["gap_at_20"]
+    assert row.map == candidate.metrics["map"]
+    client = connect(store)
+    assert f"| challenger&emsp; | [{candidate.reference}]" in (client.get_registered_model("cooking").description or "")
+    page = client.get_model_version("cooking", str(candidate.version)).description or ""
+    assert f"on the validate split of {DATASET_ID} <!--" in page
+    assert "- Prefect run: [run-7](http://127.0.0.1:4200/runs/flow-run/run-7)" in page
+
+
+@pytest.mark.usefixtures("candidate")
+def test_all_lies_below_the_home(store: TrackingStore) -> None:
+    assert list(Path.cwd().iterdir()) == []
+    assert store.sqlite_path is not None
+    with sqlite3.connect(store.sqlite_path) as database:
+        (source,) = database.execute("SELECT storage_location FROM model_versions").fetchone()
+    assert source.startswith(store.artifact_root)
+
+
+def test_stdout_is_left_to_the_caller(store: TrackingStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log_candidate(store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1))
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("candidate")
+def test_nothing_is_pickled(store: TrackingStore) -> None:
+    files = [path for path in (store.folder / "artifacts").rglob("*") if path.is_file()]
+    assert any(path.name == "model.safetensors" for path in files)
+    assert [path for path in files if path.suffix in {".pkl", ".pickle", ".pt", ".pth", ".joblib"}] == []
+    assert [path for path in files if is_pickle(path.read_bytes())] == []
+
+
+def test_the_search_for_pickles_finds_one() -> None:
+    import cloudpickle
+
+    assert is_pickle(cloudpickle.dumps(trained))
+
+
+def test_a_training_that_cannot_be_logged_leaves_a_failed_run(
+    store: TrackingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("tasks.tracking.candidate.register_classifier", refuse)
+    with pytest.raises(OSError, match="no space"):
+        log_candidate(store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1))
+    client = connect(store)
+    experiment = client.get_experiment_by_name("cooking")
+    assert experiment is not None
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+def is_pickle(content: bytes) -> bool:
+    """Whether the content reads as a pickle from its first opcode to STOP."""
+    try:
+        return any(opcode.name == "STOP" for opcode, _, _ in pickletools.genops(content))
+    except (ValueError, IndexError, UnicodeDecodeError):
+        return False
