@@ -6,7 +6,7 @@ In: values from a form, a command or a deployment. Out: checked, frozen requests
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
@@ -97,6 +97,14 @@ class PrepareDatasetForm(FrozenModel):
         description="Dask scheduler, e.g. tcp://10.0.0.7:8786; empty: as configured, or a cluster made for the run",
         json_schema_extra=_at(51),
     )
+
+    @field_validator("shards")
+    @classmethod
+    def _one_of_its_shares(cls, text: str | None) -> str | None:
+        share, shares = parse_part(text) or (1, 1)
+        if not 1 <= share <= shares:
+            raise ValueError("X,Y needs 1 <= X <= Y, e.g. 1,100 for one hundredth")
+        return text
 
     @property
     def part(self) -> tuple[int, int] | None:

@@ -170,11 +170,16 @@ def _new_credentials(home: Home, path: Path) -> Credentials | None:
     made = Credentials(USER, secrets.token_urlsafe(PASSWORD_BYTES))
     home.make_private(path.parent)
     # Created with its mode, so that there is no moment at which others could open it.
-    with suppress(FileExistsError):  # made by another command a moment ago
+    try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(f"{made.auth_string}\n")
-        return made
-    return home_credentials(home)
+    except FileExistsError:  # made by another command a moment ago
+        return home_credentials(home)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()  # an empty one would be taken for a damaged one
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    return made
 
 
 def read_state(home: Home) -> StackState | None:

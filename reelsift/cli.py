@@ -21,10 +21,11 @@ from reelsift.console import ERR, print_error, printing
 from reelsift.session import Session
 from reelsift.signals import leave
 from tasks.contracts.errors import ReelsiftError
+from tasks.contracts.files import FULL
 from tasks.video.sources import YOUTUBE_ID
 
 # What the system says of disks and folders, and SQLite of the same.
-REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+REFUSALS = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 USAGE_ERROR = 2  # exit code
 SQLITE = ("disk is full", "readonly database", "unable to open database file", "disk I/O error")
 
@@ -88,8 +89,9 @@ def _refusal_of_system(error: BaseException) -> str | None:
     """Say in words that the system refused to write, or that the run's server has gone; None: it is another error."""
     while error.__cause__ and not isinstance(error, OSError):
         error = error.__cause__
-    if isinstance(error, OSError) and error.errno in REFUSALS and error.filename:
-        return f"{error.filename}: {error.strerror}. Make room, or make it writable, and run the same command again."
+    if isinstance(error, OSError) and error.errno in (REFUSALS if error.filename else FULL):
+        where = error.filename or "A file in the home or in the temporary folder cannot be written"
+        return f"{where}: {error.strerror}. Make room, or make it writable, and run the same command again."
     said = str(error).strip()
     if type(error).__module__.partition(".")[0] in {"sqlite3", "sqlalchemy"} and any(word in said for word in SQLITE):
         return f"A database in the home cannot be written to: {said.splitlines()[0]}. Make room, or make it writable."

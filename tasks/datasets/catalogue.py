@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.contracts.errors import DamagedDatasetError, UnknownDatasetError
+from tasks.contracts.errors import DamagedDatasetError, UnknownDatasetError, did_you_mean
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.manifest import ID_PATTERN, LATEST, MANIFEST_NAME, SLUG_PATTERN, Dataset, read_manifest
 
@@ -156,4 +156,5 @@ def _unknown(ref: str, found: list[Path], folders: list[Path]) -> str:
         return f"{len(found)} dataset versions {which} {ref!r}: {listed}. Name one of them"
     if not folders:
         return f"No dataset version {ref!r}: there is none at all. {BUILD_COMMAND} makes one"
-    return f"No dataset version {ref!r}. There are: {listed}. {BUILD_COMMAND} makes another"
+    near = did_you_mean(ref, [*dict.fromkeys(folder.parent.name for folder in folders), *names])
+    return f"No dataset version {ref!r}.{near} There are: {listed}. {BUILD_COMMAND} makes another"

@@ -1,6 +1,7 @@
 """The same job for many videos, each in a folder of its own with a report; each fails alone."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -9,7 +10,7 @@ from time import sleep
 from typing import Generic, Literal, TypeVar
 
 from tasks.contracts.errors import RateLimitedError, ReelsiftError
-from tasks.contracts.files import check_no_link
+from tasks.contracts.files import FULL, check_no_link
 from tasks.contracts.media import (
     CACHED,
     DONE,
@@ -56,6 +57,8 @@ def unexpected(source: str, error: Exception) -> VideoOutcome:
     """Return the outcome of a source that met an error of no kind of ours; called where the error is handled."""
     if isinstance(error, OSError) and error.filename and error.strerror:  # the disk's fault, and said in full
         return failed(source, f"{error.filename}: {error.strerror}")
+    if isinstance(error, OSError) and error.errno and error.errno in FULL:  # of a library that names no file
+        return failed(source, f"{os.strerror(error.errno)}: make room, or name a folder on another disk by --out")
     logging.getLogger("reelsift").exception("Unexpected failure of %s", source)
     return failed(source, f"{type(error).__name__}: {error} (unexpected: `--debug` shows where)")
 

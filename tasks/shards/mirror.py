@@ -114,9 +114,12 @@ def _check_folder(folder: Path, release: int) -> bool:
     try:
         if (folder / str(release) / "download_plans").is_dir():
             return False
-        if any(path.suffix == ".tfrecord" for path in folder.iterdir()):
+        names = [path.name for path in folder.iterdir()]
+        if any(name.endswith(".tfrecord") for name in names):
             return True
         problem = f"holds neither {release}/download_plans nor .tfrecord files"
+        if packed := next((name for name in sorted(names) if ".tfrecord" in name), None):
+            problem += f"; {packed!r} and the like are read, compressed too, once their names end in .tfrecord"
     except OSError as error:
         problem = f"is no folder to read from ({error.strerror})"
     except ValueError:  # a zero byte in the name

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tasks.contracts.datasets import PlannedShard
-from tasks.contracts.errors import ConfigError, DownloadError, PlanError
+from tasks.contracts.errors import ConfigError, DownloadError, PlanError, did_you_mean
 from tasks.contracts.files import file_digest
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import Mirrors, RemoteFile, resolve, shown
@@ -19,6 +19,7 @@ from tasks.shards.transfer import fetch_file
 
 # No dot and no slash: a name leads nowhere but to its own place.
 SHARD_NAME = re.compile(r"(train|validate|test)([A-Za-z0-9_-]{1,64})\.tfrecord")
+PARTITIONS = tuple(f"{kind}/{split}" for kind in ("video", "frame") for split in ("train", "validate", "test"))
 PARTITION = re.compile(r"(?:video|frame)(?:_level)?/(train|validate|test)")
 MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -32,7 +33,7 @@ def split_of(partition: str) -> str:
     match = PARTITION.fullmatch(partition)
     if match is None:
         raise PlanError(
-            f"No partition {partition!r}; there are video/train, video/validate, video/test, and the same for frame: "
+            f"No partition {partition!r}.{did_you_mean(partition, PARTITIONS)} There are {', '.join(PARTITIONS)}: "
             "`reelsift shards plan --partition video/train`."
         )
     return match[1]

@@ -283,9 +283,9 @@ def resolve(store: TrackingStore, reference: str, *, others: Iterable[str] = ())
     if found:
         choices = ", ".join(sorted(f"{row.name}@{reference}" for row in found))
         raise UnknownModelError(f"{reference!r} names {len(found)} models. Say which: {choices}.")
-    raise UnknownModelError(
-        f"No model {reference!r} at {store.uri}.{_nearest(rows, reference, others)} {_choices(rows)}"
-    )
+    hint = _unassigned(rows, reference)
+    near = "" if hint else _nearest(rows, reference, others)
+    raise UnknownModelError(f"No model {reference!r} at {store.uri}.{near} {_choices(rows)} {hint or TRAIN_HINT}")
 
 
 def unknown_name(store: TrackingStore, name: str) -> UnknownModelError:
@@ -296,6 +296,15 @@ def unknown_name(store: TrackingStore, name: str) -> UnknownModelError:
     return UnknownModelError(
         f"No model of {name!r} at {store.uri}.{did_you_mean(name, names)} There are models of {', '.join(names)}: "
         "`reelsift models list`."
+    )
+
+
+def _unassigned(rows: list[ModelRow], reference: str) -> str:
+    """Say how a model becomes what an alias alone asks for, where there are models and none has it."""
+    if reference != CHAMPION or not rows:
+        return ""
+    return (
+        f"None is the champion yet: name one of these, or promote the best: `reelsift models promote {rows[0].name}`."
     )
 
 
@@ -322,11 +331,11 @@ def _matching(rows: list[ModelRow], reference: str) -> list[ModelRow]:
 
 def _choices(rows: list[ModelRow]) -> str:
     if not rows:
-        return f"There are none yet. {TRAIN_HINT}"
+        return "There are none yet."
     aliases = [f"{row.name}@{alias}" for row in rows for alias in row.aliases]
     versions = [row.reference for row in rows]
     shown = [*sorted(aliases), *versions][:12]
-    return f"There are: {', '.join(shown)}{', …' if len(aliases) + len(versions) > 12 else ''}. {TRAIN_HINT}"
+    return f"There are: {', '.join(shown)}{', …' if len(aliases) + len(versions) > 12 else ''}."
 
 
 def registered_versions(store: TrackingStore) -> list[RegisteredVersion]:

@@ -1,5 +1,6 @@
 """The vocabulary's CSV file: found beside a mirror's shards or fetched, cached by content, and parsed."""
 
+import codecs
 import csv
 import hashlib
 import io
@@ -24,6 +25,7 @@ INDEX, NAME = ("Index", "label_id"), ("Name", "label_name")
 MAX_FILE_BYTES = 64 << 20  # the release of 2018 has 3.6 MB
 MAX_LABELS = 100_000  # releases have had 3,862 to 4,800
 MAX_TEXT = 400  # characters of any value but WikiDescription
+DELIMITERS = ",;\t"  # spreadsheets write the last two
 NUMBER = re.compile(r"[0-9]{1,9}")
 GRAPH_ID = re.compile(r"/[a-z]/[0-9a-z_]{1,40}")
 
@@ -99,11 +101,29 @@ def is_vocabulary(path: Path) -> bool:
     if not path.is_file():  # a pipe or a device, which may never end
         return False
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader([file.readline(MAX_TEXT)]), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
+        with path.open("rb") as file:
+            first, _, _ = _decoded(file.read(MAX_TEXT * 2 // 4 * 4), errors="replace").partition("\n")
+    except OSError:
         return False
+    header = _header(first)[0]
     return bool(_column(header, INDEX) and _column(header, NAME))
+
+
+def _decoded(content: bytes, errors: str = "strict") -> str:
+    """Decode a file by its byte-order mark, as spreadsheets write it; without one it is UTF-8."""
+    marks = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    return content.decode(marks.get(content[:2], "utf-8-sig"), errors)
+
+
+def _header(line: str) -> tuple[list[str], str]:
+    """Return the names of the columns, as we know them whatever their case, and the character between them."""
+    delimiter = max(DELIMITERS, key=line.count)
+    known = {name.casefold(): name for names in (INDEX, NAME) for name in names}
+    try:
+        names = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+    except csv.Error:
+        return [], delimiter
+    return [known.get(name.strip().casefold(), name.strip()) for name in names], delimiter
 
 
 def _column(header: Collection[str], names: Sequence[str]) -> str:
@@ -122,20 +142,21 @@ def _text(path: Path) -> str:
     if len(content) > MAX_FILE_BYTES:
         _fail(path, f"it is larger than {MAX_FILE_BYTES >> 20} MB")
     try:
-        return content.decode("utf-8-sig")
+        return _decoded(content)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         _fail(path, f"line {line}: not UTF-8", error)
 
 
 def _rows(path: Path, text: str) -> Iterator[_Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header, delimiter = _header(text.partition("\n")[0])
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
-        header = next(reader, [])
+        next(reader, [])
         missing = [" or ".join(names) for names in (INDEX, NAME) if not _column(header, names)]
         if missing:
             _fail(path, f"line 1: no column {', '.join(missing)} in {','.join(header)[:60]!r}")
-        for values in reader:
+        for values in filter(None, reader):  # blank lines say nothing
             row = _Row(path, reader.line_num, dict(zip(header, values, strict=False)))
             if len(values) != len(header):
                 row.fail(f"{len(values)} values for {len(header)} columns")
@@ -146,11 +167,12 @@ def _rows(path: Path, text: str) -> Iterator[_Row]:
 
 def _fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
     raise VocabularyError(
-        f"{path} is not a vocabulary of YouTube-8M: {problem}. Correct it, or delete it: "
-        "`reelsift vocabulary` fetches one"
+        f"{path} is not a vocabulary of YouTube-8M: {problem}. Correct it; one that "
+        "`reelsift vocabulary` has fetched may be deleted instead, and is fetched again"
     ) from cause
 
 
+PLAIN_NAME = "vocabulary.csv"
 PUBLIC_NAME = "public.csv"  # that of the public hosts never changes, so it is fetched once
 PLACES = ("", "video", "video/train", "video/validate", "video/test")  # below the folder of a release
 
@@ -202,14 +224,16 @@ def beside_shards(folder: Path, release: int) -> Path | None:
     if (folder / VOCABULARY).is_file():
         return folder / VOCABULARY
     places = dict.fromkeys([folder, *(folder / str(release) / place for place in PLACES)])
-    found = [path for place in places for path in sorted(place.glob("*.csv")) if is_vocabulary(path)]
-    plain = [path for path in found if path.name == "vocabulary.csv"]
+    files = [path for place in places for path in sorted(place.glob("*.csv")) if path.is_file()]
+    # One that is named so is meant as one: what is wrong with it is said when it is read.
+    found = [path for path in files if path.name == PLAIN_NAME or is_vocabulary(path)]
+    plain = [path for path in found if path.name == PLAIN_NAME]
     if len(plain) == 1:
         return plain[0]
     if len({path.read_bytes() for path in found}) > 1:
         raise VocabularyError(
             f"{folder} holds several vocabularies: {', '.join(str(path.relative_to(folder)) for path in found)}. "
-            "Call the one that its shards belong to vocabulary.csv, or move the others elsewhere"
+            f"Call the one that its shards belong to {PLAIN_NAME}, or move the others elsewhere"
         )
     return found[0] if found else None
 
@@ -233,7 +257,7 @@ def _of_mirror(mirror: Mirror, folder: Path, config: DownloadConfig, progress: P
         os.utime(path)
         return vocabulary
     with TemporaryDirectory(prefix="reelsift-vocabulary-") as aside:
-        path = Path(aside) / "vocabulary.csv"
+        path = Path(aside) / PLAIN_NAME
         _fetch(mirror, path, config, progress)
         try:
             vocabulary = read_vocabulary(path)
@@ -248,7 +272,7 @@ def _fetch(mirror: Mirror, path: Path, config: DownloadConfig, progress: Progres
     from tasks.shards.mirror import RemoteFile  # noqa: PLC0415
     from tasks.shards.transfer import fetch_file  # noqa: PLC0415
 
-    sources = tuple(f"{mirror.vocabulary}/{name}" for name in (VOCABULARY, "vocabulary.csv"))
+    sources = tuple(f"{mirror.vocabulary}/{name}" for name in (VOCABULARY, PLAIN_NAME))
     file = RemoteFile("the vocabulary", sources[:1] if mirror.vocabulary == PUBLIC_VOCABULARY else sources)
     fetch_file(file, path, config, progress)
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from tasks.contracts.datasets import Sha256
-from tasks.contracts.errors import MissingWeightsError, WeightsError
+from tasks.contracts.errors import MissingWeightsError, WeightsError, did_you_mean
 from tasks.contracts.files import file_digest, format_bytes, write_text
 from tasks.contracts.media import WeightsRecord
 from tasks.contracts.model import FrozenModel
@@ -89,7 +89,10 @@ class WeightsStore(FrozenModel):
             WeightsError: the table has no such name.
         """
         if name not in self.table:
-            raise WeightsError(f"No weights {name!r}; there are {', '.join(self.table)}: `reelsift weights list`.")
+            raise WeightsError(
+                f"No weights {name!r}.{did_you_mean(name, self.table)} There are {', '.join(self.table)}: "
+                "`reelsift weights list`."
+            )
         return self.table[name]
 
     def path(self, name: str) -> Path | None:

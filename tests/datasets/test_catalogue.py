@@ -84,11 +84,17 @@ def test_latest_without_a_pointer_is_the_newest(folders: Folders, three: list[Da
 @pytest.mark.parametrize("ref", ["ds-ffffffffffff", "kooking", "", "../cooking", "food/{id0}", "cooking/../food"])
 def test_unknown(folders: Folders, three: list[DatasetManifest], ref: str) -> None:
     message = (
-        rf"^No dataset version '.*'\. There are: food/{three[2].id}, cooking/{three[1].id}, cooking/{three[0].id}\. "
+        r"^No dataset version '.*'\.( Did you mean '.+'\?)? "
+        rf"There are: food/{three[2].id}, cooking/{three[1].id}, cooking/{three[0].id}\. "
         r"`reelsift dataset build --label NAME` makes another$"
     )
     with pytest.raises(UnknownDatasetError, match=message):
         open_dataset(folders.root, ref.format(id0=three[0].id))
+
+
+def test_a_misspelt_name_is_suggested(folders: Folders, three: list[DatasetManifest]) -> None:
+    with pytest.raises(UnknownDatasetError, match="Did you mean 'cooking'"):
+        open_dataset(folders.root, "kooking")
 
 
 def test_unknown_where_there_is_none(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A failure stays with its video."""
 
+import errno
 import logging
 
 import pytest
@@ -32,6 +33,16 @@ def test_an_unexpected_error_is_logged_with_its_place_and_stays_alone(caplog: py
     assert outcome.status == FAILED
     assert "ZeroDivisionError" in str(outcome.reason)
     assert "Traceback" in caplog.text
+
+
+def test_a_full_disk_is_no_surprise(caplog: pytest.LogCaptureFixture) -> None:
+    def work() -> VideoOutcome:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28]")  # as pyarrow says it
+
+    outcome = alone("a.mp4", work)
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("No space left on device: make room")
+    assert not caplog.records
 
 
 def test_an_interruption_is_nobodys_failure() -> None:

@@ -142,6 +142,7 @@ def test_an_expected_error_is_one_line_and_exits_with_1(command: list[str], mess
         pytest.param(["dataset", "build", "--label", "x", "--limit", "0"], id="bound"),
         pytest.param(["dataset", "build", "--label", "x", "--match", "some"], id="choice"),
         pytest.param(["dataset", "build", "--label", "x", "--shards", "0,3"], id="share"),
+        pytest.param(["dataset", "build", "--label", "x", "--shards", "3,2"], id="no-such-share"),
         pytest.param(["shards", "plan", "--shards", "one,two"], id="plan-share"),
     ],
 )

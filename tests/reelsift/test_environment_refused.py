@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,22 @@ def test_a_home_that_cannot_be_written_to_is_one_line(home: Path, synthetic_mirr
     finally:
         subprocess.run(["umount", "-l", str(home)], check=True)
     refused(run, str(home), "No space" if options == "size=3m" else "Read-only")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_stack_on_a_full_disk_is_one_line(home: Path) -> None:
+    home.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(home)], check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        with suppress(OSError), (home / "full").open("wb") as file:
+            file.write(bytes(300 << 10))
+        began_s = time.monotonic()
+        run = reelsift("up", home=home)
+        assert time.monotonic() - began_s < WITHIN_S
+    finally:
+        subprocess.run(["umount", "-l", str(home)], check=True)
+    refused(run, str(home), "No space")
 
 
 def test_loopback_never_goes_through_a_proxy(home: Path, synthetic_mirror: Path) -> None:

@@ -86,6 +86,12 @@ def test_a_name_that_means_nothing_is_refused_with_the_choices(
         resolve(config(name))
 
 
+def test_compressed_shards_of_another_name_are_named(tmp_path: Path) -> None:
+    (tmp_path / "train00.tfrecord.gz").touch()
+    with pytest.raises(MirrorError, match=r"'train00\.tfrecord\.gz' and the like are read.*end in \.tfrecord"):
+        resolve(config(str(tmp_path)))
+
+
 @pytest.mark.parametrize(
     ("names", "public"),
     [

@@ -98,7 +98,7 @@ def test_a_plan_without_end_is_refused(server: MirrorServer, folder: Path) -> No
 
 @pytest.mark.parametrize("partition", ["video", "video/all", "../video/train", "2/video/train", "video/train/", ""])
 def test_a_partition_that_does_not_exist_is_refused(partition: str) -> None:
-    with pytest.raises(PlanError, match=r"No partition .* there are video/train, video/validate, video/test"):
+    with pytest.raises(PlanError, match=r"No partition .* There are video/train, video/validate, video/test"):
         fetch_plan(partition, quick())
 
 

@@ -118,6 +118,12 @@ def test_unknown_references_name_what_there_is(store: TrackingStore, reference: 
         resolve(store, reference)
 
 
+def test_where_none_is_the_champion_the_error_says_how_one_becomes_it(store: TrackingStore) -> None:
+    row = registered(store, alias="challenger")
+    with pytest.raises(UnknownModelError, match=rf"None is the champion yet: .*`reelsift models promote {row.name}`"):
+        resolve(store, "champion")
+
+
 def test_unknown_where_there_are_none(store: TrackingStore) -> None:
     with pytest.raises(UnknownModelError, match=r"No model 'champion' at sqlite.*There are none yet. Train one"):
         resolve(store, "champion")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.errors import DownloadError
+from tasks.contracts.errors import DownloadError, VocabularyError
 from tasks.shards.config import DownloadConfig
 from tasks.vocabulary.table import kept_vocabulary, load_vocabulary, vocabulary_with
 from tests.support.mirror_server import MirrorServer
@@ -39,6 +39,13 @@ def test_what_a_server_changes_is_seen(tmp_path: Path) -> None:
         assert load_vocabulary(tmp_path / "kept", config).find("22").name == "Cooking"
         mirror(folder, "Nature")
         assert load_vocabulary(tmp_path / "kept", config).find("22").name == "Nature"
+
+
+def test_a_vocabulary_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    folder = mirror(tmp_path / "shards", "Cooking")
+    (folder / "vocabulary.csv").write_text("22,Cooking\n")
+    with pytest.raises(VocabularyError, match=r"vocabulary\.csv is not a vocabulary.*line 1: no column Index"):
+        load_vocabulary(tmp_path / "kept", DownloadConfig(mirrors=(str(folder),)))
 
 
 def test_a_folder_without_a_vocabulary_says_what_would_be_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import VocabularyError
-from tasks.vocabulary.table import read_vocabulary
+from tasks.vocabulary.table import is_vocabulary, read_vocabulary
 
 HEADER = "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,Vertical2,Vertical3,WikiDescription"
 GAME = '0,788288,/m/03bt1gh,Game,https://en.wikipedia.org/wiki/Game,Games,,,"rules, and\nplay"'
@@ -39,12 +39,18 @@ def test_values(tmp_path: Path) -> None:
         pytest.param(
             "\n".join([HEADER.removesuffix(",WikiDescription"), "3,4,/m/0x,A,,B,,"]).encode(), id="no-description"
         ),
+        pytest.param(f"{HEADER}\n{BARE}\n\n\r\n".encode(), id="blank-lines"),
+        pytest.param("label_id,label_name\n7,Soup\n".encode("utf-16"), id="utf-16"),
+        pytest.param(b"label_id;label_name\r\n7;Soup, of peas\r\n", id="semicolons"),
+        pytest.param(b"label_name\tlabel_id\nSoup\t7\n", id="tabs"),
+        pytest.param(b"Label_ID, Label_Name\n7,Soup\n", id="another-case"),
     ],
 )
 def test_harmless_variants(tmp_path: Path, encoded: bytes) -> None:
     path = tmp_path / "vocabulary.csv"
     path.write_bytes(encoded)
     assert len(read_vocabulary(path).labels) == 1
+    assert is_vocabulary(path)
 
 
 def test_the_synthetic_vocabulary_is_one(synthetic_mirror: Path) -> None:
@@ -89,7 +95,7 @@ def test_refused(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(VocabularyError, match=message) as caught:
         read_vocabulary(path)
     assert str(caught.value).startswith(f"{path} is not a vocabulary of YouTube-8M: ")
-    assert str(caught.value).endswith("Correct it, or delete it: `reelsift vocabulary` fetches one")
+    assert str(caught.value).endswith("may be deleted instead, and is fetched again")
 
 
 def test_not_utf8_names_the_line(tmp_path: Path) -> None:

@@ -51,7 +51,9 @@ def test_a_given_folder_that_is_none_is_told(store: WeightsStore, tmp_path: Path
 
 
 def test_a_name_that_is_not_in_the_table(store: WeightsStore) -> None:
-    with pytest.raises(WeightsError, match=r"No weights 'nett'; there are net, unknown, mean, values: .*weights list"):
+    with pytest.raises(
+        WeightsError, match=r"No weights 'nett'\. Did you mean 'net'\? There are net, unknown, .*weights list"
+    ):
         find_weights("nett", store)
 
 
