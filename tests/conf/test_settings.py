@@ -165,7 +165,9 @@ def test_an_empty_home_is_refused_in_our_own_words(monkeypatch: pytest.MonkeyPat
 def test_no_variable_of_our_own_is_taken_for_an_unknown_setting() -> None:
     """Each process of a stack inherits them: one that is forgotten here ends every run of a worker."""
     root = Path(__file__).parents[2]
-    sources = [path for top in ("conf", "flows", "tasks", "deployments") for path in (root / top).rglob("*.py")]
+    sources = [
+        path for top in ("conf", "flows", "reelsift", "tasks", "deployments") for path in (root / top).rglob("*.py")
+    ]
     named = {name for path in sources for name in re.findall(r'= "(REELSIFT_[A-Z_]+)"', path.read_text())}
     assert "REELSIFT_UP" in named
     settings = {f"REELSIFT_{field.upper()}" for field in Settings.model_fields}

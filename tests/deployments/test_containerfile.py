@@ -23,6 +23,16 @@ STAGES = read_stages(CONTAINERFILE.read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
+def test_every_package_of_the_project_gets_into_the_image() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    packages = tomllib.loads(text)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    copied = {
+        line.split()[1] for line in CONTAINERFILE.read_text(encoding="utf-8").splitlines() if line.startswith("COPY ")
+    }
+    assert set(packages) <= copied
+    assert all(is_seen(f"{package}/__init__.py") for package in packages)
+
+
 def lint(path: Path) -> list[str]:
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     assert hadolint
