@@ -140,7 +140,16 @@ def register_classifier(
     registered = client.create_model_version(
         name, source=f"models:/{logged.model_id}", run_id=run_id, tags=dict(tags), model_id=logged.model_id
     )
-    return int(registered.version)
+    return _first_version(client, name, run_id) or int(registered.version)
+
+
+def _first_version(client: MlflowClient, name: str, run_id: str) -> int | None:
+    """Return the first version of a run and delete any other: MLflow's client repeats a request of lost answer."""
+    of_run = [each for each in client.search_model_versions(f"name = '{name}'") if each.run_id == run_id]
+    first, *repeated = sorted(int(each.version) for each in of_run) or [None]
+    for number in repeated:
+        client.delete_model_version(name, str(number))
+    return first
 
 
 def _saved(classifier: FittedClassifier, card: Model, folder: Path) -> Path:

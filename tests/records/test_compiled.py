@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-import tasks.records
+import tasks.records.kernels
 from tasks.records.kernels.compiled import SOURCES, entry_point
 from tests.records.framing import frame
 from tests.records.shards import record
 
-FOLDER = Path(tasks.records.__file__).parent
+FOLDER = Path(tasks.records.kernels.__file__).parent
 
 
 def test_the_revision_covers_all_that_is_compiled() -> None:

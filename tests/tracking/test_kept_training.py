@@ -140,7 +140,7 @@ def test_a_server_that_is_killed_during_a_training_and_started_again_gets_it(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tasks.classifier import tracking_model
+from tasks.tracking import model as tracking_model
 from tasks.tracking.store import tracking_store
 from tasks.tracking.candidate import log_candidate
 from tests.support.classifiers import made_up_dataset, made_up_videos, trained

@@ -94,7 +94,7 @@ def tube(files: list[Form], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
                 allow_private=allow_private, resolve=resolve, admits=lambda address: address == "127.0.0.1"
             )
 
-        monkeypatch.setattr("tasks.video.fetch.Guard", guard)
+        monkeypatch.setattr("tasks.video.fetch.AddressGuard", guard)
         monkeypatch.setenv("SSL_CERT_FILE", str(site.authority))
         site.files = {form.itag: form.file for form in files}
         yield Tube(site, tmp_path / "cache", *files)
@@ -430,7 +430,7 @@ def test_what_holds_no_cookies_of_youtube_is_refused(tmp_path: Path, text: str |
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_a_video_comes_through_the_proxy(tube: Tube, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """With the guard that is used everywhere, which would find none of these names."""
-    monkeypatch.setattr("tasks.video.fetch.Guard", AddressGuard)
+    monkeypatch.setattr("tasks.video.fetch.AddressGuard", AddressGuard)
     tube.has(playable([tube.small], locked=True))
     with ProxyServer(tube.site.port, password="hunter2" if kind == "socks5" else None) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"{kind}://anna:hunter2@127.0.0.1:{proxy.port}")
@@ -445,7 +445,7 @@ def test_a_video_comes_through_the_proxy(tube: Tube, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_a_proxy_that_refuses_a_video_is_named(tube: Tube, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr("tasks.video.fetch.Guard", AddressGuard)
+    monkeypatch.setattr("tasks.video.fetch.AddressGuard", AddressGuard)
     with ProxyServer(tube.site.port, refuses=403) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"{kind}://anna:hunter2@127.0.0.1:{proxy.port}")
         with pytest.raises(SourceError, match=rf"through the proxy {kind}://.*127\.0\.0\.1:{proxy.port}") as caught:

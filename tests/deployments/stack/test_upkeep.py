@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import psutil
+import pytest
 
 from tests.deployments.stack.test_pool import LONG, LONG_CLIPS, SHORT, clips, form, manifest
 from tests.support.local_stack import LocalStack, waited
@@ -93,24 +94,32 @@ def test_a_worker_killed_before_the_first_heartbeat_delays_its_batch_by_little(
     local_stack: LocalStack, tmp_path: Path
 ) -> None:
     sources = clips(tmp_path / "clips", 2, SHORT)
-    run_id = local_stack.start("detect-objects", form(sources, again=True))  # other tests have looked at the same clips
+    for _ in range(3):  # on a busy machine the batch may have begun before the kill, which shows nothing
+        run_id, had_begun = killed_at_once(local_stack, sources)
+        began_s = time.monotonic()
+        ended = local_stack.ended(run_id, 150)
+        print(f"{time.monotonic() - began_s:.1f} s from the kill to the end of the whole run")
+        local_stack.up("--gpu-workers", "2")
+        assert ended["state_type"] == "COMPLETED"
+        assert {row.status for row in manifest(local_stack, run_id)} == {"done"}
+        assert "CRASHED" in {batch["state_type"] for batch in local_stack.batches(run_id)}
+        if not had_begun:
+            return
+    pytest.fail("each batch had begun before its worker could be killed")
 
-    def taken() -> list[str]:
-        labels = (each.get("labels") or {} for each in local_stack.batches(run_id))
-        return [str(label["prefect.worker.name"]) for label in labels if "prefect.worker.name" in label]
 
-    waited(lambda: bool(taken()), START_S, "a worker to take a batch up")
-    victim = taken()[0]
-    kill_worker(local_stack, victim)
-    folder = local_stack.home / "batches" / run_id
-    assert not list(folder.glob("*.rows.jsonl"))  # it had not begun
-    began_s = time.monotonic()
-    assert local_stack.ended(run_id, 150)["state_type"] == "COMPLETED"
-    print(f"{time.monotonic() - began_s:.1f} s from the kill of {victim} to the end of the whole run")
-    assert {row.status for row in manifest(local_stack, run_id)} == {"done"}
-    states = sorted(batch["state_type"] for batch in local_stack.batches(run_id))
-    assert "CRASHED" in states
-    local_stack.up("--gpu-workers", "2")
+def killed_at_once(stack: LocalStack, sources: list[str]) -> tuple[str, bool]:
+    """Start a detection, kill the first worker that takes up a batch, and say of which run, and if that had begun."""
+    run_id = stack.start("detect-objects", form(sources, again=True))  # other tests have looked at the same clips
+    waited(lambda: bool(taken(stack, run_id)), START_S, "a worker to take a batch up")
+    kill_worker(stack, taken(stack, run_id))
+    return run_id, bool(list((stack.home / "batches" / run_id).glob("*.rows.jsonl")))
+
+
+def taken(stack: LocalStack, run_id: str) -> str:
+    """Return the worker that has taken up a batch of a run, or nothing."""
+    labels = (each.get("labels") or {} for each in stack.batches(run_id))
+    return next((str(label["prefect.worker.name"]) for label in labels if "prefect.worker.name" in label), "")
 
 
 def test_no_event_is_lost_while_others_write_to_the_database(local_stack: LocalStack) -> None:
