@@ -40,6 +40,7 @@ def fit_classifier(version: str, config: TrainConfig, store: TrackingStore, *, r
         TrackingAwayError: MLflow does not answer; what was trained is kept, and logged by the next run.
         TrackingError: MLflow's store cannot be used.
     """
+    list_models(store)  # that MLflow cannot be used, or wants a password, is said before hours of training, not after
     candidate = train_candidate(
         open_dataset(root, version),
         config,

@@ -22,7 +22,6 @@ from tasks.contracts.files import write_text
 from tasks.contracts.progress import Progress
 from tasks.datasets.folders import in_use
 from tasks.datasets.manifest import Dataset
-from tasks.tracking.registry import list_models
 from tasks.tracking.store import TrackingStore
 
 if TYPE_CHECKING:
@@ -156,7 +155,6 @@ def train_candidate(
     from tasks.classifier.train import fit  # noqa: PLC0415
     from tasks.tracking.candidate import StartedBy, log_candidate  # noqa: PLC0415
 
-    list_models(store)  # that MLflow cannot be used, or wants a password, is said before hours of training, not after
     kept = KeptTraining.of(store, training_key(dataset.manifest.reference, config, store))
     # Until a model is registered that refers to the version, and MLflow has the training.
     with in_use(dataset.folder), in_use(kept.folder):
