@@ -320,6 +320,7 @@ def train(
         home = data.settings.paths.root
     settings = _settings(home)
     options = _form(TrainOptions, models=_texts(models), seed=seed, again=again)
+    settings.candidates(options.models)  # a wrong name is said before anything else is looked at
     if not isinstance(data, DatasetVersion):
         dataset = _opened(data, settings)
         data = DatasetVersion(dataset, settings, tuple(caveats_of(dataset.manifest)))
@@ -352,7 +353,7 @@ def load_model(reference: str = "champion", *, home: PathLike | None = None) -> 
 
 def _settings(home: PathLike | None) -> "Settings":
     """Return the settings in force."""
-    from conf.environment import CONFIG_VARIABLE, spare_loopback_proxies
+    from conf.environment import CONFIG_VARIABLE, spare_home_of_matplotlib, spare_loopback_proxies
     from conf.layers import Layer
     from conf.settings import setting_layers, settings_of
 
@@ -360,6 +361,7 @@ def _settings(home: PathLike | None) -> "Settings":
     chosen = Layer("home=", {"home": os.fspath(home)}) if home is not None else None
     settings = settings_of(setting_layers(Path(config) if config else None, chosen))
     spare_loopback_proxies()
+    spare_home_of_matplotlib(settings.paths)
     return settings
 
 

@@ -1,7 +1,7 @@
 """What the functions of the package return: answers about videos, dataset versions and trainings, for notebooks."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -41,13 +41,17 @@ FRAME_HEIGHT = 720  # pixels
 SHOWN_LABELS = 10  # of a dataset version, in a notebook
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VideoAnswer(Generic[ManifestT]):
     """What was found in one video, and the folder that holds the whole answer."""
 
     manifest: ManifestT
     folder: Path
-    outcome: VideoOutcome = field(repr=False)
+    outcome: VideoOutcome
+
+    def __repr__(self) -> str:
+        """Say in words what was found."""
+        return f"<{type(self).__name__} {self.title!r}: {self.outcome.answer}>"
 
     @property
     def source(self) -> str:
@@ -203,13 +207,17 @@ def _folder(outcome: VideoOutcome) -> Path:
     return outcome.folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DatasetVersion:
     """A published dataset version."""
 
     dataset: "Dataset"
-    settings: "Settings" = field(repr=False)
+    settings: "Settings"
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Name the version, and say how large it is."""
+        return f"<DatasetVersion {self.reference}: {self.manifest.matches:,} matching of {len(self):,} videos>"
 
     @property
     def manifest(self) -> "DatasetManifest":
@@ -286,13 +294,17 @@ class DatasetVersion:
         return f"<p><b>{escape(self.reference)}</b>: {escape(head)}</p>{table}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Training:
     """The candidates that were trained on a dataset version."""
 
     dataset: DatasetVersion
     candidates: tuple["Candidate", ...]
-    store: "TrackingStore" = field(repr=False)
+    store: "TrackingStore"
+
+    def __repr__(self) -> str:
+        """Name the candidates."""
+        return f"<Training {', '.join(f'{each.reference} ({each.kind})' for each in self.candidates)}>"
 
     @cached_property
     def comparison(self) -> "Comparison":
