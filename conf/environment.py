@@ -32,6 +32,13 @@ def apply_environment(home: Home, *, quiet: bool = True) -> None:
     _find_own_commands()
 
 
+def spare_home_of_matplotlib(home: Home) -> None:
+    """Let Matplotlib keep its list of fonts in the home; a person's own configuration of it stays in force."""
+    folders = (Path("~/.config/matplotlib"), Path("~/.cache/matplotlib"), Path("~/.matplotlib"))
+    if "matplotlib" not in sys.modules and not any(folder.expanduser().exists() for folder in folders):
+        os.environ.setdefault("MPLCONFIGDIR", str(home.root / "matplotlib"))
+
+
 def collect_rarely() -> None:
     """Let Python look for garbage in cycles less often.
 

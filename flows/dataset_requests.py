@@ -1,19 +1,35 @@
-"""Forms of datasets and models turned into what the stages take."""
+"""Forms of datasets and models turned into what the stages take, and a version built here, without any server."""
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
 
-from conf.forms import LARGE_DOWNLOAD_SHARDS, PrepareDatasetForm
+from pydantic import ValidationError
+
+from conf.forms import LARGE_DOWNLOAD_SHARDS, PrepareDatasetForm, TrainOptions
 from conf.settings import Settings
 from conf.stack_state import MLFLOW_SERVER, credentials_in_force, running_part
-from tasks.contracts.errors import ConfigError
-from tasks.contracts.progress import scaled
+from tasks.classifier.config import TrainConfig
+from tasks.contracts.datasets import Part, PlannedShard
+from tasks.contracts.errors import ConfigError, DownloadError
+from tasks.contracts.files import write_text
+from tasks.contracts.progress import Progress, scaled
+from tasks.datasets.manifest import Dataset
 from tasks.datasets.request import DatasetRequest, plan_request
-from tasks.records.stored import plan_batch
-from tasks.shards.download import estimate_download
+from tasks.datasets.stored import publish_request
+from tasks.records.stored import have_part, plan_batch
+from tasks.shards.download import FailedShard, estimate_download, fetch_shards
 from tasks.shards.mirror import is_public, shown
 from tasks.shards.plan import shard_path
+from tasks.tracking.kept_training import train_candidate, training_key
+from tasks.tracking.registry import list_models
 from tasks.tracking.server import PASSWORD, USERNAME
 from tasks.tracking.store import TrackingStore, tracking_store
+from tasks.video.overlap import ahead
+
+if TYPE_CHECKING:
+    from tasks.tracking.candidate import Candidate
 
 
 def runner_of(form: PrepareDatasetForm, settings: Settings) -> tuple[str, str | None, int]:
@@ -68,6 +84,87 @@ def refuse_large_download(request: DatasetRequest, form: PrepareDatasetForm, set
         f"fetches at most {LARGE_DOWNLOAD_SHARDS} from a public mirror unless `large_download` is switched on. Switch "
         "it on, take fewer with `limit` or `shards`, or name a folder or a mirror of your own."
     )
+
+
+def build_here(
+    request: DatasetRequest, form: PrepareDatasetForm, settings: Settings, progress: Progress
+) -> tuple[Dataset, list[dict[str, Any]]]:
+    """Download and filter what no part holds yet, and publish the version; the next batch downloads meanwhile.
+
+    Returns:
+        The version, and the shards that no mirror has, each with the reason.
+
+    Raises:
+        DownloadError: some shards could not be fetched, or no mirror has any of them.
+        ReelsiftError: a stage failed.
+    """
+    store, download = settings.paths.parts, settings.download_from(form.mirror)
+    parts: list[Part] = []
+    absent: list[dict[str, Any]] = []
+    with closing(ahead(_downloaded(request, form, settings, progress), buffer=1)) as batches:
+        for shards, failed in batches:
+            absent += [each.model_dump(exclude={"is_absent"}) for each in failed]
+            missing = {(each.partition, each.name) for each in failed}
+            present = tuple(shard for shard in shards if (shard.partition, shard.name) not in missing)
+            if present:
+                part = have_part(
+                    present,
+                    shard_folder=settings.paths.shards,
+                    store=store,
+                    config=request.filter,
+                    download=download,
+                    progress=progress,
+                    discard_shards=form.discard_shards,
+                    storage=settings.storage,
+                )
+                parts.append(part)
+    if not parts:
+        raise DownloadError(f"No mirror has any of the {len(request.shards):,} shards. {absent[0]['reason']}")
+    request = request.without({(each["partition"], each["name"]) for each in absent})
+    root, storage = settings.paths.datasets, settings.storage
+    dataset, _ = publish_request(request, parts, root=root, store=store, storage=storage, progress=progress)
+    return dataset, absent
+
+
+def _downloaded(
+    request: DatasetRequest, form: PrepareDatasetForm, settings: Settings, progress: Progress
+) -> Iterator[tuple[tuple[PlannedShard, ...], Sequence[FailedShard]]]:
+    """Yield each batch once its missing shards are on the disk, and those of them that no mirror has."""
+    folder, download = settings.paths.shards, settings.download_from(form.mirror)
+    for batch in request.batches:
+        _, missing = plan_batch(settings.paths.parts, batch, request.filter, settings.storage)
+        report = fetch_shards(missing, folder, download, progress, strict=request.filter.strict) if missing else None
+        yield batch, report.failed if report else ()
+
+
+def train_here(dataset: Dataset, options: TrainOptions, settings: Settings, progress: Progress) -> list["Candidate"]:
+    """Train and register a candidate for each preset; one that was trained before is found, if MLflow still has it.
+
+    Raises:
+        ConfigError: there is no such preset.
+        TrainingError, TrackingError: as `train_candidate`.
+    """
+    configs, store = settings.candidates(options.models, options.seed), store_of(settings)
+    return [_trained(dataset, config, store, progress, again=options.again) for config in configs.values()]
+
+
+def _trained(
+    dataset: Dataset, config: TrainConfig, store: TrackingStore, progress: Progress, *, again: bool
+) -> "Candidate":
+    # Imported here: it takes MLflow and torch, seconds that a dataset need not wait for.
+    from tasks.tracking.candidate import Candidate  # noqa: PLC0415
+
+    note = store.folder / "candidates" / f"{training_key(dataset.manifest.reference, config, store)}.json"
+    run_ids = {row.run_id for row in list_models(store)}  # that MLflow cannot be used is said before any training
+    if not again:
+        with suppress(OSError, ValidationError):
+            known = Candidate.model_validate_json(note.read_bytes())
+            if known.run_id in run_ids:
+                return known
+    candidate = train_candidate(dataset, config, store, progress=progress)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_text(note, candidate.model_dump_json())
+    return candidate
 
 
 def store_of(settings: Settings) -> TrackingStore:

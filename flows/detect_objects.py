@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from conf.environment import running_settings
 from conf.forms import DetectObjectsForm
 from conf.settings import Settings
-from flows.video_requests import RUNNER, check_out, detect_options, fetched_batches, sources_of, workplace_of
+from flows.video_requests import check_out, detect_options, sources_of, workplace_of
 from tasks.contracts.errors import BatchError
 from tasks.contracts.media import FAILED, BatchRequest, BatchRow, BatchVideo, VideoOutcome
 from tasks.detection.detector import chosen_detector
@@ -22,7 +22,7 @@ from tasks.dispatch_batches import Dispatcher, PoolProgress, capacity, pool_of
 from tasks.fan_out.batching import expected_s, keep_pace, known_detector, known_pace, split, write_manifest
 from tasks.per_video.jobs import all_done, known_outcome, lasting_s
 from tasks.prefect_artifacts import final_state, show_videos
-from tasks.process_videos import detect_batch, detecting
+from tasks.process_videos import RUNNER, detect_batch, detecting, fetched_batches
 from tasks.video.sources import absolute
 
 DEPLOYMENT = "detect-batch/detect-batch"

@@ -14,12 +14,12 @@ from prefect.runtime import deployment
 from conf.environment import running_settings
 from conf.forms import LabelVideosForm
 from flows.dataset_requests import store_of
-from flows.video_requests import RUNNER, check_out, fetched_batches, label_options, sources_of, workplace_of
+from flows.video_requests import check_out, label_options, sources_of, workplace_of
 from tasks.contracts.media import VideoOutcome
 from tasks.labelling.config import exact_reference
 from tasks.per_video.jobs import all_done
 from tasks.prefect_artifacts import final_state, show_videos
-from tasks.process_videos import label_batch, labelling
+from tasks.process_videos import RUNNER, fetched_batches, label_batch, labelling
 
 
 @flow(name="label-videos", task_runner=RUNNER)

@@ -1,22 +1,24 @@
-"""Forms of videos turned into jobs, and batches of fetched videos."""
+"""Forms of videos turned into jobs, and the jobs done here, without any server."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
 
 from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
 from conf.settings import Settings, load_weights_table
+from flows.dataset_requests import store_of
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.files import check_folder
-from tasks.contracts.media import FetchedVideo, VideoOutcome
+from tasks.contracts.media import DetectorRecord, ModelRecord, VideoOutcome
 from tasks.contracts.model import FrozenModel
+from tasks.contracts.progress import Progress
 from tasks.detection.config import DetectOptions
+from tasks.detection.detector import open_detector
 from tasks.labelling.config import LabelOptions
-from tasks.per_video.jobs import Workplace
-from tasks.process_videos import fetch_videos
+from tasks.labelling.labeller import open_labeller
+from tasks.per_video.jobs import Workplace, do_each, fetch_each, labels_job, objects_job
+from tasks.per_video.stored import through_storage
 from tasks.video.sources import listed
 from tasks.weights.config import NEEDED_WEIGHTS
 from tasks.weights.store import WeightsStore, missing_weights
@@ -109,19 +111,30 @@ def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
         raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error
 
 
-AHEAD = 2  # batches on their way: disk and line are bounded, however long the list
+def label_here(
+    form: LabelVideosForm, sources: Sequence[str], settings: Settings, progress: Progress
+) -> tuple[ModelRecord, Iterator[VideoOutcome]]:
+    """Open the model and return what it is, and an iterator that labels one source at each step.
 
-# Prefect's own runner does not fit Prefect's own annotation: `TaskRunner` is invariant in its future.
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)
+    Raises:
+        ReelsiftError: the options, the model or the storage cannot be used.
+    """
+    workplace, options = workplace_of(form, settings), label_options(form, settings)
+    labeller = open_labeller(form.model, store=store_of(settings), weights=workplace.weights)
+    job = through_storage(labels_job(labeller, options, workplace, progress), workplace.storage, progress)
+    return labeller.record, do_each(job, fetch_each(sources, workplace, progress), again=form.again)
 
 
-def fetched_batches(
-    sources: Sequence[str], workplace: Workplace, size: int
-) -> Iterator[list[FetchedVideo | VideoOutcome]]:
-    """Yield the sources' videos in batches; those that could not be had are outcomes."""
-    waiting = deque(sources[start : start + size] for start in range(0, len(sources), size))
-    coming: deque[Any] = deque()
-    while waiting or coming:
-        while waiting and len(coming) < AHEAD:
-            coming.append(fetch_videos.submit(waiting.popleft(), workplace))
-        yield coming.popleft().result()
+def detect_here(
+    form: DetectObjectsForm, sources: Sequence[str], settings: Settings, progress: Progress
+) -> tuple[DetectorRecord, Iterator[VideoOutcome]]:
+    """Open the detector and return what it is, and an iterator that looks at one source at each step.
+
+    Raises:
+        ReelsiftError: the options, the detector or the storage cannot be used.
+    """
+    workplace, options = workplace_of(form, settings), detect_options(form, settings)
+    weights, min_score = workplace.weights, options.min_score
+    detector = open_detector(form.detector, speed=form.speed, weights=weights, min_score=min_score)
+    job = through_storage(objects_job(detector, options, workplace, progress), workplace.storage, progress)
+    return detector.record, do_each(job, fetch_each(sources, workplace, progress), again=form.again)

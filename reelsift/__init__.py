@@ -1,1 +1,433 @@
-"""From the name of a label to videos labelled second by second."""
+"""From the name of a label to videos labelled second by second.
+
+>>> import reelsift
+>>> video = reelsift.label("x.mp4")
+>>> video.top, video.segments, video.to_pandas()
+
+The functions call the stages in this process: no server is started, and everything is written below the home
+(`REELSIFT_HOME`, or `.reelsift` in the working folder). Importing the package imports none of the stages.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from conf.settings import Settings
+    from reelsift.results import DatasetVersion, DetectedVideo, LabelledVideo, Training, VideoAnswers
+    from tasks.classifier.fitted import FittedClassifier
+    from tasks.contracts.errors import ReelsiftError
+    from tasks.contracts.media import VideoOutcome
+    from tasks.contracts.progress import Progress
+    from tasks.datasets.manifest import Dataset
+
+    FormT = TypeVar("FormT", bound=BaseModel)
+
+__all__ = [
+    "DatasetVersion",
+    "DetectedVideo",
+    "LabelledVideo",
+    "ReelsiftError",
+    "Training",
+    "VideoAnswers",
+    "build_dataset",
+    "detect",
+    "label",
+    "load_model",
+    "open_dataset",
+    "train",
+]
+
+PathLike = str | os.PathLike[str]
+_PLACES = dict.fromkeys(__all__[:6], "reelsift.results") | {"ReelsiftError": "tasks.contracts.errors"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class, of any kind
+    """Import a class when it is first asked for."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Name what the package offers."""
+    return sorted(__all__)
+
+
+@overload
+def label(
+    source: list[PathLike] | tuple[PathLike, ...],
+    *,
+    model: str = ...,
+    rate_hz: float | None = ...,
+    window: int | None = ...,
+    centred: bool | None = ...,
+    annotate: bool | None = ...,
+    keep_frames: bool | None = ...,
+    out: PathLike | None = ...,
+    again: bool = ...,
+    home: PathLike | None = ...,
+) -> "VideoAnswers[LabelledVideo]": ...
+@overload
+def label(
+    source: PathLike,
+    *,
+    model: str = ...,
+    rate_hz: float | None = ...,
+    window: int | None = ...,
+    centred: bool | None = ...,
+    annotate: bool | None = ...,
+    keep_frames: bool | None = ...,
+    out: PathLike | None = ...,
+    again: bool = ...,
+    home: PathLike | None = ...,
+) -> "LabelledVideo": ...
+def label(
+    source: "PathLike | Sequence[PathLike]",
+    *,
+    model: str = "imagenet",
+    rate_hz: float | None = None,
+    window: int | None = None,
+    centred: bool | None = None,
+    annotate: bool | None = None,
+    keep_frames: bool | None = None,
+    out: PathLike | None = None,
+    again: bool = False,
+    home: PathLike | None = None,
+) -> "LabelledVideo | VideoAnswers[LabelledVideo]":
+    """Say what a video shows, second by second; what was labelled before with the same options is found again.
+
+    Args:
+        source: a file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4): one answer. A list of
+            these, a folder of videos, or `@FILE`, a text file with one of these a line: a list of answers.
+        model: `imagenet`, which needs no download, or a registered one: champion, NAME@champion, NAME/3, a run's id.
+        rate_hz: moments a second that are scored.
+        window: the score is the mean of this many moments; 1 for none.
+        centred: let that mean reach as far ahead as back.
+        annotate: write a copy of the video with the label drawn.
+        keep_frames: keep the annotated frames as pictures, too.
+        out: folder with one folder for each video; the home's by default.
+        again: label again what was labelled before with the same options.
+        home: folder of everything that is written; `REELSIFT_HOME` by default.
+
+    Raises:
+        VideosFailedError: no video could be labelled; of several, those that failed alone are in `failures`.
+        ReelsiftError: an option, the model or the weights that it needs cannot be used.
+    """
+    from conf.forms import LabelVideosForm
+    from flows.video_requests import label_here
+    from reelsift.results import labelled
+
+    said = {"rate_hz": rate_hz, "window": window, "centred": centred, "annotate": annotate, "keep_frames": keep_frames}
+    settings = _settings(home)
+    sources, is_one = _sources(source)
+    form = _form(LabelVideosForm, sources=sources, model=model, out=out, again=again, **said)
+    _, outcomes = label_here(form, sources, settings, _progress())
+    return _answers(list(outcomes), labelled, is_one=is_one)
+
+
+@overload
+def detect(
+    source: list[PathLike] | tuple[PathLike, ...],
+    *,
+    detector: str = ...,
+    speed: str = ...,
+    rate_hz: float | None = ...,
+    every: int | None = ...,
+    classes: "str | Sequence[str] | None" = ...,
+    min_score: float | None = ...,
+    annotate: bool | None = ...,
+    out: PathLike | None = ...,
+    again: bool = ...,
+    home: PathLike | None = ...,
+) -> "VideoAnswers[DetectedVideo]": ...
+@overload
+def detect(
+    source: PathLike,
+    *,
+    detector: str = ...,
+    speed: str = ...,
+    rate_hz: float | None = ...,
+    every: int | None = ...,
+    classes: "str | Sequence[str] | None" = ...,
+    min_score: float | None = ...,
+    annotate: bool | None = ...,
+    out: PathLike | None = ...,
+    again: bool = ...,
+    home: PathLike | None = ...,
+) -> "DetectedVideo": ...
+def detect(
+    source: "PathLike | Sequence[PathLike]",
+    *,
+    detector: str = "auto",
+    speed: str = "normal",
+    rate_hz: float | None = None,
+    every: int | None = None,
+    classes: "str | Sequence[str] | None" = None,
+    min_score: float | None = None,
+    annotate: bool | None = None,
+    out: PathLike | None = None,
+    again: bool = False,
+    home: PathLike | None = None,
+) -> "DetectedVideo | VideoAnswers[DetectedVideo]":
+    """Find the objects in a video or picture and follow each one; what was done before is found again.
+
+    Args:
+        source: as in `label`.
+        detector: auto (pointrend with a GPU, else yolox-nano), pointrend, pointrend-resnet101 or yolox-nano.
+        speed: normal, fast or rapid: how large a picture pointrend sees.
+        rate_hz: frames a second that are looked at; every frame by default.
+        every: detect on every N-th of these, and let tracks carry boxes between.
+        classes: only things of these classes of COCO, e.g. `["bottle", "cup"]`.
+        min_score: scores below this do not count.
+        annotate: write a copy of the video with the boxes drawn.
+        out: folder with one folder for each video; the home's by default.
+        again: detect again what was done before with the same options.
+        home: folder of everything that is written; `REELSIFT_HOME` by default.
+
+    Raises:
+        VideosFailedError: no video could be worked on; of several, those that failed alone are in `failures`.
+        ReelsiftError: an option, the detector or its weights cannot be used.
+    """
+    from conf.forms import DetectObjectsForm
+    from flows.video_requests import detect_here
+    from reelsift.results import detected
+
+    chosen = None if classes is None else _texts(classes)
+    said = {"rate_hz": rate_hz, "every": every, "classes": chosen, "min_score": min_score, "annotate": annotate}
+    settings = _settings(home)
+    sources, is_one = _sources(source)
+    form = _form(
+        DetectObjectsForm, sources=sources, detector=detector, speed=speed, out=out, again=again, where="here", **said
+    )
+    _, outcomes = detect_here(form, sources, settings, _progress())
+    return _answers(list(outcomes), detected, is_one=is_one)
+
+
+def build_dataset(
+    labels: "str | Sequence[str]",
+    *,
+    match: Literal["any", "all"] = "any",
+    exclude: "str | Sequence[str]" = (),
+    partitions: "str | Sequence[str]" = ("video/train", "video/validate"),
+    mirror: PathLike | None = None,
+    limit: int | None = None,
+    shards: str | None = None,
+    background: int | Literal["all"] | None = None,
+    strict: bool = False,
+    discard_shards: bool = False,
+    large_download: bool = False,
+    home: PathLike | None = None,
+) -> "DatasetVersion":
+    """Download shards and filter them into a dataset version; what is there already is not done again.
+
+    Args:
+        labels: names, indices or knowledge-graph ids of labels, e.g. `"Cooking"` or `["Cooking", "Food"]`.
+        match: a video matches with any of the labels, or with all of them.
+        exclude: a video with one of these labels does not match.
+        partitions: partitions of YouTube-8M; each becomes a split of the version.
+        mirror: us, eu, asia, an address, or a folder of shards; as configured by default.
+        limit: take at most this many shards of each partition.
+        shards: take the X-th of Y shares of each partition, written `"X,Y"`.
+        background: unmatched videos kept for each match, or `"all"`.
+        strict: fail on a damaged shard instead of reporting it.
+        discard_shards: delete each shard once its rows are kept.
+        large_download: allow more than 100 shards to be fetched from a public mirror.
+        home: folder of everything that is written; `REELSIFT_HOME` by default.
+
+    Raises:
+        UnknownLabelError: there is no such label; the message has those that are spelt alike.
+        DownloadError: shards could not be fetched, whatever was tried.
+        ReelsiftError: an option, the mirror or the storage cannot be used.
+    """
+    from conf.forms import PrepareDatasetForm
+    from flows.dataset_requests import build_here, refuse_large_download, request_of
+    from reelsift.results import DatasetVersion
+    from tasks.datasets.caveats import absence, caveats_of
+
+    settings = _settings(home)
+    form = _form(
+        PrepareDatasetForm,
+        labels=_texts(labels),
+        match=match,
+        exclude=_texts(exclude),
+        partitions=_texts(partitions),
+        mirror=None if mirror is None else os.fspath(mirror),
+        limit=limit,
+        shards=shards,
+        background=background,
+        strict=strict,
+        discard_shards=discard_shards,
+        large_download=large_download,
+    )
+    request = request_of(form, settings)
+    refuse_large_download(request, form, settings)
+    dataset, absent = build_here(request, form, settings, _progress())
+    return DatasetVersion(dataset, settings, (*caveats_of(dataset.manifest), *map(absence, absent)))
+
+
+def open_dataset(reference: str = "latest", *, home: PathLike | None = None) -> "DatasetVersion":
+    """Open a dataset version that is there: slug/id, an id, a slug, or latest.
+
+    Raises:
+        UnknownDatasetError: there is none of that name, or several.
+        DamagedDatasetError: its manifest cannot be trusted.
+    """
+    from reelsift.results import DatasetVersion
+    from tasks.datasets.caveats import caveats_of
+
+    settings = _settings(home)
+    dataset = _opened(reference, settings)
+    return DatasetVersion(dataset, settings, tuple(caveats_of(dataset.manifest)))
+
+
+def train(
+    data: "DatasetVersion | str" = "latest",
+    *,
+    models: "str | Sequence[str]" = (),
+    seed: int | None = None,
+    again: bool = False,
+    home: PathLike | None = None,
+) -> "Training":
+    """Train candidates on a dataset version, and register them in MLflow under its slug.
+
+    What was trained before with the same data and settings is found again.
+
+    Args:
+        data: what `build_dataset` or `open_dataset` returned, or a reference such as `cooking` or `latest`.
+        models: presets to train, one candidate each: logistic, moe, gated, or your own; as configured by default.
+        seed: of every candidate.
+        again: train again what was trained before with the same data and settings.
+        home: folder of everything that is written; by default that of `data`, or `REELSIFT_HOME`.
+
+    Raises:
+        ConfigError: there is no such preset.
+        UnknownDatasetError: there is no such version.
+        TrainingError: it holds too little to learn from, or the loss became NaN or infinite.
+        TrackingError: MLflow's store cannot be used.
+    """
+    from conf.forms import TrainOptions
+    from flows.dataset_requests import store_of, train_here
+    from reelsift.results import DatasetVersion, Training
+    from tasks.datasets.caveats import caveats_of
+
+    if home is None and isinstance(data, DatasetVersion):
+        home = data.settings.paths.root
+    settings = _settings(home)
+    options = _form(TrainOptions, models=_texts(models), seed=seed, again=again)
+    settings.candidates(options.models)  # a wrong name is said before anything else is looked at
+    if not isinstance(data, DatasetVersion):
+        dataset = _opened(data, settings)
+        data = DatasetVersion(dataset, settings, tuple(caveats_of(dataset.manifest)))
+    candidates = train_here(data.dataset, options, settings, _progress())
+    return Training(data, tuple(candidates), store_of(settings))
+
+
+def load_model(reference: str = "champion", *, home: PathLike | None = None) -> "FittedClassifier":
+    """Load a registered classifier; `predict` takes features (n, 1152) and returns probabilities (n, labels).
+
+    Args:
+        reference: champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id.
+        home: folder of everything that is written; `REELSIFT_HOME` by default.
+
+    Raises:
+        UnknownModelError: the reference names nothing, or several models.
+        ModelError: what is registered there is no classifier.
+        TrackingError: MLflow's store cannot be used.
+    """
+    from flows.dataset_requests import store_of
+    from tasks.tracking.registry import resolve
+
+    settings = _settings(home)
+    store = store_of(settings)
+    row = resolve(store, reference)
+    from tasks.tracking.model import load_classifier  # takes seconds, which a wrong name need not wait for
+
+    return load_classifier(store, row)
+
+
+def _settings(home: PathLike | None) -> "Settings":
+    """Return the settings in force."""
+    from conf.environment import CONFIG_VARIABLE, spare_home_of_matplotlib, spare_loopback_proxies
+    from conf.layers import Layer
+    from conf.settings import setting_layers, settings_of
+
+    config = os.environ.get(CONFIG_VARIABLE)
+    chosen = Layer("home=", {"home": os.fspath(home)}) if home is not None else None
+    settings = settings_of(setting_layers(Path(config) if config else None, chosen))
+    spare_loopback_proxies()
+    spare_home_of_matplotlib(settings.paths)
+    return settings
+
+
+def _form(kind: "type[FormT]", **values: Any) -> "FormT":  # noqa: ANN401 - options of any kind
+    """Check options as the form of the flow does.
+
+    Raises:
+        ConfigError: one is not what the form allows.
+    """
+    from pydantic import ValidationError
+
+    from tasks.contracts.errors import ConfigError
+
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "options"
+        raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error
+
+
+def _texts(values: "str | Sequence[str]") -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def _sources(source: "PathLike | Sequence[PathLike]") -> tuple[tuple[str, ...], bool]:
+    """Return the sources, each once, and whether exactly one was asked for rather than a list of any length."""
+    from tasks.video.sources import LIST_MARK, is_file, listed, media_in, typed_name
+
+    given = [source] if isinstance(source, str | os.PathLike) else list(source)
+    named = [os.fspath(each) for each in given]
+    is_one = isinstance(source, str | os.PathLike) and not Path(named[0]).expanduser().is_dir()
+    is_one = is_one and (is_file(named[0]) or not named[0].startswith(LIST_MARK))
+    opened = [
+        each
+        for name in named
+        for each in (media_in(Path(name).expanduser()) if Path(name).expanduser().is_dir() else [name])
+    ]
+    return tuple(listed(map(typed_name, opened))), is_one
+
+
+def _answers(outcomes: "list[VideoOutcome]", read: Callable[["VideoOutcome"], Any], *, is_one: bool) -> Any:  # noqa: ANN401
+    """Read what was written about each video.
+
+    Raises:
+        VideosFailedError: every one failed.
+    """
+    from reelsift.results import VideoAnswers
+    from tasks.contracts.errors import VideosFailedError
+    from tasks.contracts.media import FAILED, in_short, told
+
+    failures = [outcome for outcome in outcomes if outcome.status == FAILED]
+    if len(failures) == len(outcomes):
+        raise VideosFailedError(told(failures[0]) if len(failures) == 1 else in_short(outcomes), outcomes)
+    answers = [read(outcome) for outcome in outcomes if outcome.status != FAILED]
+    return answers[0] if is_one else VideoAnswers(answers, failures)
+
+
+def _opened(reference: str, settings: "Settings") -> "Dataset":
+    from tasks.datasets.stored import open_anywhere
+
+    return open_anywhere(settings.paths.datasets, reference, settings.storage)
+
+
+def _progress() -> "Progress":
+    """Return the listener of the caller (`tasks.contracts.progress.listening`), or one that says nothing."""
+    from tasks.contracts.progress import Silent, listener
+
+    return listener() or Silent()

@@ -147,8 +147,27 @@ def _imported_flow(name: str, logs: Path) -> Callable[[Any], Any]:
     """Import a flow, now that the environment is set, and let Prefect's log have a file of its own."""
     import importlib
 
-    from reelsift.log_file import log_to_file
-
     flow = getattr(importlib.import_module(f"flows.{name}"), name)
-    log_to_file(logs)
+    _log_to_file(logs)
     return flow
+
+
+LOG_NAME = "reelsift.log"
+LARGEST_LOG_BYTES = 10 << 20
+KEPT_LOGS = 3  # older files
+
+
+def _log_to_file(folder: Path) -> None:
+    """Let Prefect's loggers, and so the runs', write to a file as well."""
+    import logging
+    from logging.handlers import RotatingFileHandler
+
+    from prefect.logging.configuration import setup_logging
+
+    setup_logging()  # before the handler is added: the first set-up replaces all handlers
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(
+        folder / LOG_NAME, maxBytes=LARGEST_LOG_BYTES, backupCount=KEPT_LOGS, encoding="utf-8"
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("prefect").addHandler(handler)

@@ -199,24 +199,15 @@ def detect(
 
 def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:
     """Call the stages here, without any server, and answer as the flow does."""
-    from flows.video_requests import detect_options, sources_of, workplace_of
+    from flows.video_requests import detect_here, sources_of
 
     sources = sources_of(form)
     note(f"Detecting in {len(sources):,} with {form.detector} ...")
-    from tasks.detection.detector import open_detector
-    from tasks.per_video.jobs import do_each, fetch_each, objects_job
-    from tasks.per_video.stored import through_storage
-
-    workplace = workplace_of(form, session.settings)
-    options = detect_options(form, session.settings)
     with progress_shown() as progress:
-        weights, min_score = workplace.weights, options.min_score
-        detector = open_detector(form.detector, speed=form.speed, weights=weights, min_score=min_score)
-        note(f"The detector is {detector.record.name}, on {detector.record.device}.")
-        videos = fetch_each(sources, workplace, progress)
-        job = through_storage(objects_job(detector, options, workplace, progress), workplace.storage, progress)
-        outcomes = collected(do_each(job, videos, again=form.again))
-    return {"detector": detector.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+        detector, outcomes = detect_here(form, sources, session.settings, progress)
+        note(f"The detector is {detector.name}, on {detector.device}.")
+        videos = collected(outcomes)
+    return {"detector": detector.name, "videos": [outcome.model_dump(mode="json") for outcome in videos]}
 
 
 def print_objects(outcome: "VideoOutcome") -> None:
@@ -295,22 +286,14 @@ def label(
 
 def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
     """Call the stages here, without any server, and answer as the flow does."""
-    from flows.video_requests import label_options, sources_of, workplace_of
+    from flows.video_requests import label_here, sources_of
 
     sources = sources_of(form)
     note(f"Labelling {len(sources):,} with {form.model} ...")
-    from tasks.labelling.labeller import open_labeller
-    from tasks.per_video.jobs import do_each, fetch_each, labels_job
-    from tasks.per_video.stored import through_storage
-
-    workplace = workplace_of(form, session.settings)
-    options = label_options(form, session.settings)
     with progress_shown() as progress:
-        labeller = open_labeller(form.model, store=session.store, weights=workplace.weights)
-        videos = fetch_each(sources, workplace, progress)
-        job = through_storage(labels_job(labeller, options, workplace, progress), workplace.storage, progress)
-        outcomes = collected(do_each(job, videos, again=form.again))
-    return {"model": labeller.record.name, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+        model, outcomes = label_here(form, sources, session.settings, progress)
+        videos = collected(outcomes)
+    return {"model": model.name, "videos": [outcome.model_dump(mode="json") for outcome in videos]}
 
 
 def print_labels(outcome: "VideoOutcome") -> None:

@@ -14,12 +14,10 @@ from prefect import task
 from prefect.context import TaskRunContext
 
 from tasks.contracts.datasets import PlannedShard
-from tasks.contracts.errors import DownloadError
 from tasks.contracts.files import file_digest
 from tasks.runs import current_progress
 from tasks.shards.config import DownloadConfig
-from tasks.shards.download import DownloadReport
-from tasks.shards.download import download_shards as download
+from tasks.shards.download import fetch_shards
 from tasks.shards.plan import shard_path
 
 SHARD_CACHE_VERSION = 1  # raise by hand when the files on the disk are laid out differently
@@ -52,26 +50,12 @@ def download_shards(
         DownloadError: some of them could not be fetched, or where `strict` is set are nowhere; the others are there.
         DiskSpaceError: they do not fit.
     """
-    report = fetch_shards(shards, folder, config, strict=strict)
+    report = fetch_shards(shards, folder, config, current_progress(), strict=strict)
     return {
         "files": len(report.shards),
         "bytes": sum(shard.size_bytes for shard in report.shards),
         "absent": [failed.model_dump(exclude={"is_absent"}) for failed in report.failed],
     }
-
-
-def fetch_shards(
-    shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig, *, strict: bool = True
-) -> DownloadReport:
-    """Do what the task does, for whoever needs the shards on another machine.
-
-    Raises:
-        DownloadError, DiskSpaceError: as the task.
-    """
-    report = download(shards, folder, config, current_progress())
-    if any(strict or not failed.is_absent for failed in report.failed):
-        raise DownloadError(_failure(report))
-    return report
 
 
 def are_on_disk(shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig) -> bool:
@@ -82,12 +66,3 @@ def are_on_disk(shards: Sequence[PlannedShard], folder: Path, config: DownloadCo
 
 def _is_on_disk(shard: PlannedShard, path: Path) -> bool:
     return path.is_file() and file_digest(path, "md5") == shard.md5
-
-
-def _failure(report: DownloadReport) -> str:
-    """Name the first shard that failed, and count the others."""
-    first = min(report.failed, key=lambda failed: failed.is_absent)
-    others = f" So did {len(report.failed) - 1} others." if len(report.failed) > 1 else ""
-    if first.is_absent:
-        others += " Without `--strict` what no mirror has is left out."
-    return f"{first.name} failed, {len(report.shards)} shards of its batch are on the disk. {first.reason}{others}"

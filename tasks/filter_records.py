@@ -12,13 +12,11 @@ from prefect import task
 from prefect.context import TaskRunContext
 
 from tasks.contracts.datasets import PlannedShard
-from tasks.download_shards import fetch_shards
 from tasks.records.config import FilterConfig
-from tasks.records.parts import missing_shards, part_key, write_part
-from tasks.records.stored import bring_parts, keep_part
+from tasks.records.parts import part_key
+from tasks.records.stored import have_part
 from tasks.runs import current_progress
 from tasks.shards.config import DownloadConfig
-from tasks.shards.plan import shard_path
 
 
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
@@ -55,19 +53,16 @@ def filter_records(
     progress, shards = current_progress(), _present(shards, downloaded)
     if not shards:
         return {}
-    if storage:
-        bring_parts(store, shards, config, storage, progress)
-    _fetch_absent(shards, folder, store, config, download)
-    part = write_part(
-        store,
+    part = have_part(
         shards,
-        config,
-        lambda shard: shard_path(folder, shard, download),
-        progress,
+        shard_folder=folder,
+        store=store,
+        config=config,
+        download=download,
         discard_shards=discard_shards,
+        storage=storage,
+        progress=progress,
     )
-    if storage:
-        keep_part(store, part, shards, config, storage, progress)
     return part.model_dump(mode="json")
 
 
@@ -75,13 +70,3 @@ def _present(shards: Sequence[PlannedShard], downloaded: Mapping[str, Any] | Non
     """Return the shards that some mirror has."""
     absent = {(each["partition"], each["name"]) for each in (downloaded or {}).get("absent", ())}
     return tuple(shard for shard in shards if (shard.partition, shard.name) not in absent)
-
-
-def _fetch_absent(
-    shards: Sequence[PlannedShard], folder: Path, store: Path, config: FilterConfig, download: DownloadConfig
-) -> None:
-    """Fetch shards that are needed and not on this disk, as where the download ran on another machine of a cluster."""
-    absent = [shard for shard in shards if not shard_path(folder, shard, download).is_file()]
-    needed = missing_shards(store, absent, config) if absent else ()
-    if needed:
-        fetch_shards(needed, folder, download)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
@@ -12,6 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.runtime import task_run
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.contracts.media import (
     DEVICES_VARIABLE,
@@ -207,3 +209,21 @@ def _run_name() -> str:
 def fetch_videos(sources: Sequence[str], workplace: Workplace) -> list[FetchedVideo | VideoOutcome]:
     """Fetch what is not there yet; one that cannot be had fails alone."""
     return list(fetch_each(sources, workplace, current_progress()))
+
+
+AHEAD = 2  # batches on their way: disk and line are bounded, however long the list
+
+# Prefect's own runner does not fit Prefect's own annotation: `TaskRunner` is invariant in its future.
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)
+
+
+def fetched_batches(
+    sources: Sequence[str], workplace: Workplace, size: int
+) -> Iterator[list[FetchedVideo | VideoOutcome]]:
+    """Yield the sources' videos in batches; those that could not be had are outcomes."""
+    waiting = deque(sources[start : start + size] for start in range(0, len(sources), size))
+    coming: deque[Any] = deque()
+    while waiting or coming:
+        while waiting and len(coming) < AHEAD:
+            coming.append(fetch_videos.submit(waiting.popleft(), workplace))
+        yield coming.popleft().result()

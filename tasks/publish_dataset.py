@@ -15,14 +15,9 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from tasks.contracts.datasets import DatasetManifest, Part
-from tasks.contracts.revision import code_revision
 from tasks.datasets.caveats import caveats_of, damage_of
-from tasks.datasets.manifest import Dataset
-from tasks.datasets.publish import is_published, publish
 from tasks.datasets.request import DatasetRequest
-from tasks.datasets.stored import earlier_manifest, keep_dataset
-from tasks.records.parts import FILTER_VERSION, options_of
-from tasks.records.stored import bring_published
+from tasks.datasets.stored import publish_request
 from tasks.runs import current_progress
 
 PUBLISH_CACHE_VERSION = 2  # raise by hand when a version's files are laid out differently
@@ -60,26 +55,11 @@ def publish_dataset(
         DatasetError: the parts do not make up a version, or it cannot be written.
         StorageError: the storage cannot be used.
     """
-    taken, progress = [Part.model_validate(part) for part in parts], current_progress()
-    earlier = earlier_manifest(request.slug, request.id, storage) if storage else None
-    is_new = earlier is None and not is_published(root, request.slug, request.id)
-    if storage:
-        bring_published(store, taken, storage, progress)
-    manifest = publish(
-        root,
-        store,
-        taken,
-        slug=request.slug,
-        label_ids=request.filter.label_ids,
-        labels=request.label_names,
-        options=options_of(request.filter),
-        filter_version=FILTER_VERSION,
-        splits=request.splits,
-        code_revision=code_revision(),
-        earlier=earlier,
+    taken = [Part.model_validate(part) for part in parts]
+    dataset, is_new = publish_request(
+        request, taken, root=root, store=store, storage=storage, progress=current_progress()
     )
-    if storage:
-        keep_dataset(Dataset(manifest, root / manifest.slug / manifest.id), taken, storage, progress)
+    manifest = dataset.manifest
     summary = summary_of(manifest)
     if is_new:
         emit_event(PUBLISHED_EVENT, resource=_resource(manifest), payload=summary)

@@ -2,11 +2,11 @@
 
     datasets/latest (slug/id)   datasets/<slug>/latest (id)   datasets/<slug>/<id>/   the pointers move last
 
-In: a store's URI, the datasets' root, a reference or a version. Out: versions in both places. Does not make any.
+In: a store's URI, the datasets' root, a reference or a version. Out: versions in both places.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,15 +14,56 @@ from pydantic import ValidationError
 from tasks.contracts.datasets import DatasetManifest, Part
 from tasks.contracts.errors import DamagedDatasetError, UnknownDatasetError
 from tasks.contracts.progress import Progress
+from tasks.contracts.revision import code_revision
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.manifest import ID_PATTERN, LATEST, MANIFEST_NAME, SLUG_PATTERN, Dataset
-from tasks.datasets.publish import adopt, point_latest
-from tasks.records.stored import stored_object
+from tasks.datasets.publish import adopt, is_published, point_latest, publish
+from tasks.datasets.request import DatasetRequest
+from tasks.records.parts import FILTER_VERSION, options_of
+from tasks.records.stored import bring_published, stored_object
 from tasks.storage.bundles import bundles_below, find_bundle, pull_bundle, push_bundle
 from tasks.storage.object_store import open_store
 
 PREFIX = "datasets"
 POINTER_BYTES = 200
+
+
+def publish_request(
+    request: DatasetRequest,
+    parts: Sequence[Part],
+    *,
+    root: Path,
+    store: Path,
+    storage: str | None,
+    progress: Progress,
+) -> tuple[Dataset, bool]:
+    """Publish the version that a request and its parts make, here and in the storage; say whether it is new.
+
+    Raises:
+        DatasetError: the parts do not make up a version, or it cannot be written.
+        StorageError: the storage cannot be used.
+    """
+    earlier = earlier_manifest(request.slug, request.id, storage) if storage else None
+    is_new = earlier is None and not is_published(root, request.slug, request.id)
+    if storage:
+        bring_published(store, parts, storage, progress)
+    manifest = publish(
+        root,
+        store,
+        parts,
+        slug=request.slug,
+        label_ids=request.filter.label_ids,
+        labels=request.label_names,
+        options=options_of(request.filter),
+        filter_version=FILTER_VERSION,
+        splits=request.splits,
+        code_revision=code_revision(),
+        earlier=earlier,
+    )
+    dataset = Dataset(manifest, root / manifest.slug / manifest.id)
+    if storage:
+        keep_dataset(dataset, parts, storage, progress)
+    return dataset, is_new
 
 
 def open_anywhere(root: Path, ref: str, storage: str | None, progress: Progress | None = None) -> Dataset:

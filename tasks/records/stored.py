@@ -1,7 +1,6 @@
 """Parts of filtered records in the object store: taken from there rather than made, and put there once made.
 
-In: a store's URI, the local folder of parts, and shards. Out: parts in the folder, or known to be in the store. Does
-not filter.
+In: a store's URI, the local folder of parts, and shards. Out: parts in the folder, or known to be in the store.
 """
 
 import logging
@@ -16,7 +15,10 @@ from tasks.contracts.errors import DamagedStorageError
 from tasks.contracts.files import temporary_folder
 from tasks.contracts.progress import Progress
 from tasks.records.config import FilterConfig
-from tasks.records.parts import batch_key, find_part, judged, missing_shards, options_key
+from tasks.records.parts import batch_key, find_part, judged, missing_shards, options_key, write_part
+from tasks.shards.config import DownloadConfig
+from tasks.shards.download import fetch_shards
+from tasks.shards.plan import shard_path
 from tasks.storage.bundles import bundles_below, find_bundle, pull_bundle, push_bundle
 from tasks.storage.object_store import open_store
 
@@ -93,6 +95,55 @@ def keep_part(
         expected={Path(part.path).name: part.sha256},
         progress=progress,
     )
+
+
+def have_part(
+    shards: Sequence[PlannedShard],
+    *,
+    shard_folder: Path,
+    store: Path,
+    config: FilterConfig,
+    download: DownloadConfig,
+    progress: Progress,
+    discard_shards: bool = False,
+    storage: str | None = None,
+) -> Part:
+    """Return the part of these shards: that of the folder `store`, that of the storage, or a newly filtered one.
+
+    Raises:
+        DamagedShardError: a shard is damaged and the config is strict.
+        DownloadError: a shard that another machine fetched could not be fetched here.
+        StorageError: the storage cannot be used.
+    """
+    if storage:
+        bring_parts(store, shards, config, storage, progress)
+    _fetch_absent(shards, shard_folder, store, config, download, progress)
+    part = write_part(
+        store,
+        shards,
+        config,
+        lambda shard: shard_path(shard_folder, shard, download),
+        progress,
+        discard_shards=discard_shards,
+    )
+    if storage:
+        keep_part(store, part, shards, config, storage, progress)
+    return part
+
+
+def _fetch_absent(
+    shards: Sequence[PlannedShard],
+    folder: Path,
+    store: Path,
+    config: FilterConfig,
+    download: DownloadConfig,
+    progress: Progress,
+) -> None:
+    """Fetch shards that are needed and not on this disk, as where the download ran on another machine of a cluster."""
+    absent = [shard for shard in shards if not shard_path(folder, shard, download).is_file()]
+    needed = missing_shards(store, absent, config) if absent else ()
+    if needed:
+        fetch_shards(needed, folder, download, progress)
 
 
 def stored_object(part: Part) -> str:

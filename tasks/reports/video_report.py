@@ -1,12 +1,14 @@
 """HTML reports without network access: the page of one video, and the index of many."""
 
 import hashlib
+import re
 from base64 import b64encode
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -131,6 +133,38 @@ def write_report(folder: Path) -> Path:
         page = _page_of(read_folder(folder))
         write_text(folder / REPORT_NAME, page)
     return folder / REPORT_NAME
+
+
+LARGEST_EMBEDDED_BYTES = 32 << 20  # of all pictures and copies together: a notebook keeps the page in its file
+MEDIA_TYPES = {
+    ".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"
+}  # fmt: skip
+MEDIA_ATTRIBUTE = re.compile(r'(?P<attribute> (?:src|value))="(?P<name>[^":]+)"')
+
+
+def embedded_report(folder: Path) -> str:
+    """Return the report of one video as a page that holds its pictures and copies, to be shown within another page.
+
+    What does not fit into `LARGEST_EMBEDDED_BYTES` is left out, the last ones first. Raises `ReportError` as
+    `write_report`.
+    """
+    left = LARGEST_EMBEDDED_BYTES
+
+    def embedded(found: re.Match[str]) -> str:
+        nonlocal left
+        path = folder / unquote(found["name"])
+        media_type = MEDIA_TYPES.get(path.suffix.lower())
+        if media_type is None or not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+            return found[0]
+        if path.stat().st_size > left:
+            return f'{found["attribute"]}=""'
+        content = path.read_bytes()
+        left -= len(content)
+        return f'{found["attribute"]}="data:{media_type};base64,{b64encode(content).decode()}"'
+
+    with locked(folder) if folder.is_dir() else nullcontext():
+        page = _page_of(read_folder(folder))
+        return MEDIA_ATTRIBUTE.sub(embedded, page.replace("&#39;self&#39; file:", "data:", 2))
 
 
 def write_index(folder: Path) -> Path:

@@ -248,3 +248,32 @@ class _Download:
 
 def _verified(shard: PlannedShard, fetched: FetchedFile) -> Shard:
     return Shard(**shard.model_dump(), size_bytes=fetched.size_bytes, path=fetched.path)
+
+
+def fetch_shards(
+    shards: Sequence[PlannedShard],
+    folder: Path,
+    config: DownloadConfig,
+    progress: Progress | None = None,
+    *,
+    strict: bool = True,
+) -> DownloadReport:
+    """Download shards as `download_shards` does, and let none fail unseen.
+
+    Raises:
+        DownloadError: some of them could not be fetched, or where `strict` is set are nowhere; the others are there.
+        DiskSpaceError: they do not fit.
+    """
+    report = download_shards(shards, folder, config, progress)
+    if any(strict or not failed.is_absent for failed in report.failed):
+        raise DownloadError(_failure(report))
+    return report
+
+
+def _failure(report: DownloadReport) -> str:
+    """Name the first shard that failed, and count the others."""
+    first = min(report.failed, key=lambda failed: failed.is_absent)
+    others = f" So did {len(report.failed) - 1} others." if len(report.failed) > 1 else ""
+    if first.is_absent:
+        others += " Without `--strict` what no mirror has is left out."
+    return f"{first.name} failed, {len(report.shards)} shards of its batch are on the disk. {first.reason}{others}"

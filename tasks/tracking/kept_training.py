@@ -4,6 +4,7 @@ MLflow may be away for a moment, or for a night, while the training of hours is 
 and what could not be logged is found by the next run of the same training, which trains nothing.
 """
 
+import hashlib
 import json
 import logging
 import secrets
@@ -11,15 +12,21 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tasks.classifier.config import TrainConfig
 from tasks.contracts.errors import ModelError, TrackingAwayError
 from tasks.contracts.files import write_text
+from tasks.contracts.progress import Progress
+from tasks.datasets.folders import in_use
+from tasks.datasets.manifest import Dataset
 from tasks.tracking.store import TrackingStore
 
 if TYPE_CHECKING:
     from tasks.classifier.train import TrainingResult
+    from tasks.tracking.candidate import Candidate
 
 RECORD_NAME = "training.json"  # written last: with it, the others are whole
 PATIENCE_S = 120.0
@@ -111,3 +118,67 @@ def patiently(action: Callable[[], ResultT]) -> ResultT:
                 logging.getLogger("reelsift").warning("%s Trying again for up to %.0f s.", error, left_s)
             time.sleep(min(wait_s, left_s))
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+FIT_CACHE_VERSION = 1  # raise by hand when the same config trains to something else
+
+
+def training_key(version: str, config: TrainConfig, store: TrackingStore) -> str:
+    """Return `yt8m-fit-<version>-<digest>` of the version (slug/id), the config and the store that keeps the model.
+
+    The slug counts: the model is registered under it. A home's own database counts as such, wherever the home is.
+    """
+    is_own = store.sqlite_path is not None and store.sqlite_path.parent == store.folder
+    content = f"{version}\n{config.model_dump_json()}\n{'home' if is_own else store.uri}"
+    return f"yt8m-fit-{FIT_CACHE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+def train_candidate(
+    dataset: Dataset,
+    config: TrainConfig,
+    store: TrackingStore,
+    *,
+    progress: Progress,
+    flow_run: tuple[str, str | None] | None = None,
+) -> "Candidate":
+    """Train on the train split of a version, judge on its validate split, log to MLflow, register.
+
+    `flow_run` is the id and the page of Prefect's run that trains, where one does.
+
+    Raises:
+        TrainingError: the dataset holds too little to learn from, or the loss became NaN or infinite.
+        TrackingAwayError: MLflow does not answer; what was trained is kept, and logged by the next run.
+        TrackingError: MLflow's store cannot be used.
+    """
+    # Imported here: a run whose candidates are all there needs neither torch nor mlflow, 5 s of imports.
+    from tasks.classifier.splits import training_splits  # noqa: PLC0415
+    from tasks.classifier.train import fit  # noqa: PLC0415
+    from tasks.tracking.candidate import StartedBy, log_candidate  # noqa: PLC0415
+
+    kept = KeptTraining.of(store, training_key(dataset.manifest.reference, config, store))
+    # Until a model is registered that refers to the version, and MLflow has the training.
+    with in_use(dataset.folder), in_use(kept.folder):
+        train, validate = training_splits(dataset)
+        result = kept.load()
+        if result is None:
+            result = fit(
+                train,
+                validate,
+                label_names={label.index: label.name for label in dataset.manifest.label_counts},
+                target_label_ids=dataset.manifest.label_ids,
+                config=config,
+                dataset_id=dataset.manifest.id,
+                progress=progress,
+            )
+            kept.save(result, dataset.manifest.reference)
+        started_by = StartedBy(flow_run_id=flow_run[0], flow_run_url=flow_run[1]) if flow_run else None
+        log = partial(log_candidate, store, result, dataset, validate, started_by=started_by, training=kept.name)
+        try:
+            with in_use(kept.folder):  # as it is now
+                candidate = patiently(log)
+        except TrackingAwayError as error:
+            raise TrackingAwayError(
+                f"{error} The trained model is kept: the same command logs it once MLflow answers, and trains nothing."
+            ) from error
+        kept.remove()
+        return candidate

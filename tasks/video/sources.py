@@ -193,6 +193,28 @@ def listed(sources: Iterable[str]) -> list[str]:
     return list(found)
 
 
+MEDIA_SUFFIXES = frozenset({
+    ".3gp", ".avi", ".bmp", ".flv", ".gif", ".jpeg", ".jpg", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+    ".mts", ".ogv", ".png", ".tif", ".tiff", ".ts", ".webm", ".webp", ".wmv",
+})  # fmt: skip
+
+
+def media_in(folder: Path) -> list[str]:
+    """Return the videos and pictures that lie in a folder itself, told by their suffixes, in the order of their names.
+
+    Raises:
+        SourceError: there is none, or the folder cannot be read.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file())
+    except OSError as error:
+        raise SourceError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+    chosen = [str(path) for path in found if not path.name.startswith(".")]
+    if not chosen:
+        raise SourceError(f"No video or picture in the folder {folder}: its files have other suffixes. Name a file.")
+    return chosen
+
+
 def source_of(text: str) -> Source:
     """Tell what one source names, lists opened before.
 
