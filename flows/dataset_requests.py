@@ -3,7 +3,7 @@
 import os
 
 from conf.forms import LARGE_DOWNLOAD_SHARDS, PrepareDatasetForm
-from conf.settings import Settings
+from conf.settings import Settings, load_weights_table
 from conf.stack_state import MLFLOW_SERVER, credentials_in_force, running_part
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.progress import scaled
@@ -14,6 +14,7 @@ from tasks.shards.mirror import is_public, shown
 from tasks.shards.plan import shard_path
 from tasks.tracking.server import PASSWORD, USERNAME
 from tasks.tracking.store import TrackingStore, tracking_store
+from tasks.weights.store import WeightsStore
 
 
 def runner_of(form: PrepareDatasetForm, settings: Settings) -> tuple[str, str | None, int]:
@@ -83,3 +84,10 @@ def store_of(settings: Settings) -> TrackingStore:
             os.environ.setdefault(USERNAME, credentials.user)
             os.environ.setdefault(PASSWORD, credentials.password)
     return tracking_store(settings.paths.root, uri, ui_url, settings.tracking.artifacts)
+
+
+def weights_of(settings: Settings) -> WeightsStore:
+    """Return where weights lie, and what is known of each file."""
+    given = settings.weights.expanduser().absolute() if settings.weights else None
+    table = {**load_weights_table(), **settings.weight_files}
+    return WeightsStore(folder=settings.paths.weights, given=given, table=table)
