@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from conf.forms import LARGE_DOWNLOAD_SHARDS, PrepareDatasetForm, TrainOptions
-from conf.settings import Settings
+from conf.settings import Settings, load_weights_table
 from conf.stack_state import MLFLOW_SERVER, credentials_in_force, running_part
 from tasks.classifier.config import TrainConfig
 from tasks.contracts.datasets import Part, PlannedShard
@@ -27,6 +27,7 @@ from tasks.tracking.registry import list_models
 from tasks.tracking.server import PASSWORD, USERNAME
 from tasks.tracking.store import TrackingStore, tracking_store
 from tasks.video.overlap import ahead
+from tasks.weights.store import WeightsStore
 
 if TYPE_CHECKING:
     from tasks.tracking.candidate import Candidate
@@ -180,3 +181,10 @@ def store_of(settings: Settings) -> TrackingStore:
             os.environ.setdefault(USERNAME, credentials.user)
             os.environ.setdefault(PASSWORD, credentials.password)
     return tracking_store(settings.paths.root, uri, ui_url, settings.tracking.artifacts)
+
+
+def weights_of(settings: Settings) -> WeightsStore:
+    """Return where weights lie, and what is known of each file."""
+    given = settings.weights.expanduser().absolute() if settings.weights else None
+    table = {**load_weights_table(), **settings.weight_files}
+    return WeightsStore(folder=settings.paths.weights, given=given, table=table)

@@ -6,8 +6,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
-from conf.settings import Settings, load_weights_table
-from flows.dataset_requests import store_of
+from conf.settings import Settings
+from flows.dataset_requests import store_of, weights_of
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.files import check_folder
 from tasks.contracts.media import DetectorRecord, ModelRecord, VideoOutcome
@@ -21,7 +21,7 @@ from tasks.per_video.jobs import Workplace, do_each, fetch_each, labels_job, obj
 from tasks.per_video.stored import through_storage
 from tasks.video.sources import listed
 from tasks.weights.config import NEEDED_WEIGHTS
-from tasks.weights.store import WeightsStore, missing_weights
+from tasks.weights.store import missing_weights
 
 OptionsT = TypeVar("OptionsT", bound=FrozenModel)
 
@@ -65,13 +65,6 @@ def sources_of(form: VideosForm) -> list[str]:
         SourceError: a list cannot be read.
     """
     return listed(form.sources)
-
-
-def weights_of(settings: Settings) -> WeightsStore:
-    """Return where weights lie, and what is known of each file."""
-    given = settings.weights.expanduser().absolute() if settings.weights else None
-    table = {**load_weights_table(), **settings.weight_files}
-    return WeightsStore(folder=settings.paths.weights, given=given, table=table)
 
 
 def video_model(wanted: str, champion: str, settings: Settings) -> tuple[str, str | None]:

@@ -50,6 +50,7 @@ app.command("id")(videos.youtube_id)
 app.add_typer(downloads.weights_app, name="weights")
 app.command("prune")(prune.prune)
 app.add_typer(config.app, name="config")
+app.command("doctor")(config.doctor)
 
 STACK = "The local stack"
 app.command("up", rich_help_panel=STACK)(stack.up)

@@ -97,7 +97,7 @@ weights_app = typer.Typer(help="Files of weights: list, fetch.", no_args_is_help
 @weights_app.command("list")
 def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     """List every file of weights: what it is for, whether it is here, and from where it can be had."""
-    from flows.video_requests import weights_of
+    from flows.dataset_requests import weights_of
     from tasks.weights.store import list_weights
 
     session: Session = context.obj
@@ -118,7 +118,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Fetch files of weights, resumed and checked; what is here already is not fetched again."""
-    from flows.video_requests import weights_of
+    from flows.dataset_requests import weights_of
     from tasks.weights.fetch import fetch_weights
 
     session: Session = context.obj

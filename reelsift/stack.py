@@ -19,6 +19,7 @@ from tasks.contracts.progress import scaled
 if TYPE_CHECKING:
     from conf.stack_state import RunningPart, StackState
     from deployments.stack.plan import StackPlan
+    from deployments.stack.running import PartStatus
 
 DEFAULTS = StackOptions()
 LINES = 50
@@ -92,9 +93,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say how each part of the local stack is; exits with 1 where one is not ready."""
     session: Session = context.obj
     state = _running(session)
-    from deployments.stack.running import stack_status
-
-    rows = stack_status(_plan(session, StackOptions.model_validate(state.options)), state)
+    rows = part_states(session, state)
     if as_json:
         print_json({"parts": [row.model_dump(mode="json") for row in rows]})
     else:
@@ -118,6 +117,13 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     if any(row.state != "ready" for row in rows):
         note("`reelsift up` starts what is dead; `reelsift logs NAME` shows what a part said last.")
         raise typer.Exit(1)
+
+
+def part_states(session: Session, state: "StackState") -> "list[PartStatus]":
+    """Ask each part of a stack that runs how it is."""
+    from deployments.stack.running import stack_status
+
+    return stack_status(_plan(session, StackOptions.model_validate(state.options)), state)
 
 
 def logs(

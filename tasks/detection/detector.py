@@ -50,11 +50,16 @@ def open_detector(name: str, *, speed: str, weights: WeightsStore, min_score: fl
 
 def has_gpu() -> bool:
     """Say whether PyTorch finds a GPU; it takes seconds to import, so it is asked only where NVIDIA's driver is."""
-    if not any(_is_library(name) for name in CUDA_DRIVERS):
+    if not has_driver():
         return False
     import torch  # noqa: PLC0415 - see above; PointRend, which is then taken, needs it anyway
 
     return torch.cuda.is_available()
+
+
+def has_driver() -> bool:
+    """Say whether NVIDIA's driver is on this machine."""
+    return any(_is_library(name) for name in CUDA_DRIVERS)
 
 
 def _is_library(name: str) -> bool:
