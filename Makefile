@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 GET_UV = test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet \
 	--disable-pip-version-check --require-hashes --only-binary :all: -r bootstrap.lock; }
 
-.PHONY: install demo test lint format bench lock clean
+.PHONY: install demo test lint format bench docs lock clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,12 @@ format: install
 
 bench: install
 	@$(VENV)/bin/python -m tests.benchmarks $(ONLY)
+
+# The generated parts of the pages first, then the site, into build/site; a link that leads nowhere fails.
+docs: install
+	@$(VENV)/bin/python docs/generate.py
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 # --universal covers every platform and Python that pyproject.toml admits; no index address gets into the lock.
 lock:
