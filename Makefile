@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 GET_UV = test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet \
 	--disable-pip-version-check --require-hashes --only-binary :all: -r bootstrap.lock; }
 
-.PHONY: install demo test lint format bench docs lock clean
+.PHONY: install demo test test-fast lint format bench docs lock clean
 
 install: $(INSTALLED)
 
@@ -31,6 +31,10 @@ demo: install
 # tests/conftest.py.
 test: install
 	@$(VENV)/bin/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+
+# What needs no server, browser, TensorFlow, real data or process of its own, without the longest files.
+test-fast: install
+	@$(VENV)/bin/python -m pytest tests --fast -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: install
 	@$(VENV)/bin/ruff check .

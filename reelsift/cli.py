@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from conf.environment import spare_loopback_proxies
 from reelsift import config, dataset, demo, downloads, models, pipeline, prune, stack, videos, vocabulary
-from reelsift.console import ERR, print_error, printing
+from reelsift.console import ERR, print_error, print_json, printing
 from reelsift.session import Session
 from reelsift.signals import leave
-from tasks.contracts.errors import ReelsiftError
+from tasks.contracts.errors import OutputError, ReelsiftError
 from tasks.contracts.files import FULL
 from tasks.video.sources import YOUTUBE_ID
 
@@ -118,6 +118,17 @@ def _advice(arguments: Sequence[str]) -> str | None:
     return None
 
 
+def _fail(error: BaseException, message: str) -> NoReturn:
+    """Say in one line why the command failed, and with `--json` in one object on stdout as well; exit with 1."""
+    print_error(message)
+    before_sources = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
+    if "--json" in before_sources and not isinstance(error, OutputError):  # else nothing can be written there
+        print_json({"error": {"type": type(error).__name__, "message": message}})
+        with suppress(OSError):
+            sys.stdout.flush()
+    sys.exit(1)
+
+
 def run() -> None:
     """Run a command, with signals caught; an expected error is one line, and so is what a signal makes of the work."""
     debug = "--debug" in sys.argv
@@ -133,11 +144,9 @@ def run() -> None:
         if not isinstance(error, ReelsiftError):
             if debug or not (refused := _refusal_of_system(error)):
                 raise
-            print_error(refused)
-            sys.exit(1)
+            _fail(error, refused)
         if debug:
             ERR.print_exception()
-        print_error(" ".join([str(error), *getattr(error, "__notes__", [])]))
-        sys.exit(1)
+        _fail(error, " ".join([str(error), *getattr(error, "__notes__", [])]))
     finally:
         leave()

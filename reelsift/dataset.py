@@ -298,7 +298,7 @@ def export_version(
     destination: Annotated[Path, typer.Argument(metavar="FILE")],
     ref: Annotated[str, typer.Option("--dataset", metavar="REF", help="SLUG/ID, an id, a slug, or latest.")] = "latest",
     file_format: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="csv, jsonl, parquet or npz [default: by the suffix].")
+        str | None, typer.Option("--format", metavar="F", help="csv, jsonl, parquet or npz \\[default: by the suffix].")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     as_json: AsJson = False,

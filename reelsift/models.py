@@ -24,7 +24,7 @@ ModelRef = Annotated[
     str, typer.Argument(metavar="MODEL", help="champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id.")
 ]
 Dataset_ = Annotated[
-    str | None, typer.Option("--dataset", metavar="REF", help="Judge on this version [default: the model's own].")
+    str | None, typer.Option("--dataset", metavar="REF", help="Judge on this version \\[default: the model's own].")
 ]
 
 
@@ -64,11 +64,11 @@ def _model_row(row: "ModelRow") -> tuple[object, ...]:
 def compare_versions(
     context: typer.Context,
     model: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Which ones [default: the newest].")
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Which ones \\[default: the newest].")
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", metavar="REF", help="Judge on this version [default: that of the newest of them]."),
+        typer.Option("--dataset", metavar="REF", help="Judge on this version \\[default: that of the newest of them]."),
     ] = None,
     open_page: Annotated[
         bool, typer.Option("--open", help="Open MLflow's comparison of these runs in the browser.")
@@ -166,7 +166,7 @@ def promote_version(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="champion, SLUG@champion, SLUG/3, … [default: the best version by the gate's measure].",
+            help="champion, SLUG@champion, SLUG/3, … \\[default: the best version by the gate's measure].",
         ),
     ] = None,
     dataset: Dataset_ = None,

@@ -67,7 +67,9 @@ Runner = Annotated[
 ]
 DaskAddress = Annotated[
     str | None,
-    typer.Option("--address", metavar="tcp://HOST:PORT", help="Dask scheduler [default: a cluster made for the run]."),
+    typer.Option(
+        "--address", metavar="tcp://HOST:PORT", help="Dask scheduler \\[default: a cluster made for the run]."
+    ),
 ]
 DatasetRef = Annotated[
     str, typer.Argument(metavar="REF", help="SLUG/ID, an id, the beginning of one, a slug, or latest.")

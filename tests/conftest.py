@@ -1,16 +1,19 @@
 """Fixtures that every stage's tests share."""
 
 import gc
+import inspect
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.records.synthetic import write_mirror
-from tasks.tracking.store import TrackingStore, tracking_store
-from tests.support.s3_server import CREDENTIALS, S3Server
+if TYPE_CHECKING:
+    from tasks.tracking.store import TrackingStore
+    from tests.support.s3_server import S3Server
 
 # What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
 SHARED_SERVERS = ("local_stack", "prefect_server", "prefect_server of commands", "mlflow_server")
@@ -22,7 +25,28 @@ LONG_FILES = (
     "test_environment_refused", "test_pointrend", "test_cli", "test_watchdog", "test_cli_secrets",
 )  # fmt: skip
 
+# `--fast`: what is left out, the longest files and real data among it. A file is not even imported if it needs such a
+# thing; of the others, single tests go that start processes.
+SERVERS = {*SHARED_SERVERS, "s3_server", "migrated_database", "empty_store", "real_data"}
+SLOW_FILES = re.compile(
+    r"tensorflow|playwright|support\.browser|reelsift\.test_cli|support\.mlflow_servers|dask", re.IGNORECASE
+)
+STARTS_PROCESSES = re.compile(r"\b(?:subprocess|Popen|multiprocessing|reelsift\()")
+
 REAL_DATA = Path(os.environ.get("REELSIFT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--fast`, which `make test-fast` types."""
+    parser.addoption("--fast", action="store_true", help="only what needs no server, browser, TensorFlow or process")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--fast`, do not even import files of tests that need what is left out."""
+    if not config.getoption("--fast") or collection_path.suffix != ".py" or collection_path.name == "conftest.py":
+        return None
+    is_slow = collection_path.stem in LONG_FILES or SLOW_FILES.search(collection_path.read_text(encoding="utf-8"))
+    return True if is_slow else None  # None: whatever else decides
 
 
 def pytest_configure() -> None:
@@ -33,6 +57,8 @@ def pytest_configure() -> None:
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests for `--dist loadgroup`: by the server that they share, else by file."""
+    if items and items[0].config.getoption("--fast"):
+        items[:] = [item for item in items if not _is_slow(item)]
     groups = {item: _server_of(item) or str(item.path) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
@@ -45,6 +71,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    if SERVERS & set(getattr(item, "fixturenames", ())):
+        return True
+    function = getattr(item, "function", None)
+    return function is not None and STARTS_PROCESSES.search(inspect.getsource(function)) is not None
 
 
 def _server_of(item: pytest.Item) -> str | None:
@@ -69,14 +102,18 @@ def real_mirror(real_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def synthetic_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six small made-up shards in the same layout; read it, do not change it."""
+    from tasks.records.synthetic import write_mirror
+
     folder = tmp_path_factory.mktemp("mirror")
     write_mirror(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
+def s3_server() -> "Iterator[S3Server]":
     """An object store on loopback, and credentials for it in the environment."""
+    from tests.support.s3_server import CREDENTIALS, S3Server
+
     with pytest.MonkeyPatch.context() as environment, S3Server() as server:
         for name, value in CREDENTIALS.items():
             environment.setenv(name, value)
@@ -109,6 +146,7 @@ def prefect_server() -> Iterator[None]:
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's empty database: making its tables takes 2.5 s, copying them nothing."""
     from tasks.tracking.client import connect
+    from tasks.tracking.store import tracking_store
 
     store = tracking_store(tmp_path_factory.mktemp("migrated"))
     connect(store)
@@ -117,8 +155,10 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def empty_store(migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingStore:
+def empty_store(migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "TrackingStore":
     """An empty local store; the working folder is another, empty one, where nothing may appear."""
+    from tasks.tracking.store import tracking_store
+
     store = tracking_store(tmp_path / "home")
     assert store.sqlite_path is not None
     store.folder.mkdir(parents=True)

@@ -97,3 +97,17 @@ def test_a_setting_that_is_refused_leaves_the_rest(home: Path) -> None:
     found = broken(home, REELSIFT_DOWNLOAD__CONNECTIONS="many")
     assert set(found) == {"settings"}
     assert "REELSIFT_DOWNLOAD__CONNECTIONS" in found["settings"]
+
+
+def test_with_json_a_failure_is_one_object_as_well(home: Path) -> None:
+    plain, asked = reelsift("down", "--json", home=home), reelsift("status", "--json", home=home)
+    assert "error" not in json.loads(plain.stdout)
+    error = json.loads(asked.stdout)["error"]
+    assert (asked.returncode, error["type"]) == (1, "StackError")
+    assert asked.stderr == f"error: {error['message']}\n"
+    assert reelsift("status", home=home).stdout == ""
+
+
+def test_the_help_shows_defaults_in_words(home: Path) -> None:
+    shown = reelsift("dataset", "export", "--help", home=home, COLUMNS="200").stdout
+    assert "[default: by the suffix]" in shown

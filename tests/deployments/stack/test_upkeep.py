@@ -102,8 +102,8 @@ def test_a_worker_killed_before_the_first_heartbeat_delays_its_batch_by_little(
         local_stack.up("--gpu-workers", "2")
         assert ended["state_type"] == "COMPLETED"
         assert {row.status for row in manifest(local_stack, run_id)} == {"done"}
-        assert "CRASHED" in {batch["state_type"] for batch in local_stack.batches(run_id)}
         if not had_begun:
+            assert "CRASHED" in {batch["state_type"] for batch in local_stack.batches(run_id)}
             return
     pytest.fail("each batch had begun before its worker could be killed")
 
