@@ -13,7 +13,7 @@ from tests.support.typed_commands import all_options
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for top in ("conf", "deployments", "flows", "tasks") for path in sorted((ROOT / top).rglob("*.py"))]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "deployments").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "deployments").glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 ADVICE = re.compile(r"`(reelsift [^`\n]+)`")
 TYPED = re.compile(r"^(?:\$ )?(reelsift (?!is\b)[^#\n]+)", re.MULTILINE)
 BEFORE = {"--config", "--home", "--debug", "--version"}
