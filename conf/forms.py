@@ -1,7 +1,4 @@
-"""What each flow asks for: the form of its start page in Prefect's UI, and the options of its command.
-
-In: values from a form, a command or a deployment. Out: checked, frozen requests. Does not know how they are met.
-"""
+"""What each flow asks for: the form of its start page in Prefect's UI, and the options of its command."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -137,7 +134,7 @@ class TrainOptions(FrozenModel):
     )
     again: bool = Field(
         default=False,
-        description="Train anew what was trained before with the same dataset and settings",
+        description="Train again, ignoring cached models of the same dataset and settings",
         json_schema_extra=_at(22),
     )
 
@@ -174,9 +171,7 @@ class VideosForm(FrozenModel):
     out: Path | None = Field(
         default=None, description="Folder with one folder for each video; empty: the home's", json_schema_extra=_at(41)
     )
-    again: bool = Field(
-        default=False, description="Do anew what was done before with the same options", json_schema_extra=_at(42)
-    )
+    again: bool = Field(default=False, description="Recompute, ignoring cached results", json_schema_extra=_at(42))
 
 
 class LabelVideosForm(VideosForm):
@@ -204,7 +199,7 @@ class LabelVideosForm(VideosForm):
     )
     centred: bool | None = Field(
         default=None,
-        description="The mean reaches as far ahead as back; empty: as configured",
+        description="Use a centred smoothing window; empty: as configured",
         json_schema_extra=_at(13),
     )
     keep_frames: bool | None = Field(

@@ -221,7 +221,7 @@ class Guesses:
 
 
 def _client(scope: Scope) -> tuple[str, bool]:
-    """Say who asks, and whether that is this server's own account, which could read the password anyway."""
+    """Name the client, and say whether that is this server's own account, which could read the password anyway."""
     address, port = scope.get("client") or ("unknown", 0)
     if not is_loopback(address):
         return address, False

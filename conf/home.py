@@ -1,7 +1,4 @@
-"""Where everything that reelsift writes lies: one folder, `REELSIFT_HOME`.
-
-In: the folder. Out: the path of each thing in it. Does not create any of them, but for folders whose mode matters.
-"""
+"""Where everything that reelsift writes lies: one folder, `REELSIFT_HOME`."""
 
 from dataclasses import dataclass
 from pathlib import Path

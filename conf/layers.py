@@ -102,7 +102,9 @@ def _check_variable(name: str, settings: type[BaseSettings]) -> None:
     field = name.removeprefix(ENV_PREFIX).split(ENV_DELIMITER)[0].lower()
     if field not in settings.model_fields:
         known = ", ".join(f"{ENV_PREFIX}{field.upper()}" for field in settings.model_fields)
-        raise ConfigError(f"The environment variable {name} names no setting. There are {known}; unset it or mend it.")
+        raise ConfigError(
+            f"The environment variable {name} names no setting. There are {known}; unset it or correct it."
+        )
 
 
 def merge(layers: Sequence[Layer]) -> dict[str, Any]:

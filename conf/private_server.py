@@ -223,7 +223,7 @@ def main(arguments: Iterable[str]) -> None:
 
     from conf.guarded_server import prefect_app
 
-    # No header may say who asks: there is no proxy between.
+    # No header names the client: there is no proxy between.
     config = uvicorn.Config(
         prefect_app, factory=True, log_level="error", lifespan="on", proxy_headers=False, timeout_graceful_shutdown=2
     )

@@ -8,8 +8,6 @@ session alone is waited for by nobody.
 Prefect begins most transactions as readers. One that has read may write only if nobody else has written meanwhile; else
 SQLite refuses at once, without the busy timeout. Automations count events so, and an event that is refused four times
 is lost to them. A transaction that asks for the lock first waits for its turn.
-
-In: nothing. Out: a plugin of SQLAlchemy's, which a URL names: `sqlite+aiosqlite:///FILE?plugin=reelsift-unpooled`.
 """
 
 from typing import Any

@@ -128,7 +128,7 @@ def make_pools(client: SyncPrefectClient, limits: Mapping[str, int]) -> None:
 def deploy(client: SyncPrefectClient, folder: Path) -> None:
     """Deploy all of `prefect.yaml`, but for what a person may have changed since it was first deployed.
 
-    Prefect's command would put the file's schedules in the place of those on the server, and make the triggers anew.
+    Prefect's command would put the file's schedules in the place of those on the server, and recreate the triggers.
     """
     wanted = read_yaml(PREFECT_FILE)
     for deployment in wanted["deployments"]:

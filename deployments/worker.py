@@ -111,7 +111,7 @@ class OwnWorker(ProcessWorker):
         )
 
     async def _submit_run_and_capture_errors(self, flow_run: FlowRun, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - Prefect's
-        """Start a run; of a batch of videos, others see from the first moment on that somebody is at it."""
+        """Start a run; of a batch of videos, others see from the first moment on that it is being worked on."""
         with self._beating(flow_run):
             return await super()._submit_run_and_capture_errors(flow_run, *arguments, **options)
 

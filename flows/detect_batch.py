@@ -1,8 +1,8 @@
 """Flow: one batch of videos, on a worker of the pool `gpu`.
 
-    a batch's file ─► detector ─► each video: fetch (the next while one is looked at) ─► detect ─► a row in its account
+The tasks, in order:
 
-In: a form that names the file. Out: how many videos were looked at; what was found is in the batch's account.
+    a batch's file ─► detector ─► each video: fetch (the next while one is looked at) ─► detect ─► a row in its account
 """
 
 from prefect import flow

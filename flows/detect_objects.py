@@ -107,7 +107,7 @@ def _work(form: DetectObjectsForm) -> str:
 
 @flow(name="detect-objects", task_runner=RUNNER)
 def detect_objects(form: DetectObjectsForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
-    """Detect in what the form names; what is there already, by the same detector and options, is not done again."""
+    """Detect in what the form names; results of the same detector and options are cached."""
     settings = running_settings()
     if deployment.id is not None:
         check_out(form)

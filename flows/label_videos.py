@@ -3,7 +3,7 @@
     sources ─► batches ─► fetch videos ─► label batch ─► one row for each video
                (the next batch is fetched while one is labelled)
 
-In: a form. Out: the model's name and one outcome for each source. A source that fails, fails alone.
+A source that fails, fails alone.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ from tasks.process_videos import RUNNER, fetched_batches, label_batch, labelling
 
 @flow(name="label-videos", task_runner=RUNNER)
 def label_videos(form: LabelVideosForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
-    """Label what the form names; what is there already, by the same model and options, is not done again."""
+    """Label what the form names; results of the same model and options are cached."""
     settings = running_settings()
     if deployment.id is not None:
         check_out(form)

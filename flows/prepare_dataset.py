@@ -3,7 +3,7 @@
     plans ─► batches ─► download shards ─► filter records ─► publish dataset
                         (only what no part holds yet, here or in the storage)
 
-In: a form. Out: the version's id, slug and figures. A second run with the same form finds every task cached.
+A second run with the same form finds every task cached.
 """
 
 from typing import Any

@@ -4,8 +4,7 @@
                │                                                                      lets it
                └─ none, and the gate has judged what there is ─► nothing, and says so
 
-In: a form. Out: what was looked at and what was done; the artifact `retrain-<slug>` says the same. A run that was
-interrupted, wherever it was, is completed by the next: what it did is found again.
+A run that was interrupted, wherever it was, is completed by the next: what it did is found again.
 """
 
 from typing import Any
@@ -34,7 +33,7 @@ def retrain(form: RetrainForm) -> dict[str, Any]:
     known = [*stored, *manifests_here(settings.paths.datasets, request.slug)]
     news = news_of(request, known)
     settled = settled_champion(store, request.slug, news.holder.id) if news.holder else None
-    # The version asked for is prepared although it is there: should it be damaged, that mends it.
+    # The version asked for is prepared although it is there: a damaged one is repaired by that.
     version = (
         summary_of(news.holder) if news.holder and (settled or news.holder.id != request.id) else dataset_for(form)
     )

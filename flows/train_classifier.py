@@ -2,8 +2,7 @@
 
     dataset ─► fit a candidate for each preset ─► MLflow runs and registered versions
 
-In: a form. Out: the dataset's id and the candidates, the best first. What was trained before with the same
-data and settings is found again, unless the form says otherwise.
+What was trained before with the same data and settings is found again, unless the form says otherwise.
 """
 
 from typing import Any

@@ -108,7 +108,7 @@ def label(
         model: `imagenet`, which needs no download, or a registered one: champion, NAME@champion, NAME/3, a run's id.
         rate_hz: moments a second that are scored.
         window: the score is the mean of this many moments; 1 for none.
-        centred: let that mean reach as far ahead as back.
+        centred: use a centred smoothing window, which does not lag.
         annotate: write a copy of the video with the label drawn.
         keep_frames: keep the annotated frames as pictures, too.
         out: folder with one folder for each video; the home's by default.
@@ -224,7 +224,7 @@ def build_dataset(
     large_download: bool = False,
     home: PathLike | None = None,
 ) -> "DatasetVersion":
-    """Download shards and filter them into a dataset version; what is there already is not done again.
+    """Download shards and filter them into a dataset version; completed work is cached and not repeated.
 
     Args:
         labels: names, indices or knowledge-graph ids of labels, e.g. `"Cooking"` or `["Cooking", "Food"]`.

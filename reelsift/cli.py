@@ -1,8 +1,6 @@
 """The command line: `reelsift`.
 
-In: arguments. Out: results on stdout, progress and errors on stderr; exit code 0, 1 for an expected error, 2 for
-a wrong usage, 128 + N where signal N ended it (130: Ctrl-C). A command imports what it needs when it runs, so
-`--help` answers at once.
+A command imports what it needs when it runs, so `--help` answers at once.
 """
 
 import errno

@@ -60,7 +60,7 @@ def build(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download shards and filter them into a dataset version; what is there already is not done again."""
+    """Download shards and filter them into a dataset version; completed work is cached and not repeated."""
     session: Session = context.obj
     form = confirmed_form(
         PrepareDatasetForm,
@@ -326,7 +326,7 @@ def export_version(
 
 
 def _label_names(dataset: "Dataset", session: Session) -> dict[int, str]:
-    """Return the names of all labels from the vocabulary that named those of the version, if it can be had."""
+    """Return the names of all labels from the vocabulary that named those of the version, if it is available."""
     from tasks.contracts.errors import MirrorError, VocabularyError
     from tasks.datasets.request import label_names
     from tasks.vocabulary.table import load_vocabulary, vocabulary_with

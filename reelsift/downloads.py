@@ -52,7 +52,7 @@ def download(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch shards, verified by their md5; what is there already stays, what was cut off goes on."""
+    """Fetch shards, verified by their md5; files on the disk are kept, interrupted downloads resumed."""
     session: Session = context.obj
     chosen = _selected(session, partition, mirror, shards, limit)
     config = session.settings.download_from(mirror)
@@ -96,7 +96,7 @@ weights_app = typer.Typer(help="Files of weights: list, fetch.", no_args_is_help
 
 @weights_app.command("list")
 def list_all(context: typer.Context, as_json: AsJson = False) -> None:
-    """List every file of weights: what it is for, whether it is here, and from where it can be had."""
+    """List every file of weights: what it is for, whether it is here, and where it comes from."""
     from flows.dataset_requests import weights_of
     from tasks.weights.store import list_weights
 

@@ -44,7 +44,7 @@ Models = Annotated[
     typer.Option("--model", metavar="PRESET", help="logistic, moe, gated or your own; may be repeated."),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every candidate.")]
-Again = Annotated[bool, typer.Option("--again", help="Train anew what was trained before.")]
+Again = Annotated[bool, typer.Option("--again", help="Train again, ignoring cached models.")]
 
 Labels = Annotated[
     list[str],
@@ -112,7 +112,7 @@ def confirm_size(partitions: "Sequence[str]", config: "DownloadConfig", *, is_bo
     note(f"{estimate.files:,} files, {size}, from {', '.join(config.mirrors)}.")
     if not sys.stdin.isatty():
         raise ReelsiftError(
-            "Nobody is there to confirm the download: add --yes, or take fewer with --limit or --shards."
+            "Cannot prompt: stdin is not a terminal. Add --yes, or take fewer with --limit or --shards."
         )
     if not typer.confirm("Download them?", err=True):
         raise typer.Abort

@@ -52,7 +52,7 @@ def pipeline(
         typer.Option("--video", metavar="SOURCE", help="Label it with the champion and detect in it; may be repeated."),
     ] = None,
     video_model: Annotated[
-        str, typer.Option(metavar="MODEL", help="auto: the champion where its features can be had, else imagenet.")
+        str, typer.Option(metavar="MODEL", help="auto: the champion where it can be used, else imagenet.")
     ] = "auto",
     detector: DetectorOption = "auto",
     yes: Yes = False,

@@ -1,6 +1,6 @@
 """`reelsift up`, `status`, `logs` and `down`: the local stack from a terminal.
 
-In: options. Out: lines and tables for people, or one JSON object. Imports what it needs when it runs.
+Imports what it needs when it runs.
 """
 
 import time
@@ -56,7 +56,7 @@ def up(
     keep_foreign: KeepForeign = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start a Prefect server, an MLflow server and workers here, and deploy the flows; again, it mends what died."""
+    """Start Prefect, MLflow and workers, and deploy the flows; rerun to restart failed processes."""
     session: Session = context.obj
     options = _options(
         host=host,
@@ -160,7 +160,7 @@ def down(context: typer.Context, as_json: AsJson = False) -> None:
     if not downed.processes:
         say(f"No stack runs in {session.settings.paths.root}.")
         return
-    killed = f", {downed.killed} of them the hard way" if downed.killed else ""
+    killed = f", {downed.killed} of them killed (SIGKILL)" if downed.killed else ""
     say(f"{len(downed.parts)} parts are down after {seconds:.0f} s: {downed.processes} processes ended{killed}.")
 
 

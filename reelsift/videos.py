@@ -25,7 +25,7 @@ Rate = Annotated[
 Annotate = Annotated[
     bool | None, typer.Option("--annotate/--no-annotate", help="Write a copy of each video with the answer drawn.")
 ]
-AgainVideos = Annotated[bool, typer.Option("--again", help="Do anew what was done before with the same options.")]
+AgainVideos = Annotated[bool, typer.Option("--again", help="Recompute, ignoring cached results.")]
 DetectorOption = Annotated[
     str,
     typer.Option("--detector", metavar="NAME", help="auto, pointrend, pointrend-resnet101 (with masks) or yolox-nano."),
@@ -143,7 +143,7 @@ def clock(seconds: float) -> str:
 
 def _pace(outcome: "VideoOutcome") -> str:
     if outcome.status == "cached":
-        return " (was there already; `--again` does it anew)"
+        return " (cached; `--again` recomputes it)"
     return f" ({outcome.seconds:.1f} s)" if outcome.status == "done" else ""
 
 
@@ -174,7 +174,7 @@ def detect(
     in_flow: InFlow = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the objects in videos and pictures, and follow each one: boxes, tracks, a drawn copy, and a report."""
+    """Find the objects in videos and pictures, and follow each one: boxes, tracks, an annotated video, and a report."""
     session: Session = context.obj
     form = checked_form(
         DetectObjectsForm,
@@ -251,9 +251,7 @@ def label(
     window: Annotated[
         int | None, typer.Option(metavar="K", min=1, help="The mean of the last K moments is the score; 1: none.")
     ] = None,
-    centred: Annotated[
-        bool | None, typer.Option("--centred/--causal", help="Let the mean reach as far ahead as back.")
-    ] = None,
+    centred: Annotated[bool | None, typer.Option("--centred/--causal", help="Use a centred smoothing window.")] = None,
     annotate: Annotate = None,
     keep_frames: Annotated[
         bool | None, typer.Option("--keep-frames", help="Keep the annotated frames as pictures, too.")

@@ -1,8 +1,4 @@
-"""Where a flow's tasks run: threads of its own process, or the processes of a Dask cluster.
-
-In: a runner's name, and perhaps a scheduler's address. Out: for a block, the runner that tasks are submitted to. Does
-not know the tasks.
-"""
+"""Where a flow's tasks run: threads of its own process, or the processes of a Dask cluster."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager

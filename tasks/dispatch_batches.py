@@ -157,9 +157,9 @@ class Dispatcher:
         for run in _read(client, self._flying):
             flight = self._flying[run.id]
             state = run.state.type.value if run.state else "SCHEDULED"
-            verdict = flight.watch.judge(state, flight.ledger.pulse(str(run.id)))
+            verdict = flight.watch.judge(state, flight.ledger.heartbeat(str(run.id)))
             if verdict is RunState.LOST:
-                self._log.warning("%s has no pulse any more; its batch is handed out again", run.name)
+                self._log.warning("%s has no heartbeat any more; its batch is submitted again", run.name)
                 _end(client, run.id)
             if verdict in {RunState.ENDED, RunState.CANCELLED, RunState.LOST}:
                 del self._flying[run.id]
@@ -191,7 +191,7 @@ class Dispatcher:
         if place is None or place not in flight.missing:
             return
         if place in flight.suspects:
-            reason = "The process that worked on it died twice: the video, or the memory that it takes, is at fault."
+            reason = "The worker crashed twice on this video (bad input or out of memory)."
             self._give_up(flight, [place], reason)
         flight.suspects.append(place)
 
@@ -238,14 +238,14 @@ def _read(client: SyncPrefectClient, runs: Iterable[UUID]) -> list[FlowRun]:
 
 def _end(client: SyncPrefectClient, run_id: UUID) -> None:
     """End a lost run: by its worker, should that live after all, else in the books alone."""
-    client.set_flow_run_state(run_id, Cancelling(message="It has no pulse any more."))
+    client.set_flow_run_state(run_id, Cancelling(message="It has no heartbeat any more."))
     deadline_s = time.monotonic() + ENDS_WITHIN_S
     while time.monotonic() < deadline_s:
         state = client.read_flow_run(run_id).state
         if state and state.is_final():
             return
         time.sleep(0.5)
-    client.set_flow_run_state(run_id, Crashed(message="It has no pulse any more."), force=True)
+    client.set_flow_run_state(run_id, Crashed(message="It has no heartbeat any more."), force=True)
 
 
 SHOW_EVERY_S = 5.0

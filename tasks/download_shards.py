@@ -1,7 +1,7 @@
 """Task: a batch of shards of one partition is on the disk, whole.
 
-In: what the plan promises. Out: a small manifest of the files. The cache key is the shards' digests, so a
-batch is fetched once however many datasets are made from it; whoever asks checks that the files are still there.
+The cache key is the shards' digests, so a batch is fetched once however many datasets are made from it; whoever asks
+checks that the files are still there.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Task: a batch of shards becomes one Parquet part.
 
-In: the shards and the filter's config. Out: the part's manifest, never its rows. The cache key is the shards'
-digests and the filter's options; whoever asks checks that the part is still there and whole.
+The cache key is the shards' digests and the filter's options; whoever asks checks that the part is still there and
+whole.
 """
 
 from collections.abc import Mapping, Sequence

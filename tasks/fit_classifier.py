@@ -1,7 +1,6 @@
 """Task: one candidate is trained on a dataset version and kept in MLflow.
 
-In: the version's place, a config and where MLflow is. Out: the candidate's name, version and figures. The
-cache key is the version and the config; the caller checks that MLflow still has the version.
+The cache key is the version and the config; the caller checks that MLflow still has the version.
 """
 
 from collections.abc import Mapping

@@ -159,7 +159,7 @@ def detect_in_batch(
 
     Raises:
         BatchError: the batch cannot be read.
-        DetectorError: the detector cannot be had.
+        DetectorError: the detector is not available.
         MissingWeightsError: its weights are not on this machine.
     """
     request, ledger = open_request(batch)
@@ -207,7 +207,7 @@ def _run_name() -> str:
 
 @task(name="fetch-videos", task_run_name=_run_name, persist_result=False)
 def fetch_videos(sources: Sequence[str], workplace: Workplace) -> list[FetchedVideo | VideoOutcome]:
-    """Fetch what is not there yet; one that cannot be had fails alone."""
+    """Fetch what is not there yet; one that cannot be fetched fails alone."""
     return list(fetch_each(sources, workplace, current_progress()))
 
 
@@ -220,7 +220,7 @@ RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)
 def fetched_batches(
     sources: Sequence[str], workplace: Workplace, size: int
 ) -> Iterator[list[FetchedVideo | VideoOutcome]]:
-    """Yield the sources' videos in batches; those that could not be had are outcomes."""
+    """Yield the sources' videos in batches; those that could not be fetched are outcomes."""
     waiting = deque(sources[start : start + size] for start in range(0, len(sources), size))
     coming: deque[Any] = deque()
     while waiting or coming:

@@ -1,8 +1,8 @@
 """Prefect's own record of flow runs that ended long ago: found, and deleted with their logs and artifacts.
 
-In: names of flows, a time. Out: items, and what became of them. Asks the server that Prefect is pointed at; that may be
-others' as well, so only flows of these names are looked at. The server deletes task runs and logs with their flow run;
-artifacts it would leave, so they go first: a run that is still there is found by the next pruning.
+Asks the server that Prefect is pointed at; that may be others' as well, so only flows of these names are looked at. The
+server deletes task runs and logs with their flow run; artifacts it would leave, so they go first: a run that is still
+there is found by the next pruning.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

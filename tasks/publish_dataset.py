@@ -1,8 +1,8 @@
 """Task: the parts of a request become a dataset version.
 
-In: a request and its parts. Out: the version's id, slug and figures. The cache key is the version's slug and id; the
-caller checks that the version is still there. A newly published version says so with an event, one that was there
-before does not; the event says whether the run that published goes on to train.
+The cache key is the version's slug and id; the caller checks that the version is still there. A newly published version
+says so with an event, one that was there before does not; the event says whether the run that published goes on to
+train.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,6 @@
 """A step before `mlflow server` that lets in one user: the one whom the environment names, with that password.
 
-In: a folder, the server's command, and `MLFLOW_AUTH_ADMIN_USERNAME` and `…_PASSWORD`. Out: this process becomes the
-server (same number), with its file of settings written and its database of users made anew. MLflow alone would keep
-the password of the first start, whatever a later one says. Imports no MLflow.
+MLflow alone would keep the password of the first start, whatever a later one says.
 """
 
 import os

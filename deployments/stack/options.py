@@ -1,8 +1,4 @@
-"""What somebody wants of the local stack.
-
-In: options of the command line, and the environment's password. Out: checked, frozen `StackOptions` and `Credentials`.
-Does not start anything.
-"""
+"""What somebody wants of the local stack."""
 
 import ipaddress
 import os

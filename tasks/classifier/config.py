@@ -1,8 +1,4 @@
-"""How a classifier is trained and how two of them are compared.
-
-In: values from `conf/` or a flow's form. Out: frozen configs and the presets that `--model` names.
-Does not know what they are applied to.
-"""
+"""How a classifier is trained and how two of them are compared."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,8 +1,5 @@
 """Videos of a dataset version as tensors that stay in memory for the whole training.
 
-In: `Videos` (NumPy, ragged labels). Out: the labels worth learning, multi-hot targets, and features and
-targets on the device. Does not know the model.
-
 Shapes: N videos, B videos of a batch, F = 1152 features, L labels.
 """
 

@@ -1,6 +1,6 @@
 """How good a classifier is on the matching videos of any dataset version, over the labels that it knows or over more.
 
-Figures of models that know different labels compare only over the same ones. A label that a model does not know is
+Figures of models that know different labels compare only over the same ones. A label unknown to a model is
 never among its pairs, and counts as missed in every video that has it.
 
 Shapes: N videos, L labels.

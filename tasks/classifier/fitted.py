@@ -49,7 +49,7 @@ def read_card(path: Path) -> ClassifierCard:
 
     Raises:
         ModelError: it is missing, or is not a card.
-        FeatureSpaceError: it looks at other features than those that can be had here.
+        FeatureSpaceError: it looks at other features than those available here.
     """
     try:
         card = ClassifierCard.model_validate_json(path.read_bytes())
@@ -63,7 +63,7 @@ def read_card(path: Path) -> ClassifierCard:
         raise ModelError(f"{path} is not a classifier's card: {where}: {first['msg']}. Train it again.") from error
     if card.feature_space != FEATURE_SPACE:
         raise FeatureSpaceError(
-            f"The classifier at {path.parent} has the feature_space {card.feature_space!r}, and what can be had here "
+            f"The classifier at {path.parent} has the feature_space {card.feature_space!r}, and what is available here "
             f"is {FEATURE_SPACE!r}: its answers would mean nothing. Train a model on a dataset of this release."
         )
     return card

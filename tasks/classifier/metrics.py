@@ -1,8 +1,6 @@
 """The metrics of the YouTube-8M challenges: Hit@1, PERR, GAP@k and MAP, on tensors, over batches.
 
-In: scores and multi-hot targets of any number of batches. Out: the figures over all of them, equal to those
-of one batch. Does not know where scores come from. Follows `eval_util.py` of the starter code
-(github.com/google/youtube-8m), which is not what scikit-learn computes:
+Follows `eval_util.py` of the starter code (github.com/google/youtube-8m), which is not what scikit-learn computes:
 
 - GAP@k pools the k best (score, label) pairs of every video and takes the non-interpolated AP over the pool.
   Its denominator is **all** positives, also those outside the k best.
@@ -25,7 +23,7 @@ import torch
 from torch import Tensor
 
 TOP_K = 20  # pairs a video: GAP@20 ranked the challenges
-NO_PREDICTION = -math.inf  # the score of a label that a model does not know: never a hit
+NO_PREDICTION = -math.inf  # the score of a label unknown to a model: never a hit
 
 
 @dataclass(frozen=True)

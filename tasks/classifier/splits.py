@@ -1,7 +1,4 @@
-"""Which videos of a dataset version are learnt from, and which are judged on.
-
-In: a dataset version. Out: its training and its validation videos, or all of them. Does not know of models.
-"""
+"""Which videos of a dataset version are learnt from, and which are judged on."""
 
 from collections.abc import Collection
 

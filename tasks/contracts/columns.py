@@ -1,7 +1,7 @@
 """Columns of Arrow made of memory as it is.
 
-In: arrays and texts. Out: Arrow arrays. Does not know what they hold. `pa.array` is not used: it would first import
-pandas, more than a second, to see whether what it is given is one of its own.
+`pa.array` is not used: it would first import pandas, more than a second, to see whether what it is given is one of its
+own.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""What one stage hands the next: shards, parts and dataset versions.
-
-In: nothing. Out: frozen values that are also the JSON of manifests and of Prefect's results.
-Does not know how any of them is made.
-"""
+"""What one stage hands the next: shards, parts and dataset versions."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -21,7 +21,7 @@
     ├── ModelError                 a model that cannot be loaded, compared or promoted
     │   ├── UnknownModelError      no model of that name, version or alias
     │   └── FeatureSpaceError      a model is given features of another space
-    ├── SourceError                a video cannot be had as it was named
+    ├── SourceError                a source could not be resolved
     │   ├── RefusedSourceError     its address or its size is one that is not fetched
     │   ├── WithdrawnVideoError    YouTube-8M or its host no longer has it
     │   ├── RestrictedVideoError   its host gives it to some, and not to us as we asked
@@ -33,7 +33,7 @@
     │   └── MissingWeightsError    a file of weights is not there, and where to get it
     ├── StorageError               the object store cannot be used as it was named
     │   └── DamagedStorageError    what lies in it differs from its digest
-    ├── DetectorError              a detector cannot be had or used as it was asked for
+    ├── DetectorError              a detector is not available or cannot be used so
     ├── ReportError                a folder holds nothing to report on
     ├── BatchError                 a batch of videos cannot be read, or handed to a pool
     ├── ServerError                no Prefect server can be started or reached
@@ -153,7 +153,7 @@ class FeatureSpaceError(ModelError):
 
 
 class SourceError(ReelsiftError):
-    """A video cannot be had as it was named."""
+    """A source could not be resolved."""
 
 
 class RefusedSourceError(SourceError):
@@ -205,7 +205,7 @@ class DamagedStorageError(StorageError):
 
 
 class DetectorError(ReelsiftError):
-    """A detector cannot be had, or cannot be used as it was asked for."""
+    """A detector is not available, or cannot be used as requested."""
 
 
 class ReportError(ReelsiftError):

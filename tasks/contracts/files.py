@@ -153,7 +153,7 @@ def _remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Write `text` as UTF-8, whole or not at all; `mode` as `appearing` takes it."""
+    """Write `text` as UTF-8 atomically; `mode` as `appearing` takes it."""
     with appearing(path, mode=mode) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -374,7 +374,7 @@ def disk_errors_named(path: Path) -> Iterator[None]:
         if error.errno in FULL:
             raise DiskSpaceError(f"No room for {path}: {error.strerror}. What is whole is kept. {ADVICE}") from error
         raise DownloadError(
-            f"Cannot write {path}: {error.strerror or error}. Mend that, then run the same again."
+            f"Cannot write {path}: {error.strerror or error}. Fix this and rerun the command."
         ) from error
 
 

@@ -1,8 +1,4 @@
-"""Which revision of the code is running.
-
-In: the checkout that the package is installed from, where it is one. Out: a short text for manifests and
-tags. Does not know what it is recorded in.
-"""
+"""Which revision of the code is running."""
 
 import subprocess
 from functools import cache

@@ -1,6 +1,5 @@
 """The published dataset versions of a folder, and how a user names one.
 
-In: the datasets' root, a reference. Out: the versions, newest first, or the one that the reference means.
 Reads manifests only, so it needs neither pyarrow nor pandas; whether the parts are whole, `verify` says.
 """
 

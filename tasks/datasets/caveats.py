@@ -1,7 +1,4 @@
-"""What a person should know of a dataset version before trusting it, in sentences.
-
-In: a manifest. Out: a sentence for each thing that may not be as it seems. Does not look at rows.
-"""
+"""What a person should know of a dataset version before trusting it, in sentences."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,8 +1,4 @@
-"""What changed from one dataset version to another.
-
-In: two manifests. Out: the shards, rows, matches, options and label counts that differ. Does not read the
-parts.
-"""
+"""What changed from one dataset version to another."""
 
 from collections.abc import Mapping
 

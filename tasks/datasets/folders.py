@@ -1,8 +1,4 @@
-"""Folders that appear whole or not at all, one publisher at a time.
-
-In: paths below the datasets' root. Out: locks, links, renames and pointers that survive a kill at any
-moment and a power cut after them. Does not know what a dataset is.
-"""
+"""Folders that appear atomically, one publisher at a time."""
 
 import errno
 import fcntl

@@ -134,7 +134,7 @@ def _take(store: Path, part: Part, target: Path) -> None:
     if problem is not None:
         raise DamagedDatasetError(
             f"Part {source} is not what was filtered: {problem.detail}. "
-            "Delete it and run the same command again: its shards are then filtered anew"
+            "Delete it and run the same command again: its shards are then filtered again"
         )
     freeze(target)
 

@@ -69,7 +69,7 @@ def plan_request(
     """Fetch plans and vocabulary, and say what the version will be made of.
 
     Raises:
-        MirrorError: a plan or the vocabulary cannot be had or is not one.
+        MirrorError: a plan or the vocabulary cannot be fetched or is not one.
         UnknownLabelError: a label is not in the vocabulary.
         ConfigError: an option is out of its bounds, or a label is both wanted and excluded.
         DatasetError: no shard is selected, or two partitions would be the same split.

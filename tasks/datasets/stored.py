@@ -1,8 +1,8 @@
 """Dataset versions in the object store: opened from there where they are not here, and put there once published.
 
-    datasets/latest (slug/id)   datasets/<slug>/latest (id)   datasets/<slug>/<id>/   the pointers move last
+Layout:
 
-In: a store's URI, the datasets' root, a reference or a version. Out: versions in both places.
+    datasets/latest (slug/id)   datasets/<slug>/latest (id)   datasets/<slug>/<id>/   the pointers move last
 """
 
 import re

@@ -1,8 +1,4 @@
-"""Is a dataset version whole?
-
-In: a dataset. Out: every file that is missing, differs or does not belong, and where the manifest
-contradicts itself. Does not repair: publishing the version again does.
-"""
+"""Is a dataset version whole?"""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

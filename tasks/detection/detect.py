@@ -84,7 +84,7 @@ def _wanted(found: Detections, detector: Detector, options: DetectOptions) -> Bo
 def _class_ids(detector: Detector, options: DetectOptions) -> list[int]:
     unknown = [name for name in options.classes if name not in detector.class_names]
     if unknown:
-        raise DetectorError(f"{detector.record.name} does not know {', '.join(unknown)}.")
+        raise DetectorError(f"{detector.record.name} has no class {', '.join(unknown)}.")
     return [detector.class_names.index(name) for name in options.classes]
 
 

@@ -1,7 +1,4 @@
-"""What every detector is, and which there are.
-
-In: a name, a speed and a store of weights. Out: a `Detector`, ready to look at pictures. Does not know videos.
-"""
+"""What every detector is, and which there are."""
 
 import ctypes
 from typing import Literal

@@ -1,8 +1,6 @@
 """`objects.parquet`: a row for each box of each moment that was looked at, as `tasks.contracts.media` has it.
 
-In: moments with boxes, in order, then the names of their tracks. Out: a Parquet file. Does not know which tracks are
-sure until the end; so it writes the rows with the keys of their tracks first, and goes over them once more. Neither
-pass holds more than `GROUP_ROWS` rows.
+Neither pass holds more than `GROUP_ROWS` rows.
 """
 
 from pathlib import Path

@@ -49,7 +49,7 @@ SCHEMA = pa.schema([(name, NUMBERS.get(name, pa.string())) for name in BatchRow.
 
 
 def write_manifest(folder: Path, rows: Sequence[BatchRow]) -> Path:
-    """Write the rows, whole or not at all, and return where."""
+    """Write the rows atomically, and return where."""
     path = folder / MANIFEST_NAME
     with appearing(path) as temporary:
         pq.write_table(pa.Table.from_pylist([row.model_dump(mode="json") for row in rows], SCHEMA), temporary)
@@ -143,11 +143,11 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     starts_slowly: bool = False  # on Kubernetes, an image is pulled before anything of the run can live
     _state: str = ""
-    _pulse: str = ""
+    _heartbeat: str = ""
     _changed_s: float | None = None  # when it was last seen to live
 
-    def judge(self, state: str, pulse: str) -> RunState:
-        """Say what is to be thought of a run in `state` (a Prefect state's type) with this pulse."""
+    def judge(self, state: str, heartbeat: str) -> RunState:
+        """Say what is to be thought of a run in `state` (a Prefect state's type) with this heartbeat."""
         if state in ENDED_STATES:
             return RunState.ENDED
         if state in CANCELLED_STATES:
@@ -156,8 +156,8 @@ class Watch:
             self._changed_s = None
             return RunState.WAITING
         now_s = self.clock()
-        if self._changed_s is None or (state, pulse) != (self._state, self._pulse):
-            self._state, self._pulse, self._changed_s = state, pulse, now_s
-        is_starting = self.starts_slowly and state == "PENDING" and not pulse
+        if self._changed_s is None or (state, heartbeat) != (self._state, self._heartbeat):
+            self._state, self._heartbeat, self._changed_s = state, heartbeat, now_s
+        is_starting = self.starts_slowly and state == "PENDING" and not heartbeat
         bound_s = self.config.start_within_s if is_starting else self.config.lost_after_s
         return RunState.LOST if now_s - self._changed_s > bound_s else RunState.WORKING

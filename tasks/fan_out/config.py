@@ -1,7 +1,4 @@
-"""How videos are handed to a pool, and how long silence is taken for work.
-
-In: values from `conf/` or the environment. Out: a frozen `PoolConfig`. Does not know the pool.
-"""
+"""How videos are handed to a pool, and how long silence is taken for work."""
 
 from pydantic import Field
 
@@ -18,7 +15,7 @@ class PoolConfig(FrozenModel):
         default=2, ge=1, le=100, description="batches handed out at once for each worker; the others wait here"
     )
     lost_after_s: float = Field(
-        default=60, ge=5, le=3600, description="seconds without a pulse after which a run counts as lost"
+        default=60, ge=5, le=3600, description="seconds without a heartbeat after which a run counts as lost"
     )
     start_within_s: float = Field(
         default=600,

@@ -1,13 +1,11 @@
-"""The account of one batch: what is wanted, what is done, and that somebody is at it.
+"""The ledger of one batch: request, results and heartbeat.
 
     <batch>.json              what is wanted
     <batch>.<run>.rows.jsonl  a line for each video, as it is done; each run that works on the batch has its own file
-    <batch>.<run>.pulse       a number that grows as long as the run lives
+    <batch>.<run>.heartbeat       a number that grows as long as the run lives
     <batch>.<run>.at          the place of the video that the run is at
 
-In: a folder that all machines of the pool share. Out: rows that survive their writer: a line that a kill cut off is
-none. Whoever reads a pulse compares it with what it was by a clock of their own, as the clocks of machines differ. Does
-not know Prefect.
+Whoever reads a heartbeat compares it with what it was by a clock of their own, as the clocks of machines differ.
 """
 
 import math
@@ -54,9 +52,9 @@ class Ledger:
         """Return about how many rows there are, without reading them: two runs may have met the same video."""
         return sum(_line_count(path) for path in self._row_files())
 
-    def pulse(self, run: str) -> str:
+    def heartbeat(self, run: str) -> str:
         """Return the beat of a run; empty where it has none yet."""
-        return _read_text(self._path(run, "pulse"))
+        return _read_text(self._path(run, "heartbeat"))
 
     def at(self, run: str) -> int | None:
         """Return the place of the video that a run was at when it was last heard of."""
@@ -85,11 +83,11 @@ class Ledger:
                 with suppress(
                     OSError
                 ):  # a share that is away for a moment comes back; for longer, the run counts as lost
-                    write_text(self._path(run, "pulse"), str(count))
+                    write_text(self._path(run, "heartbeat"), str(count))
                 count += 1
                 ended.wait(PULSE_S)
 
-        thread = threading.Thread(target=beat, name="pulse", daemon=True)
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
         try:
             yield

@@ -1,7 +1,6 @@
 """The features of a video, second by second.
 
-In: a file and an extractor. Out: `VideoFeatures`. Memory is bounded but for the features themselves, 4.6 kB a second.
-Does not know models.
+Memory is bounded but for the features themselves, 4.6 kB a second.
 
 The whole video is read, as labels over time are wanted of all of it; its mean is that of its beginning (MEAN_SECONDS).
 """

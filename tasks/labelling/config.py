@@ -26,7 +26,7 @@ class LabelOptions(FrozenModel):
     )
     centred: bool = Field(
         default=False,
-        description="let the mean reach as far ahead as back, which lags behind nothing; else it takes the last "
+        description="use a centred smoothing window, which does not lag; else it takes the last "
         "predictions, as one who watches live must",
     )
     enter: float = Field(default=0.5, gt=0, le=1, description="smoothed score from which a label holds")

@@ -196,7 +196,7 @@ def find_labels(folder: Path, identity: str) -> LabelsManifest | None:
     """Return the answer of that identity which lies whole in a folder, or None."""
     try:
         manifest = LabelsManifest.model_validate_json((folder / LABELS_NAME).read_bytes())
-    except (OSError, ValidationError):  # none, or not one: it is made anew
+    except (OSError, ValidationError):  # none, or not one: it is recomputed
         return None
     if manifest.identity != identity or LABELS_TABLE_NAME not in manifest.files:
         return None

@@ -1,7 +1,4 @@
-"""What every model that labels videos can do, and how one is opened by name.
-
-In: a reference such as `imagenet` or `champion`. Out: a `Labeller`. Does not know how scores are smoothed or shown.
-"""
+"""What every model that labels videos can do, and how one is opened by name."""
 
 from tasks.labelling.config import IMAGENET
 from tasks.labelling.scores import Labeller

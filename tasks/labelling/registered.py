@@ -1,8 +1,4 @@
-"""The labeller of a registered model: features of YouTube-8M each second, and a classifier trained on such.
-
-In: a reference into the registry, weights of the feature networks, videos. Out: scores each second, and those of the
-mean features for the video as a whole. Does not know how features are computed or models trained.
-"""
+"""The labeller of a registered model: features of YouTube-8M each second, and a classifier trained on such."""
 
 from hashlib import sha256
 from pathlib import Path

@@ -1,8 +1,4 @@
-"""`labels.parquet`: the best labels of every moment.
-
-In: scores as they are and smoothed. Out: the file, in the form that `tasks/contracts/media.py` says. Does not know
-segments, but for whose labels are kept in every moment.
-"""
+"""`labels.parquet`: the best labels of every moment."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -108,7 +108,7 @@ def all_done(job: Lookup[MadeT], videos: Iterable[FetchedVideo | VideoOutcome]) 
 
 
 def recall(lookup: Lookup[MadeT], video: FetchedVideo) -> VideoOutcome | None:
-    """Return the outcome of a video whose answer is there already; None where it is not."""
+    """Return the outcome of a video whose result is cached; None where it is not."""
     started_s = time.monotonic()
     folder = _folder(lookup, video)
     check_no_link(folder)

@@ -1,9 +1,8 @@
 """What was found in videos, in the object store: taken from there rather than made, and put there once made.
 
-    videos/<folder>/labels-<identity>/   videos/<folder>/objects-<identity>/   one bundle an answer, never changed
+Layout:
 
-In: a job and a store's URI. Out: the same job, which looks in the store too, and leaves there what it has made. Does
-not know what is found.
+    videos/<folder>/labels-<identity>/   videos/<folder>/objects-<identity>/   one bundle an answer, never changed
 """
 
 import logging

@@ -73,7 +73,7 @@ class Leftovers:
         try:
             with _if_free(item.path) as is_free:
                 if not is_free or not self._is_abandoned(item.path):
-                    return Outcome(item=item, spared="somebody is at work on it")
+                    return Outcome(item=item, spared="a process is working on it")
                 return Outcome(item=item, freed_bytes=remove(item.path, self.home))
         except FileNotFoundError:
             return Outcome(item=item, spared="it is gone already")

@@ -1,8 +1,5 @@
 """Runs as MLflow knows them, and their deletion.
 
-In: a store. Out: `KnownRun`s with the folders of the home in which their files lie; runs hidden, and forgotten. Does
-not know which may go.
-
 Hidden is what MLflow's pages call deleted. Only whoever has the database can forget: the home's own is at hand, also
 while a server serves it; another server's runs stay hidden until it runs `mlflow gc`.
 """

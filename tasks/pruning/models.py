@@ -1,8 +1,7 @@
 """MLflow's runs that came to nothing, and, if asked for, registered versions that have no alias.
 
-In: a store. Out: the old ones, and those deleted, each judged anew. Only what reelsift logged is looked at: a server
-may be others' as well. Files are deleted where they lie in the home; what a server keeps elsewhere, its own `mlflow gc`
-frees.
+Only what reelsift logged is looked at: a server may be others' as well. Files are deleted where they lie in the home;
+what a server keeps elsewhere, its own `mlflow gc` frees.
 """
 
 from collections import defaultdict

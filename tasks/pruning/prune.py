@@ -1,7 +1,6 @@
 """What may go from a home, and its going.
 
-In: a home's folders, a store of models, bounds. Out: a `Plan`, which changes nothing; and, asked for, what became of
-each thing in it. Touches the home alone: what lies in an object store stays there. Knows no Prefect.
+Touches the home alone: what lies in an object store stays there.
 
 Things are looked at, and go, in the order in which one keeps another: models, runs, kept trainings, versions, parts,
 shards.

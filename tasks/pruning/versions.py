@@ -71,7 +71,7 @@ class Versions:
         return Findings(goes=tuple(goes), stays=tuple(stays))
 
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
-        """Delete versions one by one, each judged anew while nobody publishes and nobody begins to read it."""
+        """Delete versions one by one, each judged again while nobody publishes and nobody begins to read it."""
         for item in items:
             with locked(self.root):
                 yield self._remove(item)

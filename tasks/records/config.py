@@ -1,7 +1,4 @@
-"""What to keep of a shard.
-
-In: settings. Out: `FilterConfig`, checked. Does not know the names of labels, only their indices.
-"""
+"""What to keep of a shard."""
 
 from typing import Literal, Self
 

@@ -1,9 +1,7 @@
 """Parts: the rows of a batch of shards in one Parquet file, made once and found again.
 
-In: planned shards, what to keep of them, and a folder (the store). Out: parts, named by what they were made from and
-by what they hold: `<options key>/<batch key>-<sha256 of the file>.parquet`. A part appears by one rename, so whatever
-is there under such a name is either whole or was damaged later, which its own name tells. Does not know how shards
-get onto the disk, nor how a record is judged.
+A part appears by one rename, so whatever is there under such a name is either whole or was damaged later, which its own
+name tells.
 """
 
 import hashlib

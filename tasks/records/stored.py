@@ -1,7 +1,4 @@
-"""Parts of filtered records in the object store: taken from there rather than made, and put there once made.
-
-In: a store's URI, the local folder of parts, and shards. Out: parts in the folder, or known to be in the store.
-"""
+"""Parts of filtered records in the object store: taken from there rather than made, and put there once made."""
 
 import logging
 from collections.abc import Iterable, Sequence

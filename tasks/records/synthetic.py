@@ -1,8 +1,7 @@
 """A mirror of made-up videos in the wire format and layout of YouTube-8M's own hosts.
 
-In: a folder and sizes. Out: plans, shards and a vocabulary that every stage takes for the real ones. The
-videos hold a structure that can be learnt, so a demonstration and a test mean something where no real
-shard can be had; but they are synthetic, and whoever shows them says so. Does not know who downloads it.
+The videos hold a structure that can be learnt, so a demonstration and a test mean something where no real shard is
+available; but they are synthetic, and whoever shows them says so.
 """
 
 import csv

@@ -86,7 +86,7 @@ def read_scores(folder: Path) -> pa.Table:
             return file.read(columns=SCORES.names).select(SCORES.names).cast(SCORES).drop_null()
     except (pa.ArrowException, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ReportError(f"{path} is no table of labels ({reason}); {_make_anew('label')}") from error
+        raise ReportError(f"{path} is no table of labels ({reason}); {_remake('label')}") from error
 
 
 def _manifest(path: Path, kind: type[ManifestT], command: str) -> ManifestT | None:
@@ -96,7 +96,7 @@ def _manifest(path: Path, kind: type[ManifestT], command: str) -> ManifestT | No
     try:
         return kind.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
-        raise ReportError(f"{path} is damaged ({_first_fault(error)}); {_make_anew(command)}") from error
+        raise ReportError(f"{path} is damaged ({_first_fault(error)}); {_remake(command)}") from error
 
 
 def _first_fault(error: ValidationError | OSError) -> str:
@@ -115,10 +115,10 @@ def _see(folder: Path, name: str | None, manifest_name: str, command: str) -> No
     if relative.is_absolute() or ".." in relative.parts or "\\" in name or "\0" in name:
         raise ReportError(f"{folder / manifest_name} names {name!r}, which lies outside of its folder")
     if not (folder / relative).is_file():
-        raise ReportError(f"{folder / relative} is missing, but {manifest_name} names it; {_make_anew(command)}")
+        raise ReportError(f"{folder / relative} is missing, but {manifest_name} names it; {_remake(command)}")
 
 
-def _make_anew(command: str) -> str:
+def _remake(command: str) -> str:
     return f"delete the manifest and run `reelsift {command}` on the video again"
 
 

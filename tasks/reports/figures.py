@@ -47,7 +47,7 @@ def shortened(name: str, length: int = 22) -> str:
 
 
 def save_png(figure: Figure, path: Path) -> Path:
-    """Write the figure, whole or not at all, and return where."""
+    """Write the figure atomically, and return where."""
     with appearing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)
     return path

@@ -125,7 +125,7 @@ PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
 def write_report(folder: Path) -> Path:
-    """Write index.html into the folder of one video, whole or not at all, and return where.
+    """Write index.html into the folder of one video atomically, and return where.
 
     The same folder gives the same bytes. Raises `ReportError` as `read_folder` and `read_scores` do.
     """
@@ -168,7 +168,7 @@ def embedded_report(folder: Path) -> str:
 
 
 def write_index(folder: Path) -> Path:
-    """Write the report of each video's folder below this one anew, and a page with a card for each.
+    """Write the report of each video's folder below this one, and a page with a card for each.
 
     A folder that cannot be reported on has a card that says why. Raises `ReportError` where there is none, or where
     no folder can be reported on.

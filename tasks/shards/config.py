@@ -1,8 +1,4 @@
-"""How files are downloaded: from where, how many at once, and how patiently.
-
-In: values from `conf/`, the environment or the command line. Out: a frozen `DownloadConfig`. Does not know
-what is downloaded.
-"""
+"""How files are downloaded: from where, how many at once, and how patiently."""
 
 from pydantic import Field
 

@@ -124,7 +124,7 @@ def _size_of(sources: Sequence[Source], line: Line) -> int | None:
 
 
 class FailedShard(FrozenModel):
-    """A shard that could not be had."""
+    """A shard that could not be downloaded."""
 
     name: str
     partition: str

@@ -1,7 +1,4 @@
-"""What the transfers of one download share: connections, counts, the wish to stop, knowledge of weak mirrors.
-
-In: a config and a listener. Out: a `Line`. Does not transfer anything itself.
-"""
+"""What the transfers of one download share: connections, counts, the wish to stop, knowledge of weak mirrors."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -1,8 +1,4 @@
-"""The unfinished file beside a destination: it outlives the process, and one process at a time writes to it.
-
-In: a destination and chunks. Out: the destination, by rename, once it is whole. Does not know where the chunks
-come from.
-"""
+"""The unfinished file beside a destination: it outlives the process, and one process at a time writes to it."""
 
 import fcntl
 import hashlib

@@ -108,7 +108,7 @@ def _md5_of(path: Path) -> str:
     try:
         return file_digest(path, "md5")
     except OSError as error:
-        raise PlanError(f"Cannot read {path}: {error.strerror}. Mend that, or move the file elsewhere.") from error
+        raise PlanError(f"Cannot read {path}: {error.strerror}. Fix this, or move the file elsewhere.") from error
 
 
 ALPHABET = ascii_lowercase + ascii_uppercase + digits
@@ -218,7 +218,7 @@ def selected_shards(
     """Return the shards to take from each partition's plan.
 
     Raises:
-        PlanError: a plan cannot be had or is not one, or nothing of it is left to take.
+        PlanError: a plan cannot be fetched or is not one, or nothing of it is left to take.
     """
     shards = tuple(
         shard

@@ -2,9 +2,8 @@
 
     datasets/cooking/ds-8be3a83e4cf3/  part-train-0000.parquet  part-validate-0000.parquet  manifest.json  stored.json
 
-In: files and a key. Out: the same files on another machine, whole or not at all. What is listed is there; an upload
-that was cut off has no list, so nobody sees it, and the next one goes over it. Whatever comes is held to the digests of
-the list. Does not know what the files are.
+What is listed is there; an upload that was cut off has no list, so nobody sees it, and the next one goes over it.
+Whatever comes is held to the digests of the list.
 """
 
 import os
@@ -47,7 +46,7 @@ def find_bundle(store: ObjectStore, key: str) -> Bundle | None:
     content = store.read(f"{key}/{LIST_NAME}")
     try:
         return Bundle.model_validate_json(content) if content else None
-    except ValidationError:  # cut off, where the store lets half an object be seen: it is written anew
+    except ValidationError:  # cut off, where the store lets half an object be seen: it is written again
         return None
 
 
@@ -103,7 +102,7 @@ def pull_bundle(store: ObjectStore, key: str, folder: Path, progress: Progress |
 
     Raises:
         DamagedStorageError: a file is missing or not what the list says. The list is deleted, so that the thing counts
-            as not there, and whoever makes it anew can put it back.
+            as not there, and whoever recomputes it can put it back.
         StorageError: the store cannot be read.
     """
     bundle = find_bundle(store, key)

@@ -48,11 +48,10 @@ def turned_away(address: str, status: int, why: str) -> TrackingError:
         )
     if user and os.environ.get(PASSWORD):
         return TrackingError(
-            f"MLflow at {address} does not know the user {user!r} with this password (401). Correct {USERNAME} and "
-            f"{PASSWORD}."
+            f"MLflow at {address} has no user {user!r} with this password (401). Correct {USERNAME} and {PASSWORD}."
         )
     return TrackingError(
-        f"MLflow at {address} wants to know who asks (401). Set {USERNAME} and {PASSWORD} (or {TOKEN})."
+        f"MLflow at {address} requires authentication (401). Set {USERNAME} and {PASSWORD} (or {TOKEN})."
     )
 
 

@@ -1,7 +1,4 @@
-"""How videos are fetched, and what of them is read.
-
-In: values from `conf/`, a form or the command line. Out: frozen configs. Does not know any video.
-"""
+"""How videos are fetched, and what of them is read."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""Plates of text, boxes and masks, drawn into a frame.
-
-In: RGB uint8 (H, W, 3), which is changed in place. Out: the same array. Does not know what is drawn.
-"""
+"""Plates of text, boxes and masks, drawn into a frame."""
 
 import colorsys
 from collections.abc import Sequence

@@ -111,7 +111,7 @@ def _local(named: Source) -> FetchedVideo:
             title=path.stem,
         )
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}. Mend that, or name another file.") from error
+        raise SourceError(f"{path} cannot be read: {error.strerror}. Fix this, or name another file.") from error
 
 
 def _key(named: Source, config: FetchConfig) -> str:

@@ -1,8 +1,4 @@
-"""Frames of a video or picture, in the order in which they are shown.
-
-In: a path, bounds and perhaps a rate. Out: frames as RGB uint8 (H, W, 3), upright, with the time at which they are
-shown. Does not keep them: memory is that of a few frames, however long the video.
-"""
+"""Frames of a video or picture, in the order in which they are shown."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -1,8 +1,4 @@
-"""What a host offers, judged before any of it is fetched.
-
-In: what yt-dlp has found at an address. Out: the one video, and which of its formats to take; or a refusal. Does not
-fetch.
-"""
+"""What a host offers, judged before any of it is fetched."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

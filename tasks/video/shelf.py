@@ -1,7 +1,6 @@
 """Where fetched videos lie: a folder for each source and format, filled by one process at a time.
 
-In: a source and what was asked of it. Out: a `Place` with a video that is whole, or one to fill. No part of a path
-comes from a stranger. Does not fetch.
+No part of a path comes from a stranger.
 """
 
 import errno
@@ -100,7 +99,7 @@ def place_of(cache: Path, key: str) -> Iterator[Place]:
                 f"No room for fetched videos in {cache}: free some, or name another disk in REELSIFT_HOME."
             ) from error
         raise FetchError(
-            f"Fetched videos cannot be kept in {cache}: {error.strerror or error}. Mend that, or name another folder "
+            f"Fetched videos cannot be kept in {cache}: {error.strerror or error}. Fix this, or name another folder "
             "in REELSIFT_HOME."
         ) from error
 

@@ -1,8 +1,4 @@
-"""The sound of a video, aligned with its pictures.
-
-In: a path. Out: blocks of float32 samples in [-1, 1], of which sample 0 is heard when the first picture is shown. Does
-not keep them.
-"""
+"""The sound of a video, aligned with its pictures."""
 
 import math
 from collections.abc import Iterator

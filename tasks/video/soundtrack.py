@@ -22,7 +22,7 @@ from tasks.video.container import open_container, picture_of, sound_of
 from tasks.video.sound import aligned_samples
 from tasks.video.timeline import Timeline, packets_of, timeline_of
 
-COPIED = frozenset({"aac", "mp3"})  # what mp4 may hold and browsers play; anything else is encoded anew
+COPIED = frozenset({"aac", "mp3"})  # what mp4 may hold and browsers play; anything else is re-encoded
 ENCODED_AS, ENCODED_LAYOUT, ENCODED_RATE_HZ = "aac", "stereo", 48_000
 FRAME_SAMPLES = 1024  # of AAC
 LEAD_S = 0.1  # of packets before the first picture: decoders need the one before the first that is heard

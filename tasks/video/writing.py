@@ -1,8 +1,4 @@
-"""Frames to an mp4 that plays in a browser, the sound of the source kept.
-
-In: RGB uint8 (H, W, 3) with times, and perhaps a file whose sound goes along. Out: H.264 with yuv420p and AAC, the
-index in front, under its final name only once it is whole. Does not draw.
-"""
+"""Frames to an mp4 that plays in a browser, the sound of the source kept."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress

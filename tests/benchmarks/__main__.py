@@ -1,7 +1,6 @@
 """`make bench [ONLY=filter]`: measure side by side, in one run, and print one table.
 
-In: names of benchmarks, or none for all. Out: a table of what was measured, the figure, and the bound that it is
-held to. Figures are ratios wherever they can be: they mean something on another machine as well.
+Figures are ratios wherever they can be: they mean something on another machine as well.
 """
 
 import argparse

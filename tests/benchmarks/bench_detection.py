@@ -1,10 +1,8 @@
 """Finding objects with YOLOX-nano, from the file to the folder: frames a second, and the share of each stage.
 
-In: the bottle video where there is one, else a clip of moving squares and the small network of the tests. Out: rows of
-what was measured and what is required. The best of a few runs counts, and the modes take turns, so that whatever else
-the machine does is shared among them; seconds of the processor depend on it least, so their ratio is given too. With
-`--every 5`, the annotated copy is decoded, drawn and encoded in full all the same, so the ratios are given with the
-copy and without.
+The best of a few runs counts, and the modes take turns, so that whatever else the machine does is shared among them;
+seconds of the processor depend on it least, so their ratio is given too. With `--every 5`, the annotated copy is
+decoded, drawn and encoded in full all the same, so the ratios are given with the copy and without.
 """
 
 import time

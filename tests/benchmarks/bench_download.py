@@ -1,8 +1,7 @@
 """Downloading from a mirror that takes 50 ms to answer: this program beside the official script's loop.
 
-In: the mirror of real shards where there is one, else a synthetic one. Out: rows of what was measured and what is
-required. The server runs in a process of its own; both sides fetch, check and write the same files, and the best of
-three runs of each counts.
+The server runs in a process of its own; both sides fetch, check and write the same files, and the best of three runs of
+each counts.
 
 The official loop is stated anew after http://data.yt8m.org/download.py: one file at a time, a connection for each,
 the whole file in memory, written, then read again for its md5, and the plan that remains saved after each file.

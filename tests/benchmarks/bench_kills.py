@@ -1,7 +1,4 @@
-"""Commands ended by TERM, HUP, QUIT and KILL in their work, what of them is left 10 s later, and the next run.
-
-In: `REELSIFT_KILLS`, how often by each signal (5). Out: a row for each command. Takes some minutes.
-"""
+"""Commands ended by TERM, HUP, QUIT and KILL in their work, what of them is left 10 s later, and the next run."""
 
 import os
 import random

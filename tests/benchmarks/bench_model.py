@@ -1,8 +1,7 @@
 """The default model against the starter code's mixture of experts, on real Cooking videos.
 
-In: the mirror of real shards. Out: rows of what was measured and what is required. Both are trained on the
-train shards with three seeds, and judged on the matching videos of the validate shards: the starter's recipe
-on the matches alone, the default with all the background.
+Both are trained on the train shards with three seeds, and judged on the matching videos of the validate shards: the
+starter's recipe on the matches alone, the default with all the background.
 """
 
 import hashlib

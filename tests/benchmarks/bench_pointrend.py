@@ -1,8 +1,7 @@
 """PointRend's frames a second, side by side with PixelLib's `process_video`: same file, weights and machine.
 
-In: a short clip and random weights, in the format of the real ones. Out: rows of what was measured and what is
-required. Each side runs in a process of its own, the two by turns, and the best of each counts; both decode, detect,
-draw and encode. Loading the weights is not counted. Ours keeps every frame's answer and follows things, besides.
+Each side runs in a process of its own, the two by turns, and the best of each counts; both decode, detect, draw and
+encode. Loading the weights is not counted. Ours keeps every frame's answer and follows things, besides.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""Two processes that detect in one video at the same time, with other options, into one folder: no mixture is left.
-
-In: nothing. Out: rows with the mixtures that were found, of so many rounds. Takes some minutes.
-"""
+"""Two processes that detect in one video at the same time, with other options, into one folder: no mixture is left."""
 
 import subprocess
 import sys

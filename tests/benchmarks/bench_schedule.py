@@ -1,7 +1,4 @@
-"""Retraining on a schedule of every minute: a real stack, whose cron finds a plan that grows once.
-
-In: nothing. Out: rows of what each run found and did, how late it started and how long it took. Takes some minutes.
-"""
+"""Retraining on a schedule of every minute: a real stack, whose cron finds a plan that grows once."""
 
 import tempfile
 import time

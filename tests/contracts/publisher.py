@@ -1,7 +1,4 @@
-"""A process that publishes answers to one folder, one for each line on stdin, as fast as it can.
-
-In: the folder, and a name that all of its files hold. Out: a line on stdout for each answer.
-"""
+"""A process that publishes answers to one folder, one for each line on stdin, as fast as it can."""
 
 import json
 import sys

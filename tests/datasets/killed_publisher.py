@@ -1,9 +1,8 @@
 """Publishers that are killed, or that run at once; a process of its own, run by `test_crash.py`.
 
-In: a scenario and an empty folder. A child publishes in peace, to learn what should come out. Then one is
-killed by SIGKILL before its first change to the disk, another before its second, and so on until one lives.
-After each death the version must be whole or absent, and a new child must leave byte for byte what came out
-in peace. Out: on stdout how many were killed, exit status 0.
+A child publishes in peace, to learn what should come out. Then one is killed by SIGKILL before its first change to the
+disk, another before its second, and so on until one lives. After each death the version must be whole or absent, and a
+new child must leave byte for byte what came out in peace.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Parts become a dataset version, whole or not at all."""
+"""Parts become a dataset version atomically."""
 
 import errno
 import os

@@ -102,7 +102,7 @@ CUP = (147, 8, 331, 229)  # where the cup is in cup_upright.mp4, as its README h
 
 @pytest.mark.parametrize("name", ["cup_upright", "cup_hflip", "cup_vflip", "cup_transpose", "cup_sar"])
 def test_a_cup_is_found_where_a_player_shows_it(look: Look, name: str, tmp_path: Path) -> None:
-    """The same cup, stored mirrored, transposed or squeezed; its boxes lie in the drawn copy, which is upright."""
+    """The same cup, stored mirrored, transposed or squeezed; its boxes lie in the annotated video, which is upright."""
     made, rows = look(f"../faults/video/{name}.mp4")
     assert (made.video.media.width, made.video.media.height) == (480, 270)
     assert made.counts["cup"] == 1

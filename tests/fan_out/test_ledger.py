@@ -1,4 +1,4 @@
-"""The account of a batch: rows survive their writer, and a pulse tells that it lives."""
+"""The account of a batch: rows survive their writer, and a heartbeat tells that it lives."""
 
 import json
 import signal
@@ -88,17 +88,17 @@ def test_a_killed_writer_leaves_whole_rows_the_place_it_was_at_and_a_pulse_that_
     assert writer.stdout is not None
     ledger = Ledger(tmp_path, REQUEST.id)
     last = max(int(writer.stdout.readline()) for _ in range(20))
-    assert ledger.pulse("run-1") != ""
+    assert ledger.heartbeat("run-1") != ""
     writer.send_signal(signal.SIGKILL)
     writer.communicate()
     places = sorted(ledger.rows())
     assert places == list(range(len(places)))
     assert len(places) > last
     assert ledger.at("run-1") in {len(places) - 1, len(places)}
-    stood = ledger.pulse("run-1")
+    stood = ledger.heartbeat("run-1")
     time.sleep(0.3)
-    assert ledger.pulse("run-1") == stood
-    assert ledger.pulse("another") == ""
+    assert ledger.heartbeat("run-1") == stood
+    assert ledger.heartbeat("another") == ""
     assert ledger.at("another") is None
 
 

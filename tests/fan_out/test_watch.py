@@ -1,4 +1,4 @@
-"""Who lives, who is lost: judged by states and pulses, on a clock that the test holds."""
+"""Who lives, who is lost: judged by states and heartbeats, on a clock that the test holds."""
 
 import pytest
 
@@ -16,13 +16,13 @@ class Clock:
 
 
 def judged(*looks: tuple[float, str, str], starts_slowly: bool = False) -> list[RunState]:
-    """Judge a run at these times, in these states, with these pulses."""
+    """Judge a run at these times, in these states, with these heartbeats."""
     clock = Clock()
     watch = Watch(CONFIG, clock, starts_slowly=starts_slowly)
     verdicts = []
-    for time_s, state, pulse in looks:
+    for time_s, state, heartbeat in looks:
         clock.now_s = time_s
-        verdicts.append(watch.judge(state, pulse))
+        verdicts.append(watch.judge(state, heartbeat))
     return verdicts
 
 

@@ -1,9 +1,8 @@
 """Prunings that are killed; a process of its own, run by `test_crash.py`.
 
-In: an empty folder. A child prunes in peace, to learn what should be left. Then one is killed by SIGKILL before its
-first change to the disk, another before its second, and so on until one lives. After each death every version must be
-whole or absent, and a publisher and a new pruning must leave byte for byte what was left in peace. Out: on stdout how
-many were killed, exit status 0.
+A child prunes in peace, to learn what should be left. Then one is killed by SIGKILL before its first change to the
+disk, another before its second, and so on until one lives. After each death every version must be whole or absent, and
+a publisher and a new pruning must leave byte for byte what was left in peace.
 """
 
 import itertools

@@ -1,9 +1,8 @@
 """Writers of a part that are killed before each of their changes to the disk; a process of its own.
 
-In: an empty folder. A child writes a part and discards its shards in peace. Then one is killed by SIGKILL before its
-first change, another before its second, and so on until one lives. After each death the part must be whole or absent,
-no shard may be gone that is in no part, and a new child must leave byte for byte what came out in peace. Out: on
-stdout how many were killed, exit status 0.
+A child writes a part and discards its shards in peace. Then one is killed by SIGKILL before its first change, another
+before its second, and so on until one lives. After each death the part must be whole or absent, no shard may be gone
+that is in no part, and a new child must leave byte for byte what came out in peace.
 """
 
 import itertools

@@ -1,7 +1,4 @@
-"""How well boxes that were carried agree with those that were detected on the same frames.
-
-In: rows of two `objects.parquet`. Out: a share. Does not know how either was made.
-"""
+"""How well boxes that were carried agree with those that were detected on the same frames."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,8 +1,4 @@
-"""Chromium without a window, as this machine has it.
-
-In: nothing. Out: a browser, closed when the block ends: while it is open, asyncio has a running loop that other tests
-would meet, so let a fixture of it last for a module at the most.
-"""
+"""Chromium without a window, as this machine has it."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,4 @@
-"""Dataset versions built by the stages alone, from a folder of shards; no flow and no server has a part in it.
-
-In: a folder in a mirror's layout or just full of shards, and labels. Out: the published version.
-"""
+"""Dataset versions built by the stages alone, from a folder of shards; no flow and no server has a part in it."""
 
 from pathlib import Path
 from typing import Any

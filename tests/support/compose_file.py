@@ -1,8 +1,4 @@
-"""The Compose file as Compose sees it, and what is wrong with one.
-
-In: the text of a Compose file and variables. Out: services with every `${...}` filled in, and sentences about what must
-not be. Does not start anything: that takes an engine, which not every machine has.
-"""
+"""The Compose file as Compose sees it, and what is wrong with one."""
 
 import re
 from collections.abc import Iterator, Mapping

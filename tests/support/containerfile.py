@@ -1,7 +1,4 @@
-"""A Containerfile as the stages that it consists of.
-
-In: its text. Out: instructions by stage, with continuation lines joined. Does not build anything: that takes an engine.
-"""
+"""A Containerfile as the stages that it consists of."""
 
 import json
 import re

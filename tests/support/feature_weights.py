@@ -1,7 +1,4 @@
-"""Weights of the form of those between a video and its features: the same nodes, names and files, with fewer channels.
-
-In: a folder. Out: the six files in it, of random numbers that are always the same. The real ones are 400 MB.
-"""
+"""Weights in the form of the real feature extractors: the same nodes, names and files, with fewer channels."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""What a folder holds, so that two can be compared.
-
-In: a folder. Out: the digest of each file. Does not follow links.
-"""
+"""What a folder holds, so that two can be compared."""
 
 import hashlib
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""A mirror whose plan grows, as that of a dataset which is still being published.
-
-In: a mirror's folder. Out: a copy of it, of whose shards the plans name fewer at first. Does not serve it.
-"""
+"""A mirror whose plan grows, as that of a dataset which is still being published."""
 
 import json
 import shutil

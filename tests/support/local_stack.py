@@ -1,7 +1,4 @@
-"""A real local stack for tests: brought up by the command, asked over HTTP as anybody would ask it.
-
-In: a folder, and what its environment should say. Out: the command's answers, and what its Prefect server knows.
-"""
+"""A real local stack for tests: brought up by the command, asked over HTTP as anybody would ask it."""
 
 import json
 import os

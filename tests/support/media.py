@@ -1,7 +1,4 @@
-"""Small real media files of every awkward kind, made with PyAV.
-
-In: what the file should be. Out: the path of a file whose frames tell their number. Does not know what reads them.
-"""
+"""Small real media files of every awkward kind, made with PyAV."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

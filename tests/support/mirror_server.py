@@ -1,8 +1,5 @@
 """A real HTTP/1.1 server over a folder: keep-alive, ranges, a request log, and faults on demand.
 
-In: a folder in the layout of YouTube-8M's hosts (any folder will do), a latency, scripted faults.
-Out: `MirrorServer(folder).url` on 127.0.0.1 and what was asked of it. Does not know who asks.
-
 `python -m tests.support.mirror_server FOLDER --latency-s 0.05` serves until it is interrupted;
 `MirrorProcess` does that in a process of its own, so that a benchmark's client keeps its interpreter to itself.
 """

@@ -1,7 +1,4 @@
-"""MLflow's pages in a real browser: opened, read and photographed.
-
-In: a browser, the server's user, an address. Out: what a person would see there. Does not know what should be there.
-"""
+"""MLflow's pages in a real browser: opened, read and photographed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

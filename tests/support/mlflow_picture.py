@@ -1,7 +1,6 @@
 """The picture of MLflow's comparison for the docs: `python -m tests.support.mlflow_picture SLUG FILE.png`.
 
-In: the models of `REELSIFT_HOME`, as `reelsift pipeline` made them. Out: what a person sees who opens the link of
-`reelsift models compare`, 1400 pixels wide. Serves the home's database as long as it takes.
+Serves the home's database as long as it takes.
 """
 
 import sys

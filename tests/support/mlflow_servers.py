@@ -1,7 +1,4 @@
-"""A real MLflow server on loopback that asks for a password, as `reelsift up` would start it.
-
-In: a home. Out: its address, until the block ends; then no process of it is left.
-"""
+"""A real MLflow server on loopback that asks for a password, as `reelsift up` would start it."""
 
 import os
 import signal

@@ -1,8 +1,8 @@
 """A checkpoint of random weights in the format of PixelLib's real one, made so that there is something to find.
 
-In: a path. Out: the file. The real one is 241 MB that cannot be had everywhere; this one has the same arrays, names and
-pickle, and is as large. The network has learnt nothing; its heads are set on a few pictures so that some of what it
-sees stands out, and then scores, classes, boxes and masks are as different as those of a real one.
+The real one is 241 MB that cannot be had everywhere; this one has the same arrays, names and pickle, and is as large.
+The network has learnt nothing; its heads are set on a few pictures so that some of what it sees stands out, and then
+scores, classes, boxes and masks are as different as those of a real one.
 """
 
 import pickle

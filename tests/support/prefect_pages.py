@@ -1,7 +1,4 @@
-"""Prefect's pages as a person uses them, in a real browser.
-
-In: a page of a browser, and where the server is. Out: clicks, and what is to be seen. Does not know the flows.
-"""
+"""Prefect's pages as a person uses them, in a real browser."""
 
 import base64
 import re

@@ -1,7 +1,4 @@
-"""Events of dataset versions, asked of the real server that took them.
-
-In: slug/id of a version. Out: what was said of its publication. Does not publish anything.
-"""
+"""Events of dataset versions, asked of the real server that took them."""
 
 import time
 from typing import Any

@@ -1,7 +1,6 @@
 """The environment variables that Prefect, MLflow and their integrations really read.
 
-In: nothing. Out: names, from the packages' own registries. A variable that is misspelt is silently ignored by both, so
-files which nothing here can start are held to these.
+A variable that is misspelt is silently ignored by both, so files which nothing here can start are held to these.
 """
 
 import re

@@ -1,6 +1,6 @@
 """A real S3-compatible server (moto's) on loopback, in a process of its own.
 
-In: nothing. Out: its address, and the URI of a new bucket. `python -m tests.support.s3_server` serves until it ends.
+`python -m tests.support.s3_server` serves until it ends.
 """
 
 import subprocess

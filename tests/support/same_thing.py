@@ -1,7 +1,4 @@
-"""A detector that sees the same thing, with a mask, in every picture, until it fails.
-
-In: pictures. Out: one detection each. Does not look at them.
-"""
+"""A detector that sees the same thing, with a mask, in every picture, until it fails."""
 
 from collections.abc import Sequence
 

@@ -1,9 +1,8 @@
 """A YOLOX network in ONNX, small and written by hand, that finds squares of 32 pixels in pure colours.
 
-In: what should be right or wrong about it. Out: the bytes of an ONNX file. Its output has the form of YOLOX's,
-(1, A, 85), with the grids of stride 8, 16 and 32; the two coarse ones are silent. A red square is an apple, a green one
-a bottle, a blue one a cup; the score is how well the square fills the window around a cell, known to the pixel.
-Source of the field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+Its output has the form of YOLOX's, (1, A, 85), with the grids of stride 8, 16 and 32; the two coarse ones are silent. A
+red square is an apple, a green one a bottle, a blue one a cup; the score is how well the square fills the window around
+a cell, known to the pixel. Source of the field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 
 import struct

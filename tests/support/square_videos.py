@@ -1,7 +1,4 @@
-"""Clips of coloured squares on black, which the network of `square_network` finds; made by PyAV.
-
-In: where the squares are. Out: pictures, and mp4 files.
-"""
+"""Clips of coloured squares on black, which the network of `square_network` finds; made by PyAV."""
 
 import hashlib
 from collections.abc import Iterable

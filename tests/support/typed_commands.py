@@ -1,7 +1,7 @@
 """What the tests type at the installed command, read from their source: which commands, with which options.
 
-In: the tests' files. Out: for each command its options that are typed. Only functions that call one of `TYPING` count,
-as those run the installed command; a list of arguments in such a function, or in its parameters, is taken for typed.
+Only functions that call one of `TYPING` count, as those run the installed command; a list of arguments in such a
+function, or in its parameters, is taken for typed.
 """
 
 import ast

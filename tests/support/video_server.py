@@ -1,7 +1,4 @@
-"""Web sites with videos, as yt-dlp's generic extractor meets them, on loopback.
-
-In: a folder. Out: pages, videos and playlists in it, to be served by a `MirrorServer`. Does not serve by itself.
-"""
+"""Web sites with videos, as yt-dlp's generic extractor meets them, on loopback."""
 
 import html
 from pathlib import Path

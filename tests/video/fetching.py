@@ -1,7 +1,4 @@
-"""What the tests of fetching share: a site on loopback, and a way to fetch from it.
-
-In: a folder. Out: a `Site`. Does not know what is tested.
-"""
+"""What the tests of fetching share: a site on loopback, and a way to fetch from it."""
 
 import subprocess
 import sys

@@ -1,8 +1,4 @@
-"""How functions that the interpreter calls are compiled, and kept compiled between runs.
-
-In: a function in numba's subset of Python. Out: the same, compiled without the interpreter's lock. Does not know
-what is compiled.
-"""
+"""How functions that the interpreter calls are compiled, and kept compiled between runs."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """CRC-32C (Castagnoli) for compiled code, by the processor's own instruction where it has one.
 
-In: a uint8 array and two positions in it. Out: the checksum as TFRecord files hold it. Does not know of records.
-
 The instruction takes 8 bytes a time, needs its last result to go on and takes three cycles for that; so three
 streams run side by side and are joined by a table, which is 2.5 times as fast as one stream.
 """

@@ -1,8 +1,5 @@
 """One `tf.train.Example` for compiled code: where its features are, exactly as protobuf would read it.
 
-In: a uint8 array and the bounds of a payload. Out: a table of five features, and the floats and integers
-themselves on demand. Does not know of framing, nor of which records are wanted.
-
     Example { Features features = 1; }                 a `SequenceExample` has its context in the same place
     Features { map<string, Feature> feature = 1; }     an entry is { string key = 1; Feature value = 2; }
     Feature { oneof { BytesList = 1; FloatList = 2; Int64List = 3; } }

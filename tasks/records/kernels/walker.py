@@ -1,8 +1,5 @@
 """A shard in memory, record by record; compiled.
 
-In: the bytes of a shard, and what is wanted. Out: a verdict for every record and where its features are; and on
-demand the features themselves. Does not know of files or Arrow.
-
 Framing (tensorflow/core/lib/io/record_writer.h), little-endian: uint64 length, uint32 masked CRC-32C of it, data,
 uint32 masked CRC-32C of the data.
 """

@@ -1,8 +1,5 @@
 """The wire format of protocol buffers for compiled code, with every bound checked.
 
-In: a uint8 array, a position and the end of what may be read. Out: values and the position after them; a
-position of -1 (`BAD`) means that the bytes are not the format. Does not know of any message.
-
 Format: https://protobuf.dev/programming-guides/encoding/. Where that leaves a choice, protobuf's own parser is
 followed: a varint has at most ten bytes, in a tag or a size five; tags fit in 32 bits; groups nest at most a
 hundred deep.
