@@ -34,6 +34,7 @@ def run_flow(flow: Flow[..., Any], form: Any) -> FlowRun:
     with get_client(sync_client=True) as client:
         chosen = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
         # The server records the states of task runs from events, a moment after the flow has ended.
+        tasks: list[TaskRun] = []
         for _ in range(ATTEMPTS):
             tasks = client.read_task_runs(flow_run_filter=chosen, limit=200)
             if all(task.state and task.state.is_final() for task in tasks):
