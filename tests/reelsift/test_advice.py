@@ -12,7 +12,8 @@ from tests.reelsift.test_cli import reelsift
 from tests.support.typed_commands import all_options
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [path for top in ("conf", "deployments", "flows", "tasks") for path in sorted((ROOT / top).rglob("*.py"))]
+TOPS = ("conf", "deployments", "flows", "reelsift", "tasks")
+SOURCES = [path for top in TOPS for path in sorted((ROOT / top).rglob("*.py"))]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "deployments").glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 ADVICE = re.compile(r"`(reelsift [^`\n]+)`")
 TYPED = re.compile(r"^(?:\$ )?(reelsift (?!is\b)[^#\n]+)", re.MULTILINE)

@@ -65,7 +65,7 @@ def test_what_is_kept(store: TrackingStore, tmp_path: Path) -> None:
 ELSEWHERE = """
 import importlib.util, sys
 sys.path.append(sys.argv[1])
-assert not [name for name in ("tasks", "conf", "flows", "deployments") if importlib.util.find_spec(name)]
+assert not [name for name in ("tasks", "conf", "flows", "deployments", "reelsift") if importlib.util.find_spec(name)]
 import mlflow, numpy
 model = mlflow.pyfunc.load_model(sys.argv[2])
 numpy.save(sys.argv[4], model.predict(numpy.load(sys.argv[3])))
