@@ -22,8 +22,8 @@ from tests.support.mlflow_servers import RunningMlflow
 from tests.tracking.test_pages import recording_browser
 
 SEARCH = "/api/2.0/mlflow/experiments/search"
-NO_NAME = r"wants to know who asks \(401\)\. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-WRONG = r"does not know the user 'nobody' with this password \(401\)\. Correct MLFLOW_TRACKING_USERNAME"
+NO_NAME = r"requires authentication \(401\)\. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+WRONG = r"has no user 'nobody' with this password \(401\)\. Correct MLFLOW_TRACKING_USERNAME"
 
 
 @pytest.mark.parametrize(
