@@ -1,8 +1,6 @@
-"""What a flow run did, asked of the real server that recorded it.
+"""What a flow run did, asked of the real server that recorded it."""
 
-In: a flow and its form. Out: its result and the final state of each of its task runs.
-"""
-
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +8,8 @@ from typing import Any
 from prefect import Flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
+
+ATTEMPTS, EVERY_S = 100, 0.1
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,11 @@ def run_flow(flow: Flow[..., Any], form: Any) -> FlowRun:
     state = flow(form, return_state=True)
     with get_client(sync_client=True) as client:
         chosen = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-        tasks = client.read_task_runs(flow_run_filter=chosen, limit=200)
+        # The server records the states of task runs from events, a moment after the flow has ended.
+        tasks: list[TaskRun] = []
+        for _ in range(ATTEMPTS):
+            tasks = client.read_task_runs(flow_run_filter=chosen, limit=200)
+            if all(task.state and task.state.is_final() for task in tasks):
+                break
+            time.sleep(EVERY_S)
     return FlowRun(state.result(), tasks)

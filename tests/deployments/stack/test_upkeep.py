@@ -42,7 +42,10 @@ def automation(stack: LocalStack, deployment: str) -> dict[str, Any]:
 
 def kill_worker(stack: LocalStack, name: str) -> None:
     """End a worker and all that came of it, as a machine that dies."""
-    worker = psutil.Process(stack.parts()[name]["pid"])
+    kill_with_children(psutil.Process(stack.parts()[name]["pid"]))
+
+
+def kill_with_children(worker: psutil.Process) -> None:
     for process in [worker, *worker.children(recursive=True)]:
         process.kill()
 
@@ -102,17 +105,18 @@ def test_a_worker_killed_before_the_first_heartbeat_delays_its_batch_by_little(
         local_stack.up("--gpu-workers", "2")
         assert ended["state_type"] == "COMPLETED"
         assert {row.status for row in manifest(local_stack, run_id)} == {"done"}
-        assert "CRASHED" in {batch["state_type"] for batch in local_stack.batches(run_id)}
         if not had_begun:
+            assert "CRASHED" in {batch["state_type"] for batch in local_stack.batches(run_id)}
             return
     pytest.fail("each batch had begun before its worker could be killed")
 
 
 def killed_at_once(stack: LocalStack, sources: list[str]) -> tuple[str, bool]:
     """Start a detection, kill the first worker that takes up a batch, and say of which run, and if that had begun."""
+    workers = {name: psutil.Process(part["pid"]) for name, part in stack.parts().items()}  # asked before: it takes long
     run_id = stack.start("detect-objects", form(sources, again=True))  # other tests have looked at the same clips
     waited(lambda: bool(taken(stack, run_id)), START_S, "a worker to take a batch up")
-    kill_worker(stack, taken(stack, run_id))
+    kill_with_children(workers[taken(stack, run_id)])
     return run_id, bool(list((stack.home / "batches" / run_id).glob("*.rows.jsonl")))
 
 
