@@ -1,5 +1,6 @@
 """Files that break off before their end say so and how much is missing; whole ones do not."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,15 @@ def _read(path: Path) -> tuple[MediaFacts, float]:
     return reader.facts, times_s[-1] + 1 / RATE_HZ
 
 
+def _cuts(whole: Path) -> Iterator[tuple[float, Path]]:
+    """Yield each share of a file, and a copy that is cut off there."""
+    content = whole.read_bytes()
+    for share in SHARES:
+        path = whole.with_name(f"cut-{share}-{whole.name}")
+        path.write_bytes(content[: round(len(content) * share)])
+        yield share, path
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "options", "sound"),
     [
@@ -74,11 +84,8 @@ def test_what_is_missing_of_the_declared_length_is_told(
     tmp_path: Path, name: str, codec: str, options: dict[str, str], sound: str | None
 ) -> None:
     whole = _made(tmp_path / name, codec, options, sound)
-    content = whole.read_bytes()
     assert not probe(whole, BOUNDS).cut_short
-    for share in SHARES:
-        path = tmp_path / f"cut-{share}-{name}"
-        path.write_bytes(content[: round(len(content) * share)])
+    for share, path in _cuts(whole):
         facts, end_s = _read(path)
         assert facts.cut_short
         assert facts.declared_s == pytest.approx(SECONDS, abs=0.3)
@@ -104,11 +111,8 @@ def test_what_does_not_say_how_long_it_was_is_cut_short_all_the_same(
     tmp_path: Path, name: str, codec: str, options: dict[str, str], sound: str | None
 ) -> None:
     whole = _made(tmp_path / name, codec, options, sound)
-    content = whole.read_bytes()
     assert not probe(whole, BOUNDS).cut_short
-    for share in SHARES:
-        path = tmp_path / f"cut-{share}-{name}"
-        path.write_bytes(content[: round(len(content) * share)])
+    for _, path in _cuts(whole):
         facts, end_s = _read(path)
         assert facts.cut_short
         assert (facts.missing_s, facts.declared_s) == (None, None)
