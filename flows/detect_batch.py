@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 
 from conf.environment import running_settings
 from conf.forms import DetectBatchForm, DetectObjectsForm
-from flows.video_requests import check_out, detect_options, workplace_of
+from flows.video_requests import check_out, detect_work, workplace_of
 from tasks.fan_out.ledger import open_request
 from tasks.process_videos import detect_in_batch
 
@@ -24,9 +24,7 @@ def detect_batch(form: DetectBatchForm) -> int:
     check_out(wanted)
     return detect_in_batch(
         form.batch,
-        wanted.detector,
-        wanted.speed,
-        detect_options(wanted, settings),
+        detect_work(wanted, settings),
         workplace_of(wanted, settings),
         run=str(flow_run.id),
         again=wanted.again,

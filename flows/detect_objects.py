@@ -14,15 +14,15 @@ from pydantic import JsonValue
 from conf.environment import running_settings
 from conf.forms import DetectObjectsForm
 from conf.settings import Settings
-from flows.video_requests import check_out, detect_options, sources_of, workplace_of
+from flows.video_requests import check_out, detect_work, sources_of, workplace_of
 from tasks.contracts.errors import BatchError
-from tasks.contracts.media import FAILED, BatchRequest, BatchRow, BatchVideo, VideoOutcome
-from tasks.detection.detector import chosen_detector
+from tasks.contracts.media import FAILED, BatchRequest, BatchRow, BatchVideo
 from tasks.dispatch_batches import Dispatcher, PoolProgress, capacity, pool_of
 from tasks.fan_out.batching import expected_s, keep_pace, known_detector, known_pace, split, write_manifest
-from tasks.per_video.jobs import all_done, known_outcome, lasting_s
+from tasks.per_video.fetching import lasting_s
+from tasks.per_video.work import known_outcome
 from tasks.prefect_artifacts import final_state, show_videos
-from tasks.process_videos import RUNNER, detect_batch, detecting, fetched_batches
+from tasks.process_videos import RUNNER, process_videos
 from tasks.video.sources import absolute
 
 DEPLOYMENT = "detect-batch/detect-batch"
@@ -59,8 +59,8 @@ def _there_already(form: DetectObjectsForm, sources: Sequence[str], settings: Se
     record = known_detector(settings.paths.batches, form.detector, form.speed)
     if record is None or form.again:
         return []
-    workplace, options = workplace_of(form, settings), detect_options(form, settings)
-    known = ((place, known_outcome(source, record, options, workplace)) for place, source in enumerate(sources))
+    workplace, work = workplace_of(form, settings), detect_work(form, settings)
+    known = ((place, known_outcome(source, record, work, workplace)) for place, source in enumerate(sources))
     return [
         BatchRow.of(outcome, place=place, detector=f"{record.name} on {record.device}")
         for place, outcome in known
@@ -85,7 +85,7 @@ def _requests(
 
 def _wanted(form: DetectObjectsForm, settings: Settings) -> dict[str, JsonValue]:
     """Complete the form for workers, which run in other folders and may have other settings."""
-    options = detect_options(form, settings)
+    options = detect_work(form, settings).options
     said = {
         name: value for name, value in options if name in DetectObjectsForm.model_fields and value not in (None, ())
     }
@@ -117,7 +117,8 @@ def detect_objects(form: DetectObjectsForm) -> Any:  # noqa: ANN401 - a state; w
         show_videos(rows, key="detected-videos", made_by=form.detector, manifest=manifest)
         videos = [row.model_dump(mode="json") for row in rows]
         return final_state(rows, {"detector": form.detector, "videos": videos, "manifest": str(manifest)})
-    detector, outcomes = _detected_here(form, sources, settings)
+    workplace, work, size = workplace_of(form, settings), detect_work(form, settings), settings.flow.videos_per_batch
+    detector, outcomes = process_videos(sources, work, workplace, batch=size, again=form.again)
     show_videos(outcomes, key="detected-videos", made_by=detector)
     made = {"detector": detector, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
     return final_state(outcomes, made)
@@ -126,18 +127,3 @@ def detect_objects(form: DetectObjectsForm) -> Any:  # noqa: ANN401 - a state; w
 def _is_for_pool(form: DetectObjectsForm) -> bool:
     """Say whether workers are to look: in a run of a deployment they are, unless the form says otherwise."""
     return form.where == "pool" or (form.where == "auto" and deployment.id is not None)
-
-
-def _detected_here(
-    form: DetectObjectsForm, sources: Sequence[str], settings: Settings
-) -> tuple[str, list[VideoOutcome]]:
-    workplace, options = workplace_of(form, settings), detect_options(form, settings)
-    detector = chosen_detector(form.detector)
-    job = detecting(detector, form.speed, options, workplace)
-    outcomes: list[VideoOutcome] = []
-    for videos in fetched_batches(sources, workplace, settings.flow.videos_per_batch):
-        is_there = not form.again and all_done(job, videos)
-        detect = detect_batch.with_options(refresh_cache=not is_there)
-        rows = detect(videos, detector, form.speed, options, workplace, again=form.again)
-        outcomes += map(VideoOutcome.model_validate, rows)
-    return detector, outcomes

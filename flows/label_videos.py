@@ -13,13 +13,9 @@ from prefect.runtime import deployment
 
 from conf.environment import running_settings
 from conf.forms import LabelVideosForm
-from flows.dataset_requests import store_of
-from flows.video_requests import check_out, label_options, sources_of, workplace_of
-from tasks.contracts.media import VideoOutcome
-from tasks.labelling.config import exact_reference
-from tasks.per_video.jobs import all_done
+from flows.video_requests import check_out, label_work, sources_of, workplace_of
 from tasks.prefect_artifacts import final_state, show_videos
-from tasks.process_videos import RUNNER, fetched_batches, label_batch, labelling
+from tasks.process_videos import RUNNER, process_videos
 
 
 @flow(name="label-videos", task_runner=RUNNER)
@@ -28,15 +24,7 @@ def label_videos(form: LabelVideosForm) -> Any:  # noqa: ANN401 - a state; who c
     settings = running_settings()
     if deployment.id is not None:
         check_out(form)
-    workplace, options = workplace_of(form, settings), label_options(form, settings)
-    store = store_of(settings)
-    model = exact_reference(form.model, store)
-    job = labelling(model, store, options, workplace)
-    outcomes: list[VideoOutcome] = []
-    for videos in fetched_batches(sources_of(form), workplace, settings.flow.videos_per_batch):
-        is_there = not form.again and all_done(job, videos)
-        label = label_batch.with_options(refresh_cache=not is_there)
-        rows = label(videos, model, store, options, workplace, again=form.again)
-        outcomes += map(VideoOutcome.model_validate, rows)
+    workplace, work, size = workplace_of(form, settings), label_work(form, settings), settings.flow.videos_per_batch
+    model, outcomes = process_videos(sources_of(form), work, workplace, batch=size, again=form.again)
     show_videos(outcomes, key="labelled-videos", made_by=model)
     return final_state(outcomes, {"model": model, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]})

@@ -13,12 +13,10 @@ from tasks.contracts.files import check_folder
 from tasks.contracts.media import DetectorRecord, ModelRecord, VideoOutcome
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress
-from tasks.detection.config import DetectOptions
-from tasks.detection.detector import open_detector
-from tasks.labelling.config import LabelOptions
-from tasks.labelling.labeller import open_labeller
-from tasks.per_video.jobs import Workplace, do_each, fetch_each, labels_job, objects_job
-from tasks.per_video.stored import through_storage
+from tasks.labelling.config import exact_reference
+from tasks.per_video.fetching import Workplace, fetch_each
+from tasks.per_video.jobs import do_each
+from tasks.per_video.work import DetectWork, LabelWork, Work, open_job
 from tasks.video.sources import listed
 from tasks.weights.config import NEEDED_WEIGHTS
 from tasks.weights.store import missing_weights
@@ -83,14 +81,30 @@ def video_model(wanted: str, champion: str, settings: Settings) -> tuple[str, st
     )
 
 
-def label_options(form: LabelVideosForm, settings: Settings) -> LabelOptions:
-    """Return the options of labelling: the settings, and what the form says otherwise."""
-    return _changed(settings.label, form)
+def label_work(form: LabelVideosForm, settings: Settings) -> LabelWork:
+    """Return what a form of labelling asks for; an alias becomes the version that it names now.
+
+    Raises:
+        UnknownModelError, TrackingError: there is no such model, or the registry cannot be read.
+        ConfigError: the options do not go together.
+    """
+    store = store_of(settings)
+    model = exact_reference(form.model, store)
+    return LabelWork(model=model, store=store, options=_changed(settings.label, form))
 
 
-def detect_options(form: DetectObjectsForm, settings: Settings) -> DetectOptions:
-    """Return the options of detecting: the settings, and what the form says otherwise."""
-    return _changed(settings.detect, form)
+def detect_work(form: DetectObjectsForm, settings: Settings) -> DetectWork:
+    """Return what a form of detecting asks for; `auto` stays, for the machine that does the work to decide.
+
+    Raises:
+        ConfigError: the options do not go together.
+    """
+    return DetectWork(detector=form.detector, speed=form.speed, options=_changed(settings.detect, form))
+
+
+def work_of(form: LabelVideosForm | DetectObjectsForm, settings: Settings) -> Work:
+    """Return what any form of videos asks for."""
+    return label_work(form, settings) if isinstance(form, LabelVideosForm) else detect_work(form, settings)
 
 
 def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
@@ -104,30 +118,14 @@ def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
         raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error
 
 
-def label_here(
-    form: LabelVideosForm, sources: Sequence[str], settings: Settings, progress: Progress
-) -> tuple[ModelRecord, Iterator[VideoOutcome]]:
-    """Open the model and return what it is, and an iterator that labels one source at each step.
+def do_here(
+    form: LabelVideosForm | DetectObjectsForm, sources: Sequence[str], settings: Settings, progress: Progress
+) -> tuple[ModelRecord | DetectorRecord, Iterator[VideoOutcome]]:
+    """Open the model or detector and return what it is, and an iterator that does one source at each step.
 
     Raises:
         ReelsiftError: the options, the model or the storage cannot be used.
     """
-    workplace, options = workplace_of(form, settings), label_options(form, settings)
-    labeller = open_labeller(form.model, store=store_of(settings), weights=workplace.weights)
-    job = through_storage(labels_job(labeller, options, workplace, progress), workplace.storage, progress)
-    return labeller.record, do_each(job, fetch_each(sources, workplace, progress), again=form.again)
-
-
-def detect_here(
-    form: DetectObjectsForm, sources: Sequence[str], settings: Settings, progress: Progress
-) -> tuple[DetectorRecord, Iterator[VideoOutcome]]:
-    """Open the detector and return what it is, and an iterator that looks at one source at each step.
-
-    Raises:
-        ReelsiftError: the options, the detector or the storage cannot be used.
-    """
-    workplace, options = workplace_of(form, settings), detect_options(form, settings)
-    weights, min_score = workplace.weights, options.min_score
-    detector = open_detector(form.detector, speed=form.speed, weights=weights, min_score=min_score)
-    job = through_storage(objects_job(detector, options, workplace, progress), workplace.storage, progress)
-    return detector.record, do_each(job, fetch_each(sources, workplace, progress), again=form.again)
+    workplace = workplace_of(form, settings)
+    job = open_job(work_of(form, settings), workplace, progress)
+    return job.record, do_each(job, fetch_each(sources, workplace, progress), again=form.again)

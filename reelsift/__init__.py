@@ -120,14 +120,14 @@ def label(
         ReelsiftError: an option, the model or the weights that it needs cannot be used.
     """
     from conf.forms import LabelVideosForm
-    from flows.video_requests import label_here
+    from flows.video_requests import do_here
     from reelsift.results import labelled
 
     said = {"rate_hz": rate_hz, "window": window, "centred": centred, "annotate": annotate, "keep_frames": keep_frames}
     settings = _settings(home)
     sources, is_one = _sources(source)
     form = _form(LabelVideosForm, sources=sources, model=model, out=out, again=again, **said)
-    _, outcomes = label_here(form, sources, settings, _progress())
+    _, outcomes = do_here(form, sources, settings, _progress())
     return _answers(list(outcomes), labelled, is_one=is_one)
 
 
@@ -195,7 +195,7 @@ def detect(
         ReelsiftError: an option, the detector or its weights cannot be used.
     """
     from conf.forms import DetectObjectsForm
-    from flows.video_requests import detect_here
+    from flows.video_requests import do_here
     from reelsift.results import detected
 
     chosen = None if classes is None else _texts(classes)
@@ -205,7 +205,7 @@ def detect(
     form = _form(
         DetectObjectsForm, sources=sources, detector=detector, speed=speed, out=out, again=again, where="here", **said
     )
-    _, outcomes = detect_here(form, sources, settings, _progress())
+    _, outcomes = do_here(form, sources, settings, _progress())
     return _answers(list(outcomes), detected, is_one=is_one)
 
 

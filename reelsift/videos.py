@@ -12,7 +12,7 @@ from reelsift.console import note, print_error, print_json, print_table, print_w
 from reelsift.options import AsJson, MirrorName, checked_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
-from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelsManifest, ObjectsManifest
+from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, DetectorRecord, LabelsManifest, ObjectsManifest
 
 if TYPE_CHECKING:
     from tasks.contracts.media import VideoOutcome
@@ -199,12 +199,13 @@ def detect(
 
 def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:
     """Call the stages here, without any server, and answer as the flow does."""
-    from flows.video_requests import detect_here, sources_of
+    from flows.video_requests import do_here, sources_of
 
     sources = sources_of(form)
     note(f"Detecting in {len(sources):,} with {form.detector} ...")
     with progress_shown() as progress:
-        detector, outcomes = detect_here(form, sources, session.settings, progress)
+        detector, outcomes = do_here(form, sources, session.settings, progress)
+        assert isinstance(detector, DetectorRecord)
         note(f"The detector is {detector.name}, on {detector.device}.")
         videos = collected(outcomes)
     return {"detector": detector.name, "videos": [outcome.model_dump(mode="json") for outcome in videos]}
@@ -284,12 +285,12 @@ def label(
 
 def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
     """Call the stages here, without any server, and answer as the flow does."""
-    from flows.video_requests import label_here, sources_of
+    from flows.video_requests import do_here, sources_of
 
     sources = sources_of(form)
     note(f"Labelling {len(sources):,} with {form.model} ...")
     with progress_shown() as progress:
-        model, outcomes = label_here(form, sources, session.settings, progress)
+        model, outcomes = do_here(form, sources, session.settings, progress)
         videos = collected(outcomes)
     return {"model": model.name, "videos": [outcome.model_dump(mode="json") for outcome in videos]}
 

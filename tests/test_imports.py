@@ -18,7 +18,7 @@ STAGES = {stage: set(DATASET_PATH[:place]) for place, stage in enumerate(DATASET
     "tracking": set(DATASET_PATH),
     "labelling": {"classifier", "tracking", "weights", "video", "features"},
     "detection": {"weights", "video"},
-    "per_video": {"shards", "weights", "video", "labelling", "detection"},
+    "per_video": {"shards", "tracking", "weights", "video", "labelling", "detection"},
     "fan_out": set(),
     "pruning": {*DATASET_PATH, "tracking", "video"},
 }

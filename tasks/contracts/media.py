@@ -1,12 +1,14 @@
 """What stages hand on about videos: sources, fetched files, batches, labels, objects and outcomes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Generic, Literal, Self, TypeVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
 from tasks.contracts.datasets import Sha256
+from tasks.contracts.files import is_whole
 from tasks.contracts.model import FrozenModel, ShownAddress, ShownLine
 
 
@@ -203,6 +205,52 @@ class ObjectsManifest(FrozenModel):
     annotated: str | None = Field(default=None, description="file beside this one with the boxes drawn")
     files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")
     code_revision: str
+
+
+AnswerT = TypeVar("AnswerT", LabelsManifest, ObjectsManifest)
+
+
+@dataclass(frozen=True)
+class AnswerKind(Generic[AnswerT]):
+    """A kind of answer about a video: its manifest, and the files that it may have in the video's folder."""
+
+    manifest: type[AnswerT]
+    manifest_name: str
+    table_name: str  # of the file that every answer has
+    other_names: tuple[str, ...]  # of files and folders that it may have beside these
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Names of all files and folders, the manifest's left out."""
+        return (self.table_name, *self.other_names)
+
+    def read(self, folder: Path) -> AnswerT | None:
+        """Return the manifest in a folder; None where there is none, or what is there is not one."""
+        try:
+            return self.manifest.model_validate_json((folder / self.manifest_name).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def find(self, folder: Path, identity: str) -> AnswerT | None:
+        """Return the manifest in a folder if it has this identity and all that it names is there, as it was made."""
+        manifest = self.read(folder)
+        if manifest is None or manifest.identity != identity or self.table_name not in manifest.files:
+            return None
+        return manifest if is_whole(folder, manifest.files) else None
+
+
+LABELS = AnswerKind(
+    LabelsManifest,
+    LABELS_NAME,
+    LABELS_TABLE_NAME,
+    (LABELLED_VIDEO_NAME, LABELLED_PICTURE_NAME, LABELLED_FRAMES_FOLDER),
+)
+OBJECTS = AnswerKind(
+    ObjectsManifest,
+    OBJECTS_NAME,
+    OBJECTS_TABLE_NAME,
+    (DETECTED_VIDEO_NAME, DETECTED_PICTURE_NAME, THUMBNAILS_FOLDER),
+)
 
 
 DONE, CACHED, FAILED = "done", "cached", "failed"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,6 +54,11 @@ def _counts(text: str) -> list[int]:
 Picture = NDArray[np.uint8]  # RGB (H, W, 3)
 
 
+NO_TRACK = -1  # a detection that no track took, or whose track was never sure
+NO_KEYS = np.empty(0, np.int64)  # not followed yet
+Masks = NDArray[np.bool_] | tuple[str | None, ...] | None  # (N, H, W), or packed by `pack_mask`: (N)
+
+
 @dataclass(frozen=True)
 class Detections:
     """What was found in one picture, best first: N things."""
@@ -61,16 +66,48 @@ class Detections:
     boxes: NDArray[np.float32]  # (N, 4): x_min, y_min, x_max, y_max in pixels of the picture
     scores: NDArray[np.float32]  # (N,) in [0, 1]
     class_ids: NDArray[np.int16]  # (N,) places in the detector's class names
-    masks: NDArray[np.bool_] | None = None  # (N, H, W), of a detector that gives them
+    masks: Masks = None  # arrays, as a detector gives them; packed from then on
+    keys: NDArray[np.int64] = NO_KEYS  # (N,) of the tracks, NO_TRACK where there is none
+    carried: bool = False  # by their tracks, not detected on this frame
+
+    def __post_init__(self) -> None:
+        """Let what a detector gives belong to no track yet."""
+        if self.keys is NO_KEYS:
+            object.__setattr__(self, "keys", np.full(len(self), NO_TRACK, np.int64))
 
     def __len__(self) -> int:
         """Return N."""
         return len(self.scores)
 
-    def __getitem__(self, kept: NDArray[Any]) -> "Detections":
-        """Return those that a boolean or integer index keeps."""
-        masks = None if self.masks is None else self.masks[kept]
-        return Detections(self.boxes[kept], self.scores[kept], self.class_ids[kept], masks)
+    def __getitem__(self, kept: NDArray[np.integer[Any]]) -> "Detections":
+        """Return those that an index, (n,), keeps."""
+        masks = self.masks
+        if isinstance(masks, tuple):
+            masks = tuple(masks[place] for place in kept)
+        elif masks is not None:
+            masks = masks[kept]
+        return Detections(
+            self.boxes[kept], self.scores[kept], self.class_ids[kept], masks, self.keys[kept], self.carried
+        )
+
+    def packed(self) -> "Detections":
+        """Return the same with its masks packed."""
+        return self if self.masks is None else replace(self, masks=tuple(map(self.packed_mask, range(len(self)))))
+
+    def packed_mask(self, place: int) -> str | None:
+        """Return one mask, packed; None where there is none."""
+        if self.masks is None:
+            return None
+        mask = self.masks[place]
+        return pack_mask(mask) if isinstance(mask, np.ndarray) else mask
+
+    def of_tracks(self) -> "Detections":
+        """Return those that belong to a track, as they can be carried: without masks, which do not move along."""
+        return replace(self[np.flatnonzero(self.keys != NO_TRACK)], masks=None)
+
+    def followed(self, keys: NDArray[np.int64]) -> "Detections":
+        """Return the same with the tracks that they belong to."""
+        return replace(self, keys=keys)
 
 
 class Detector(Protocol):
@@ -96,51 +133,15 @@ class Detector(Protocol):
         ...
 
 
-NO_TRACK = -1  # a detection that no track took, or whose track was never sure
-
-
 @dataclass(frozen=True)
-class Boxes:
-    """What is known to be in one frame: N things."""
-
-    boxes: NDArray[np.float32]  # (N, 4): x_min, y_min, x_max, y_max in pixels
-    scores: NDArray[np.float32]  # (N,)
-    class_ids: NDArray[np.int16]  # (N,)
-    keys: NDArray[np.int64]  # (N,) of the tracks, NO_TRACK where there is none
-    masks: tuple[str | None, ...]  # (N) COCO RLE as JSON
-    carried: bool = False  # by their tracks, not detected on this frame
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.scores)
-
-    def of_tracks(self) -> "Boxes":
-        """Return those that belong to a track, as they can be carried: without masks, which do not move along."""
-        kept = np.flatnonzero(self.keys != NO_TRACK)
-        return Boxes(self.boxes[kept], self.scores[kept], self.class_ids[kept], self.keys[kept], (None,) * len(kept))
-
-    def followed(self, keys: NDArray[np.int64]) -> "Boxes":
-        """Return the same with the tracks that they belong to."""
-        return replace(self, keys=keys)
-
-
-def boxes_of(found: Detections, *, masks: bool) -> Boxes:
-    """Return detections as boxes of no track yet, their masks packed if they are wanted."""
-    packed: tuple[str | None, ...] = (None,) * len(found)
-    if masks and found.masks is not None:
-        packed = tuple(map(pack_mask, found.masks))
-    return Boxes(found.boxes, found.scores, found.class_ids, np.full(len(found), NO_TRACK), packed)
-
-
-@dataclass
 class Moment:
-    """One frame on its way through the stages."""
+    """One frame on its way through the stages, each of which hands on another one that says more."""
 
     index: int  # of the frame in the video
     time_s: float
     image: Picture | None  # None where nobody needs the pixels any more
     is_looked_at: bool  # one of the frames that the table has rows of
     is_detected: bool  # the detector looks at it; else the boxes are carried there
-    boxes: Boxes | None = field(default=None)  # once they are known
+    found: Detections | None = None  # once they are known
     until_s: float = 0.0  # when the next frame takes its place
     seen_until_s: float = 0.0  # when it was last looked at: a picture that stays on show is on show at later ticks too

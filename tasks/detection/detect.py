@@ -1,9 +1,11 @@
 """Object detection for one video or picture, from the file to the folder of results."""
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +17,10 @@ from tasks.contracts.files import answer_digests, staged
 from tasks.contracts.media import (
     DETECTED_PICTURE_NAME,
     DETECTED_VIDEO_NAME,
+    OBJECTS,
     OBJECTS_NAME,
     OBJECTS_TABLE_NAME,
+    DetectorRecord,
     FetchedVideo,
     MediaFacts,
     ObjectsManifest,
@@ -24,10 +28,9 @@ from tasks.contracts.media import (
 )
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.detection.boxes import NO_TRACK, Boxes, Detections, Detector, Moment, boxes_of
+from tasks.detection.boxes import NO_TRACK, Detections, Detector, Moment
 from tasks.detection.config import DetectOptions
 from tasks.detection.drawing import USUAL_RATE_HZ, Thumbnails, labels_of, showing
-from tasks.detection.identity import OBJECTS_FILES, find_objects, identity_of_objects
 from tasks.detection.table import KeyedRows
 from tasks.detection.tracking import Follower, Stories, carried
 from tasks.video.config import MediaBounds
@@ -41,19 +44,17 @@ GROUP_BYTES = 256 << 20  # of pictures that wait for a batch to fill, at most
 def detected(
     moments: Iterable[Moment], detector: Detector, options: DetectOptions, clock: StageClock
 ) -> Iterator[Moment]:
-    """Yield the moments in order; of those that the detector is to see, each with its boxes.
+    """Yield the moments in order; of those that the detector is to see, each with what was found.
 
     Pictures are given in batches of the detector's own size; less where they are so large that waiting for more would
     take up the memory.
     """
     for group in _groups(moments, detector.batch_size):
-        seen = [moment for moment in group if moment.is_detected]
         with clock.measuring("detect"):
-            images = [moment.image for moment in seen if moment.image is not None]
-            found = detector.detect(images) if images else []
-            for moment, detections in zip(seen, found, strict=True):
-                moment.boxes = _wanted(detections, detector, options)
-        yield from group
+            images = [moment.image for moment in group if moment.is_detected and moment.image is not None]
+            found = iter([_wanted(each, detector, options) for each in detector.detect(images)] if images else [])
+        for moment in group:
+            yield replace(moment, found=next(found)) if moment.is_detected else moment
 
 
 def _groups(moments: Iterable[Moment], batch_size: int) -> Iterator[list[Moment]]:
@@ -71,14 +72,15 @@ def _groups(moments: Iterable[Moment], batch_size: int) -> Iterator[list[Moment]
         yield group
 
 
-def _wanted(found: Detections, detector: Detector, options: DetectOptions) -> Boxes:
-    """Leave out what the options do not ask for."""
+def _wanted(found: Detections, detector: Detector, options: DetectOptions) -> Detections:
+    """Leave out what the options do not ask for, and pack the masks."""
     is_wanted = np.ones(len(found), np.bool_)
     if options.min_score is not None:
         is_wanted &= found.scores >= options.min_score
     if options.classes:
         is_wanted &= np.isin(found.class_ids, _class_ids(detector, options))
-    return boxes_of(found[np.flatnonzero(is_wanted)], masks=options.masks)
+    wanted = found[np.flatnonzero(is_wanted)]
+    return wanted.packed() if options.masks else replace(wanted, masks=None)
 
 
 def _class_ids(detector: Detector, options: DetectOptions) -> list[int]:
@@ -155,7 +157,7 @@ QUEUE_FRAMES = 16
 class Follows(Protocol):
     """Gives boxes the keys of their tracks."""
 
-    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:
+    def update(self, found: Detections, time_s: float) -> NDArray[np.int64]:
         """Return the key of each box."""
         ...
 
@@ -163,7 +165,7 @@ class Follows(Protocol):
 class EachItsOwn:
     """Every box is a thing of its own: those of a picture."""
 
-    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
+    def update(self, found: Detections, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
         """Return keys from 0."""
         return np.arange(len(found))
 
@@ -171,7 +173,7 @@ class EachItsOwn:
 class Nobody:
     """No box belongs to a track."""
 
-    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
+    def update(self, found: Detections, time_s: float) -> NDArray[np.int64]:  # noqa: ARG002 - as a follower does it
         """Return `NO_TRACK` for each box."""
         return np.full(len(found), NO_TRACK)
 
@@ -239,6 +241,15 @@ class DetectionPlan:
         return round(self.media.duration_s * self.frame_rate_hz) if self.media.duration_s else None
 
 
+DETECTION_VERSION = 3  # raise by hand when the same video, detector and options give another answer
+
+
+def identity_of_objects(video: FetchedVideo, detector: DetectorRecord, options: DetectOptions) -> str:
+    """Return the SHA-256 of the video's content, what looks at it and how."""
+    parts = [DETECTION_VERSION, video.sha256, detector.model_dump(mode="json"), options.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 STAGES = ("decode", "detect", "track", "keep", "draw", "encode")
 
 
@@ -261,7 +272,7 @@ def detect_objects(
     clock = StageClock(*STAGES)
     media = probe(video.path, bounds)
     plan = DetectionPlan(video, media, detector, options)
-    with staged(folder, files=OBJECTS_FILES, manifest=OBJECTS_NAME) as draft:
+    with staged(folder, files=OBJECTS.file_names, manifest=OBJECTS_NAME) as draft:
         stories = Stories(detector.class_names, sure_at_once=plan.is_picture)
         reader = _look_through(plan, bounds, draft, stories, clock, progress or Silent())
         manifest = ObjectsManifest(
@@ -275,7 +286,7 @@ def detect_objects(
             stage_seconds=clock.seconds,
             wall_seconds=clock.wall_seconds,
             annotated=plan.annotated,
-            files=answer_digests(draft, OBJECTS_FILES),
+            files=answer_digests(draft, OBJECTS.file_names),
             code_revision=code_revision(),
         )
         (draft / OBJECTS_NAME).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
@@ -338,14 +349,13 @@ def _followed(seen: Iterable[Moment], plan: DetectionPlan, clock: StageClock) ->
     before: Moment | None = None
     passed_s = 0.0
     for moment in seen:
-        if moment.boxes is not None:
+        if moment.found is not None:
             if before:
                 unseen_s = max(0.0, moment.time_s - before.until_s)
                 passed_s += min(moment.time_s - before.time_s, max(unseen_s, plan.look_step_s))
             before = moment
             with clock.measuring("track"):
-                moment.boxes = moment.boxes.followed(follower.update(moment.boxes, passed_s))
-        yield moment
-
-
-__all__ = ["detect_objects", "find_objects", "identity_of_objects"]
+                followed = moment.found.followed(follower.update(moment.found, passed_s))
+            yield replace(moment, found=followed)
+        else:
+            yield moment

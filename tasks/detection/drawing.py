@@ -38,7 +38,7 @@ def labels_of(
     A thing of a video is named by its class so far and its number, which does not flicker; one of a picture by its
     class and its score.
     """
-    found = moment.boxes
+    found = moment.found
     labels: list[BoxStyle] = []
     for place in range(len(found) if found is not None else 0):
         assert found is not None
@@ -51,7 +51,7 @@ def labels_of(
         score = f"{float(found.scores[place]):.0%}"
         text = f"{class_name} {number}" if story and not is_picture else f"{class_name} {score}"
         colour = colour_of(number if story else class_id)
-        labels.append(BoxStyle(found.boxes[place], colour, text, found.masks[place]))
+        labels.append(BoxStyle(found.boxes[place], colour, text, found.packed_mask(place)))
     return labels
 
 
@@ -136,11 +136,11 @@ class Thumbnails:
 
     def keep(self, moment: Moment, places: Iterable[int]) -> None:
         """Cut out the boxes at these places."""
-        if moment.image is None or moment.boxes is None:
+        if moment.image is None or moment.found is None:
             return
         for place in places:
-            key = int(moment.boxes.keys[place])
-            cut = cut_out(moment.image, moment.boxes.boxes[place])
+            key = int(moment.found.keys[place])
+            cut = cut_out(moment.image, moment.found.boxes[place])
             # cv2.imwrite takes no path that the locale cannot spell, and says nothing when the disk is full.
             _, content = cv2.imencode(".jpg", cut[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
             self._path(key).parent.mkdir(exist_ok=True)

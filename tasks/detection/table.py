@@ -51,10 +51,10 @@ class KeyedRows:
 
     def add(self, moment: Moment) -> None:
         """Take the boxes of a moment, if it was looked at."""
-        if moment.boxes is None or not len(moment.boxes) or not moment.is_looked_at:
+        if moment.found is None or not len(moment.found) or not moment.is_looked_at:
             return
-        self._moments.append(Moment(moment.index, moment.time_s, None, True, True, moment.boxes))
-        self._rows += len(moment.boxes)
+        self._moments.append(Moment(moment.index, moment.time_s, None, True, True, moment.found))
+        self._rows += len(moment.found)
         if self._rows >= GROUP_ROWS:
             self._flush()
 
@@ -103,7 +103,7 @@ class Naming:
 
 
 def _keyed_rows(moments: list[Moment]) -> pa.RecordBatch:
-    found = [(moment, moment.boxes) for moment in moments if moment.boxes is not None]
+    found = [(moment, moment.found) for moment in moments if moment.found is not None]
     counts = [len(boxes) for _, boxes in found]
     columns = {
         "frame": np.repeat([moment.index for moment, _ in found], counts),
@@ -115,6 +115,6 @@ def _keyed_rows(moments: list[Moment]) -> pa.RecordBatch:
     corners = np.concatenate([boxes.boxes for _, boxes in found]).T
     columns |= dict(zip(("x_min", "y_min", "x_max", "y_max"), corners, strict=True))
     made = {name: numbers(values, KEYED.field(name).type) for name, values in columns.items()}
-    made["mask"] = texts([mask for _, boxes in found for mask in boxes.masks])
+    made["mask"] = texts([boxes.packed_mask(place) for _, boxes in found for place in range(len(boxes))])
     made["carried"] = flags(np.repeat([boxes.carried for _, boxes in found], counts))
     return pa.record_batch([made[name] for name in KEYED.names], schema=KEYED)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.media import THUMBNAILS_FOLDER, ObjectTrack
-from tasks.detection.boxes import NO_TRACK, Boxes, Moment
+from tasks.detection.boxes import NO_TRACK, Detections, Moment
 from tasks.video.drawing import colour_of, hex_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Follower:
         self._time_s = -SOONEST_S
         self._last: dict[int, tuple[float, NDArray[np.float32], int]] = {}  # key → when, where, followed as which class
 
-    def update(self, found: Boxes, time_s: float) -> NDArray[np.int64]:
+    def update(self, found: Detections, time_s: float) -> NDArray[np.int64]:
         """Return the key of the track of each box, (N,); NO_TRACK for one too weak to start a track."""
         from supervision import Detections as Tracked  # noqa: PLC0415 - a second, while frames are decoded
 
@@ -72,7 +72,7 @@ class Follower:
             keys[free[distances.argmin()]] = self._next_key
             self._next_key += 1
 
-    def _steadied(self, found: Boxes) -> NDArray[np.int64]:
+    def _steadied(self, found: Detections) -> NDArray[np.int64]:
         """Return the class that each box is followed as: its own, or that of the track where it is."""
         class_ids = found.class_ids.astype(np.int64)
         tracks = list(self._last.values())
@@ -86,7 +86,7 @@ class Follower:
         taken = np.array([((nearest == track) & stays & (class_ids == track_classes)).any() for track in nearest])
         return np.where(stays & ~taken, track_classes, class_ids)
 
-    def _remember(self, found: Boxes, keys: NDArray[np.int64], class_ids: NDArray[np.int64]) -> None:
+    def _remember(self, found: Detections, keys: NDArray[np.int64], class_ids: NDArray[np.int64]) -> None:
         for place in np.flatnonzero(keys != NO_TRACK):
             self._last[int(keys[place])] = (self._time_s, found.boxes[place], int(class_ids[place]))
         forgotten = [key for key, (seen_s, _, _) in self._last.items() if self._time_s - seen_s > self._memory_s]
@@ -149,29 +149,26 @@ def _filled(waiting: deque[Moment], before: Moment | None, after: Moment | None)
 
 def _with_boxes(moment: Moment, before: Moment | None, after: Moment | None) -> Moment:
     """Give a moment the boxes that its neighbours have of the same tracks."""
-    if before is None or before.boxes is None:
+    if before is None or before.found is None:
         message = "the detector sees the first frame"
         raise AssertionError(message)
-    if after is None or after.boxes is None:
-        moment.boxes = replace(before.boxes.of_tracks(), carried=True)
-        return moment
+    if after is None or after.found is None:
+        return replace(moment, found=replace(before.found.of_tracks(), carried=True))
     share = (moment.time_s - before.time_s) / max(after.time_s - before.time_s, np.finfo(float).tiny)
-    moment.boxes = between(before.boxes, after.boxes, min(max(share, 0.0), 1.0))
-    return moment
+    return replace(moment, found=between(before.found, after.found, min(max(share, 0.0), 1.0)))
 
 
-def between(before: Boxes, after: Boxes, share: float) -> Boxes:
+def between(before: Detections, after: Detections, share: float) -> Detections:
     """Return the boxes at `share` of the way from one detection to the next, 0 to 1."""
     before, after = before.of_tracks(), after.of_tracks()
     _, of_before, of_after = np.intersect1d(before.keys, after.keys, return_indices=True)
     single, of_single = (before, of_before) if share < HALF_WAY else (after, of_after)
     alone = np.setdiff1d(np.arange(len(single)), of_single)
-    return Boxes(
+    return Detections(
         boxes=np.concatenate([_mixed(before.boxes[of_before], after.boxes[of_after], share), single.boxes[alone]]),
         scores=np.concatenate([_mixed(before.scores[of_before], after.scores[of_after], share), single.scores[alone]]),
         class_ids=np.concatenate([before.class_ids[of_before], single.class_ids[alone]]),
         keys=np.concatenate([before.keys[of_before], single.keys[alone]]),
-        masks=(None,) * (len(of_before) + len(alone)),
         carried=True,
     )
 
@@ -227,7 +224,7 @@ class Stories:
 
     def add(self, moment: Moment) -> list[int]:
         """Take in the boxes that were detected in a moment; return the places of those that no earlier one betters."""
-        found = moment.boxes
+        found = moment.found
         if found is None or found.carried:
             return []
         self.boxes += len(found)

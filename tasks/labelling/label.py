@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from tasks.contracts.files import answer_digests, is_whole, staged
+from tasks.contracts.files import answer_digests, staged
 from tasks.contracts.media import (
     LABELLED_FRAMES_FOLDER,
     LABELLED_PICTURE_NAME,
     LABELLED_VIDEO_NAME,
+    LABELS,
     LABELS_NAME,
     LABELS_TABLE_NAME,
     FetchedVideo,
@@ -144,7 +144,6 @@ def _bounds(moments: int, window: int, *, centred: bool) -> tuple[NDArray[np.int
 
 LABELLING_VERSION = 3  # raise by hand when the same video, model and options give another answer
 ANNOTATED_NAMES = {"video": LABELLED_VIDEO_NAME, "picture": LABELLED_PICTURE_NAME}
-LABELS_FILES = (LABELS_TABLE_NAME, LABELLED_VIDEO_NAME, LABELLED_PICTURE_NAME, LABELLED_FRAMES_FOLDER)
 
 Labels = Sequence[tuple[int, str]]
 
@@ -168,7 +167,7 @@ def label_video(
     labels = list(zip(labeller.label_ids, labeller.label_names, strict=True))
     smooth = smoothed(scored.scores, options.window, centred=options.centred)
     manifest = _manifest(video, labeller, options, scored, smooth)
-    with staged(folder, files=LABELS_FILES, manifest=LABELS_NAME) as stage:
+    with staged(folder, files=LABELS.file_names, manifest=LABELS_NAME) as stage:
         held = frozenset(segment.label_id for segment in manifest.segments)
         write_table(stage / LABELS_TABLE_NAME, scored, smooth, labels, best=options.table_top, always=held)
         captions = Captions(scored.times_s, smooth, labels)
@@ -176,7 +175,7 @@ def label_video(
             _draw(video.path, bounds, captions, stage / manifest.annotated_video, told)
         if options.keep_frames:
             keep_frames(video.path, bounds, captions, options.rate_hz, stage / LABELLED_FRAMES_FOLDER)
-        manifest = manifest.model_copy(update={"files": answer_digests(stage, LABELS_FILES)})
+        manifest = manifest.model_copy(update={"files": answer_digests(stage, LABELS.file_names)})
         (stage / LABELS_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
 
@@ -190,17 +189,6 @@ def identity_of_labels(video: FetchedVideo, labeller: Labeller, options: LabelOp
         "options": options.model_dump(mode="json"),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def find_labels(folder: Path, identity: str) -> LabelsManifest | None:
-    """Return the answer of that identity which lies whole in a folder, or None."""
-    try:
-        manifest = LabelsManifest.model_validate_json((folder / LABELS_NAME).read_bytes())
-    except (OSError, ValidationError):  # none, or not one: it is recomputed
-        return None
-    if manifest.identity != identity or LABELS_TABLE_NAME not in manifest.files:
-        return None
-    return manifest if is_whole(folder, manifest.files) else None
 
 
 def _draw(path: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:

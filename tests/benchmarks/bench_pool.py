@@ -13,9 +13,10 @@ from typing import Any
 
 from conf.settings import load_weights_table
 from tasks.detection.config import DetectOptions
-from tasks.detection.detector import open_detector
 from tasks.fan_out.batching import MANIFEST_NAME, read_manifest
-from tasks.per_video.jobs import Workplace, do_each, fetch_each, objects_job
+from tasks.per_video.fetching import Workplace, fetch_each
+from tasks.per_video.jobs import do_each
+from tasks.per_video.work import DetectWork, open_job
 from tasks.shards.config import DownloadConfig
 from tasks.video.config import FetchConfig, MediaBounds
 from tasks.weights.store import WeightsStore
@@ -85,8 +86,8 @@ def _direct(sources: list[str], out: Path, weights: Path) -> float:
         bounds=MediaBounds(),
         weights=store,
     )
-    detector = open_detector("yolox-nano", speed="normal", weights=store)
-    job = objects_job(detector, DetectOptions(annotate=False), workplace)
+    work = DetectWork(detector="yolox-nano", speed="normal", options=DetectOptions(annotate=False))
+    job = open_job(work, workplace)
     began_s = time.monotonic()
     outcomes = list(do_each(job, fetch_each(sources, workplace)))
     assert {outcome.status for outcome in outcomes} == {"done"}

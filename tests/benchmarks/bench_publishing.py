@@ -13,8 +13,9 @@ from conf.settings import load_weights_table
 from tasks.contracts.files import is_whole
 from tasks.contracts.media import OBJECTS_NAME, OBJECTS_TABLE_NAME, ObjectsManifest
 from tasks.detection.config import DetectOptions
-from tasks.detection.detector import open_detector
-from tasks.per_video.jobs import Workplace, alone, do_each, objects_job
+from tasks.per_video.fetching import Workplace
+from tasks.per_video.jobs import alone, do_each
+from tasks.per_video.work import DetectWork, open_job
 from tasks.shards.config import DownloadConfig
 from tasks.video.config import FetchConfig, MediaBounds
 from tasks.video.fetch import fetch_video
@@ -78,8 +79,8 @@ def _detect(folder: Path, rate_hz: float) -> None:
         bounds=MediaBounds(),
         weights=weights,
     )
-    detector = open_detector("yolox-nano", speed="normal", weights=weights, min_score=None)
-    job = objects_job(detector, DetectOptions(rate_hz=rate_hz, annotate=False), workplace)
+    options = DetectOptions(rate_hz=rate_hz, annotate=False)
+    job = open_job(DetectWork(detector="yolox-nano", speed="normal", options=options), workplace)
     video = fetch_video(str(folder / "clip.mp4"), workplace.fetched, workplace.fetch, workplace.download)
     for _ in sys.stdin:
         outcome = alone(video.source, lambda: next(iter(do_each(job, [video], again=True))))

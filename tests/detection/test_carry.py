@@ -3,33 +3,34 @@
 import numpy as np
 import pytest
 
-from tasks.detection.boxes import NO_TRACK, Boxes, Moment
+from tasks.detection.boxes import NO_TRACK, Detections, Moment
 from tasks.detection.tracking import between, carried
 
 PIXELS = np.zeros((10, 10, 3), np.uint8)
 
 
-def boxes(*things: tuple[int, float]) -> Boxes:
+def boxes(*things: tuple[int, float]) -> Detections:
     """Boxes of 10 x 10 pixels, each of a track and at a place."""
     corners = np.array([[x, 0, x + 10, 10] for _, x in things], np.float32).reshape(-1, 4)
     keys = np.array([key for key, _ in things], np.int64)
-    return Boxes(corners, np.full(len(things), 0.5, np.float32), keys.astype(np.int16), keys, ("{}",) * len(things))
+    scores, masks = np.full(len(things), 0.5, np.float32), ("{}",) * len(things)
+    return Detections(corners, scores, keys.astype(np.int16), masks, keys)
 
 
-def moment(index: int, found: Boxes | None = None) -> Moment:
+def moment(index: int, found: Detections | None = None) -> Moment:
     return Moment(index, index / 10, PIXELS, True, found is not None, found)
 
 
 def places(made: Moment) -> dict[int, float]:
-    assert made.boxes is not None
-    return dict(zip(made.boxes.keys.tolist(), made.boxes.boxes[:, 0].tolist(), strict=True))
+    assert made.found is not None
+    return dict(zip(made.found.keys.tolist(), made.found.boxes[:, 0].tolist(), strict=True))
 
 
 def test_a_box_goes_along_the_line_between_its_two_places() -> None:
     made = list(carried([moment(0, boxes((7, 0))), *map(moment, range(1, 5)), moment(5, boxes((7, 50)))]))
     assert [each.index for each in made] == list(range(6))
     assert [places(each) for each in made] == [{7: pytest.approx(10.0 * step)} for step in range(6)]
-    assert [each.boxes.carried for each in made if each.boxes] == [False, True, True, True, True, False]
+    assert [each.found.carried for each in made if each.found] == [False, True, True, True, True, False]
 
 
 def test_time_counts_not_frames() -> None:
@@ -46,7 +47,7 @@ def test_a_thing_seen_on_one_side_only_is_there_until_half_way() -> None:
 
 def test_boxes_of_no_track_and_masks_are_not_carried() -> None:
     made = between(boxes((NO_TRACK, 0), (1, 5)), boxes((NO_TRACK, 0), (1, 5)), 0.5)
-    assert (made.keys.tolist(), made.masks) == ([1], (None,))
+    assert (made.keys.tolist(), made.masks) == ([1], None)
 
 
 def test_after_the_last_detection_boxes_stay() -> None:
@@ -56,7 +57,7 @@ def test_after_the_last_detection_boxes_stay() -> None:
 
 def test_empty_moments_carry_nothing() -> None:
     made = list(carried([moment(0, boxes()), moment(1), moment(2, boxes((1, 5)))]))
-    assert [len(each.boxes) for each in made if each.boxes is not None] == [0, 1, 1]
+    assert [len(each.found) for each in made if each.found is not None] == [0, 1, 1]
 
 
 def test_what_waits_is_bounded_and_then_stays_where_it_was() -> None:

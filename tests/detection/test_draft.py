@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import VideoError
-from tasks.contracts.media import FetchedVideo
+from tasks.contracts.media import OBJECTS, FetchedVideo
 from tasks.detection.config import DetectOptions
-from tasks.detection.detect import detect_objects, find_objects, identity_of_objects
+from tasks.detection.detect import detect_objects, identity_of_objects
 from tasks.detection.yolox import YoloxDetector
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
@@ -24,10 +24,10 @@ def test_what_is_there_is_found_again_and_only_under_its_identity(
     clip: FetchedVideo, square_detector: YoloxDetector, tmp_path: Path
 ) -> None:
     options = DetectOptions()
-    assert find_objects(tmp_path, identity_of_objects(clip, square_detector.record, options)) is None
+    assert OBJECTS.find(tmp_path, identity_of_objects(clip, square_detector.record, options)) is None
     made = detect_objects(clip, square_detector, options, BOUNDS, tmp_path)
-    assert find_objects(tmp_path, made.identity) == made
-    assert find_objects(tmp_path, identity_of_objects(clip, square_detector.record, DetectOptions(every=2))) is None
+    assert OBJECTS.find(tmp_path, made.identity) == made
+    assert OBJECTS.find(tmp_path, identity_of_objects(clip, square_detector.record, DetectOptions(every=2))) is None
 
 
 @pytest.mark.parametrize("name", ["objects.parquet", "detected.mp4", "thumbnails/track-0001.jpg", "objects.json"])
@@ -36,7 +36,7 @@ def test_what_is_not_whole_is_not_found(
 ) -> None:
     made = detect_objects(clip, square_detector, DetectOptions(), BOUNDS, tmp_path)
     (tmp_path / name).unlink()
-    assert find_objects(tmp_path, made.identity) is None
+    assert OBJECTS.find(tmp_path, made.identity) is None
 
 
 def test_the_table_of_another_answer_beside_a_manifest_is_no_answer(
@@ -45,12 +45,12 @@ def test_the_table_of_another_answer_beside_a_manifest_is_no_answer(
     made = detect_objects(clip, square_detector, DetectOptions(annotate=False), BOUNDS, tmp_path / "a")
     detect_objects(clip, square_detector, DetectOptions(annotate=False, every=2), BOUNDS, tmp_path / "b")
     (tmp_path / "b" / "objects.parquet").replace(tmp_path / "a" / "objects.parquet")
-    assert find_objects(tmp_path / "a", made.identity) is None
+    assert OBJECTS.find(tmp_path / "a", made.identity) is None
 
 
 def test_a_damaged_manifest_is_as_none(tmp_path: Path) -> None:
     (tmp_path / "objects.json").write_text("{")
-    assert find_objects(tmp_path, "0" * 64) is None
+    assert OBJECTS.find(tmp_path, "0" * 64) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"just some text, renamed\n" * 50], ids=["empty", "text"])
@@ -69,7 +69,7 @@ def test_a_failure_half_way_leaves_what_was_there_before(
     with pytest.raises(RuntimeError, match="out of memory"):
         detect_objects(clip, SameThing(square_detector.record, fails=True), DetectOptions(every=2), BOUNDS, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert find_objects(tmp_path, made.identity) == made
+    assert OBJECTS.find(tmp_path, made.identity) == made
 
 
 KILLED = """
@@ -104,6 +104,6 @@ def test_a_killed_run_leaves_the_old_or_nothing(
         process.kill()
     identity = identity_of_objects(clip, square_detector.record, DetectOptions())
     is_there = (folder / "objects.json").exists()
-    assert (find_objects(folder, identity) is not None) == is_there
+    assert (OBJECTS.find(folder, identity) is not None) == is_there
     made = detect_objects(clip, square_detector, DetectOptions(), BOUNDS, folder)
-    assert find_objects(folder, identity) == made
+    assert OBJECTS.find(folder, identity) == made

@@ -77,7 +77,7 @@ def test_boxes_classes_and_scores_are_those_of_pixellib(store: WeightsStore, tmp
     np.testing.assert_allclose(found.boxes, raw.pred_boxes.tensor.numpy(), atol=BOX_PIXELS, rtol=0)
     np.testing.assert_array_equal(found.class_ids, raw.pred_classes.numpy())
     np.testing.assert_allclose(found.scores, raw.scores.numpy(), atol=1e-4)
-    assert found.masks is not None
+    assert isinstance(found.masks, np.ndarray)
     assert (found.masks != raw.pred_masks.numpy()).mean() < 1e-4
     assert found.masks.any(axis=(1, 2)).all()
     # `segmentImage` leaves whole pixels and percents.
@@ -119,14 +119,14 @@ def test_pictures_together_are_as_each_alone_in_their_order(rapid: PointRendDete
         (alone,) = rapid.detect([image])
         np.testing.assert_allclose(found.boxes, alone.boxes, atol=BOX_PIXELS, rtol=0)
         np.testing.assert_array_equal(found.class_ids, alone.class_ids)
-        assert found.masks is not None
+        assert isinstance(found.masks, np.ndarray)
         assert found.masks.shape == (len(found), *image.shape[:2])
 
 
 def test_a_picture_of_nothing_has_no_boxes(rapid: PointRendDetector, store: WeightsStore) -> None:
     (found,) = PointRendDetector.open("resnet50", speed="rapid", weights=store, min_score=0.9999).detect(pictures()[:1])
     assert len(found) == 0
-    assert found.masks is not None
+    assert isinstance(found.masks, np.ndarray)
     assert found.masks.shape == (0, 180, 320)
     assert found.boxes.shape == (0, 4)
     assert found.masks.dtype == np.bool_

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tasks.detection.boxes import NO_TRACK, Boxes
+from tasks.detection.boxes import NO_TRACK, Detections
 from tasks.detection.tracking import Follower, iou
 
 CUP, HOT_DOG, BOTTLE, VASE = 41, 52, 39, 75
 Thing = tuple[int, float, float, float, float, float]  # class, score, x_min, y_min, x_max, y_max
 
 
-def boxes_of(things: Sequence[Thing]) -> Boxes:
+def boxes_of(things: Sequence[Thing]) -> Detections:
     rows = np.array(things, np.float32).reshape(-1, 6)
     keys = np.full(len(rows), NO_TRACK)
-    return Boxes(rows[:, 2:], rows[:, 1], rows[:, 0].astype(np.int16), keys, (None,) * len(rows))
+    return Detections(rows[:, 2:], rows[:, 1], rows[:, 0].astype(np.int16), keys=keys)
 
 
 def follow(moments: Sequence[Sequence[Thing]], rate_hz: float, min_score: float | None = None) -> list[list[int]]:

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.errors import VideoError
-from tasks.contracts.media import FetchedVideo, LabelsManifest
+from tasks.contracts.media import LABELS, FetchedVideo, LabelsManifest
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.imagenet import ImagenetLabeller
-from tasks.labelling.label import find_labels, identity_of_labels, label_video
+from tasks.labelling.label import identity_of_labels, label_video
 from tasks.video.config import MediaBounds
 from tests.labelling.colours import ColourLabeller, fetched, write_clip
 
@@ -126,19 +126,19 @@ def test_the_identity_is_of_content_model_and_options(clip: FetchedVideo) -> Non
 @pytest.mark.parametrize("missing", ["labels.json", "labels.parquet", "labelled.mp4", "frames"])
 def test_an_answer_is_found_only_while_it_is_whole(missing: str, clip: FetchedVideo, tmp_path: Path) -> None:
     made = labelled(clip, tmp_path, keep_frames=True)
-    assert find_labels(tmp_path, made.identity) == made
-    assert find_labels(tmp_path, "0" * 64) is None
+    assert LABELS.find(tmp_path, made.identity) == made
+    assert LABELS.find(tmp_path, "0" * 64) is None
     with (next((tmp_path / missing).iterdir()) if missing == "frames" else tmp_path / missing).open("r+b") as file:
         file.write(b"\xff\xff\xff")
-    assert find_labels(tmp_path, made.identity) is None
+    assert LABELS.find(tmp_path, made.identity) is None
     (tmp_path / missing).rename(tmp_path / "gone")
-    assert find_labels(tmp_path, made.identity) is None
+    assert LABELS.find(tmp_path, made.identity) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", json.dumps({"identity": 1}), "\0"], ids=["empty", "object", "other", "nul"])
 def test_what_is_no_manifest_is_no_answer(text: str, tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(text)
-    assert find_labels(tmp_path, "0" * 64) is None
+    assert LABELS.find(tmp_path, "0" * 64) is None
 
 
 def test_a_broken_frame_is_counted_and_costs_no_more(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tasks.contracts.errors import (
 )
 from tasks.contracts.files import file_digest
 from tasks.contracts.media import FetchedVideo, VideoOutcome
-from tasks.per_video.jobs import Workplace, fetch_each
+from tasks.per_video.fetching import Workplace, fetch_each
 from tasks.shards.config import DownloadConfig
 from tasks.video.addresses import AddressGuard
 from tasks.video.config import FetchConfig, MediaBounds
@@ -317,7 +317,7 @@ def test_a_list_waits_for_the_limit_to_pass(tube: Tube, monkeypatch: pytest.Monk
         if sum(slept) >= 30:  # the second wait is over
             tube.has(playable([tube.small], locked=False))
 
-    monkeypatch.setattr("tasks.per_video.jobs.sleep", sleep)
+    monkeypatch.setattr("tasks.per_video.fetching.sleep", sleep)
     found = list(fetch_each([VIDEO_ID, OTHER_ID], workplace(tube)))
     assert [isinstance(each, FetchedVideo) for each in found] == [True, True]
     assert sum(slept) == 10 + 20
@@ -327,7 +327,7 @@ def test_patience_has_an_end_and_is_for_lists(tube: Tube, monkeypatch: pytest.Mo
     tube.has(REFUSED["rate-limit"][0])
     tube.has(REFUSED["rate-limit"][0], video_id=OTHER_ID)
     slept: list[float] = []
-    monkeypatch.setattr("tasks.per_video.jobs.sleep", slept.append)
+    monkeypatch.setattr("tasks.per_video.fetching.sleep", slept.append)
     assert isinstance(next(fetch_each([VIDEO_ID], workplace(tube))), VideoOutcome)
     assert not slept
     found = list(fetch_each([VIDEO_ID, OTHER_ID], workplace(tube, rate_limit_wait_s=45)))

@@ -1,0 +1,118 @@
+"""Where videos are kept and how they are come by: the sources of a list, fetched one after the other."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import sleep
+
+from tasks.contracts.errors import RateLimitedError, ReelsiftError
+from tasks.contracts.media import FetchedVideo, VideoOutcome
+from tasks.contracts.model import FrozenModel
+from tasks.contracts.progress import Progress, Silent
+from tasks.per_video.jobs import failed, unexpected
+from tasks.shards.config import DownloadConfig
+from tasks.shards.mirror import shown
+from tasks.video.config import FetchConfig, MediaBounds
+from tasks.video.fetch import fetch_video, path_on_disk
+from tasks.video.probe import probe
+from tasks.weights.store import WeightsStore
+
+
+class Workplace(FrozenModel):
+    """Folders and configs."""
+
+    fetched: Path  # downloaded videos
+    out: Path  # one folder below it for each video
+    fetch: FetchConfig
+    download: DownloadConfig  # for the files of YouTube-8M's hosts
+    bounds: MediaBounds
+    weights: WeightsStore
+    storage: str | None = None  # URI of the object store that keeps what is found
+
+
+FIRST_WAIT_S = 10.0  # doubled at each refusal
+LONGEST_WAIT_S = 600.0
+
+
+def fetch_each(
+    sources: Iterable[str], workplace: Workplace, progress: Progress | None = None
+) -> Iterator[FetchedVideo | VideoOutcome]:
+    """Yield each source's video, or its failure."""
+    patience = Patience(workplace.fetch.rate_limit_wait_s, progress or Silent())
+    for source, is_alone in _with_company(sources):
+        try:
+            yield _fetched(source, workplace, progress, Patience(0, Silent()) if is_alone else patience)
+        except ReelsiftError as error:
+            yield failed(source, str(error))
+        except Exception as error:  # noqa: BLE001 - the other videos must not be lost
+            yield unexpected(source, error)
+
+
+class Patience:
+    """What is left of the time that a list may wait for hosts that give no more for a while."""
+
+    def __init__(self, seconds: float, progress: Progress) -> None:
+        self._left_s = seconds
+        self._next_s = FIRST_WAIT_S
+        self._progress = progress
+
+    def wait(self, source: str) -> bool:
+        """Wait, and longer each time; say at once that it is over once all of the time is used up."""
+        wait_s = min(self._next_s, LONGEST_WAIT_S, self._left_s)
+        if wait_s <= 0:
+            return False
+        self._next_s *= 2
+        self._left_s -= wait_s
+        what = f"waiting for leave to fetch {source}"
+        logging.getLogger("reelsift").warning(
+            "The host of %s gives no more for now: asking again in %.0f s, for %.0f s more at most.",
+            source,
+            wait_s,
+            self._left_s,
+        )
+        self._progress.begin(what, wait_s, "s")
+        while wait_s > 0:
+            step_s = min(1.0, wait_s)
+            sleep(step_s)
+            self._progress.advance(what, step_s)
+            wait_s -= step_s
+        return True
+
+    def renew(self) -> None:
+        """Begin with short waits again, as the host gives."""
+        self._next_s = FIRST_WAIT_S
+
+
+def _fetched(source: str, workplace: Workplace, progress: Progress | None, patience: Patience) -> FetchedVideo:
+    while True:
+        try:
+            video = fetch_video(source, workplace.fetched, workplace.fetch, workplace.download, progress)
+        except RateLimitedError:
+            if not patience.wait(shown(source)):
+                raise
+        else:
+            patience.renew()
+            return video
+
+
+def _with_company(sources: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each source, and whether there is no other: then somebody waits for it, and would rather know at once."""
+    left = iter(sources)
+    source = next(left, None)
+    is_first = True
+    while source is not None:
+        following = next(left, None)
+        yield source, is_first and following is None
+        source, is_first = following, False
+
+
+def lasting_s(source: str, workplace: Workplace) -> float | None:
+    """Return how long the video of a source lasts, 0 for a picture or for what is broken: neither is much work."""
+    try:
+        path = path_on_disk(source, workplace.fetched, workplace.fetch)
+        if path is None:
+            return None
+        media = probe(path, workplace.bounds)
+    except ReelsiftError:
+        return 0.0
+    return 0.0 if media.kind == "picture" else media.duration_s

@@ -1,0 +1,206 @@
+"""What is to be done to videos, as flows, tasks and commands hand it on, and opened as a job for each video.
+
+An answer that is in the object store is taken from there rather than made, and put there once made. Layout:
+
+    videos/<folder>/labels-<identity>/   videos/<folder>/objects-<identity>/   one bundle an answer, never changed
+"""
+
+import logging
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tasks.contracts.errors import DamagedStorageError, ReelsiftError
+from tasks.contracts.files import locked, staged
+from tasks.contracts.media import (
+    LABELS,
+    OBJECTS,
+    AnswerT,
+    DetectorRecord,
+    FetchedVideo,
+    LabelsManifest,
+    ObjectsManifest,
+    VideoOutcome,
+)
+from tasks.contracts.model import FrozenModel
+from tasks.contracts.progress import Progress
+from tasks.detection.boxes import Detector
+from tasks.detection.config import DetectOptions
+from tasks.detection.detect import detect_objects, identity_of_objects
+from tasks.detection.detector import open_detector
+from tasks.labelling.config import LabelOptions
+from tasks.labelling.label import identity_of_labels, label_video
+from tasks.labelling.labeller import open_labeller
+from tasks.labelling.scores import Labeller
+from tasks.per_video.fetching import Workplace
+from tasks.per_video.jobs import Job, Lookup, recall
+from tasks.reports.words import labels_in_words, objects_in_words
+from tasks.storage.bundles import find_bundle, pull_bundle, push_bundle
+from tasks.storage.object_store import ObjectStore, open_store
+from tasks.tracking.store import TrackingStore
+from tasks.video.fetch import find_video
+from tasks.weights.store import WeightsStore
+
+PREFIX = "videos"
+IDENTITY_DIGITS = 16
+
+
+class LabelWork(FrozenModel):
+    """Label videos with one model and one set of options."""
+
+    verb: Literal["label"] = "label"
+    model: str  # as `tasks.labelling.labeller.open_labeller` takes it
+    store: TrackingStore
+    options: LabelOptions
+
+    def open(self, weights: WeightsStore) -> Labeller:
+        """Open the model.
+
+        Raises:
+            UnknownModelError, MissingWeightsError, FeatureSpaceError, ModelError, TrackingError: as `open_labeller`.
+        """
+        return open_labeller(self.model, store=self.store, weights=weights)
+
+    def job(self, labeller: Labeller, workplace: Workplace, progress: Progress | None = None) -> Job[LabelsManifest]:
+        """Return the job of labelling with an open model."""
+        return Job(
+            kind=LABELS,
+            out=workplace.out,
+            record=labeller.record,
+            identify=lambda video: identity_of_labels(video, labeller, self.options),
+            find=LABELS.find,
+            in_words=labels_in_words,
+            make=lambda video, folder: label_video(video, labeller, self.options, workplace.bounds, folder, progress),
+        )
+
+
+class DetectWork(FrozenModel):
+    """Find the objects in videos with one detector and one set of options."""
+
+    verb: Literal["detect"] = "detect"
+    detector: str
+    speed: str
+    options: DetectOptions
+
+    def open(self, weights: WeightsStore) -> Detector:
+        """Open the detector.
+
+        Raises:
+            DetectorError, MissingWeightsError, WeightsError: as `open_detector`.
+        """
+        return open_detector(self.detector, speed=self.speed, weights=weights, min_score=self.options.min_score)
+
+    def job(self, detector: Detector, workplace: Workplace, progress: Progress | None = None) -> Job[ObjectsManifest]:
+        """Return the job of detecting with an open detector."""
+        lookup = self.lookup(detector.record, workplace)
+        return Job(
+            **{field.name: getattr(lookup, field.name) for field in fields(lookup)},
+            make=lambda video, folder: detect_objects(
+                video, detector, self.options, workplace.bounds, folder, progress
+            ),
+        )
+
+    def lookup(self, record: DetectorRecord, workplace: Workplace) -> Lookup[ObjectsManifest]:
+        """Return what tells whether a video was looked at by this detector; opens none."""
+        return Lookup(
+            kind=OBJECTS,
+            out=workplace.out,
+            record=record,
+            identify=lambda video: identity_of_objects(video, record, self.options),
+            find=OBJECTS.find,
+            in_words=objects_in_words,
+        )
+
+
+Work = LabelWork | DetectWork
+
+
+def open_job(
+    work: Work,
+    workplace: Workplace,
+    progress: Progress | None = None,
+    *,
+    opened: Any = None,  # noqa: ANN401
+) -> Job[Any]:
+    """Open a model or detector, and return the job of it, with the object store behind the folders.
+
+    Args:
+        work: what is to be done.
+        workplace: folders and configs.
+        progress: told of each video.
+        opened: what `work.open` returned, where that is kept.
+
+    Raises:
+        ReelsiftError: the model, the detector or the storage cannot be used, which is told before any video is worked
+            on.
+    """
+    model: Any = opened or work.open(workplace.weights)
+    job: Job[Any] = work.job(model, workplace, progress)
+    return _through_storage(job, open_store(workplace.storage), progress) if workplace.storage else job
+
+
+def known_outcome(source: str, record: DetectorRecord, work: DetectWork, workplace: Workplace) -> VideoOutcome | None:
+    """Return what is there of a video; whatever is wrong with it, the run that works on it will say."""
+    try:
+        video = find_video(source, workplace.fetched, workplace.fetch)
+        return recall(work.lookup(record, workplace), video) if video else None
+    except ReelsiftError:
+        return None
+
+
+def _through_storage(job: Job[AnswerT], store: ObjectStore, progress: Progress | None) -> Job[AnswerT]:
+    """Return the job with a store behind its folders."""
+
+    def find(folder: Path, identity: str) -> AnswerT | None:
+        found = job.find(folder, identity)
+        if found:
+            _keep(job, store, folder, found, progress)
+            return found
+        return job.find(folder, identity) if _brought(job, store, folder, identity, progress) else None
+
+    def make(video: FetchedVideo, folder: Path) -> AnswerT:
+        made = job.make(video, folder)
+        _keep(job, store, folder, made, progress)
+        return made
+
+    return replace(job, find=find, make=make)
+
+
+def _key(job: Job[AnswerT], folder: Path, identity: str) -> str:
+    return f"{PREFIX}/{folder.name}/{Path(job.kind.manifest_name).stem}-{identity[:IDENTITY_DIGITS]}"
+
+
+def _keep(job: Job[AnswerT], store: ObjectStore, folder: Path, made: AnswerT, progress: Progress | None) -> None:
+    """Put an answer into the store, unless it is there, or another process has put its own in the place of it."""
+    key = _key(job, folder, made.identity)
+    if find_bundle(store, key) is not None:
+        return
+    with locked(folder):
+        if job.find(folder, made.identity) == made:
+            files = {name: folder / name for name in (*made.files, job.kind.manifest_name)}
+            push_bundle(store, key, files, expected=made.files, progress=progress)
+
+
+def _brought(job: Job[AnswerT], store: ObjectStore, folder: Path, identity: str, progress: Progress | None) -> bool:
+    """Fetch an answer into its folder, in the place of another; say whether it was there and whole."""
+    key = _key(job, folder, identity)
+    if find_bundle(store, key) is None:
+        return False
+    try:
+        with staged(folder, files=job.kind.file_names, manifest=job.kind.manifest_name) as stage:
+            pull_bundle(store, key, stage, progress)
+            _check_whole(stage / job.kind.manifest_name, key)
+    except DamagedStorageError as damage:
+        logging.getLogger("reelsift").warning("%s", damage)
+        return False
+    return True
+
+
+def _check_whole(manifest: Path, key: str) -> None:
+    """Let nothing take the place of what is there unless it has a manifest.
+
+    Raises:
+        DamagedStorageError: somebody deleted the bundle in between, or it is no answer.
+    """
+    if not manifest.is_file():
+        raise DamagedStorageError(f"{key} in the storage is gone, or is no answer.")
