@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,7 +67,7 @@ class Detections:
     scores: NDArray[np.float32]  # (N,) in [0, 1]
     class_ids: NDArray[np.int16]  # (N,) places in the detector's class names
     masks: Masks = None  # arrays, as a detector gives them; packed from then on
-    keys: NDArray[np.int64] = NO_KEYS  # (N,) of the tracks, NO_TRACK where there is none
+    keys: NDArray[np.int64] = field(default_factory=lambda: NO_KEYS)  # (N,) of the tracks, NO_TRACK where there is none
     carried: bool = False  # by their tracks, not detected on this frame
 
     def __post_init__(self) -> None:
