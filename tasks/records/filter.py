@@ -254,6 +254,17 @@ def filter_file(shard: PlannedShard, path: Path, config: FilterConfig, size_byte
     return FilteredShard(rows_of(data, judged.features[kept], is_match[kept], shard.name), tally)
 
 
+def compile_kernels() -> None:
+    """Compile what judges and copies records, which takes half a minute once, and keep it on the disk.
+
+    Else it is done for the first shard, by each process that begins before one has finished.
+    """
+    data, config = np.zeros(MIN_FRAME_BYTES, np.uint8), FilterConfig(label_ids=(0,), background=1)
+    judged = _judge_all(data, config)
+    choose(data, judged.features, 0)
+    rows_of(data, judged.features, judged.verdicts == Verdict.MATCH, "")
+
+
 class _Judged(NamedTuple):
     counts: NDArray[np.intp]  # by verdict
     damaged: list[tuple[int, int]]  # (offset, verdict) of the first few

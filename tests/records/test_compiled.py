@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 import tasks.records.kernels
+from tasks.contracts.datasets import PlannedShard
+from tasks.records.config import FilterConfig
+from tasks.records.filter import compile_kernels, filter_file
 from tasks.records.kernels.compiled import SOURCES, entry_point
+from tasks.records.kernels.judge import _hash_ids
+from tasks.records.kernels.walker import gather, walk
 from tests.records.framing import frame
 from tests.records.shards import record
 
@@ -26,6 +31,17 @@ def test_a_function_is_compiled_even_where_no_cache_can_be_kept() -> None:
     namespace: dict[str, Any] = {}
     exec(compile("def double(x): return 2 * x", "<nowhere>", "exec"), namespace)
     assert entry_point(namespace["double"])(21) == 42
+
+
+def test_what_is_compiled_ahead_is_all_that_filtering_needs(tmp_path: Path) -> None:
+    dispatchers: list[Any] = [walk, gather, _hash_ids]
+    compile_kernels()
+    compiled = [list(each.signatures) for each in dispatchers]
+    path = tmp_path / "trainaa.tfrecord"
+    path.write_bytes(b"".join(frame(record(name, [label])) for name, label in ((b"aaaa", 22), (b"bbbb", 1))))
+    shard = PlannedShard(name=path.name, partition="video/train", md5="0" * 32)
+    assert filter_file(shard, path, FilterConfig(label_ids=(22,), background=1)).table.num_rows == 2
+    assert [list(each.signatures) for each in dispatchers] == compiled
 
 
 FILTERING = """

@@ -206,8 +206,8 @@ def test_a_build_that_is_asked_to_end_says_so_in_one_line_and_leaves_nothing(
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute of video."""
-    return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", shades(600))
+    """Ten minutes of video: even on a busy machine, work on it is not done before a signal comes."""
+    return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", shades(6000))
 
 
 @pytest.fixture(scope="module")
