@@ -187,14 +187,14 @@ class LabelVideosForm(VideosForm):
         default=None,
         gt=0,
         le=60,
-        description="Moments a second that are scored, above 0 and up to 60; empty: as configured",
+        description="Sampled frames per second, above 0 and up to 60; empty: as configured",
         json_schema_extra=_at(11),
     )
     window: int | None = Field(
         default=None,
         ge=1,
         le=1000,
-        description="The score is the mean of the last K moments, 1 (none) to 1000; empty: as configured",
+        description="The score is the mean of the last K samples, 1 (none) to 1000; empty: as configured",
         json_schema_extra=_at(12),
     )
     centred: bool | None = Field(

@@ -2,7 +2,7 @@
 
 The tasks, in order:
 
-    a batch's file ─► detector ─► each video: fetch (the next while one is looked at) ─► detect ─► a row in its account
+    a batch's file ─► detector ─► each video: fetch (the next while one is looked at) ─► detect ─► a row in its ledger
 """
 
 from prefect import flow

@@ -18,7 +18,7 @@ from flows.video_requests import check_out, detect_work, sources_of, workplace_o
 from tasks.contracts.errors import BatchError
 from tasks.contracts.media import FAILED, BatchRequest, BatchRow, BatchVideo
 from tasks.dispatch_batches import Dispatcher, PoolProgress, capacity, pool_of
-from tasks.fan_out.batching import expected_s, keep_pace, known_detector, known_pace, split, write_manifest
+from tasks.fan_out.batching import expected_s, keep_cost, known_cost, known_detector, split, write_manifest
 from tasks.per_video.fetching import lasting_s
 from tasks.per_video.work import known_outcome
 from tasks.prefect_artifacts import final_state, show_videos
@@ -46,7 +46,7 @@ def detected_on_pool(
         requests = list(_requests(form, sources, {row.place for row in rows}, settings, workers))
         dispatcher = Dispatcher(folder, DEPLOYMENT, pool, settings.pool, progress)
         fresh = dispatcher.run(requests) if requests else []
-    keep_pace(settings.paths.batches, _work(form), fresh)
+    keep_cost(settings.paths.batches, _work(form), fresh)
     rows = sorted([*rows, *fresh], key=lambda row: row.place)
     manifest = write_manifest(folder, rows)
     if dispatcher.failures and all(row.status == FAILED for row in rows):
@@ -75,9 +75,9 @@ def _requests(
     left = [
         BatchVideo(place=place, source=absolute(source)) for place, source in enumerate(sources) if place not in known
     ]
-    pace = known_pace(settings.paths.batches, _work(form))
+    cost = known_cost(settings.paths.batches, _work(form))
     workplace = workplace_of(form, settings)
-    work = [expected_s(lasting_s(video.source, workplace), pace) for video in left]
+    work = [expected_s(lasting_s(video.source, workplace), cost) for video in left]
     wanted = _wanted(form, settings)
     for group in split(work, workers=workers, batch_s=settings.pool.batch_s):
         yield _request(wanted, [left[place] for place in group], sum(work[place] for place in group))
@@ -100,7 +100,7 @@ def _request(wanted: dict[str, JsonValue], videos: Sequence[BatchVideo], expecte
 
 
 def _work(form: DetectObjectsForm) -> str:
-    """Name the kind of work whose pace is remembered: what looks, how closely, and what it writes."""
+    """Name the kind of work whose cost is remembered: what looks, how closely, and what it writes."""
     about: dict[str, Any] = form.model_dump(mode="json", include={"detector", "speed", "rate_hz", "every", "annotate"})
     return " ".join(f"{name}={value}" for name, value in about.items())
 

@@ -106,8 +106,8 @@ def label(
         source: a file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4): one answer. A list of
             these, a folder of videos, or `@FILE`, a text file with one of these a line: a list of answers.
         model: `imagenet`, which needs no download, or a registered one: champion, NAME@champion, NAME/3, a run's id.
-        rate_hz: moments a second that are scored.
-        window: the score is the mean of this many moments; 1 for none.
+        rate_hz: sampled frames per second.
+        window: the score is the mean of this many samples; 1 for none.
         centred: use a centred smoothing window, which does not lag.
         annotate: write a copy of the video with the label drawn.
         keep_frames: keep the annotated frames as pictures, too.

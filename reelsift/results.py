@@ -111,7 +111,7 @@ class LabelledVideo(VideoAnswer[LabelsManifest]):
         return self.manifest.top
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return `labels.parquet`: time_s, label_id, name, score and smoothed, a row for each label of each moment.
+        """Return `labels.parquet`: time_s, label_id, name, score and smoothed, a row a label of a sampled frame.
 
         Raises:
             OutputError: the folder holds another answer by now.

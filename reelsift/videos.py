@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help=SOURCES + ".", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder with one folder for each video.")]
-Rate = Annotated[
-    float | None, typer.Option("--fps", metavar="R", min=0.001, help="Moments or frames a second that are looked at.")
-]
+Rate = Annotated[float | None, typer.Option("--fps", metavar="R", min=0.001, help="Sampled frames per second.")]
 Annotate = Annotated[
     bool | None, typer.Option("--annotate/--no-annotate", help="Write a copy of each video with the answer drawn.")
 ]
@@ -250,7 +248,7 @@ def label(
     ] = "imagenet",
     fps: Rate = None,
     window: Annotated[
-        int | None, typer.Option(metavar="K", min=1, help="The mean of the last K moments is the score; 1: none.")
+        int | None, typer.Option(metavar="K", min=1, help="The mean of the last K samples is the score; 1: none.")
     ] = None,
     centred: Annotated[bool | None, typer.Option("--centred/--causal", help="Use a centred smoothing window.")] = None,
     annotate: Annotate = None,

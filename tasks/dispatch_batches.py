@@ -97,7 +97,7 @@ class Dispatcher:
     """Sees one run's batches through."""
 
     def __init__(self, folder: Path, deployment: str, pool: str, config: PoolConfig, progress: Progress) -> None:
-        """Take where the accounts of the batches lie, and what works on one batch in which pool."""
+        """Take where the ledgers of the batches lie, and what works on one batch in which pool."""
         self._folder = folder
         self._deployment = deployment
         self._pool = pool

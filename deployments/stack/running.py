@@ -65,7 +65,7 @@ class Health:
         """Say whether this worker is there: one of the same name may have died a moment ago, and still be listed.
 
         So its last heartbeat must be younger than its process, both counted back from now: a clock that is set
-        between the two is of no account.
+        between the two does not matter.
         """
         return any(
             worker["name"] == name

@@ -20,11 +20,11 @@ from tasks.contracts.files import appearing, file_digest, write_text
 from tasks.contracts.model import FrozenModel
 
 FEATURE_SPACE = YT8M_FEATURE_SPACE
-CARD_NAME = "classifier.json"
+METADATA_NAME = "classifier.json"
 WEIGHTS_NAME = "model.safetensors"
 
 
-class ClassifierCard(FrozenModel):
+class ClassifierMetadata(FrozenModel):
     """What `classifier.json` holds: all that the weights do not say."""
 
     format_version: int = Field(default=1, ge=1, le=1)
@@ -44,33 +44,33 @@ class ClassifierCard(FrozenModel):
         return self
 
 
-def read_card(path: Path) -> ClassifierCard:
+def read_metadata(path: Path) -> ClassifierMetadata:
     """Read `classifier.json`.
 
     Raises:
-        ModelError: it is missing, or is not a card.
+        ModelError: it is missing, or is not metadata.
         FeatureSpaceError: it looks at other features than those available here.
     """
     try:
-        card = ClassifierCard.model_validate_json(path.read_bytes())
+        metadata = ClassifierMetadata.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelError(
-            f"No classifier at {path.parent}: it has no {CARD_NAME}. Train one: `reelsift train`."
+            f"No classifier at {path.parent}: it has no {METADATA_NAME}. Train one: `reelsift train`."
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ModelError(f"{path} is not a classifier's card: {where}: {first['msg']}. Train it again.") from error
-    if card.feature_space != FEATURE_SPACE:
+        raise ModelError(f"{path} is not a classifier's metadata: {where}: {first['msg']}. Train it again.") from error
+    if metadata.feature_space != FEATURE_SPACE:
         raise FeatureSpaceError(
-            f"The classifier at {path.parent} has the feature_space {card.feature_space!r}, and what is available here "
-            f"is {FEATURE_SPACE!r}: its answers would mean nothing. Train a model on a dataset of this release."
+            f"The classifier at {path.parent} has the feature_space {metadata.feature_space!r}, and what is "
+            f"available here is {FEATURE_SPACE!r}: its answers would mean nothing. Train a model on a dataset of this release."
         )
-    return card
+    return metadata
 
 
-def read_weights(path: Path, card: ClassifierCard, module: nn.Module) -> dict[str, Tensor]:
-    """Read `model.safetensors`, which must be the card's, and hold the tensors that the module has.
+def read_weights(path: Path, metadata: ClassifierMetadata, module: nn.Module) -> dict[str, Tensor]:
+    """Read `model.safetensors`, which must be the metadata's, and hold the tensors that the module has.
 
     Raises:
         ModelError: it cannot be read, or does not fit.
@@ -80,15 +80,15 @@ def read_weights(path: Path, card: ClassifierCard, module: nn.Module) -> dict[st
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"The weights {path} cannot be read: {error}. Train the model again.") from error
-    if digest != card.weights_sha256:
+    if digest != metadata.weights_sha256:
         raise ModelError(
-            f"The weights {path} have sha256 {digest}, but {CARD_NAME} beside them names {card.weights_sha256}: "
-            "they do not belong together. Copy the folder again."
+            f"The weights {path} have sha256 {digest}, but {METADATA_NAME} beside them names "
+            f"{metadata.weights_sha256}: they do not belong together. Copy the folder again."
         )
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     if found != wanted:
-        raise ModelError(f"The weights {path} have the tensors {found}, the {card.config.model} model {wanted}.")
+        raise ModelError(f"The weights {path} have the tensors {found}, the {metadata.config.model} model {wanted}.")
     return weights
 
 
@@ -144,7 +144,7 @@ class FittedClassifier:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.module.state_dict().items()}
         with appearing(folder / WEIGHTS_NAME) as temporary:
             save_file(weights, temporary)
-        card = ClassifierCard(
+        metadata = ClassifierMetadata(
             config=self.config,
             label_ids=self.label_ids,
             label_names=self.label_names,
@@ -153,7 +153,7 @@ class FittedClassifier:
             feature_space=self.feature_space,
             weights_sha256=file_digest(folder / WEIGHTS_NAME),
         )
-        write_text(folder / CARD_NAME, card.model_dump_json(indent=2) + "\n")
+        write_text(folder / METADATA_NAME, metadata.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -162,18 +162,18 @@ class FittedClassifier:
         Raises:
             ModelError: a file is missing, is not what `save` writes, or the two do not belong together.
         """
-        card = read_card(folder / CARD_NAME)
-        module = build_model(card.config, len(card.label_ids) + card.has_match)
-        module.load_state_dict(read_weights(folder / WEIGHTS_NAME, card, module))
+        metadata = read_metadata(folder / METADATA_NAME)
+        module = build_model(metadata.config, len(metadata.label_ids) + metadata.has_match)
+        module.load_state_dict(read_weights(folder / WEIGHTS_NAME, metadata, module))
         module.eval()
         return cls(
             module=module,
-            label_ids=card.label_ids,
-            label_names=card.label_names,
-            config=card.config,
-            dataset_id=card.dataset_id,
-            has_match=card.has_match,
-            feature_space=card.feature_space,
+            label_ids=metadata.label_ids,
+            label_names=metadata.label_names,
+            config=metadata.config,
+            dataset_id=metadata.dataset_id,
+            has_match=metadata.has_match,
+            feature_space=metadata.feature_space,
         )
 
     @torch.inference_mode()

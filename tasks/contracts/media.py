@@ -143,7 +143,7 @@ class LabelsManifest(FrozenModel):
     video: VideoRecord
     model: ModelRecord
     options: dict[str, JsonValue]
-    seconds: int = Field(ge=0, description="moments that were scored")
+    seconds: int = Field(ge=0, description="sampled frames that were scored")
     is_silent: bool | None = Field(default=None, description="the sound could not be used; None: it was not looked at")
     match_score: float | None = Field(default=None, description="probability that the video is of the dataset's kind")
     top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
@@ -197,7 +197,7 @@ class ObjectsManifest(FrozenModel):
     options: dict[str, JsonValue]
     boxes: int = Field(ge=0, description="detected boxes, without carried ones")
     counts: dict[str, int] = Field(
-        description="tracks of each class, commonest first; without tracks: most at one moment"
+        description="tracks of each class, commonest first; without tracks: most at one time"
     )
     tracks: tuple[ObjectTrack, ...] = Field(description="by start, then by id")
     stage_seconds: dict[str, float] = Field(description="seconds of work: decode, detect, track, draw, encode, keep")

@@ -165,7 +165,7 @@ class Throughput:
 class _Work:
     total: float | None
     unit: str
-    pace: Throughput
+    throughput: Throughput
 
 
 class LineProgress:
@@ -188,8 +188,8 @@ class LineProgress:
         with self._lock:
             work = self._works[what]
             now = time.monotonic()
-            work.pace.advance(amount, now)
-            if not work.pace.done or now - self._said_s < self._every_s:
+            work.throughput.advance(amount, now)
+            if not work.throughput.done or now - self._said_s < self._every_s:
                 return
             self._said_s = now
         self._write(one_line(_line(what, work, now)))
@@ -200,8 +200,8 @@ class LineProgress:
 
 
 def _line(what: str, work: _Work, now: float) -> str:
-    rate, left_s = work.pace.rate(now), work.pace.left_s(work.total, now)
-    line = f"{what}: {share(work.pace.done, work.total, work.unit)}, {scaled(rate, work.unit)}/s"
+    rate, left_s = work.throughput.rate(now), work.throughput.left_s(work.total, now)
+    line = f"{what}: {share(work.throughput.done, work.total, work.unit)}, {scaled(rate, work.unit)}/s"
     return line if left_s is None else f"{line}, about {left_s:,.0f} s left"
 
 

@@ -134,7 +134,7 @@ class Detector(Protocol):
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimedFrame:
     """One frame on its way through the stages, each of which hands on another one that says more."""
 
     index: int  # of the frame in the video

@@ -28,11 +28,11 @@ from tasks.contracts.media import (
 )
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.detection.boxes import NO_TRACK, Detections, Detector, Moment
+from tasks.detection.boxes import NO_TRACK, Detections, Detector, TimedFrame
 from tasks.detection.config import DetectOptions
 from tasks.detection.drawing import USUAL_RATE_HZ, Thumbnails, labels_of, showing
 from tasks.detection.table import KeyedRows
-from tasks.detection.tracking import Follower, Stories, carried
+from tasks.detection.tracking import Follower, TrackSummaries, carried
 from tasks.video.config import MediaBounds
 from tasks.video.frames import Frame, FrameReader, open_frames
 from tasks.video.overlap import StageClock, ahead
@@ -42,29 +42,29 @@ GROUP_BYTES = 256 << 20  # of pictures that wait for a batch to fill, at most
 
 
 def detected(
-    moments: Iterable[Moment], detector: Detector, options: DetectOptions, clock: StageClock
-) -> Iterator[Moment]:
-    """Yield the moments in order; of those that the detector is to see, each with what was found.
+    frames: Iterable[TimedFrame], detector: Detector, options: DetectOptions, clock: StageClock
+) -> Iterator[TimedFrame]:
+    """Yield the frames in order; of those that the detector is to see, each with what was found.
 
     Pictures are given in batches of the detector's own size; less where they are so large that waiting for more would
     take up the memory.
     """
-    for group in _groups(moments, detector.batch_size):
+    for group in _groups(frames, detector.batch_size):
         with clock.measuring("detect"):
-            images = [moment.image for moment in group if moment.is_detected and moment.image is not None]
+            images = [frame.image for frame in group if frame.is_detected and frame.image is not None]
             found = iter([_wanted(each, detector, options) for each in detector.detect(images)] if images else [])
-        for moment in group:
-            yield replace(moment, found=next(found)) if moment.is_detected else moment
+        for frame in group:
+            yield replace(frame, found=next(found)) if frame.is_detected else frame
 
 
-def _groups(moments: Iterable[Moment], batch_size: int) -> Iterator[list[Moment]]:
-    """Yield moments in groups with at most `batch_size` that are to be seen."""
-    group: list[Moment] = []
+def _groups(frames: Iterable[TimedFrame], batch_size: int) -> Iterator[list[TimedFrame]]:
+    """Yield frames in groups with at most `batch_size` that are to be seen."""
+    group: list[TimedFrame] = []
     seen = size_bytes = 0
-    for moment in moments:
-        group.append(moment)
-        seen += moment.is_detected
-        size_bytes += moment.image.nbytes if moment.image is not None else 0
+    for frame in frames:
+        group.append(frame)
+        seen += frame.is_detected
+        size_bytes += frame.image.nbytes if frame.image is not None else 0
         if seen == batch_size or size_bytes > GROUP_BYTES:
             yield group
             group, seen, size_bytes = [], 0, 0
@@ -94,9 +94,9 @@ LONG_STEPS = 1.5  # a frame on show for longer than so many of the usual steps s
 SAME_TIME_S = 1e-6  # times of containers are rounded: 29.97 frames a second are 33.3667 ms
 
 
-def moments(
+def timed_frames(
     frames: Iterable[Frame], *, rate_hz: float | None, every: int, last_s: float, keep_images: bool
-) -> Iterator[Moment]:
+) -> Iterator[TimedFrame]:
     """Yield every frame, and say of each what is done with it.
 
     With a rate, the frames looked at are those on show at 0, 1 / rate, 2 / rate, ... seconds; without, all are. Of
@@ -110,7 +110,7 @@ def moments(
         looks += is_looked_at
         image = frame.image if keep_images or is_detected else None
         seen_until_s = _last_tick(frame.time_s, until_s, rate_hz or 1 / last_s)
-        yield Moment(
+        yield TimedFrame(
             frame.index,
             frame.time_s,
             image,
@@ -273,16 +273,16 @@ def detect_objects(
     media = probe(video.path, bounds)
     plan = DetectionPlan(video, media, detector, options)
     with staged(folder, files=OBJECTS.file_names, manifest=OBJECTS_NAME) as draft:
-        stories = Stories(detector.class_names, sure_at_once=plan.is_picture)
-        reader = _look_through(plan, bounds, draft, stories, clock, progress or Silent())
+        summaries = TrackSummaries(detector.class_names, sure_at_once=plan.is_picture)
+        reader = _look_through(plan, bounds, draft, summaries, clock, progress or Silent())
         manifest = ObjectsManifest(
             identity=identity_of_objects(video, detector.record, options),
             video=VideoRecord.of(video, media, frames_read=reader.frames_read, corrupt_frames=reader.corrupt_frames),
             detector=detector.record,
             options=options.model_dump(mode="json"),
-            boxes=stories.boxes,
-            counts=stories.counts(),
-            tracks=stories.tracks(),
+            boxes=summaries.boxes,
+            counts=summaries.counts(),
+            tracks=summaries.tracks(),
             stage_seconds=clock.seconds,
             wall_seconds=clock.wall_seconds,
             annotated=plan.annotated,
@@ -294,7 +294,12 @@ def detect_objects(
 
 
 def _look_through(
-    plan: DetectionPlan, bounds: MediaBounds, draft: Path, stories: Stories, clock: StageClock, progress: Progress
+    plan: DetectionPlan,
+    bounds: MediaBounds,
+    draft: Path,
+    summaries: TrackSummaries,
+    clock: StageClock,
+    progress: Progress,
 ) -> FrameReader:
     """Read the video once, and write all but the manifest."""
     class_names = plan.detector.class_names
@@ -306,56 +311,56 @@ def _look_through(
         reader = stack.enter_context(open_frames(plan.video.path, bounds))
         show = stack.enter_context(showing(plan.video, plan.media, draft, clock)) if plan.annotated else None
         progress.begin(what, plan.frames_expected, "frames")
-        for moment in _seen(plan, reader, stack, clock):
+        for frame in _seen(plan, reader, stack, clock):
             with clock.measuring("keep"):
-                thumbnails.keep(moment, stories.add(moment))
-                rows.add(moment)
-            if show and moment.image is not None:
+                thumbnails.keep(frame, summaries.add(frame))
+                rows.add(frame)
+            if show and frame.image is not None:
                 labels = labels_of(
-                    moment,
-                    stories,
+                    frame,
+                    summaries,
                     class_names,
                     is_followed=plan.is_followed,
                     is_picture=plan.is_picture,
                 )
-                show(moment.image, moment.time_s, moment.until_s - moment.time_s, labels)
+                show(frame.image, frame.time_s, frame.until_s - frame.time_s, labels)
             progress.advance(what, 1)
         progress.begin(what, reader.frames_read, "frames")
     with clock.measuring("keep"):
-        thumbnails.name(stories.sure_keys())
-        rows.named(draft / OBJECTS_TABLE_NAME, stories, class_names)
+        thumbnails.name(summaries.sure_keys())
+        rows.named(draft / OBJECTS_TABLE_NAME, summaries, class_names)
     return reader
 
 
-def _seen(plan: DetectionPlan, reader: FrameReader, stack: ExitStack, clock: StageClock) -> Iterator[Moment]:
+def _seen(plan: DetectionPlan, reader: FrameReader, stack: ExitStack, clock: StageClock) -> Iterator[TimedFrame]:
     """Yield every frame with its boxes, reading and detecting ahead in two threads."""
-    all_moments = moments(
+    timed = timed_frames(
         reader,
         rate_hz=plan.rate_hz,
         every=plan.options.every,
         last_s=1 / plan.frame_rate_hz,
         keep_images=plan.options.annotate,
     )
-    read = ahead(clock.drawing_from(all_moments, "decode"), buffer=plan.queue_frames)
+    read = ahead(clock.drawing_from(timed, "decode"), buffer=plan.queue_frames)
     stack.enter_context(closing(read))
     seen = ahead(detected(read, plan.detector, plan.options, clock), buffer=plan.queue_frames)
     stack.enter_context(closing(seen))
     return carried(_followed(seen, plan, clock))
 
 
-def _followed(seen: Iterable[Moment], plan: DetectionPlan, clock: StageClock) -> Iterator[Moment]:
+def _followed(seen: Iterable[TimedFrame], plan: DetectionPlan, clock: StageClock) -> Iterator[TimedFrame]:
     """Give boxes their tracks; time does not pass for a thing while the picture that shows it stays on show."""
     follower = plan.follower()
-    before: Moment | None = None
+    before: TimedFrame | None = None
     passed_s = 0.0
-    for moment in seen:
-        if moment.found is not None:
+    for frame in seen:
+        if frame.found is not None:
             if before:
-                unseen_s = max(0.0, moment.time_s - before.until_s)
-                passed_s += min(moment.time_s - before.time_s, max(unseen_s, plan.look_step_s))
-            before = moment
+                unseen_s = max(0.0, frame.time_s - before.until_s)
+                passed_s += min(frame.time_s - before.time_s, max(unseen_s, plan.look_step_s))
+            before = frame
             with clock.measuring("track"):
-                followed = moment.found.followed(follower.update(moment.found, passed_s))
-            yield replace(moment, found=followed)
+                followed = frame.found.followed(follower.update(frame.found, passed_s))
+            yield replace(frame, found=followed)
         else:
-            yield moment
+            yield frame

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.media import DETECTED_PICTURE_NAME, DETECTED_VIDEO_NAME, FetchedVideo, MediaFacts
-from tasks.detection.boxes import NO_TRACK, Moment, Picture, unpack_mask
-from tasks.detection.tracking import Stories, thumbnail_name
+from tasks.detection.boxes import NO_TRACK, Picture, TimedFrame, unpack_mask
+from tasks.detection.tracking import TrackSummaries, thumbnail_name
 from tasks.video.drawing import colour_of, draw_box, draw_mask
 from tasks.video.overlap import Behind, StageClock
 from tasks.video.writing import VideoWriter, open_writer
@@ -31,26 +31,26 @@ class BoxStyle:
 
 
 def labels_of(
-    moment: Moment, stories: Stories, class_names: tuple[str, ...], *, is_followed: bool, is_picture: bool
+    frame: TimedFrame, summaries: TrackSummaries, class_names: tuple[str, ...], *, is_followed: bool, is_picture: bool
 ) -> list[BoxStyle]:
-    """Return what to draw in a moment: the tracks that are sure by now, or every box where nothing is followed.
+    """Return what to draw in a frame: the tracks that are sure by now, or every box where nothing is followed.
 
     A thing of a video is named by its class so far and its number, which does not flicker; one of a picture by its
     class and its score.
     """
-    found = moment.found
+    found = frame.found
     labels: list[BoxStyle] = []
     for place in range(len(found) if found is not None else 0):
         assert found is not None
         key, class_id = int(found.keys[place]), int(found.class_ids[place])
-        story = stories.sure(key) if key != NO_TRACK else None
-        if story is None and is_followed:
+        summary = summaries.sure(key) if key != NO_TRACK else None
+        if summary is None and is_followed:
             continue
-        number = (story.track_id if story else None) or 0
-        class_name = class_names[story.class_id if story else class_id]
+        number = (summary.track_id if summary else None) or 0
+        class_name = class_names[summary.class_id if summary else class_id]
         score = f"{float(found.scores[place]):.0%}"
-        text = f"{class_name} {number}" if story and not is_picture else f"{class_name} {score}"
-        colour = colour_of(number if story else class_id)
+        text = f"{class_name} {number}" if summary and not is_picture else f"{class_name} {score}"
+        colour = colour_of(number if summary else class_id)
         labels.append(BoxStyle(found.boxes[place], colour, text, found.packed_mask(place)))
     return labels
 
@@ -134,13 +134,13 @@ class Thumbnails:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, moment: Moment, places: Iterable[int]) -> None:
+    def keep(self, frame: TimedFrame, places: Iterable[int]) -> None:
         """Cut out the boxes at these places."""
-        if moment.image is None or moment.found is None:
+        if frame.image is None or frame.found is None:
             return
         for place in places:
-            key = int(moment.found.keys[place])
-            cut = cut_out(moment.image, moment.found.boxes[place])
+            key = int(frame.found.keys[place])
+            cut = cut_out(frame.image, frame.found.boxes[place])
             # cv2.imwrite takes no path that the locale cannot spell, and says nothing when the disk is full.
             _, content = cv2.imencode(".jpg", cut[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
             self._path(key).parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""`objects.parquet`: a row for each box of each moment that was looked at, as `tasks.contracts.media` has it.
+"""`objects.parquet`: a row for each box of each frame that was looked at, as `tasks.contracts.media` has it.
 
 Neither pass holds more than `GROUP_ROWS` rows.
 """
@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.contracts.columns import flags, numbers, texts
-from tasks.detection.boxes import NO_TRACK, Moment
-from tasks.detection.tracking import Stories
+from tasks.detection.boxes import NO_TRACK, TimedFrame
+from tasks.detection.tracking import TrackSummaries
 
 GROUP_ROWS = 16_384
 COMPRESSION = "zstd"
@@ -46,15 +46,15 @@ class KeyedRows:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer = pq.ParquetWriter(path, KEYED, compression=COMPRESSION)
-        self._moments: list[Moment] = []
+        self._frames: list[TimedFrame] = []
         self._rows = 0
 
-    def add(self, moment: Moment) -> None:
-        """Take the boxes of a moment, if it was looked at."""
-        if moment.found is None or not len(moment.found) or not moment.is_looked_at:
+    def add(self, frame: TimedFrame) -> None:
+        """Take the boxes of a frame, if it was looked at."""
+        if frame.found is None or not len(frame.found) or not frame.is_looked_at:
             return
-        self._moments.append(Moment(moment.index, moment.time_s, None, True, True, moment.found))
-        self._rows += len(moment.found)
+        self._frames.append(TimedFrame(frame.index, frame.time_s, None, True, True, frame.found))
+        self._rows += len(frame.found)
         if self._rows >= GROUP_ROWS:
             self._flush()
 
@@ -65,26 +65,26 @@ class KeyedRows:
         finally:
             self._writer.close()
 
-    def named(self, path: Path, stories: Stories, class_names: tuple[str, ...]) -> None:
+    def named(self, path: Path, summaries: TrackSummaries, class_names: tuple[str, ...]) -> None:
         """Write the second pass to `path`, with the numbers and the classes of the tracks, and drop the first."""
-        names = Naming(stories, class_names)
+        names = Naming(summaries, class_names)
         with pq.ParquetFile(self._path) as keyed, pq.ParquetWriter(path, OBJECTS, compression=COMPRESSION) as writer:
             for batch in keyed.iter_batches(GROUP_ROWS):
                 writer.write_batch(names.name(batch))
         self._path.unlink()
 
     def _flush(self) -> None:
-        if self._moments:
-            self._writer.write_batch(_keyed_rows(self._moments))
-        self._moments, self._rows = [], 0
+        if self._frames:
+            self._writer.write_batch(_keyed_rows(self._frames))
+        self._frames, self._rows = [], 0
 
 
 class Naming:
     """The second pass: keys become numbers of tracks, and the boxes of a track get its class."""
 
-    def __init__(self, stories: Stories, class_names: tuple[str, ...]) -> None:
-        self._track_ids = stories.sure_keys()
-        self._classes = {key: story.class_id for key in self._track_ids if (story := stories.sure(key))}
+    def __init__(self, summaries: TrackSummaries, class_names: tuple[str, ...]) -> None:
+        self._track_ids = summaries.sure_keys()
+        self._classes = {key: summary.class_id for key in self._track_ids if (summary := summaries.sure(key))}
         self._class_names = class_names
 
     def name(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -102,12 +102,12 @@ class Naming:
         return made.filter(flags(np.array(is_kept, np.bool_)))
 
 
-def _keyed_rows(moments: list[Moment]) -> pa.RecordBatch:
-    found = [(moment, moment.found) for moment in moments if moment.found is not None]
+def _keyed_rows(frames: list[TimedFrame]) -> pa.RecordBatch:
+    found = [(frame, frame.found) for frame in frames if frame.found is not None]
     counts = [len(boxes) for _, boxes in found]
     columns = {
-        "frame": np.repeat([moment.index for moment, _ in found], counts),
-        "time_s": np.repeat([moment.time_s for moment, _ in found], counts),
+        "frame": np.repeat([frame.index for frame, _ in found], counts),
+        "time_s": np.repeat([frame.time_s for frame, _ in found], counts),
         "key": np.concatenate([boxes.keys for _, boxes in found]),
         "class_id": np.concatenate([boxes.class_ids for _, boxes in found]),
         "score": np.concatenate([boxes.scores for _, boxes in found]),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.media import THUMBNAILS_FOLDER, ObjectTrack
-from tasks.detection.boxes import NO_TRACK, Detections, Moment
+from tasks.detection.boxes import NO_TRACK, Detections, TimedFrame
 from tasks.video.drawing import colour_of, hex_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Follower:
     """Gives each box the key of its track; keys count from 0 in the order in which tracks start."""
 
     def __init__(self, look_rate_hz: float, min_score: float | None = None) -> None:
-        """Expect moments at about `look_rate_hz`; a `min_score` below `START_SCORE` lowers that too."""
+        """Expect frames at about `look_rate_hz`; a `min_score` below `START_SCORE` lowers that too."""
         memory_s = max(MEMORY_S, MEMORY_LOOKS / look_rate_hz)
         start_score = START_SCORE if min_score is None else min(START_SCORE, min_score)
         self._tracker = _byte_track(memory_s, look_rate_hz, start_score)
@@ -122,40 +122,40 @@ WAITING_BYTES = 192 << 20  # of pictures that wait for the next detection, at mo
 HALF_WAY = 0.5
 
 
-def carried(moments: Iterable[Moment], waiting_bytes: int = WAITING_BYTES) -> Iterator[Moment]:
-    """Yield the moments with their boxes; the first one must have been seen by the detector."""
+def carried(frames: Iterable[TimedFrame], waiting_bytes: int = WAITING_BYTES) -> Iterator[TimedFrame]:
+    """Yield the frames with their boxes; the first one must have been seen by the detector."""
     last = following = None
-    waiting: deque[Moment] = deque()
+    waiting: deque[TimedFrame] = deque()
     size_bytes = 0
-    for moment in moments:
-        if moment.is_detected:
-            last, following = following, moment
+    for frame in frames:
+        if frame.is_detected:
+            last, following = following, frame
             yield from _filled(waiting, last, following)
             size_bytes = 0
-            yield moment
+            yield frame
             continue
-        waiting.append(moment)
-        size_bytes += _size_bytes(moment)
+        waiting.append(frame)
+        size_bytes += _size_bytes(frame)
         while size_bytes > waiting_bytes:
             size_bytes -= _size_bytes(waiting[0])
             yield _with_boxes(waiting.popleft(), following, None)
     yield from _filled(waiting, following, None)
 
 
-def _filled(waiting: deque[Moment], before: Moment | None, after: Moment | None) -> Iterator[Moment]:
+def _filled(waiting: deque[TimedFrame], before: TimedFrame | None, after: TimedFrame | None) -> Iterator[TimedFrame]:
     while waiting:
         yield _with_boxes(waiting.popleft(), before, after)
 
 
-def _with_boxes(moment: Moment, before: Moment | None, after: Moment | None) -> Moment:
-    """Give a moment the boxes that its neighbours have of the same tracks."""
+def _with_boxes(frame: TimedFrame, before: TimedFrame | None, after: TimedFrame | None) -> TimedFrame:
+    """Give a frame the boxes that its neighbours have of the same tracks."""
     if before is None or before.found is None:
         message = "the detector sees the first frame"
         raise AssertionError(message)
     if after is None or after.found is None:
-        return replace(moment, found=replace(before.found.of_tracks(), carried=True))
-    share = (moment.time_s - before.time_s) / max(after.time_s - before.time_s, np.finfo(float).tiny)
-    return replace(moment, found=between(before.found, after.found, min(max(share, 0.0), 1.0)))
+        return replace(frame, found=replace(before.found.of_tracks(), carried=True))
+    share = (frame.time_s - before.time_s) / max(after.time_s - before.time_s, np.finfo(float).tiny)
+    return replace(frame, found=between(before.found, after.found, min(max(share, 0.0), 1.0)))
 
 
 def between(before: Detections, after: Detections, share: float) -> Detections:
@@ -177,8 +177,8 @@ def _mixed(before: NDArray[np.float32], after: NDArray[np.float32], share: float
     return (before * (1 - share) + after * share).astype(np.float32)
 
 
-def _size_bytes(moment: Moment) -> int:
-    return moment.image.nbytes if moment.image is not None else 0
+def _size_bytes(frame: TimedFrame) -> int:
+    return frame.image.nbytes if frame.image is not None else 0
 
 
 SURE_SCORE = 0.5  # one box as sure as this makes a track
@@ -187,7 +187,7 @@ DIGITS = 4  # of scores in manifests
 
 
 @dataclass
-class Story:
+class TrackSummary:
     """One track so far."""
 
     start_s: float
@@ -210,21 +210,21 @@ class Story:
         return min(1.0, sum(self.votes.values()) / self.boxes)
 
 
-class Stories:
+class TrackSummaries:
     """All tracks of a video so far, by key."""
 
     def __init__(self, class_names: tuple[str, ...], *, sure_at_once: bool = False) -> None:
         """Take every track for sure at its first box, if asked to: a picture has no second one."""
         self._class_names = class_names
         self._sure_at_once = sure_at_once
-        self._stories: dict[int, Story] = {}
+        self._summaries: dict[int, TrackSummary] = {}
         self._next_id = 1
         self._most_at_once: Counter[str] = Counter()
         self.boxes = 0
 
-    def add(self, moment: Moment) -> list[int]:
-        """Take in the boxes that were detected in a moment; return the places of those that no earlier one betters."""
-        found = moment.found
+    def add(self, frame: TimedFrame) -> list[int]:
+        """Take in the boxes that were detected in a frame; return the places of those that no earlier one betters."""
+        found = frame.found
         if found is None or found.carried:
             return []
         self.boxes += len(found)
@@ -232,58 +232,58 @@ class Stories:
         return [
             place
             for place, (key, class_id) in enumerate(zip(found.keys.tolist(), found.class_ids.tolist(), strict=True))
-            if key != NO_TRACK and self._add(key, class_id, float(found.scores[place]), found.boxes[place], moment)
+            if key != NO_TRACK and self._add(key, class_id, float(found.scores[place]), found.boxes[place], frame)
         ]
 
-    def _add(self, key: int, class_id: int, score: float, box: NDArray[np.float32], moment: Moment) -> bool:
+    def _add(self, key: int, class_id: int, score: float, box: NDArray[np.float32], frame: TimedFrame) -> bool:
         """Take in one box, and say whether it is the best of its track."""
-        time_s = moment.time_s
-        story = self._stories.setdefault(key, Story(start_s=time_s))
-        story.boxes += 1
-        story.votes[class_id] = story.votes.get(class_id, 0.0) + score
-        story.end_s = max(time_s, moment.seen_until_s)
-        is_best = score > story.best_score
+        time_s = frame.time_s
+        summary = self._summaries.setdefault(key, TrackSummary(start_s=time_s))
+        summary.boxes += 1
+        summary.votes[class_id] = summary.votes.get(class_id, 0.0) + score
+        summary.end_s = max(time_s, frame.seen_until_s)
+        is_best = score > summary.best_score
         if is_best:
-            story.best_score, story.best_time_s, story.best_box = score, time_s, box.copy()
-        if story.track_id is None and self._is_sure(story):
-            story.track_id, self._next_id = self._next_id, self._next_id + 1
+            summary.best_score, summary.best_time_s, summary.best_box = score, time_s, box.copy()
+        if summary.track_id is None and self._is_sure(summary):
+            summary.track_id, self._next_id = self._next_id, self._next_id + 1
         return is_best
 
-    def _is_sure(self, story: Story) -> bool:
-        return self._sure_at_once or story.best_score >= SURE_SCORE or story.boxes >= SURE_BOXES
+    def _is_sure(self, summary: TrackSummary) -> bool:
+        return self._sure_at_once or summary.best_score >= SURE_SCORE or summary.boxes >= SURE_BOXES
 
-    def sure(self, key: int) -> Story | None:
+    def sure(self, key: int) -> TrackSummary | None:
         """Return the track of a key, if it is sure by now."""
-        story = self._stories.get(key)
-        return story if story and story.track_id is not None else None
+        summary = self._summaries.get(key)
+        return summary if summary and summary.track_id is not None else None
 
     def sure_keys(self) -> dict[int, int]:
         """Return the number of each sure track, by its key."""
-        return {key: story.track_id or 0 for key, story in self._stories.items() if story.track_id is not None}
+        return {key: summary.track_id or 0 for key, summary in self._summaries.items() if summary.track_id is not None}
 
     def tracks(self) -> tuple[ObjectTrack, ...]:
         """Return the sure tracks, by start, then by number."""
-        sure = [story for story in self._stories.values() if story.track_id is not None]
-        return tuple(map(self._track, sorted(sure, key=lambda story: (story.start_s, story.track_id))))
+        sure = [summary for summary in self._summaries.values() if summary.track_id is not None]
+        return tuple(map(self._track, sorted(sure, key=lambda summary: (summary.start_s, summary.track_id))))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of tracks of each class, commonest first; without tracks, the most at one moment."""
+        """Return the number of tracks of each class, commonest first; without tracks, the most at one frame."""
         tracks = self.tracks()
         counted = Counter(track.class_name for track in tracks) if tracks else self._most_at_once
         return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
-    def _track(self, story: Story) -> ObjectTrack:
-        number = story.track_id or 0
-        left, top, right, bottom = (round(float(side), 2) for side in story.best_box)
+    def _track(self, summary: TrackSummary) -> ObjectTrack:
+        number = summary.track_id or 0
+        left, top, right, bottom = (round(float(side), 2) for side in summary.best_box)
         return ObjectTrack(
             track_id=number,
-            class_id=story.class_id,
-            class_name=self._class_names[story.class_id],
-            score=round(story.score, DIGITS),
-            start_s=story.start_s,
-            end_s=story.end_s,
-            boxes=story.boxes,
-            best_time_s=story.best_time_s,
+            class_id=summary.class_id,
+            class_name=self._class_names[summary.class_id],
+            score=round(summary.score, DIGITS),
+            start_s=summary.start_s,
+            end_s=summary.end_s,
+            boxes=summary.boxes,
+            best_time_s=summary.best_time_s,
             best_box=(left, top, right, bottom),
             thumbnail=thumbnail_name(number),
             colour=hex_of(colour_of(number)),

@@ -1,1 +1,1 @@
-"""Many videos over many machines: split into batches, kept account of, and watched."""
+"""Many videos over many machines: split into batches, recorded in ledgers, and watched."""

@@ -92,32 +92,32 @@ def keep_detector(folder: Path, name: str, speed: str, record: DetectorRecord) -
         remember(folder / DETECTORS_NAME, f"{name} {speed}", record.model_dump(mode="json"))
 
 
-PACES_NAME = "paces.json"
+COSTS_NAME = "costs.json"
 # A video of YouTube-8M lasts 120 to 500 s, 230 on average (https://research.google.com/youtube8m/).
 USUAL_VIDEO_S = 230.0
-USUAL_PACE = 0.5  # seconds of work for a second of video: 30 frames a second at 60 of them a second
-MAX_PACE = 1e6
+USUAL_COST = 0.5  # seconds of work for a second of video: 30 frames a second at 60 of them a second
+MAX_COST = 1e6
 ENOUGH_S = 60.0  # seconds of video
 OVERHEAD_S = 0.5  # of opening a video and writing its report
 
 
-def expected_s(video_s: float | None, pace: float) -> float:
+def expected_s(video_s: float | None, cost: float) -> float:
     """Return the seconds of work that a video is; one of unknown length counts as a usual one."""
-    return OVERHEAD_S + (USUAL_VIDEO_S if video_s is None else video_s) * pace
+    return OVERHEAD_S + (USUAL_VIDEO_S if video_s is None else video_s) * cost
 
 
-def known_pace(folder: Path, work: str) -> float:
-    """Return the pace that was last measured for this work, or a guess."""
-    pace = recalled(folder / PACES_NAME).get(work)
-    return float(pace) if isinstance(pace, int | float) and 0 < pace < MAX_PACE else USUAL_PACE
+def known_cost(folder: Path, work: str) -> float:
+    """Return the cost that was last measured for this work, or a guess."""
+    cost = recalled(folder / COSTS_NAME).get(work)
+    return float(cost) if isinstance(cost, int | float) and 0 < cost < MAX_COST else USUAL_COST
 
 
-def keep_pace(folder: Path, work: str, rows: Iterable[BatchRow]) -> None:
+def keep_cost(folder: Path, work: str, rows: Iterable[BatchRow]) -> None:
     """Remember how long the work took, where enough was done to tell: the first video of a process takes longer."""
     done = [(row.seconds, row.video_s) for row in rows if row.status == DONE and row.video_s]
     video_s = sum(lasted for _, lasted in done)
     if video_s >= ENOUGH_S:
-        remember(folder / PACES_NAME, work, round(sum(seconds for seconds, _ in done) / video_s, 5))
+        remember(folder / COSTS_NAME, work, round(sum(seconds for seconds, _ in done) / video_s, 5))
 
 
 class RunState(StrEnum):

@@ -103,7 +103,7 @@ class Ledger:
 
 
 def write_request(folder: Path, request: BatchRequest) -> Ledger:
-    """Write down what is wanted of a batch, and return its account; sources may hold passwords."""
+    """Write down what is wanted of a batch, and return its ledger; sources may hold passwords."""
     ledger = Ledger(folder, request.id)
     write_text(ledger.request_path, request.model_dump_json(indent=1) + "\n", mode=PRIVATE)
     return ledger

@@ -24,7 +24,7 @@ SHOWN_FROM = 0.05  # the best label is shown whatever its score; the others from
 LINE_SHARE, SMALLEST_LINE_PX = 1 / 16, 12
 BAR_SHARE_OF_LINE, BAR_SHARE_OF_WIDTH = 1 / 4, 1 / 3
 EMPTY_BAR_COLOUR = (64, 64, 64)
-ROUNDING_S = 1e-6  # a frame's time and the moment's that begins with it may differ by a rounding
+ROUNDING_S = 1e-6  # a frame's time and that of the sampled frame which it is may differ by a rounding
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,28 @@ class Caption:
 
 
 class Captions:
-    """The captions of all moments of a video."""
+    """The captions of all sampled frames of a video."""
 
     def __init__(
         self, times_s: NDArray[np.float64], smoothed: NDArray[np.float32], labels: Sequence[tuple[int, str]]
     ) -> None:
-        """Prepare the captions of T moments, which begin at `times_s` (T,), of smoothed scores (T, L)."""
+        """Prepare the captions of T sampled frames, from `times_s` (T,), of smoothed scores (T, L)."""
         self._times_s = times_s
         self._smoothed = smoothed
         self._labels = labels
         self._ids = np.array([label_id for label_id, _ in labels], np.int32)
-        self._latest: tuple[int, list[Caption]] = (-1, [])  # the frames of a moment follow each other
+        self._latest: tuple[int, list[Caption]] = (-1, [])  # the frames between two sampled ones follow each other
 
     def at(self, time_s: float) -> list[Caption]:
-        """Return the captions of the moment that a time lies in, best first."""
+        """Return the captions of the sampled frame on show at a time, best first."""
         place = int(np.searchsorted(self._times_s, time_s + ROUNDING_S, side="right")) - 1
-        moment = max(place, 0)
-        if moment != self._latest[0]:
-            self._latest = (moment, self._of(self._smoothed[moment]))
+        sampled = max(place, 0)
+        if sampled != self._latest[0]:
+            self._latest = (sampled, self._of(self._smoothed[sampled]))
         return self._latest[1]
 
     def _of(self, scores: NDArray[np.float32]) -> list[Caption]:
-        """Make the captions of one moment; scores (L,)."""
+        """Make the captions of one sampled frame; scores (L,)."""
         best = [(self._labels[column], float(scores[column])) for column in best_labels(scores, self._ids, MOST_SHOWN)]
         return [
             Caption(f"{name} {score:.2f}", score, colour_of(label_id))
@@ -96,7 +96,7 @@ JPEG_QUALITY = 90
 def write_annotated(
     source: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress
 ) -> None:
-    """Write every frame of a video with the captions of its moment, at its own time, and the video's sound.
+    """Write every frame of a video with the captions at its time, at its own time, and the video's sound.
 
     Raises:
         VideoError: the video cannot be read or written.
@@ -120,7 +120,7 @@ def write_annotated(
 
 
 def draw_picture(source: Path, bounds: MediaBounds, captions: Captions, destination: Path) -> None:
-    """Write a picture with the captions of its one moment.
+    """Write a picture with its captions.
 
     Raises:
         VideoError: the picture cannot be read.
@@ -142,6 +142,6 @@ def keep_frames(source: Path, bounds: MediaBounds, captions: Captions, rate_hz: 
         open_frames(source, bounds, rate_hz=rate_hz) as reader,
         closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames,
     ):
-        for moment, frame in enumerate(frames):
+        for number, frame in enumerate(frames):
             draw_captions(frame.image, captions.at(frame.time_s))
-            Image.fromarray(frame.image).save(folder / f"{moment:06d}.jpg", quality=JPEG_QUALITY)
+            Image.fromarray(frame.image).save(folder / f"{number:06d}.jpg", quality=JPEG_QUALITY)

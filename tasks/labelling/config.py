@@ -16,13 +16,13 @@ class LabelOptions(FrozenModel):
         default=1.0,
         ge=0.01,
         le=60,
-        description="moments a second that are scored; features of YouTube-8M are one a second",
+        description="sampled frames per second; features of YouTube-8M are one a second",
     )
     window: int = Field(
         default=3,
         ge=1,
         le=1000,
-        description="a moment's score is the mean of this many predictions; 1: of its own alone",
+        description="a sampled frame's score is the mean of this many predictions; 1: of its own alone",
     )
     centred: bool = Field(
         default=False,
@@ -44,7 +44,7 @@ class LabelOptions(FrozenModel):
         default=5,
         ge=1,
         le=1000,
-        description="best labels that the table keeps of each moment, beside those of segments",
+        description="best labels that the table keeps of each sampled frame, beside those of segments",
     )
     annotate: bool = Field(default=True, description="write a copy of the video with the current labels drawn")
     keep_frames: bool = Field(default=False, description="keep the scored frames, labels drawn, as pictures")

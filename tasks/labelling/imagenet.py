@@ -80,20 +80,20 @@ def _names_in(source: Path) -> tuple[str, ...]:
     return ()
 
 
-MOST_MOMENTS = 50_000  # nearly 7 a second for two hours; of a thousand labels 200 MB, and as much again smoothed
+MOST_SAMPLES = 50_000  # nearly 7 a second for two hours; of a thousand labels 200 MB, and as much again smoothed
 
 
-def check_moments(path: Path, rate_hz: float, length_s: float | None) -> None:
-    """See that a video of this length, or what has been read of it, has no more moments than can be held.
+def check_samples(path: Path, rate_hz: float, length_s: float | None) -> None:
+    """See that a video of this length, or what has been read of it, has no more sampled frames than can be held.
 
     Raises:
         VideoError: it has.
     """
-    if length_s is None or length_s * rate_hz <= MOST_MOMENTS:
+    if length_s is None or length_s * rate_hz <= MOST_SAMPLES:
         return
     raise VideoError(
-        f"{path.name} would be scored at over {MOST_MOMENTS:,} moments, {rate_hz:g} a second for {length_s:,.0f} s: "
-        f"ask for {MOST_MOMENTS / length_s:.2g} a second or fewer with `--fps`."
+        f"{path.name} would be sampled at over {MOST_SAMPLES:,} frames, {rate_hz:g} a second for {length_s:,.0f} s: "
+        f"ask for {MOST_SAMPLES / length_s:.2g} a second or fewer with `--fps`."
     )
 
 
@@ -112,7 +112,7 @@ ItemT = TypeVar("ItemT")
 
 
 class ImagenetLabeller:
-    """EfficientNet-Lite0; what it says of the video as a whole is the mean over its moments."""
+    """EfficientNet-Lite0; what it says of the video as a whole is the mean over its sampled frames."""
 
     def __init__(self, weights: Path) -> None:
         self.weights = weights
@@ -140,21 +140,21 @@ class ImagenetLabeller:
     def score(
         self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
     ) -> SecondScores:
-        """Score frames at `rate_hz`; each is one moment."""
+        """Score frames at `rate_hz`; each is one sample."""
         times_s: list[float] = []
         scores = GrowingRows(len(self.label_ids))
         with open_frames(path, bounds, rate_hz=options.rate_hz) as reader:
             clock = VideoClock(progress or Silent(), f"labels of {path.name}", reader.facts.duration_s)
-            check_moments(path, options.rate_hz, reader.facts.duration_s)
+            check_samples(path, options.rate_hz, reader.facts.duration_s)
             with closing(ahead(_prepared(reader), buffer=AHEAD_FRAMES)) as frames:
                 for batch in _batches(frames, BATCH_FRAMES):
                     times_s += [time_s for time_s, _ in batch]
-                    check_moments(path, options.rate_hz, times_s[-1])
+                    check_samples(path, options.rate_hz, times_s[-1])
                     self._score_batch([image for _, image in batch], scores)
                     clock.reach(times_s[-1] + 1 / options.rate_hz)
             clock.finish()
         if not times_s:
-            raise VideoError(f"{path.name} shows no frame at any moment: is it a video? Fetch or copy it again.")
+            raise VideoError(f"{path.name} shows no frame at any time: is it a video? Fetch or copy it again.")
         together = scores.rows()
         return SecondScores(
             times_s=np.array(times_s),
@@ -166,7 +166,7 @@ class ImagenetLabeller:
         )
 
     def _score_batch(self, images: Sequence[NDArray[np.uint8] | None], scores: GrowingRows) -> None:
-        """Add the scores of moments; None is a moment at which the picture before is still on show."""
+        """Add the scores of samples; None is one at which the picture before is still on show."""
         new = [image for image in images if image is not None]
         found = iter(self._net.classify(new) if new else ())
         for image in images:
@@ -194,7 +194,7 @@ def prepare(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _prepared(frames: Iterable[Frame]) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
-    """Yield each moment with its picture, or None where that is still the picture of the moment before."""
+    """Yield each sample's picture, or None where that is still the picture of the sample before."""
     latest: int | None = None
     for frame in frames:
         yield frame.time_s, prepare(frame.image) if frame.index != latest else None

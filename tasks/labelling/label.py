@@ -44,11 +44,11 @@ def find_segments(
     """Return the segments of all labels, by start, then by label.
 
     Args:
-        times_s: (T,) rising; where each moment begins.
+        times_s: (T,) rising; times of the sampled frames.
         scores: (T, L) in [0, 1], smoothed.
         labels: id and name of each of the L labels.
         options: `enter`, `leave`, `shortest_s` and `bridge_s`.
-        end_s: where the last moment ends, at or after the last of `times_s`.
+        end_s: where the last sampled frame ends, at or after the last of `times_s`.
     """
     edges_s = np.append(times_s, end_s)
     found = [
@@ -66,7 +66,7 @@ def find_segments(
 
 
 def hysteresis(scores: NDArray[np.float32], enter: float, leave: float) -> list[tuple[int, int]]:
-    """Return (first moment, the one after the last) of each stretch in which one label holds; scores (T,)."""
+    """Return (first frame, the one after the last) of each stretch in which one label holds; scores (T,)."""
     if not len(scores):
         return []
     # As float32, so that a score equal to a threshold is equal to it here as well.
@@ -78,7 +78,7 @@ def hysteresis(scores: NDArray[np.float32], enter: float, leave: float) -> list[
 
 
 def end_of(facts: MediaFacts, times_s: NDArray[np.float64], rate_hz: float) -> float:
-    """Return where the last moment ends: a step later, or with the video if that is sooner; a picture lasts no time."""
+    """Return where the last sampled frame ends: a step later, or sooner with the video; a picture lasts no time."""
     if facts.kind == "picture" or not len(times_s):
         return float(times_s[-1]) if len(times_s) else 0.0
     a_step_later_s = float(times_s[-1]) + 1 / rate_hz
@@ -92,7 +92,7 @@ def _kept(
 ) -> Iterator[tuple[int, int]]:
     """Yield a label's stretches, bridged and long enough."""
     whole_s = edges_s.copy()
-    whole_s[-1] = max(edges_s[-1], edges_s[-2] + 1 / options.rate_hz)  # no moment is too short because the video ends
+    whole_s[-1] = max(edges_s[-1], edges_s[-2] + 1 / options.rate_hz)  # none is too short because the video ends
     shortest_s = min(options.shortest_s, whole_s[-1] - whole_s[0]) - ROUNDING_S
     for first, last in _bridged(hysteresis(scores, options.enter, options.leave), edges_s, options.bridge_s):
         if whole_s[last] - whole_s[first] >= shortest_s:
@@ -114,13 +114,13 @@ COLUMNS_A_BLOCK = 128  # bounds the memory of the sums in float64
 
 
 def smoothed(scores: NDArray[np.float32], window: int, *, centred: bool = False) -> NDArray[np.float32]:
-    """Return, for each moment, the mean of the scores over a window of moments.
+    """Return, for each sampled frame, the mean of the scores over a window of them.
 
     Args:
         scores: (T, L) in [0, 1].
-        window: predictions in the mean, K. Causal: the last K, the moment's own among them, and at the beginning as
+        window: predictions in the mean, K. Causal: the last K, its own among them, and at the beginning as
             many as there are. 1: the scores as they are.
-        centred: (K - 1) // 2 moments back and K // 2 ahead; at both ends as many as there are.
+        centred: (K - 1) // 2 frames back and K // 2 ahead; at both ends as many as there are.
     """
     if window == 1 or not len(scores):
         return scores
@@ -135,11 +135,11 @@ def smoothed(scores: NDArray[np.float32], window: int, *, centred: bool = False)
     return np.clip(means, 0, 1, out=means)  # the difference of two sums may miss a bound by a rounding
 
 
-def _bounds(moments: int, window: int, *, centred: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return each window's first moment and the one after its last."""
-    places = np.arange(moments)
+def _bounds(count: int, window: int, *, centred: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each window's first frame and the one after its last."""
+    places = np.arange(count)
     ahead = window // 2 if centred else 0
-    return np.maximum(places - (window - 1 - ahead), 0), np.minimum(places + ahead + 1, moments)
+    return np.maximum(places - (window - 1 - ahead), 0), np.minimum(places + ahead + 1, count)
 
 
 LABELLING_VERSION = 3  # raise by hand when the same video, model and options give another answer

@@ -66,7 +66,7 @@ class RegisteredLabeller:
         """Score each second by its own features, and the video by their mean."""
         if options.rate_hz != RATE_HZ:
             raise ModelError(
-                f"{self.record.name} looks at features of one moment a second, not {options.rate_hz:g}: leave `--fps` "
+                f"{self.record.name} looks at features of one frame a second, not {options.rate_hz:g}: leave `--fps` "
                 f"at {RATE_HZ:g}, or label with `--model imagenet`."
             )
         features = read_features(path, bounds, self.extractor, progress)

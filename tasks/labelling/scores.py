@@ -17,7 +17,7 @@ FIRST_ROWS = 64  # that there is room for at first
 
 @dataclass(frozen=True)
 class SecondScores:
-    """What a model says of a video: T moments, L labels."""
+    """What a model says of a video: T sampled frames, L labels."""
 
     times_s: NDArray[np.float64]  # (T,) seconds, rising
     scores: NDArray[np.float32]  # (T, L) in [0, 1], not smoothed
@@ -75,7 +75,7 @@ class Labeller(Protocol):
     def score(
         self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
     ) -> SecondScores:
-        """Score every moment of a video, and the video as a whole.
+        """Score every sampled frame of a video, and the video as a whole.
 
         Raises:
             VideoError: the file is no video or picture, is broken or is out of bounds.

@@ -1,4 +1,4 @@
-"""`labels.parquet`: the best labels of every moment."""
+"""`labels.parquet`: the best labels of every sampled frame."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def write_table(
     best: int,
     always: frozenset[int],
 ) -> None:
-    """Write each moment's `best` labels by the smoothed score, and those whose ids are in `always`, best first."""
+    """Write each sampled frame's `best` labels by smoothed score, and those with an id in `always`, best first."""
     ids = np.array([label_id for label_id, _ in labels], np.int32)
     names = [name for _, name in labels]
     kept_always = np.isin(ids, list(always))

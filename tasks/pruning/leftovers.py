@@ -31,7 +31,7 @@ from tasks.shards.partfile import PART_SUFFIX
 from tasks.tracking.kept_training import KeptTraining
 from tasks.tracking.registry import TRAINING_TAG, registered_versions
 from tasks.tracking.store import TrackingStore
-from tasks.video.shelf import LOCK_NAME, Place
+from tasks.video.cache import LOCK_NAME, Place
 
 ABANDONED_AFTER = timedelta(days=1)
 # The stack's parts write to `<name>.log` for as long as they run, be it without a word for weeks.
@@ -130,9 +130,9 @@ PLACE_NAME_LENGTH = 32  # hex digits
 
 @dataclass(frozen=True)
 class FetchedVideos:
-    """The places in `shelf`, a folder of `home`."""
+    """The places in `cache`, a folder of `home`."""
 
-    shelf: Path
+    cache: Path
     home: Path
     bounds: Bounds
     going: Going
@@ -140,7 +140,7 @@ class FetchedVideos:
     def find(self) -> Findings:
         """Say which videos, whole or not, were last asked for before the bound."""
         goes = list[Item]()
-        for folder in folders_in(self.shelf, self.home):
+        for folder in folders_in(self.cache, self.home):
             if len(folder.name) != PLACE_NAME_LENGTH or not self._is_old(folder):
                 continue
             video = Place(folder).find()
@@ -179,7 +179,7 @@ def _asked_for(folder: Path) -> datetime:
 
 @contextmanager
 def _lock_of(folder: Path) -> Iterator[None]:
-    """Take a place's lock as `shelf.place_of` does, but at once or not at all, and without leaving a trace."""
+    """Take a place's lock as `cache.place_of` does, but at once or not at all, and without leaving a trace."""
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

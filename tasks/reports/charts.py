@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.contracts.media import LabelSegment, LabelsManifest, ObjectsManifest, ObjectTrack
-from tasks.reports.words import counted, moment, percent
+from tasks.reports.words import counted, percent, timestamp
 
 MOST_ROWS = 6
 MOST_COLUMNS = 400  # a curve of more points than a screen has pixels only makes the page slow
@@ -30,7 +30,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ScoreChart:
-    """The labels that matter most, best first, and the moments that their curves have."""
+    """The labels that matter most, best first, and the times that their curves have."""
 
     times_s: list[float]
     rows: list[ScoreRow]
@@ -39,8 +39,8 @@ class ScoreChart:
 def score_chart(manifest: LabelsManifest, table: pa.Table, whole_s: float) -> ScoreChart:
     """Return the chart of at most `MOST_ROWS` labels over `whole_s` seconds.
 
-    The table has only the best labels of each moment, so a label that is not among them has score 0 there. Where
-    there are more than `MOST_COLUMNS` moments, neighbours are drawn as the highest of them.
+    The table has only the best labels of each timestamp, so a label that is not among them has score 0 there. Where
+    there are more than `MOST_COLUMNS` of them, neighbours are drawn as the highest of them.
     """
     times_s, place = np.unique(table.column("time_s").to_numpy(), return_inverse=True)
     ids = table.column("label_id").to_numpy()
@@ -93,7 +93,7 @@ def _row(
 
 
 def _steps(times_s: NDArray[np.float64], values: NDArray[np.float64], whole_s: float) -> str:
-    """Return a closed path of steps: a score holds from its moment to the next."""
+    """Return a closed path of steps: a score holds from its time to the next."""
     if not values.size:
         return ""
     x = np.clip(np.round(CHART_WIDTH * times_s / whole_s, 1), 0, CHART_WIDTH)
@@ -178,7 +178,7 @@ def _crowd(tracks: list[ObjectTrack], whole_s: float) -> str:
 def _lane(track: ObjectTrack, whole_s: float, *, is_picture: bool) -> Lane:
     start, end = percent(track.start_s, whole_s), percent(track.end_s, whole_s)
     width = max(round(end - start, 2), NARROWEST)
-    when = "" if is_picture else f"{moment(track.start_s, whole_s)} to {moment(track.end_s, whole_s)}"
+    when = "" if is_picture else f"{timestamp(track.start_s, whole_s)} to {timestamp(track.end_s, whole_s)}"
     named = f"{track.class_name} {track.track_id}"
     says = f"{named}, score {track.score:.2f}" if is_picture else f"{named}, {when}, score {track.score:.2f}"
     return Lane(track, left=min(start, 100 - width), width=width, when=when, says=says)

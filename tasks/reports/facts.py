@@ -22,7 +22,7 @@ from tasks.contracts.media import (
     WeightsRecord,
 )
 from tasks.contracts.model import FrozenModel
-from tasks.reports.words import link, moment, size
+from tasks.reports.words import link, size, timestamp
 
 SCORES = pa.schema({"time_s": pa.float64(), "label_id": pa.int32(), "smoothed": pa.float64()})
 
@@ -194,7 +194,7 @@ def _of_video(video: VideoRecord) -> Iterator[Fact]:
     yield Fact("Picture", f"{media.width} × {media.height}, {media.codec}{rate}{turned}")  # noqa: RUF001 - a times sign
     if media.kind == "video":
         unsaid = "the file does not say"
-        yield Fact("Duration", unsaid if media.duration_s is None else moment(media.duration_s, media.duration_s))
+        yield Fact("Duration", unsaid if media.duration_s is None else timestamp(media.duration_s, media.duration_s))
         yield Fact("Sound", "yes" if media.has_sound else "none")
     yield Fact("Size", size(video.size_bytes))
     yield Fact("SHA-256", video.sha256, is_code=True)
@@ -209,7 +209,7 @@ def _of_labels(manifest: LabelsManifest) -> Iterator[Fact]:
     if model.run_id:
         yield Fact("MLflow run", model.run_id, is_code=True)
     yield from _of_weights(model.weights)
-    yield Fact("Moments scored", f"{manifest.seconds:,}")
+    yield Fact("Sampled frames", f"{manifest.seconds:,}")
     yield from _of_frames(manifest.video)
     if manifest.is_silent is not None:
         yield Fact("Sound used", "no" if manifest.is_silent else "yes")

@@ -24,11 +24,11 @@ from tasks.reports.words import (
     labels_in_words,
     length_s,
     link,
-    moment,
     objects_in_words,
     shown,
     size,
     ticks,
+    timestamp,
 )
 
 NAMED = 3  # labels and classes on a card
@@ -55,7 +55,7 @@ def card_of(found: VideoFolder, page: str) -> Card:
         page=f"{found.folder.name}/{page}",
         picture=_within(found, _picture(found)),
         copy=_within(found, _copy(found)),
-        duration=moment(media.duration_s, media.duration_s) if media.duration_s else None,
+        duration=timestamp(media.duration_s, media.duration_s) if media.duration_s else None,
         labels=[(label.name, label.score) for label in labels.top[:NAMED]] if labels else [],
         counts=[counted(count, name) for name, count in list(objects.counts.items())[:NAMED]] if objects else [],
     )
@@ -102,7 +102,7 @@ def _templates() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    templates.filters |= {"shown": shown, "beside": beside, "link": link, "size": size, "moment": moment}
+    templates.filters |= {"shown": shown, "beside": beside, "link": link, "size": size, "timestamp": timestamp}
     return templates
 
 

@@ -57,7 +57,7 @@ def length_s(labels: LabelsManifest | None, objects: ObjectsManifest | None) -> 
     return max([SHORTEST_S, *(time_s for time_s in found if math.isfinite(time_s))])
 
 
-def moment(time_s: float, whole_s: float) -> str:
+def timestamp(time_s: float, whole_s: float) -> str:
     """Return a time within a video of `whole_s` seconds: "9.5 s" where it is short, else "1:02" or "1:01:02"."""
     if whole_s < MINUTE_S:
         return f"{time_s:.1f} s"
@@ -201,5 +201,5 @@ def _present(name: str, tracks: Sequence[ObjectTrack], whole_s: float | None) ->
         return counted(len(tracks), name)
     start_s, end_s = min(track.start_s for track in tracks), max(track.end_s for track in tracks)
     if end_s == start_s:
-        return f"{counted(len(tracks), name)}, at {moment(start_s, whole_s)}"
-    return f"{counted(len(tracks), name)}, from {moment(start_s, whole_s)} to {moment(end_s, whole_s)}"
+        return f"{counted(len(tracks), name)}, at {timestamp(start_s, whole_s)}"
+    return f"{counted(len(tracks), name)}, from {timestamp(start_s, whole_s)} to {timestamp(end_s, whole_s)}"

@@ -116,20 +116,20 @@ class Filling:
         return open_url(self.line.client, source, offset, self.tag)
 
     def _take(self, body: Body) -> None:
-        """Append what the body gives, as long as it comes at a pace and within bounds."""
+        """Append what the body gives, as long as it comes fast enough and within bounds."""
         most_bytes = self.file.size_bytes or self.config.largest_file_bytes
         self._check_size(body.size_bytes or 0, most_bytes)
         if body.size_bytes:
             missing = body.size_bytes - self.part.size_bytes
             ensure_room(self.part.path.parent, missing, self.config.reserve_bytes, self.file.label)
-        pace = StallWatch(self.config)
+        stall = StallWatch(self.config)
         for chunk in body.chunks:
             if self.line.stop.is_set():
                 raise Stopped
             self._check_size(self.part.size_bytes + len(chunk), most_bytes)
             self.part.append(chunk)
             self.line.meter.receive(len(chunk))
-            pace.count(len(chunk))
+            stall.count(len(chunk))
 
     def _check_size(self, size_bytes: int, most_bytes: int) -> None:
         if size_bytes > most_bytes:

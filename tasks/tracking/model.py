@@ -38,7 +38,7 @@ WEIGHTS_FOLDER = "artifacts/classifier"  # below the pyfunc model's folder, wher
 def load_classifier(store: TrackingStore, row: ModelRow) -> FittedClassifier:
     """Return the classifier of a version, wherever the store keeps its files.
 
-    Reads the card and the weights alone: the script beside them, which `mlflow.pyfunc.load_model` runs, is not run.
+    Reads the metadata and the weights alone: the script beside them, which `mlflow.pyfunc.load_model` runs, is not run.
 
     Raises:
         TrackingError: the files cannot be fetched.
@@ -129,11 +129,11 @@ def register_classifier(
         params=run.data.params,
         model_type=str(classifier.config.model),
     )
-    card = Model(
+    described = Model(
         artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
     )
     with TemporaryDirectory() as folder:
-        client.log_model_artifacts(logged.model_id, str(_saved(classifier, card, Path(folder))))
+        client.log_model_artifacts(logged.model_id, str(_saved(classifier, described, Path(folder))))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     _ensure_registered(client, name)
@@ -152,7 +152,7 @@ def _first_version(client: MlflowClient, name: str, run_id: str) -> int | None:
     return first
 
 
-def _saved(classifier: FittedClassifier, card: Model, folder: Path) -> Path:
+def _saved(classifier: FittedClassifier, described: Model, folder: Path) -> Path:
     """Write the model in MLflow's layout and return its folder."""
     weights = folder / ARTIFACT
     weights.mkdir()
@@ -162,7 +162,7 @@ def _saved(classifier: FittedClassifier, card: Model, folder: Path) -> Path:
     with _importable(code.package.parent):  # MLflow runs the script as it saves it
         save_model(
             folder / "model",
-            mlflow_model=card,
+            mlflow_model=described,
             python_model=str(code.script),
             code_paths=[str(code.package)],
             artifacts={ARTIFACT: str(weights)},

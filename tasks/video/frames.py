@@ -29,7 +29,7 @@ class Frame:
     """One frame."""
 
     index: int  # of the frame in the video, from 0
-    time_s: float  # when it is shown; at a rate: the moment that was asked for
+    time_s: float  # when it is shown; at a rate: the time that was asked for
     image: NDArray[np.uint8]  # RGB (H, W, 3), which the caller may draw in
     duration_s: float | None = None  # for how long it is shown; None for a picture
 
@@ -66,9 +66,9 @@ class FrameReader:
 def open_frames(path: Path, bounds: MediaBounds, *, rate_hz: float | None = None) -> Iterator[FrameReader]:
     """Open a video or picture, and yield a reader of its frames: every one, or those on show at 0, 1/rate, 2/rate, ...
 
-    Times are seconds from the first picture. The frame on show at a moment is the last one whose time is not after it
-    (by more than a millisecond, to which some containers round), or the first one of all. The last moment lies before
-    the end of the last frame, so 39.9 s at 1 Hz are 40 frames. A picture is one frame, at 0.0 s, at any rate.
+    Times are seconds from the first picture. The frame on show at a time is the last one whose time is not after it
+    (by more than a millisecond, to which some containers round), or the first one of all. The last sampled time lies
+    before the end of the last frame, so 39.9 s at 1 Hz are 40 frames. A picture is one frame, at 0.0 s, at any rate.
     Of a file that is cut short, those frames come that it still holds.
 
     Raises:
@@ -109,14 +109,14 @@ def _all(frames: Iterator[Shown], upright: Upright) -> Iterator[Frame]:
 
 
 def _at_rate(frames: Iterator[Shown], rate_hz: float, upright: Upright) -> Iterator[Frame]:
-    """Yield the frame on show at each moment k / rate; those between are decoded, but not converted."""
-    moment = 0
+    """Yield the frame on show at each time k / rate; those between are decoded, but not converted."""
+    sample = 0
     held: Shown | None = None
     for shown in chain(frames, [None]):
         until_s = shown.time_s if shown else _end_s(held) if held else 0.0
-        while held and (moment / rate_hz < until_s - CLOSE_S or not (moment or shown)):  # at least one of all comes
-            yield Frame(held.index, moment / rate_hz, upright(held.frame), 1 / rate_hz)
-            moment += 1
+        while held and (sample / rate_hz < until_s - CLOSE_S or not (sample or shown)):  # at least one of all comes
+            yield Frame(held.index, sample / rate_hz, upright(held.frame), 1 / rate_hz)
+            sample += 1
         held = shown
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tasks.classifier.config import PRESETS, ModelKind
-from tasks.classifier.fitted import CARD_NAME, PREDICT_ROWS, WEIGHTS_NAME, FittedClassifier
+from tasks.classifier.fitted import METADATA_NAME, PREDICT_ROWS, WEIGHTS_NAME, FittedClassifier
 from tasks.classifier.models import build_model
 from tasks.contracts.datasets import FEATURE_SIZE
 from tasks.contracts.errors import ModelError
@@ -37,7 +37,7 @@ def test_comes_back_equal(tmp_path: Path, kind: str, has_match: bool) -> None:
     before = made(kind, has_match=has_match)
     before.save(tmp_path)
     after = FittedClassifier.load(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CARD_NAME, WEIGHTS_NAME]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [METADATA_NAME, WEIGHTS_NAME]
     assert np.array_equal(after.predict(ROWS), before.predict(ROWS))
     for name in ("label_ids", "label_names", "config", "dataset_id", "has_match", "feature_space", "match_index"):
         assert getattr(after, name) == getattr(before, name)
@@ -88,8 +88,8 @@ def test_read_only_features_are_fine() -> None:
 
 def with_card(**changes: object) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        card = json.loads((folder / CARD_NAME).read_text())
-        (folder / CARD_NAME).write_text(json.dumps(card | changes))
+        card = json.loads((folder / METADATA_NAME).read_text())
+        (folder / METADATA_NAME).write_text(json.dumps(card | changes))
 
     return change
 
@@ -106,8 +106,12 @@ def other_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        pytest.param(lambda folder: (folder / CARD_NAME).unlink(), "No classifier at .*reelsift train", id="no-card"),
-        pytest.param(lambda folder: (folder / CARD_NAME).write_text("{"), "not a classifier's card", id="no-json"),
+        pytest.param(
+            lambda folder: (folder / METADATA_NAME).unlink(), "No classifier at .*reelsift train", id="no-card"
+        ),
+        pytest.param(
+            lambda folder: (folder / METADATA_NAME).write_text("{"), "not a classifier's metadata", id="no-json"
+        ),
         pytest.param(lambda folder: (folder / WEIGHTS_NAME).unlink(), "cannot be read", id="no-weights"),
         pytest.param(cut_weights, "cannot be read", id="cut-weights"),
         pytest.param(other_weights, "do not belong together", id="other-weights"),

@@ -1,4 +1,4 @@
-"""Following boxes from moment to moment."""
+"""Following boxes from frame to frame."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,9 @@ def boxes_of(things: Sequence[Thing]) -> Detections:
     return Detections(rows[:, 2:], rows[:, 1], rows[:, 0].astype(np.int16), keys=keys)
 
 
-def follow(moments: Sequence[Sequence[Thing]], rate_hz: float, min_score: float | None = None) -> list[list[int]]:
+def follow(frames: Sequence[Sequence[Thing]], rate_hz: float, min_score: float | None = None) -> list[list[int]]:
     follower = Follower(rate_hz, min_score)
-    return [follower.update(boxes_of(things), index / rate_hz).tolist() for index, things in enumerate(moments)]
+    return [follower.update(boxes_of(things), index / rate_hz).tolist() for index, things in enumerate(frames)]
 
 
 def at(x: float, class_id: int = CUP, score: float = 0.9, size: float = 50) -> Thing:
@@ -32,13 +32,13 @@ def test_a_thing_has_its_key_from_its_first_box_on() -> None:
 
 
 def test_two_things_that_pass_each_other_are_told_apart_by_class() -> None:
-    moments = [[at(100 + 10 * step), at(300 - 10 * step, BOTTLE)] for step in range(20)]
-    assert follow(moments, 30) == [[0, 1]] * 20
+    frames = [[at(100 + 10 * step), at(300 - 10 * step, BOTTLE)] for step in range(20)]
+    assert follow(frames, 30) == [[0, 1]] * 20
 
 
 def test_keys_go_to_the_right_boxes_in_whatever_order_they_come() -> None:
-    moments = [[at(100), at(300), at(500)], [at(500), at(100), at(300)], [at(300), at(500)]]
-    assert follow(moments, 30) == [[0, 1, 2], [2, 0, 1], [1, 2]]
+    frames = [[at(100), at(300), at(500)], [at(500), at(100), at(300)], [at(300), at(500)]]
+    assert follow(frames, 30) == [[0, 1, 2], [2, 0, 1], [1, 2]]
 
 
 def test_a_cut_to_a_thing_of_another_class_starts_a_track() -> None:
@@ -47,23 +47,23 @@ def test_a_cut_to_a_thing_of_another_class_starts_a_track() -> None:
 
 
 def test_a_class_that_flickers_stays_one_thing() -> None:
-    moments = [[at(100, VASE if step % 3 == 2 else BOTTLE)] for step in range(12)]
-    assert follow(moments, 30) == [[0]] * 12
+    frames = [[at(100, VASE if step % 3 == 2 else BOTTLE)] for step in range(12)]
+    assert follow(frames, 30) == [[0]] * 12
 
 
 def test_two_classes_in_nearly_one_place_stay_two_things() -> None:
-    moments = [[at(100, BOTTLE), at(104, VASE, score=0.6)]] * 5
-    assert follow(moments, 30) == [[0, 1]] * 5
+    frames = [[at(100, BOTTLE), at(104, VASE, score=0.6)]] * 5
+    assert follow(frames, 30) == [[0, 1]] * 5
 
 
 def test_a_thing_out_of_sight_for_half_a_second_is_still_the_same() -> None:
-    moments = [[at(100)]] * 10 + [[]] * 15 + [[at(100)]] * 2
-    assert follow(moments, 30)[-1] == [0]
+    frames = [[at(100)]] * 10 + [[]] * 15 + [[at(100)]] * 2
+    assert follow(frames, 30)[-1] == [0]
 
 
 def test_a_thing_out_of_sight_for_longer_is_a_new_one() -> None:
-    moments = [[at(100)]] * 10 + [[]] * 45 + [[at(100)]] * 2
-    assert follow(moments, 30)[-1] == [1]
+    frames = [[at(100)]] * 10 + [[]] * 45 + [[at(100)]] * 2
+    assert follow(frames, 30)[-1] == [1]
 
 
 @pytest.mark.parametrize("rate_hz", [1.0, 0.1], ids=["1 Hz", "0.1 Hz"])

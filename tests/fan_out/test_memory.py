@@ -6,16 +6,16 @@ import pytest
 
 from tasks.contracts.media import BatchRow, DetectorRecord, WeightsRecord
 from tasks.fan_out.batching import (
+    COSTS_NAME,
     DETECTORS_NAME,
     OVERHEAD_S,
-    PACES_NAME,
-    USUAL_PACE,
+    USUAL_COST,
     USUAL_VIDEO_S,
     expected_s,
+    keep_cost,
     keep_detector,
-    keep_pace,
+    known_cost,
     known_detector,
-    known_pace,
 )
 
 RECORD = DetectorRecord(
@@ -34,13 +34,13 @@ def row(seconds: float, video_s: float | None, status: str = "done") -> BatchRow
 
 
 def test_the_pace_is_that_of_what_was_really_done(tmp_path: Path) -> None:
-    assert known_pace(tmp_path, "work") == USUAL_PACE
-    keep_pace(tmp_path, "work", [row(10, 100), row(30, 100), row(0.01, 100, "cached"), row(5, None)])
-    assert known_pace(tmp_path, "work") == pytest.approx(0.2)
-    assert known_pace(tmp_path, "other work") == USUAL_PACE
-    keep_pace(tmp_path, "work", [row(0.01, 100, "cached")])
-    keep_pace(tmp_path, "work", [row(9, 3)])  # too little to tell
-    assert known_pace(tmp_path, "work") == pytest.approx(0.2)
+    assert known_cost(tmp_path, "work") == USUAL_COST
+    keep_cost(tmp_path, "work", [row(10, 100), row(30, 100), row(0.01, 100, "cached"), row(5, None)])
+    assert known_cost(tmp_path, "work") == pytest.approx(0.2)
+    assert known_cost(tmp_path, "other work") == USUAL_COST
+    keep_cost(tmp_path, "work", [row(0.01, 100, "cached")])
+    keep_cost(tmp_path, "work", [row(9, 3)])  # too little to tell
+    assert known_cost(tmp_path, "work") == pytest.approx(0.2)
 
 
 def test_what_is_expected_of_a_video() -> None:
@@ -61,9 +61,9 @@ def test_what_is_expected_of_a_video() -> None:
     ],
 )
 def test_a_damaged_memory_is_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / PACES_NAME).write_text(content)
+    (tmp_path / COSTS_NAME).write_text(content)
     (tmp_path / DETECTORS_NAME).write_text(content)
-    assert known_pace(tmp_path, "work") == USUAL_PACE
+    assert known_cost(tmp_path, "work") == USUAL_COST
     assert known_detector(tmp_path, "auto", "normal") is None
 
 

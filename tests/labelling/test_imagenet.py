@@ -15,7 +15,7 @@ from PIL import Image
 from tasks.contracts.errors import VideoError, WeightsError
 from tasks.labelling import imagenet as imagenet_module
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.imagenet import ImagenetLabeller, check_moments, prepare
+from tasks.labelling.imagenet import ImagenetLabeller, check_samples, prepare
 from tasks.labelling.label import label_video
 from tasks.labelling.labeller import open_labeller
 from tasks.tracking.store import tracking_store
@@ -48,7 +48,7 @@ def test_the_middle_is_cut_out_as_after_a_resize_to_256(height: int, width: int)
     assert np.abs(prepare(image).astype(int) - wanted).mean() < 2
 
 
-def test_moments_of_a_video_are_scored_and_counted(tmp_path: Path) -> None:
+def test_sampled_frames_of_a_video_are_scored_and_counted(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", ["red", "blue", "green"])
     scored = ImagenetLabeller.open().score(clip, MediaBounds(), LabelOptions(rate_hz=2))
     assert scored.times_s == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5])
@@ -82,11 +82,11 @@ def test_no_memory_of_the_network_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     assert owner.nbytes <= 2 * max(scored.scores.nbytes, 64 * 4000)
 
 
-def test_more_moments_than_memory_holds_are_refused_with_a_rate_that_would_do() -> None:
-    check_moments(Path("film.mp4"), 6.9, 7200)
-    check_moments(Path("film.mp4"), 60, None)
-    with pytest.raises(VideoError, match=r"film\.mp4 would be scored at over 50,000 moments, 30 a second for 7,200 s"):
-        check_moments(Path("film.mp4"), 30, 7200)
+def test_more_samples_than_memory_holds_are_refused_with_a_rate_that_would_do() -> None:
+    check_samples(Path("film.mp4"), 6.9, 7200)
+    check_samples(Path("film.mp4"), 60, None)
+    with pytest.raises(VideoError, match=r"film\.mp4 would be sampled at over 50,000 frames, 30 a second for 7,200 s"):
+        check_samples(Path("film.mp4"), 30, 7200)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

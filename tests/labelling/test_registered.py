@@ -10,7 +10,7 @@ import torch
 
 from conf.settings import load_weights_table
 from tasks.classifier.config import ModelKind, TrainConfig
-from tasks.classifier.fitted import CARD_NAME, FittedClassifier, read_card
+from tasks.classifier.fitted import METADATA_NAME, FittedClassifier, read_metadata
 from tasks.classifier.models import build_model
 from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError, UnknownModelError
 from tasks.features.second_features import read_features
@@ -95,7 +95,7 @@ def test_the_record_names_everything_between_the_frames_and_the_scores(
     assert (record.dataset_id, record.run_id) == (DATASET_ID, row.run_id)
     with_match().save(tmp_path)
     assert record.weights[-1].name == "cooking/1"
-    assert record.weights[-1].sha256 == read_card(tmp_path / CARD_NAME).weights_sha256
+    assert record.weights[-1].sha256 == read_metadata(tmp_path / METADATA_NAME).weights_sha256
     given = {weights.file_name: weights.sha256 for weights in record.weights[:-1]}
     assert {"classify_image_graph_def.pb", "vggish_model.ckpt", "vggish_pca_params.npz"} <= given.keys()
 
@@ -116,7 +116,7 @@ def test_a_classifier_of_another_space_is_refused_by_name(labeller: RegisteredLa
 
 def test_another_rate_than_one_a_second_is_refused(labeller: RegisteredLabeller, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", ["red"])
-    with pytest.raises(ModelError, match=r"cooking/1 looks at features of one moment a second, not 2: .*--fps"):
+    with pytest.raises(ModelError, match=r"cooking/1 looks at features of one frame a second, not 2: .*--fps"):
         label_video(fetched(clip), labeller, LabelOptions(rate_hz=2), BOUNDS, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

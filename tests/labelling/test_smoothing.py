@@ -19,9 +19,9 @@ def by_loop(scores: NDArray[np.float32], window: int, *, centred: bool) -> NDArr
 
 @pytest.mark.parametrize("centred", [False, True], ids=["causal", "centred"])
 @pytest.mark.parametrize("window", [1, 2, 3, 4, 5, 40])
-@pytest.mark.parametrize("moments", [1, 2, 7, 30])
-def test_it_is_the_mean_of_the_moments_within_the_window(moments: int, window: int, centred: bool) -> None:
-    scores = np.random.default_rng(moments).random((moments, 300), dtype=np.float32)
+@pytest.mark.parametrize("count", [1, 2, 7, 30])
+def test_it_is_the_mean_of_the_moments_within_the_window(count: int, window: int, centred: bool) -> None:
+    scores = np.random.default_rng(count).random((count, 300), dtype=np.float32)
     found = smoothed(scores, window, centred=centred)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, by_loop(scores, window, centred=centred), rtol=0, atol=1e-6)

@@ -11,7 +11,7 @@ from tasks.records.parts import write_part
 from tasks.shards.config import DownloadConfig
 from tasks.shards.download import download_shards
 from tasks.shards.plan import fetch_plan, shard_path
-from tasks.video.shelf import place_of
+from tasks.video.cache import place_of
 from tests.pruning.conftest import DAY_S, PrunedHome, age, names
 
 

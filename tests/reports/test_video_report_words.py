@@ -9,7 +9,6 @@ from tasks.reports.words import (
     counted,
     labels_in_words,
     leading_runs,
-    moment,
     objects_in_words,
     percent,
     plural,
@@ -17,6 +16,7 @@ from tasks.reports.words import (
     size,
     span,
     ticks,
+    timestamp,
 )
 from tests.support.reports import video_record, write_labels, write_objects
 
@@ -103,7 +103,7 @@ def test_plurals(name: str, many: str) -> None:
     [(9.46, 20, "9.5 s"), (9.46, 60, "0:09"), (75, 90, "1:15"), (75, 4000, "0:01:15"), (3675, 4000, "1:01:15")],
 )
 def test_moments(time_s: float, whole_s: float, words: str) -> None:
-    assert moment(time_s, whole_s) == words
+    assert timestamp(time_s, whole_s) == words
 
 
 def test_spans() -> None:

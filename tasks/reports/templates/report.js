@@ -7,15 +7,15 @@
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   let time_s = 0;
 
-  // As video_time.moment writes it.
-  function moment(at_s) {
+  // As words.timestamp writes it.
+  function timestamp(at_s) {
     if (data.whole_s < 60) return at_s.toFixed(1) + " s";
     const two = (number) => String(number).padStart(2, "0");
     const minutes = Math.floor(at_s / 60), seconds = two(Math.floor(at_s % 60));
     return data.whole_s >= 3600 ? `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${seconds}` : `${minutes}:${seconds}`;
   }
 
-  // Where the last moment before a time stands; -1 before the first.
+  // Where the last sample before a time stands; -1 before the first.
   function placeOf(at_s) {
     let low = 0, high = data.times_s.length;
     while (low < high) {
@@ -47,9 +47,9 @@
     for (const score of document.querySelectorAll(".at[data-row]"))
       score.textContent = place < 0 ? "" : data.scores[score.dataset.row][place].toFixed(2);
     slider.setAttribute("aria-valuenow", at_s.toFixed(3));
-    slider.setAttribute("aria-valuetext", [moment(at_s), said].filter(Boolean).join(": "));
+    slider.setAttribute("aria-valuetext", [timestamp(at_s), said].filter(Boolean).join(": "));
     const when = document.createElement("strong");
-    when.textContent = moment(at_s);
+    when.textContent = timestamp(at_s);
     now.replaceChildren(when, said ? `  ${said}` : "  nothing was named");
   }
 

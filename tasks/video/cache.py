@@ -20,7 +20,7 @@ from tasks.contracts.errors import DiskSpaceError, FetchError
 from tasks.contracts.files import write_text
 from tasks.contracts.media import FetchedVideo
 
-CARD_NAME = "fetched.json"
+METADATA_NAME = "fetched.json"
 MEDIA_NAME = "video"
 PARTS_NAME = "parts"  # what has come so far, kept for the next try
 LOCK_NAME = "lock"
@@ -45,21 +45,21 @@ class Place:
     def find(self) -> FetchedVideo | None:
         """Return the video, if it is whole."""
         try:
-            video = FetchedVideo.model_validate_json((self.folder / CARD_NAME).read_bytes())
+            video = FetchedVideo.model_validate_json((self.folder / METADATA_NAME).read_bytes())
             is_whole = self.media.stat().st_size == video.size_bytes
         except (OSError, ValidationError):
             return None
         return video.model_copy(update={"path": self.media}) if is_whole else None
 
     def take(self, path: Path) -> None:
-        """Make a file the video; until there is a card for it, it is nobody's."""
-        (self.folder / CARD_NAME).unlink(missing_ok=True)
+        """Make a file the video; until there is a record for it, it is nobody's."""
+        (self.folder / METADATA_NAME).unlink(missing_ok=True)
         path.replace(self.media)
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def keep(self, video: FetchedVideo) -> None:
-        """Note that the video is whole; the card comes last."""
-        write_text(self.folder / CARD_NAME, video.model_dump_json(indent=2) + "\n")
+        """Note that the video is whole; the record comes last."""
+        write_text(self.folder / METADATA_NAME, video.model_dump_json(indent=2) + "\n")
 
     def tidy(self) -> None:
         """Leave nothing where nothing has come; only for the holder of the lock."""

@@ -5,26 +5,26 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tasks.detection.boxes import Moment
-from tasks.detection.detect import moments
+from tasks.detection.boxes import TimedFrame
+from tasks.detection.detect import timed_frames
 from tasks.video.frames import Frame
 
 
 def made(
     times_s: Sequence[float], rate_hz: float | None = None, every: int = 1, *, keep_images: bool = True
-) -> list[Moment]:
+) -> list[TimedFrame]:
     image = np.zeros((2, 2, 3), np.uint8)
     frames = [Frame(index, time_s, image) for index, time_s in enumerate(times_s)]
-    return list(moments(frames, rate_hz=rate_hz, every=every, last_s=0.1, keep_images=keep_images))
+    return list(timed_frames(frames, rate_hz=rate_hz, every=every, last_s=0.1, keep_images=keep_images))
 
 
 def looked_at(times_s: Sequence[float], rate_hz: float) -> list[int]:
-    return [moment.index for moment in made(times_s, rate_hz) if moment.is_looked_at]
+    return [frame.index for frame in made(times_s, rate_hz) if frame.is_looked_at]
 
 
 def test_without_a_rate_every_frame_is_looked_at() -> None:
     found = made([0.0, 0.1, 0.2])
-    assert [(moment.is_looked_at, moment.is_detected) for moment in found] == [(True, True)] * 3
+    assert [(frame.is_looked_at, frame.is_detected) for frame in found] == [(True, True)] * 3
 
 
 @pytest.mark.parametrize(
@@ -51,17 +51,17 @@ def test_the_frames_on_show_at_the_ticks_are_looked_at(
 
 def test_the_detector_sees_every_nth_frame_that_is_looked_at() -> None:
     found = made([place / 10 for place in range(50)], rate_hz=2.0, every=3)
-    assert [moment.index for moment in found if moment.is_looked_at] == list(range(0, 50, 5))
-    assert [moment.index for moment in found if moment.is_detected] == [0, 15, 30, 45]
+    assert [frame.index for frame in found if frame.is_looked_at] == list(range(0, 50, 5))
+    assert [frame.index for frame in found if frame.is_detected] == [0, 15, 30, 45]
 
 
 def test_pixels_that_nobody_needs_are_let_go() -> None:
     found = made([place / 10 for place in range(6)], every=3, keep_images=False)
-    assert [moment.image is not None for moment in found] == [True, False, False] * 2
+    assert [frame.image is not None for frame in found] == [True, False, False] * 2
 
 
 def test_a_last_frame_that_says_how_long_it_lasts_is_looked_at_in_that_time() -> None:
     image = np.zeros((2, 2, 3), np.uint8)
     frames = [Frame(0, 0.0, image, 0.3), Frame(1, 0.3, image, 2.0)]
-    found = moments(frames, rate_hz=1.0, every=1, last_s=0.1, keep_images=True)
-    assert [moment.is_looked_at for moment in found] == [True, True]
+    found = timed_frames(frames, rate_hz=1.0, every=1, last_s=0.1, keep_images=True)
+    assert [frame.is_looked_at for frame in found] == [True, True]
