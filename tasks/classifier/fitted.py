@@ -64,7 +64,8 @@ def read_metadata(path: Path) -> ClassifierMetadata:
     if metadata.feature_space != FEATURE_SPACE:
         raise FeatureSpaceError(
             f"The classifier at {path.parent} has the feature_space {metadata.feature_space!r}, and what is "
-            f"available here is {FEATURE_SPACE!r}: its answers would mean nothing. Train a model on a dataset of this release."
+            f"available here is {FEATURE_SPACE!r}: its answers would mean nothing. Train a model on a dataset of this "
+            "release."
         )
     return metadata
 

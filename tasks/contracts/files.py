@@ -145,9 +145,9 @@ def lock(descriptor: int) -> None:
             raise
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, *, ignore_errors: bool = True) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=ignore_errors)
     else:
         path.unlink(missing_ok=True)
 
@@ -319,7 +319,7 @@ def _stage_in(folder: Path) -> Iterator[Path]:
 def _publish(stage: Path, folder: Path, files: tuple[str, ...], manifest: str) -> None:
     (folder / manifest).unlink(missing_ok=True)
     for name in files:
-        _remove_or_raise(folder / name)
+        _remove(folder / name, ignore_errors=False)
         if (stage / name).exists():
             _move(stage / name, folder / name)
     _move(stage / manifest, folder / manifest)
@@ -331,13 +331,6 @@ def _move(made: Path, place: Path) -> None:
         with made.open("rb") as file:
             os.fsync(file.fileno())
     made.rename(place)
-
-
-def _remove_or_raise(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 # The last one is a limit on the size of one file: of the file system (FAT) or of the shell (ulimit -f).

@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,6 +14,7 @@ from typing import Protocol
 
 from pydantic import AwareDatetime, Field
 
+from tasks.contracts.errors import TrackingError
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.folders import TEMPORARY, sync_folder, temporary_beside
 
@@ -156,6 +157,19 @@ def at(time_s: float) -> datetime:
     with suppress(OverflowError, ValueError, OSError):
         return datetime.fromtimestamp(time_s, UTC)
     return datetime.max.replace(tzinfo=UTC)
+
+
+def removed_if(item: Item, remove_it: Callable[[Path], Outcome]) -> Outcome:
+    """Return what became of an item of the disk: what `remove_it` says, or why that failed."""
+    assert item.path is not None
+    try:
+        return remove_it(item.path)
+    except FileNotFoundError:
+        return Outcome(item=item, spared="it is gone already")
+    except TrackingError as error:
+        return Outcome(item=item, spared=str(error))
+    except OSError as error:
+        return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
 
 
 def remove(path: Path, home: Path) -> int:

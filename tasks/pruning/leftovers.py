@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
-from tasks.contracts.errors import TrackingError
 from tasks.datasets.folders import TEMPORARY, locked, not_in_use
 from tasks.pruning.items import (
     Bounds,
@@ -25,6 +24,7 @@ from tasks.pruning.items import (
     is_inside,
     newest_change,
     remove,
+    removed_if,
 )
 from tasks.pruning.versions import Reference
 from tasks.shards.partfile import PART_SUFFIX
@@ -66,19 +66,13 @@ class Leftovers:
             if any(item.path and item.path.is_relative_to(self.root) for item in items):
                 alone.enter_context(locked(self.root))
             for item in items:
-                yield self._remove(item)
+                yield removed_if(item, partial(self._remove, item))
 
-    def _remove(self, item: Item) -> Outcome:
-        assert item.path is not None
-        try:
-            with _if_free(item.path) as is_free:
-                if not is_free or not self._is_abandoned(item.path):
-                    return Outcome(item=item, spared="a process is working on it")
-                return Outcome(item=item, freed_bytes=remove(item.path, self.home))
-        except FileNotFoundError:
-            return Outcome(item=item, spared="it is gone already")
-        except OSError as error:
-            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+    def _remove(self, item: Item, path: Path) -> Outcome:
+        with _if_free(path) as is_free:
+            if not is_free or not self._is_abandoned(path):
+                return Outcome(item=item, spared="a process is working on it")
+            return Outcome(item=item, freed_bytes=remove(path, self.home))
 
     def _is_abandoned(self, path: Path) -> bool:
         is_hidden = fnmatch(path.name, TEMPORARY)  # what is unfinished is resumed, and logs are read: not in a day
@@ -153,19 +147,16 @@ class FetchedVideos:
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
         """Delete videos, unless one is being fetched or was asked for meanwhile."""
         for item in items:
-            yield self._remove(item)
+            yield removed_if(item, partial(self._remove, item))
 
-    def _remove(self, item: Item) -> Outcome:
-        assert item.path is not None
+    def _remove(self, item: Item, path: Path) -> Outcome:
         try:
-            with _lock_of(item.path):
-                if not self._is_old(item.path):
+            with _lock_of(path):
+                if not self._is_old(path):
                     return Outcome(item=item, spared="it was asked for meanwhile")
-                return Outcome(item=item, freed_bytes=remove(item.path, self.home))
+                return Outcome(item=item, freed_bytes=remove(path, self.home))
         except BlockingIOError:
             return Outcome(item=item, spared="it is being fetched")
-        except OSError as error:
-            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
 
     def _is_old(self, folder: Path) -> bool:
         return self.bounds.is_old(_asked_for(folder), at_least=A_RUN_AT_LEAST)
@@ -234,23 +225,15 @@ class Trainings:
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
         """Delete trainings one by one, unless one is being logged, or was asked for meanwhile."""
         for item in items:
-            yield self._remove(item)
+            yield removed_if(item, partial(self._remove, item))
 
-    def _remove(self, item: Item) -> Outcome:
-        assert item.path is not None
-        try:
-            with not_in_use(item.path) as is_free:
-                if not is_free:
-                    return Outcome(item=item, spared=BEING_LOGGED)
-                if not self._why_gone(KeptTraining(item.path)):
-                    return Outcome(item=item, spared="it was asked for meanwhile")
-                return Outcome(item=item, freed_bytes=remove(item.path, self.home))
-        except FileNotFoundError:
-            return Outcome(item=item, spared="it is gone already")
-        except TrackingError as error:
-            return Outcome(item=item, spared=str(error))
-        except OSError as error:
-            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+    def _remove(self, item: Item, path: Path) -> Outcome:
+        with not_in_use(path) as is_free:
+            if not is_free:
+                return Outcome(item=item, spared=BEING_LOGGED)
+            if not self._why_gone(KeptTraining(path)):
+                return Outcome(item=item, spared="it was asked for meanwhile")
+            return Outcome(item=item, freed_bytes=remove(path, self.home))
 
     def _why_gone(self, training: KeptTraining) -> str:
         """Say why a training may go; nothing where it must stay."""

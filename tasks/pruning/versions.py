@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from tasks.contracts.datasets import DatasetManifest
-from tasks.contracts.errors import DamagedDatasetError, TrackingError
+from tasks.contracts.errors import DamagedDatasetError
 from tasks.datasets.catalogue import Entry, list_datasets
 from tasks.datasets.folders import locked, not_in_use
 from tasks.datasets.manifest import LATEST, read_manifest
@@ -25,6 +26,7 @@ from tasks.pruning.items import (
     is_inside,
     last_touched,
     remove,
+    removed_if,
 )
 from tasks.records.part_file import read_tallies
 from tasks.shards.plan import saved_name
@@ -74,20 +76,12 @@ class Versions:
         """Delete versions one by one, each judged again while nobody publishes and nobody begins to read it."""
         for item in items:
             with locked(self.root):
-                yield self._remove(item)
+                yield removed_if(item, partial(self._remove, item))
 
-    def _remove(self, item: Item) -> Outcome:
-        assert item.path is not None
-        try:
-            with not_in_use(item.path) as is_free:
-                spared = self._objection(item.name) if is_free else IN_USE
-                return Outcome(item=item, spared=spared) if spared else self._removed(item, item.path)
-        except FileNotFoundError:
-            return Outcome(item=item, spared="it is gone already")
-        except TrackingError as error:
-            return Outcome(item=item, spared=str(error))
-        except OSError as error:
-            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+    def _remove(self, item: Item, path: Path) -> Outcome:
+        with not_in_use(path) as is_free:
+            spared = self._objection(item.name) if is_free else IN_USE
+            return Outcome(item=item, spared=spared) if spared else self._removed(item, path)
 
     def _removed(self, item: Item, folder: Path) -> Outcome:
         return Outcome(item=item, freed_bytes=remove(folder, self.home))
@@ -173,18 +167,14 @@ class Parts:
         with locked(self.root):
             owners = _owners(self.root, self.home)
             for item in items:
-                yield self._remove(item, owners)
+                yield removed_if(item, partial(self._remove, item, owners))
 
-    def _remove(self, item: Item, owners: "_Owners") -> Outcome:
-        assert item.path is not None
-        try:
-            if owner := owners.of(item.path):
-                return Outcome(item=item, spared=f"{owner} is made of it")
-            if not self._is_old(item.path):
-                return Outcome(item=item, spared="it was used meanwhile")
-            return Outcome(item=item, freed_bytes=remove(item.path, self.home))
-        except OSError as error:
-            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+    def _remove(self, item: Item, owners: "_Owners", path: Path) -> Outcome:
+        if owner := owners.of(path):
+            return Outcome(item=item, spared=f"{owner} is made of it")
+        if not self._is_old(path):
+            return Outcome(item=item, spared="it was used meanwhile")
+        return Outcome(item=item, freed_bytes=remove(path, self.home))
 
     def _is_old(self, path: Path) -> bool:
         return self.bounds.is_old(last_touched(path), at_least=A_FILTERING_AT_LEAST)
@@ -262,18 +252,14 @@ class Shards:
         """Delete shards, unless a build has looked at one or the last part with its rows is gone."""
         kept = self._with_rows_kept() if items else set()
         for item in items:
-            yield self._remove(item, kept)
+            yield removed_if(item, partial(self._remove, item, kept))
 
-    def _remove(self, item: Item, kept: set[tuple[str, str]]) -> Outcome:
-        assert item.path is not None
-        try:
-            if not self._is_old(item.path):
-                return Outcome(item=item, spared="it was used meanwhile")
-            if _identity(item.path) not in kept:
-                return Outcome(item=item, spared="no part has its rows any more")
-            return Outcome(item=item, freed_bytes=remove(item.path, self.home))
-        except OSError as error:
-            return Outcome(item=item, spared=f"it cannot be deleted: {error.strerror or error}")
+    def _remove(self, item: Item, kept: set[tuple[str, str]], path: Path) -> Outcome:
+        if not self._is_old(path):
+            return Outcome(item=item, spared="it was used meanwhile")
+        if _identity(path) not in kept:
+            return Outcome(item=item, spared="no part has its rows any more")
+        return Outcome(item=item, freed_bytes=remove(path, self.home))
 
     def _is_old(self, path: Path) -> bool:
         return self.bounds.is_old(last_touched(path), at_least=A_BUILD_AT_LEAST)

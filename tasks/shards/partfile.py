@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 from threading import Event
 
-from tasks.contracts.files import DIGEST_BLOCK_BYTES
+from tasks.contracts.files import DIGEST_BLOCK_BYTES, is_at
 from tasks.shards.sources import Stopped
 
 PART_SUFFIX = ".part"
@@ -90,7 +90,7 @@ def locked_part(destination: Path, algorithm: str | None, stop: Event) -> Iterat
         try:
             yield part
         finally:
-            if _is_at(file, path) and os.fstat(file.fileno()).st_size == 0:
+            if is_at(file.fileno(), path) and os.fstat(file.fileno()).st_size == 0:
                 part.discard()
 
 
@@ -100,7 +100,7 @@ def _locked(path: Path, stop: Event) -> Iterator[FileIO]:
         # Never through a link: whoever may write to the folder could have us write elsewhere.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         with FileIO(descriptor, "r+") as file:
-            if _lock(file) and _is_at(file, path):
+            if _lock(file) and is_at(file.fileno(), path):  # not published or removed by its former holder
                 yield file
                 return
         if stop.wait(LOCK_POLL_S):
@@ -113,11 +113,3 @@ def _lock(file: FileIO) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _is_at(file: FileIO, path: Path) -> bool:
-    """Say whether the open file still bears the name: its former holder may have published or removed it."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

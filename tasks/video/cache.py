@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from pydantic import ValidationError
 
 from tasks.contracts.errors import DiskSpaceError, FetchError
-from tasks.contracts.files import write_text
+from tasks.contracts.files import is_at, write_text
 from tasks.contracts.media import FetchedVideo
 
 METADATA_NAME = "fetched.json"
@@ -109,19 +108,13 @@ def _locked(path: Path) -> Iterator[None]:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            file = path.open("w")
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:  # its former holder has just removed the folder
             continue
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(file, path):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if is_at(descriptor, path):
                 yield
                 return
-
-
-def _is_at(file: TextIO, path: Path) -> bool:
-    """Say whether the open file still bears the name: its former holder may have removed it."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        finally:
+            os.close(descriptor)
