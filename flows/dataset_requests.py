@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -59,6 +59,35 @@ def request_of(form: PrepareDatasetForm, settings: Settings) -> DatasetRequest:
         vocabulary_folder=settings.paths.vocabulary,
         download=settings.download_from(form.mirror),
     )
+
+
+_handed_on: dict[tuple[object, ...], DatasetRequest] = {}
+
+
+@contextmanager
+def handing_on(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings) -> Iterator[None]:
+    """Let a flow that is run for the form within the block take what was planned, rather than plan it again."""
+    asked = _asked(form, settings)
+    _handed_on[asked] = request
+    try:
+        yield
+    finally:
+        del _handed_on[asked]
+
+
+def planned_request(form: PrepareDatasetForm, settings: Settings) -> DatasetRequest:
+    """Return the request that is handed on for this form, or plan it.
+
+    Raises:
+        ReelsiftError: as `request_of`.
+    """
+    return _handed_on.get(_asked(form, settings)) or request_of(form, settings)
+
+
+def _asked(form: PrepareDatasetForm, settings: Settings) -> tuple[object, ...]:
+    """Return all that a plan depends on."""
+    what = (form.labels, form.match, form.exclude, form.partitions, form.limit, form.shards, form.background)
+    return (*what, form.strict, settings.filter, settings.download_from(form.mirror), settings.paths)
 
 
 def refuse_large_download(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings) -> None:

@@ -15,7 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from conf.environment import running_settings
 from conf.forms import PrepareDatasetForm
 from conf.settings import Settings
-from flows.dataset_requests import refuse_large_download, request_of, runner_of
+from flows.dataset_requests import planned_request, refuse_large_download, runner_of
 from tasks.contracts.errors import DownloadError
 from tasks.dask_runner import tasks_on, tell_of
 from tasks.datasets.catalogue import open_dataset
@@ -43,7 +43,7 @@ def prepare_dataset(form: PrepareDatasetForm) -> dict[str, Any]:
     """Download, filter and publish what the form asks for; only what is missing is done."""
     settings = running_settings()
     root, store = settings.paths.datasets, settings.paths.parts
-    request, storage = request_of(form, settings), settings.storage
+    request, storage = planned_request(form, settings), settings.storage
     refuse_large_download(request, form, settings)
     with tasks_on(*runner_of(form, settings)):
         parts, absent = _parts(request, form, settings)

@@ -13,7 +13,7 @@ from prefect import flow
 
 from conf.environment import running_settings
 from conf.forms import RetrainForm
-from flows.dataset_requests import request_of, store_of
+from flows.dataset_requests import handing_on, request_of, store_of
 from flows.pipeline import champion_from, dataset_for
 from tasks.datasets.request import manifests_here, news_of
 from tasks.datasets.stored import stored_manifests
@@ -34,9 +34,11 @@ def retrain(form: RetrainForm) -> dict[str, Any]:
     news = news_of(request, known)
     settled = settled_champion(store, request.slug, news.holder.id) if news.holder else None
     # The version asked for is prepared although it is there: a damaged one is repaired by that.
-    version = (
-        summary_of(news.holder) if news.holder and (settled or news.holder.id != request.id) else dataset_for(form)
-    )
+    if news.holder and (settled or news.holder.id != request.id):
+        version = summary_of(news.holder)
+    else:
+        with handing_on(request, form, settings):
+            version = dataset_for(form)
     if news.holder is None:  # what no mirror has is new every night, and makes no other version
         settled = settled_champion(store, version["slug"], version["id"])
     made = {} if settled and not form.again else champion_from(f"{version['slug']}/{version['id']}", form, settings)
