@@ -9,7 +9,8 @@ import torch
 
 from tasks.classifier.config import PRESETS, ModelKind, TrainConfig
 from tasks.classifier.evaluate import evaluate
-from tasks.classifier.train import EpochRecord, TrainingResult, fit
+from tasks.classifier.models import build_model
+from tasks.classifier.train import AdamW, EpochRecord, TrainingResult, fit
 from tasks.contracts.errors import NonFiniteLossError, TrainingError
 from tasks.contracts.progress import Progress
 from tasks.datasets.load import Videos
@@ -118,6 +119,27 @@ def test_the_seed_decides() -> None:
     assert not np.array_equal(
         first, trained(SMALL.model_copy(update={"seed": 1})).classifier.predict(VALIDATE.features)
     )
+
+
+def test_a_step_is_that_of_pytorchs_own_optimizer() -> None:
+    ours, theirs = (build_model(SMALL, 3) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    decay = [
+        {"params": [p for n, p in theirs.named_parameters() if n.endswith("weight") is is_weight]}
+        for is_weight in (True, False)
+    ]
+    reference = torch.optim.AdamW([decay[0] | {"weight_decay": 0.1}, decay[1] | {"weight_decay": 0.0}], fused=True)
+    optimizer = AdamW(ours, weight_decay=0.1)
+    for step in range(4):
+        features = torch.from_numpy(TRAIN.features[step * 8 : step * 8 + 8])
+        for model in (ours, theirs):
+            model.zero_grad()
+            model.eval()(features).square().sum().backward()
+        optimizer.step(0.01 / (step + 1))
+        for group in reference.param_groups:
+            group["lr"] = 0.01 / (step + 1)
+        reference.step()
+    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
 
 
 def test_epochs_are_reported_as_they_end() -> None:
