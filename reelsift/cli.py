@@ -16,6 +16,7 @@ import typer
 from conf.environment import spare_loopback_proxies
 from reelsift import config, dataset, demo, downloads, models, pipeline, prune, stack, videos, vocabulary
 from reelsift.console import ERR, print_error, print_json, printing
+from reelsift.options import Commands
 from reelsift.session import Session
 from reelsift.signals import leave
 from tasks.contracts.errors import OutputError, ReelsiftError
@@ -27,34 +28,33 @@ REFUSALS = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 USAGE_ERROR = 2  # exit code
 SQLITE = ("disk is full", "readonly database", "unable to open database file", "disk I/O error")
 
-app = typer.Typer(
+app = Commands(
+    "What videos show: from the name of a label to a trained classifier, and any video labelled with its objects.",
     name="reelsift",
-    help="What videos show: from the name of a label to a trained classifier, and any video labelled with its objects.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("pipeline")(pipeline.pipeline)
-app.command("vocabulary")(vocabulary.vocabulary)
+app.command("demo", example="reelsift demo --label Game")(demo.demo)
+app.command("pipeline", example="reelsift pipeline --label Cooking --limit 4 --model logistic")(pipeline.pipeline)
+app.command("vocabulary", example="reelsift vocabulary --search cook")(vocabulary.vocabulary)
 app.add_typer(downloads.shards_app, name="shards")
 app.add_typer(dataset.app, name="dataset")
-app.command("train")(models.train)
+app.command("train", example="reelsift train --dataset latest --model gated --seed 1")(models.train)
 app.add_typer(models.app, name="models")
-app.command("label")(videos.label)
-app.command("detect")(videos.detect)
-app.command("report")(videos.report)
-app.command("id")(videos.youtube_id)
+app.command("label", example="reelsift label holiday.mp4 --model champion --fps 2")(videos.label)
+app.command("detect", example="reelsift detect holiday.mp4 --classes person,dog --every 5")(videos.detect)
+app.command("report", example="reelsift report .reelsift/videos")(videos.report)
+app.command("id", example="reelsift id ZU9H")(videos.youtube_id)
 app.add_typer(downloads.weights_app, name="weights")
-app.command("prune")(prune.prune)
+app.command("prune", example="reelsift prune --older-than 8w --shards")(prune.prune)
 app.add_typer(config.app, name="config")
-app.command("doctor")(config.doctor)
+app.command("doctor", example="reelsift doctor --json")(config.doctor)
 
 STACK = "The local stack"
-app.command("up", rich_help_panel=STACK)(stack.up)
-app.command("status", rich_help_panel=STACK)(stack.status)
-app.command("logs", rich_help_panel=STACK)(stack.logs)
-app.command("down", rich_help_panel=STACK)(stack.down)
+app.command("up", example="reelsift up --cpu-runs 2", rich_help_panel=STACK)(stack.up)
+app.command("status", example="reelsift status --json", rich_help_panel=STACK)(stack.status)
+app.command("logs", example="reelsift logs gpu-0 --follow", rich_help_panel=STACK)(stack.logs)
+app.command("down", example="reelsift down", rich_help_panel=STACK)(stack.down)
 
 
 def _version(wanted: bool) -> None:
@@ -73,7 +73,7 @@ def start(
         ),
     ] = None,
     home: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Where everything is written; .reelsift by default.")
+        str | None, typer.Option(metavar="FOLDER", help="Where everything is written. \\[default: .reelsift]")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the runs' logs.")] = False,
     _show_version: Annotated[

@@ -13,7 +13,7 @@ import typer
 
 from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm
 from reelsift.console import note, print_json, say
-from reelsift.options import AsJson
+from reelsift.options import AsJson, option
 from reelsift.pipeline import print_outcome
 from reelsift.session import Session
 from reelsift.videos import detect_directly, label_directly, print_labels, print_objects, read_outcomes
@@ -194,7 +194,7 @@ class DemoMirror:
 
 def demo(
     context: typer.Context,
-    label: Annotated[str, typer.Option(metavar="NAME", help="What to learn.")] = LABEL,
+    label: Annotated[str, option("--label", metavar="LABEL", help="What to learn.")] = LABEL,
     as_json: AsJson = False,
 ) -> None:
     """From the name of a label to a champion, and on to a video labelled with its objects, in minutes."""

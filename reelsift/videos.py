@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import typer
 
-from conf.forms import SOURCES, DetectObjectsForm, LabelVideosForm
+from conf.forms import DetectObjectsForm, LabelVideosForm, MirrorForm, VideosForm
 from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
-from reelsift.options import AsJson, MirrorName, checked_form
+from reelsift.options import AsJson, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
 from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelsManifest, ObjectsManifest
@@ -17,29 +18,10 @@ from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelsManifest, Obj
 if TYPE_CHECKING:
     from tasks.contracts.media import VideoOutcome
 
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help=SOURCES + ".", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder with one folder for each video.")]
-Rate = Annotated[
-    float | None, typer.Option("--fps", metavar="R", min=0.001, help="Moments or frames a second that are looked at.")
-]
-Annotate = Annotated[
-    bool | None, typer.Option("--annotate/--no-annotate", help="Write a copy of each video with the answer drawn.")
-]
-AgainVideos = Annotated[bool, typer.Option("--again", help="Recompute, ignoring cached results.")]
-DetectorOption = Annotated[
-    str,
-    typer.Option("--detector", metavar="NAME", help="auto, pointrend, pointrend-resnet101 (with masks) or yolox-nano."),
-]
+FormT = TypeVar("FormT", bound=VideosForm)
 InFlow = Annotated[
     bool, typer.Option("--flow", help="Run as a flow of Prefect's; so too where PREFECT_API_URL is set.")
 ]
-
-
-def typed_sources(sources: Iterable[str]) -> tuple[str, ...]:
-    """Return sources as a form can hold them, whatever the bytes that were typed."""
-    from tasks.video.sources import typed_name
-
-    return tuple(map(typed_name, sources))
 
 
 def collected(outcomes: "Iterable[VideoOutcome]") -> "list[VideoOutcome]":
@@ -83,7 +65,30 @@ def print_failures(outcomes: "list[VideoOutcome]") -> None:
         raise typer.Exit(1)
 
 
-def through_flow(session: Session, name: str, form: Any) -> dict[str, Any]:  # noqa: ANN401 - a form of videos
+@dataclass(frozen=True)
+class _Kind(Generic[FormT]):
+    """What sets `label` and `detect` apart, beside their options."""
+
+    flow: str
+    directly: Callable[[FormT, Session], dict[str, Any]]
+    print_answer: "Callable[[VideoOutcome], None]"
+    manifest_name: str
+
+
+def _work(kind: _Kind[FormT], form: FormT, session: Session, *, in_flow: bool, as_json: bool) -> None:
+    """Work on videos, in this process or through the flow, and print what was made.
+
+    Raises:
+        typer.Exit: with 1, where a video failed.
+    """
+    if form.out:
+        check_folder(form.out.expanduser())
+    is_flow = in_flow or session.has_prefect_server
+    made = _through_flow(session, kind.flow, form) if is_flow else kind.directly(form, session)
+    print_made(made, kind.print_answer, kind.manifest_name, as_json=as_json)
+
+
+def _through_flow(session: Session, name: str, form: VideosForm) -> dict[str, Any]:
     """Run a flow over videos, and return its answer also where every video failed."""
     from tasks.contracts.errors import VideosFailedError
 
@@ -150,24 +155,10 @@ def _pace(outcome: "VideoOutcome") -> str:
 SHOWN_TRACKS = 40  # tracks of a video that are printed; the report has them all
 
 
+@with_form
 def detect(
     context: typer.Context,
-    source: Sources,
-    detector: DetectorOption = "auto",
-    speed: Annotated[
-        str, typer.Option(metavar="S", help="normal, fast or rapid: how large a picture pointrend sees.")
-    ] = "normal",
-    fps: Rate = None,
-    every: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Detect on every N-th frame; tracks carry boxes between.")
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only things of these classes, e.g. bottle,cup.")
-    ] = None,
-    min_score: Annotated[float | None, typer.Option(min=0, max=1, help="Scores below this do not count.")] = None,
-    annotate: Annotate = None,
-    out: Out = None,
-    again: AgainVideos = False,
+    form: DetectObjectsForm,
     on_pool: Annotated[
         bool, typer.Option("--pool", help="In batches on the workers of the pool gpu; `reelsift up` has some.")
     ] = False,
@@ -175,26 +166,8 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Find the objects in videos and pictures, and follow each one: boxes, tracks, an annotated video, and a report."""
-    session: Session = context.obj
-    form = checked_form(
-        DetectObjectsForm,
-        sources=typed_sources(source),
-        detector=detector,
-        speed=speed,
-        rate_hz=fps,
-        every=every,
-        classes=tuple(name.strip() for name in classes.split(",")) if classes else None,
-        min_score=min_score,
-        annotate=annotate,
-        out=out,
-        again=again,
-        where="pool" if on_pool else "here",
-    )
-    if out:
-        check_folder(out.expanduser())
-    is_flow = in_flow or on_pool or session.has_prefect_server
-    made = through_flow(session, "detect_objects", form) if is_flow else detect_directly(form, session)
-    print_made(made, print_objects, OBJECTS_NAME, as_json=as_json)
+    form = form.model_copy(update={"where": "pool" if on_pool else "here"})
+    _work(DETECTING, form, context.obj, in_flow=in_flow or on_pool, as_json=as_json)
 
 
 def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:
@@ -240,46 +213,10 @@ def print_objects(outcome: "VideoOutcome") -> None:
 SHOWN_SEGMENTS = 40  # segments of a video that are printed; the report has them all
 
 
-def label(
-    context: typer.Context,
-    source: Sources,
-    model: Annotated[
-        str,
-        typer.Option(metavar="MODEL", help="imagenet, champion, NAME@champion, NAME/3 or a run's id."),
-    ] = "imagenet",
-    fps: Rate = None,
-    window: Annotated[
-        int | None, typer.Option(metavar="K", min=1, help="The mean of the last K moments is the score; 1: none.")
-    ] = None,
-    centred: Annotated[bool | None, typer.Option("--centred/--causal", help="Use a centred smoothing window.")] = None,
-    annotate: Annotate = None,
-    keep_frames: Annotated[
-        bool | None, typer.Option("--keep-frames", help="Keep the annotated frames as pictures, too.")
-    ] = None,
-    out: Out = None,
-    again: AgainVideos = False,
-    in_flow: InFlow = False,
-    as_json: AsJson = False,
-) -> None:
+@with_form
+def label(context: typer.Context, form: LabelVideosForm, in_flow: InFlow = False, as_json: AsJson = False) -> None:
     """Say what videos show, second by second: labels over time, a copy with the label drawn, and a report."""
-    session: Session = context.obj
-    form = checked_form(
-        LabelVideosForm,
-        sources=typed_sources(source),
-        model=model,
-        rate_hz=fps,
-        window=window,
-        centred=centred,
-        annotate=annotate,
-        keep_frames=keep_frames,
-        out=out,
-        again=again,
-    )
-    if out:
-        check_folder(out.expanduser())
-    is_flow = in_flow or session.has_prefect_server
-    made = through_flow(session, "label_videos", form) if is_flow else label_directly(form, session)
-    print_made(made, print_labels, LABELS_NAME, as_json=as_json)
+    _work(LABELLING, form, context.obj, in_flow=in_flow, as_json=as_json)
 
 
 def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
@@ -310,6 +247,10 @@ def print_labels(outcome: "VideoOutcome") -> None:
     say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in made.top))
 
 
+LABELLING = _Kind("label_videos", label_directly, print_labels, LABELS_NAME)
+DETECTING = _Kind("detect_objects", detect_directly, print_objects, OBJECTS_NAME)
+
+
 def report(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder of one video, or one with a folder for each video.")
@@ -317,7 +258,6 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the page that shows what was found; it opens in any browser, with no network."""
-    from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME
     from tasks.reports.video_report import write_index, write_report
 
     is_one = any((folder / name).is_file() for name in (LABELS_NAME, OBJECTS_NAME))
@@ -328,17 +268,18 @@ def report(
         say(str(page))
 
 
+@with_form
 def youtube_id(
     context: typer.Context,
     video_id: Annotated[str, typer.Argument(metavar="ID", help="Four letters or digits, like ZU9H.")],
-    mirror: MirrorName = None,
+    form: MirrorForm,
     as_json: AsJson = False,
 ) -> None:
     """Print the YouTube id and the address of a video of YouTube-8M; a withdrawn one is said to be."""
     from tasks.video.youtube import resolve_yt8m_id
 
     session: Session = context.obj
-    found = resolve_yt8m_id(video_id, session.settings.download_from(mirror))
+    found = resolve_yt8m_id(video_id, session.settings.download_from(form.mirror))
     address = f"https://www.youtube.com/watch?v={found}"
     if as_json:
         print_json({"yt8m_id": video_id, "youtube_id": found, "address": address})

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from conf.forms import MirrorForm
 from reelsift.console import note, print_json, print_table
+from reelsift.options import AsJson, with_form
 from reelsift.session import Session
 
 if TYPE_CHECKING:
@@ -13,15 +15,16 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
+@with_form
 def vocabulary(
     context: typer.Context,
+    form: MirrorForm,
     search: Annotated[str, typer.Option(metavar="TEXT", help="Labels whose name contains this.")] = "",
     vertical: Annotated[str | None, typer.Option(metavar="V", help="Labels of this vertical.")] = None,
-    mirror: Annotated[str | None, typer.Option(help="us, eu, asia, a URL or a folder.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with every label.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the labels there are: index, name, verticals, videos in the train partition."""
-    words = _load(context.obj, mirror)
+    words = _load(context.obj, form.mirror)
     found = words.search(search, vertical)
     summary = words.summary()
     if as_json:
