@@ -117,14 +117,31 @@ def _advice(arguments: Sequence[str]) -> str | None:
 
 
 def _fail(error: BaseException, message: str) -> NoReturn:
-    """Say in one line why the command failed, and with `--json` in one object on stdout as well; exit with 1."""
+    """Say in one line why the command failed, and exit with 1."""
     print_error(message)
-    before_sources = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
-    if "--json" in before_sources and not isinstance(error, OutputError):  # else nothing can be written there
-        print_json({"error": {"type": type(error).__name__, "message": message}})
-        with suppress(OSError):
-            sys.stdout.flush()
+    _print_failure(error, message)
     sys.exit(1)
+
+
+def _print_failure(error: BaseException, message: str) -> None:
+    """Print with `--json` why the command failed, as one object on stdout."""
+    before_sources = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
+    if "--json" not in before_sources or isinstance(error, OutputError):  # for which nothing can be written there
+        return
+    with suppress(OSError):
+        print_json({"error": {"type": type(error).__name__, "message": message}})
+        sys.stdout.flush()
+
+
+def _print_usage_error(error: SystemExit) -> None:
+    """Add advice to what Typer has said of a command line that it cannot use, and print the whole with `--json`."""
+    advice = _advice(sys.argv[1:]) if error.code == USAGE_ERROR else None
+    if advice:
+        print_error(advice)
+    cause = error.__context__  # Typer has caught and printed it, and exits
+    message = getattr(cause, "format_message", lambda: "Aborted." if isinstance(cause, typer.Abort) else "")()
+    if cause and message:
+        _print_failure(cause, f"{message} {advice or ''}".rstrip())
 
 
 def run() -> None:
@@ -137,10 +154,12 @@ def run() -> None:
     except BaseException as error:
         if code := leave():  # whatever came of the unwinding
             sys.exit(code)
-        if isinstance(error, SystemExit) and error.code == USAGE_ERROR and (advice := _advice(sys.argv[1:])):
-            print_error(advice)
+        if isinstance(error, SystemExit):
+            _print_usage_error(error)
+            raise
         if not isinstance(error, ReelsiftError):
             if debug or not (refused := _refusal_of_system(error)):
+                _print_failure(error, f"{type(error).__name__}: {error}")
                 raise
             _fail(error, refused)
         if debug:
