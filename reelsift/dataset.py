@@ -1,6 +1,7 @@
 """`reelsift dataset`: build versions, and look at them."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,6 +19,7 @@ app = Commands("Dataset versions: build, list, show, compare, check, export.")
 if TYPE_CHECKING:
     from tasks.contracts.datasets import DatasetManifest
     from tasks.datasets.manifest import Dataset
+    from tasks.datasets.request import DatasetRequest
 
 SHOWN = 20
 
@@ -29,7 +31,10 @@ FormT = TypeVar("FormT", bound=PrepareDatasetForm)
 def build(context: typer.Context, form: PrepareDatasetForm, yes: Yes = False, as_json: AsJson = False) -> None:
     """Download shards and filter them into a dataset version; completed work is cached and not repeated."""
     session: Session = context.obj
-    version = session.run_flow("prepare_dataset", confirmed(form, session, yes=yes))
+    request = planned(form, session)
+    version = _already_built(request, session)
+    if version is None:
+        version = session.run_flow("prepare_dataset", confirmed(form, request, session, yes=yes))
     dataset = session.open_dataset(f"{version['slug']}/{version['id']}")
     if as_json:
         print_json(version | {"folder": str(dataset.folder)})
@@ -46,22 +51,52 @@ def print_warnings(version: dict[str, Any]) -> None:
         note(f"Warning: {warning}")
 
 
-def confirmed(form: FormT, session: Session, *, yes: bool) -> FormT:
-    """Ask before a large download, and return the form that allows it.
+def _already_built(request: "DatasetRequest", session: Session) -> dict[str, Any] | None:
+    """Say so where the version is published and whole, and return what the flow would; None where there is work."""
+    from tasks.datasets.caveats import damage_of, summary_of
+    from tasks.datasets.manifest import MANIFEST_NAME
+    from tasks.datasets.publish import is_current
+
+    storage = session.settings.storage
+    if not is_current(session.settings.paths.datasets, request.slug, request.id):
+        return None
+    if storage:
+        from tasks.datasets.stored import is_stored
+
+        if not is_stored(request.slug, request.id, storage):
+            return None
+    dataset = session.open_dataset(f"{request.slug}/{request.id}")
+    if request.filter.strict and damage_of(dataset.manifest):  # of which it was built before without that option
+        return None
+    built = datetime.fromtimestamp((dataset.folder / MANIFEST_NAME).stat().st_mtime, UTC)
+    note(f"Already built: {dataset.manifest.reference}, on {built:%Y-%m-%d %H:%M} UTC. There is nothing to do.")
+    return summary_of(dataset.manifest)
+
+
+def planned(form: PrepareDatasetForm, session: Session) -> "DatasetRequest":
+    """Return what a version will be made of; what cannot be used is said now, before a server starts.
 
     Raises:
-        ReelsiftError: a label, a mirror or the storage cannot be used, or there is nobody to ask.
+        ReelsiftError: a label, a mirror or the storage cannot be used.
     """
-    confirm_size(form, session, yes=yes)
     from flows.dataset_requests import request_of
 
-    form = form.model_copy(update={"large_download": True})  # it was bounded, confirmed, or is of a mirror of one's own
-    request_of(form, session.settings)  # a wrong label or mirror is told now, before a server starts
+    request = request_of(form, session.settings)
     if session.settings.storage:
         from tasks.storage.object_store import open_store
 
-        open_store(session.settings.storage)  # and so is a store that cannot be used
-    return form
+        open_store(session.settings.storage)
+    return request
+
+
+def confirmed(form: FormT, request: "DatasetRequest", session: Session, *, yes: bool) -> FormT:
+    """Ask before a large download, and return the form that allows it.
+
+    Raises:
+        ReelsiftError: there is nobody to ask.
+    """
+    confirm_size(request.shards, form, session, yes=yes)
+    return form.model_copy(update={"large_download": True})  # bounded, confirmed, or of a mirror of one's own
 
 
 @app.command("list", example="reelsift dataset list --json")

@@ -13,6 +13,8 @@ from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.progress import scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasks.contracts.datasets import PlannedShard
     from tasks.shards.download import DownloadReport
     from tasks.weights.store import WeightsState
@@ -44,7 +46,7 @@ def download(context: typer.Context, form: ShardsForm, yes: Yes = False, as_json
     """Fetch shards, verified by their md5; files on the disk are kept, interrupted downloads resumed."""
     session: Session = context.obj
     chosen = _selected(session, form)
-    confirm_size(form, session, yes=yes)
+    confirm_size(chosen, form, session, yes=yes)
 
     from tasks.shards.download import download_shards
 
@@ -56,7 +58,7 @@ def download(context: typer.Context, form: ShardsForm, yes: Yes = False, as_json
         raise typer.Exit(1)
 
 
-def confirm_size(form: ShardsForm, session: Session, *, yes: bool) -> None:
+def confirm_size(shards: "Sequence[PlannedShard]", form: ShardsForm, session: Session, *, yes: bool) -> None:
     """Say how much whole public partitions are, and ask; a selection or a mirror of one's own is not asked about.
 
     Raises:
@@ -69,7 +71,7 @@ def confirm_size(form: ShardsForm, session: Session, *, yes: bool) -> None:
         return
     from tasks.shards.download import estimate_download
 
-    estimate = estimate_download(_selected(session, form), config)
+    estimate = estimate_download(shards, config)
     size = "of unknown size" if estimate.bytes is None else f"about {scaled(estimate.bytes, 'B')}"
     note(f"{estimate.files:,} files, {size}, from {', '.join(config.mirrors)}.")
     if not sys.stdin.isatty():

@@ -54,8 +54,8 @@ def completed(choices: Callable[[Session], Iterable[str]], *, is_listed: bool = 
             found += choices(Session(config=before.get("config_file"), home=before.get("home")))
         listed, comma, _ = incomplete.rpartition(",") if is_listed else ("", "", "")
         found = [f"{listed}{comma}{each}" for each in found]
-        typed = os.environ.get("COMP_WORDS", "").splitlines()[-1:]
-        is_bash = os.environ.get("_REELSIFT_COMPLETE") == "complete_bash" and not "".join(typed).startswith(("'", '"'))
+        typed = os.environ.get("COMP_WORDS", "").split("\n")[-1]
+        is_bash = os.environ.get("_REELSIFT_COMPLETE") == "complete_bash" and not typed.startswith(("'", '"'))
         return list(map(_Word, found)) if is_bash else found
 
     return complete

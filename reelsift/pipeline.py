@@ -6,7 +6,7 @@ import typer
 
 from conf.forms import PipelineForm
 from reelsift.console import note, print_json, print_table, say
-from reelsift.dataset import confirmed, print_warnings
+from reelsift.dataset import confirmed, planned, print_warnings
 from reelsift.options import AsJson, Yes, with_form
 from reelsift.session import Session
 
@@ -16,7 +16,7 @@ def pipeline(context: typer.Context, form: PipelineForm, yes: Yes = False, as_js
     """Make a dataset version, train candidates, let the best through the gate, and look at videos with it."""
     session: Session = context.obj
     session.settings.candidates(form.models)  # a wrong name is told at once, before any question
-    form = confirmed(form, session, yes=yes)
+    form = confirmed(form, planned(form, session), session, yes=yes)
     made = session.run_flow("pipeline", form)
     print_warnings(made["dataset"])
     if as_json:
