@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from conf.environment import spare_loopback_proxies
-from reelsift import config, dataset, demo, downloads, models, pipeline, prune, stack, videos, vocabulary
+from reelsift import config, dataset, demo, downloads, models, pipeline, prune, stack, videos
 from reelsift.console import ERR, print_error, print_json, printing
 from reelsift.options import Commands
 from reelsift.session import Session
@@ -36,7 +36,7 @@ app = Commands(
 )
 app.command("demo", example="reelsift demo --label Game")(demo.demo)
 app.command("pipeline", example="reelsift pipeline --label Cooking --limit 4 --model logistic")(pipeline.pipeline)
-app.command("vocabulary", example="reelsift vocabulary --search cook")(vocabulary.vocabulary)
+app.command("vocabulary", example="reelsift vocabulary --search cook")(downloads.vocabulary)
 app.add_typer(downloads.shards_app, name="shards")
 app.add_typer(dataset.app, name="dataset")
 app.command("train", example="reelsift train --dataset latest --model gated --seed 1")(models.train)

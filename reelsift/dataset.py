@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from conf.forms import DATASET, PrepareDatasetForm
+from reelsift.completion import argument, option
 from reelsift.console import note, print_error, print_json, print_table, progress_shown, say
 from reelsift.downloads import confirm_size
-from reelsift.options import AsJson, Commands, DatasetRef, Yes, argument, option, with_form
+from reelsift.options import AsJson, Commands, DatasetRef, Yes, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
 

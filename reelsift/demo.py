@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm
+from reelsift.completion import option
 from reelsift.console import note, print_json, say
-from reelsift.options import AsJson, option
+from reelsift.options import AsJson
 from reelsift.pipeline import print_outcome
 from reelsift.session import Session
 from reelsift.videos import detect_directly, label_directly, print_labels, print_objects, read_outcomes
