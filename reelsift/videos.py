@@ -13,7 +13,6 @@ from reelsift.console import note, print_error, print_json, print_table, print_w
 from reelsift.options import AsJson, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
-from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelsManifest, ObjectsManifest
 
 if TYPE_CHECKING:
     from tasks.contracts.media import VideoOutcome
@@ -166,8 +165,11 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Find the objects in videos and pictures, and follow each one: boxes, tracks, an annotated video, and a report."""
+    from tasks.contracts.media import OBJECTS_NAME
+
     form = form.model_copy(update={"where": "pool" if on_pool else "here"})
-    _work(DETECTING, form, context.obj, in_flow=in_flow or on_pool, as_json=as_json)
+    detecting = _Kind("detect_objects", detect_directly, print_objects, OBJECTS_NAME)
+    _work(detecting, form, context.obj, in_flow=in_flow or on_pool, as_json=as_json)
 
 
 def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:
@@ -185,6 +187,8 @@ def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]
 
 def print_objects(outcome: "VideoOutcome") -> None:
     """Print the names of what was found, how many of each, and from when to when."""
+    from tasks.contracts.media import OBJECTS_NAME, ObjectsManifest
+
     made = ObjectsManifest.model_validate_json(manifest_bytes(outcome, OBJECTS_NAME))
     say(f"{made.video.title}: {[track.class_name for track in made.tracks[:SHOWN_TRACKS]]}")
     if made.video.media.kind == "picture":
@@ -216,7 +220,10 @@ SHOWN_SEGMENTS = 40  # segments of a video that are printed; the report has them
 @with_form
 def label(context: typer.Context, form: LabelVideosForm, in_flow: InFlow = False, as_json: AsJson = False) -> None:
     """Say what videos show, second by second: labels over time, a copy with the label drawn, and a report."""
-    _work(LABELLING, form, context.obj, in_flow=in_flow, as_json=as_json)
+    from tasks.contracts.media import LABELS_NAME
+
+    labelling = _Kind("label_videos", label_directly, print_labels, LABELS_NAME)
+    _work(labelling, form, context.obj, in_flow=in_flow, as_json=as_json)
 
 
 def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
@@ -233,6 +240,8 @@ def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
 
 def print_labels(outcome: "VideoOutcome") -> None:
     """Print a video's segments, and what it shows as a whole."""
+    from tasks.contracts.media import LABELS_NAME, LabelsManifest
+
     made = LabelsManifest.model_validate_json(manifest_bytes(outcome, LABELS_NAME))
     media = made.video.media
     lasts = "a picture" if media.kind == "picture" else clock(media.duration_s or 0.0)
@@ -247,10 +256,6 @@ def print_labels(outcome: "VideoOutcome") -> None:
     say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in made.top))
 
 
-LABELLING = _Kind("label_videos", label_directly, print_labels, LABELS_NAME)
-DETECTING = _Kind("detect_objects", detect_directly, print_objects, OBJECTS_NAME)
-
-
 def report(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder of one video, or one with a folder for each video.")
@@ -258,6 +263,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the page that shows what was found; it opens in any browser, with no network."""
+    from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME
     from tasks.reports.video_report import write_index, write_report
 
     is_one = any((folder / name).is_file() for name in (LABELS_NAME, OBJECTS_NAME))

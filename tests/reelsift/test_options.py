@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import reelsift
 from conf import forms
 from conf.forms import Form, Input
 from reelsift import cli
@@ -135,6 +136,26 @@ def test_what_is_typed_is_the_form() -> None:
     assert typed(forms.LabelVideosForm)[1] == forms.LabelVideosForm(sources=("a.mp4",))
     assert typed(forms.PrepareDatasetForm, "--background", "all")[1].background == "all"
     assert typed(forms.PrepareDatasetForm, "--background", "some")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "form"),
+    [
+        pytest.param(reelsift.label, forms.LabelVideosForm, id="label"),
+        pytest.param(reelsift.detect, forms.DetectObjectsForm, id="detect"),
+        pytest.param(reelsift.build_dataset, forms.PrepareDatasetForm, id="build_dataset"),
+        pytest.param(reelsift.train, forms.TrainOptions, id="train"),
+    ],
+)
+def test_a_function_of_the_package_has_the_defaults_of_the_form(function: Any, form: type[Form]) -> None:
+    parameters = inspect.signature(function).parameters
+    shared = parameters.keys() & form.model_fields.keys()
+    given = {name for name in shared if not form.model_fields[name].is_required()}
+    assert {name: parameters[name].default for name in given} == {
+        name: form.model_fields[name].get_default() for name in given
+    }
+    here_alone = {"sources", "where", "runner", "dask_address"}  # `source`, and what needs a flow
+    assert form.model_fields.keys() - shared <= here_alone
 
 
 class ReachedError(Exception):
