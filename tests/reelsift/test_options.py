@@ -242,3 +242,13 @@ def test_what_is_wrong_with_a_line_is_in_its_object(
     assert message in answer["error"]["message"]
     assert cast("str", answer["error"]["message"]).split()[0] in said
     assert "Traceback" not in said
+
+
+def test_an_error_that_nobody_expected_is_an_object_too(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["reelsift", "dataset", "list", "--json"])
+    monkeypatch.setattr(cli, "Session", NoSession)
+    with pytest.raises(ReachedError):  # the traceback of which is for stderr
+        cli.run()
+    assert json.loads(capfd.readouterr().out)["error"]["type"] == "ReachedError"
