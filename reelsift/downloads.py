@@ -27,9 +27,10 @@ SHOWN = 20
 @with_form
 def vocabulary(
     context: typer.Context,
-    form: MirrorForm,
+    *,
     search: Annotated[str, typer.Option(metavar="TEXT", help="Labels whose name contains this.")] = "",
     vertical: Annotated[str | None, typer.Option(metavar="V", help="Labels of this vertical.")] = None,
+    form: MirrorForm,
     as_json: AsJson = False,
 ) -> None:
     """Show the labels there are: index, name, verticals, videos in the train partition."""

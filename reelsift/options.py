@@ -51,11 +51,13 @@ def checked_form(kind: type[FormT], **values: Any) -> FormT:  # noqa: ANN401 - o
     try:
         return kind(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0])
+        found = error.errors(include_url=False)
+        name, typed = str(found[0]["loc"][0]), found[0]["input"]
         option = _names(name, kind.inputs()[name][1])[0].partition("/")[0]
-        problem = first["msg"].removeprefix("Value error, ")
-        raise typer.BadParameter(f"{problem}, got {first['input']!r}", param_hint=option) from error
+        # Of a value that may be of several kinds, there is an error for each.
+        problems = (each["msg"] for each in found if each["loc"][0] == name and each["input"] == typed)
+        problem = "; or ".join(dict.fromkeys(each.removeprefix("Value error, ") for each in problems))
+        raise typer.BadParameter(f"{problem}, got {typed!r}", param_hint=option) from error
 
 
 def _names(name: str, asked: Input) -> list[str]:
