@@ -225,9 +225,7 @@ def test_a_usage_error_is_an_object_with_json(
         pytest.param("detect --json", "Missing argument 'SOURCE'", id="argument"),
         pytest.param("dataset build --json", "Missing option '--label'", id="option"),
         pytest.param("dataset build -l x --limit 0 --json", "Invalid value for --limit: ", id="bound"),
-        pytest.param(
-            "dataset build -l x --background some --json", "; or Input should be 'all', got", id="union"
-        ),
+        pytest.param("dataset build -l x --background some --json", "; or Input should be 'all', got", id="union"),
         pytest.param("dataset build -l x --limit many --json", "Invalid value for '--limit': ", id="number"),
         pytest.param("label a.mp4 --fps 61 --json", "Invalid value for --fps: ", id="named-otherwise"),
         pytest.param("shards plan --shards 3,2 --json", "--shards: must be X,Y with X from 1 to Y", id="share"),
