@@ -191,10 +191,10 @@ class LabelVideosForm(VideosForm):
         description="imagenet (needs no download), champion, NAME@champion, NAME/3, models:/NAME/3 or a run's id",
     )
     rate_hz: Annotated[float | None, Input(11, "--fps", metavar="R", empty="as configured")] = Field(
-        default=None, gt=0, le=60, description="Moments a second that are scored, above 0 and up to 60"
+        default=None, gt=0, le=60, description="Sampled frames per second, above 0 and up to 60"
     )
     window: Annotated[int | None, Input(12, metavar="K", empty="as configured")] = Field(
-        default=None, ge=1, le=1000, description="The score is the mean of the last K moments, 1 (none) to 1000"
+        default=None, ge=1, le=1000, description="The score is the mean of the last K samples, 1 (none) to 1000"
     )
     centred: Annotated[bool | None, Input(13, "--centred/--causal", empty="as configured")] = Field(
         default=None, description="Use a centred smoothing window"
