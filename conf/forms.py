@@ -1,153 +1,163 @@
 """What each flow asks for: the form of its start page in Prefect's UI, and the options of its command."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
 
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
 
 
-def _at(position: int) -> dict[str, Any]:
-    """Place a field: the UI would sort the fields by name."""
-    return {"position": position}
+@dataclass(frozen=True)
+class Input:
+    """How a field is asked for, on a page and at a command line; what it means and may be, its `Field` says."""
+
+    position: int  # among the fields: the UI would sort them by name
+    names: str = ""  # of the option, apart by spaces; one without dashes is an argument; by default the field's name
+    metavar: str | None = None  # by default the choices, where there are any
+    empty: str = ""  # what it means that no value is given
+    is_typed: bool = True  # whether the command line has it
+
+
+class Form(FrozenModel):
+    """The parameters of a flow."""
+
+    @classmethod
+    def inputs(cls) -> dict[str, tuple[FieldInfo, Input]]:
+        """Return each field and how it is asked for, by name and in the order of the positions."""
+        found = {name: (field, _input(field)) for name, field in cls.model_fields.items()}
+        return dict(sorted(found.items(), key=lambda item: item[1][1].position))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Place the fields on the page, and say there what an empty one means."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for name, (_, asked) in cls.inputs().items():
+            properties[name]["position"] = asked.position
+            properties[name]["description"] += f"; empty: {asked.empty}" if asked.empty else ""
+        return schema
+
+
+def _input(field: FieldInfo) -> Input:
+    return next(each for each in field.metadata if isinstance(each, Input))
 
 
 LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: more than these a form fetches only where it is told to
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
+
+
+def _checked_share(text: str) -> str:
+    if not re.match(SHARE_PATTERN, text) or int(text.partition(",")[0]) > int(text.partition(",")[2]):
+        raise ValueError("must be X,Y with X from 1 to Y, e.g. 1,100 for one hundredth")
+    return text
+
+
+Share = Annotated[str, Field(json_schema_extra={"pattern": SHARE_PATTERN}), AfterValidator(_checked_share)]
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
-Partition = Annotated[
-    str,
-    # The choices of a form are the ones that have labels, and features of whole videos; elsewhere any can be named.
-    Field(
-        pattern=r"^[a-z_]+/[a-z]+$",
-        json_schema_extra={
-            "enum": ["video/train", "video/validate", "video_level/train", "video_level/validate"],
-        },
-    ),
-]
+# The choices of a form are the ones that have labels, and features of whole videos; elsewhere any can be named.
+PARTITIONS = ("video/train", "video/validate", "video_level/train", "video_level/validate")
+Partition = Annotated[str, Field(pattern=r"^[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
 LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking"
+DATASET = "Dataset version: slug/id, an id or the beginning of one, a slug, or latest"
 
 
-class PrepareDatasetForm(FrozenModel):
-    """A dataset version: which labels, of which shards."""
+class MirrorForm(Form):
+    """Where YouTube-8M comes from."""
 
-    labels: tuple[LabelRef, ...] = Field(min_length=1, description=LABELS, json_schema_extra=_at(0))
-    match: Literal["any", "all"] = Field(
-        default="any",
-        description="A video matches with any of the labels, or with all of them",
-        json_schema_extra=_at(1),
+    mirror: Annotated[str | None, Input(4, metavar="M", empty="as configured")] = Field(
+        default=None, description="us, eu, asia, a URL, or a folder of shards"
     )
-    exclude: tuple[LabelRef, ...] = Field(
-        default=(), description="A video with one of these does not match", json_schema_extra=_at(2)
-    )
-    partitions: tuple[Partition, ...] = Field(
-        default=("video/train", "video/validate"),
+
+
+class ShardsForm(MirrorForm):
+    """Some of the shards of a mirror."""
+
+    partitions: Annotated[tuple[Partition, ...], Input(3, "--partition", metavar="PARTITION")] = Field(
+        default=PARTITIONS[:2],
         min_length=1,
-        description="Partitions of YouTube-8M; each becomes a split of the version",
-        json_schema_extra=_at(3),
+        description="Partitions of YouTube-8M; each becomes a split of a dataset version",
     )
-    mirror: str | None = Field(
+    limit: Annotated[int | None, Input(5, metavar="N", empty="all")] = Field(
+        default=None, ge=1, description="Take at most this many shards of each partition, 1 or more"
+    )
+    shards: Annotated[Share | None, Input(6, metavar="X,Y", empty="all")] = Field(
         default=None,
-        description="us, eu, asia, a URL, or a folder of shards; empty: as configured",
-        json_schema_extra=_at(4),
+        description="Take the X-th of Y shares of each partition, written X,Y, as in the official script",
     )
-    limit: int | None = Field(
-        default=None,
-        ge=1,
-        description="Take at most this many shards of each partition, 1 or more; empty: all",
-        json_schema_extra=_at(5),
-    )
-    shards: str | None = Field(
-        default=None,
-        pattern=SHARE_PATTERN,
-        description="Take the X-th of Y shares of each partition, written X,Y, as in the official script; empty: all",
-        json_schema_extra=_at(6),
-    )
-    background: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
-        default=None,
-        description="Unmatched videos kept for each match, 0 or more, or all; empty: as configured",
-        json_schema_extra=_at(7),
-    )
-    strict: bool = Field(
-        default=False, description="Fail on a damaged shard instead of reporting it", json_schema_extra=_at(8)
-    )
-    discard_shards: bool = Field(
-        default=False, description="Delete each shard once its rows are kept", json_schema_extra=_at(9)
-    )
-    large_download: bool = Field(
-        default=False,
-        description=f"Allow more than {LARGE_DOWNLOAD_SHARDS} shards to be fetched from a public mirror: the whole of "
-        "video/train and video/validate is 7,688 shards, 31 GB",
-        json_schema_extra=_at(10),
-    )
-    runner: Literal["local", "dask"] | None = Field(
-        default=None,
-        description="What downloads and filters: threads here, or processes of a Dask cluster; empty: as configured",
-        json_schema_extra=_at(50),
-    )
-    dask_address: str | None = Field(
-        default=None,
-        pattern=r"^[a-z]+://\S+$",
-        max_length=300,
-        description="Dask scheduler, e.g. tcp://10.0.0.7:8786; empty: as configured, or a cluster made for the run",
-        json_schema_extra=_at(51),
-    )
-
-    @field_validator("shards")
-    @classmethod
-    def _one_of_its_shares(cls, text: str | None) -> str | None:
-        share, shares = parse_part(text) or (1, 1)
-        if not 1 <= share <= shares:
-            raise ValueError("X,Y needs 1 <= X <= Y, e.g. 1,100 for one hundredth")
-        return text
 
     @property
     def part(self) -> tuple[int, int] | None:
         """X and Y of `shards`."""
-        return parse_part(self.shards)
+        if self.shards is None:
+            return None
+        share, _, shares = self.shards.partition(",")
+        return int(share), int(shares)
 
 
-def parse_part(text: str | None) -> tuple[int, int] | None:
-    """Read X,Y; None stays None."""
-    if text is None:
-        return None
-    share, _, shares = text.partition(",")
-    return int(share), int(shares)
+class PrepareDatasetForm(ShardsForm):
+    """A dataset version: which labels, of which shards."""
+
+    labels: Annotated[tuple[LabelRef, ...], Input(0, "--label -l", metavar="LABEL")] = Field(
+        min_length=1, description=LABELS
+    )
+    match: Annotated[Literal["any", "all"], Input(1)] = Field(
+        default="any", description="A video matches with any of the labels, or with all of them"
+    )
+    exclude: Annotated[tuple[LabelRef, ...], Input(2, metavar="LABEL")] = Field(
+        default=(), description="A video with one of these labels does not match"
+    )
+    background: Annotated[
+        Annotated[int, Field(ge=0)] | Literal["all"] | None, Input(7, metavar="N|all", empty="as configured")
+    ] = Field(default=None, description="Unmatched videos kept for each match, 0 or more, or all")
+    strict: Annotated[bool, Input(8)] = Field(
+        default=False, description="Fail on a damaged shard instead of reporting it"
+    )
+    discard_shards: Annotated[bool, Input(9)] = Field(
+        default=False, description="Delete each shard once its rows are kept"
+    )
+    large_download: Annotated[bool, Input(10, is_typed=False)] = Field(
+        default=False,
+        description=f"Allow more than {LARGE_DOWNLOAD_SHARDS} shards to be fetched from a public mirror: the whole of "
+        "video/train and video/validate is 7,688 shards, 31 GB",
+    )
+    runner: Annotated[Literal["local", "dask"] | None, Input(50, empty="as configured")] = Field(
+        default=None, description="What downloads and filters: threads here, or processes of a Dask cluster"
+    )
+    dask_address: Annotated[
+        str | None,
+        Input(51, "--address", metavar="tcp://HOST:PORT", empty="as configured, or a cluster made for the run"),
+    ] = Field(
+        default=None,
+        pattern=r"^[a-z]+://\S+$",
+        max_length=300,
+        description="Dask scheduler, e.g. tcp://10.0.0.7:8786",
+    )
 
 
-class TrainOptions(FrozenModel):
+class TrainOptions(Form):
     """Which candidates are trained."""
 
-    models: tuple[str, ...] = Field(
-        default=(),
-        description="Presets to train, one candidate each (logistic, moe, gated); empty: as configured",
-        json_schema_extra=_at(20),
+    models: Annotated[tuple[str, ...], Input(20, "--model", metavar="PRESET", empty="as configured")] = Field(
+        default=(), description="Presets to train, one candidate each: logistic, moe, gated or your own"
     )
-    seed: int | None = Field(
-        default=None,
-        ge=0,
-        lt=2**32,
-        description="Seed of every candidate, 0 to 4294967295; empty: as configured",
-        json_schema_extra=_at(21),
+    seed: Annotated[int | None, Input(21, metavar="N", empty="as configured")] = Field(
+        default=None, ge=0, lt=2**32, description="Seed of every candidate, 0 to 4294967295"
     )
-    again: bool = Field(
-        default=False,
-        description="Train again, ignoring cached models of the same dataset and settings",
-        json_schema_extra=_at(22),
+    again: Annotated[bool, Input(22)] = Field(
+        default=False, description="Train again, ignoring cached models of the same dataset and settings"
     )
 
 
 class TrainClassifierForm(TrainOptions):
     """Candidates for a dataset version that is there."""
 
-    dataset: str = Field(
-        default="latest",
-        min_length=1,
-        description="Dataset version: slug/id, an id, a slug, or latest",
-        json_schema_extra=_at(10),
-    )
+    dataset: Annotated[str, Input(10, metavar="REF")] = Field(default="latest", min_length=1, description=DATASET)
 
 
 Source = Annotated[str, Field(max_length=1 << 16)]  # what cannot be one is told of it alone, as the others may be good
@@ -157,59 +167,48 @@ SOURCES = (
 )
 
 
-class VideosForm(FrozenModel):
+class VideosForm(Form):
     """Which videos, and where what is made of them goes."""
 
-    sources: tuple[Source, ...] = Field(
-        min_length=1, description=f"Videos or pictures, one a line. {SOURCES}", json_schema_extra=_at(0)
+    sources: Annotated[tuple[Source, ...], Input(0, "SOURCE")] = Field(
+        min_length=1, description=f"Videos or pictures. {SOURCES}"
     )
-    annotate: bool | None = Field(
-        default=None,
-        description="Write a copy of each video with the answer drawn; empty: as configured",
-        json_schema_extra=_at(40),
+    annotate: Annotated[bool | None, Input(40, "--annotate/--no-annotate", empty="as configured")] = Field(
+        default=None, description="Write a copy of each video with the answer drawn"
     )
-    out: Path | None = Field(
-        default=None, description="Folder with one folder for each video; empty: the home's", json_schema_extra=_at(41)
+    out: Annotated[Path | None, Input(41, metavar="DIR", empty="the home's")] = Field(
+        default=None, description="Folder with one folder for each video"
     )
-    again: bool = Field(default=False, description="Recompute, ignoring cached results", json_schema_extra=_at(42))
+    again: Annotated[bool, Input(42)] = Field(default=False, description="Recompute, ignoring cached results")
 
 
 class LabelVideosForm(VideosForm):
     """What videos show over time."""
 
-    model: str = Field(
+    model: Annotated[str, Input(10, metavar="MODEL")] = Field(
         default="imagenet",
         min_length=1,
         description="imagenet (needs no download), champion, NAME@champion, NAME/3, models:/NAME/3 or a run's id",
-        json_schema_extra=_at(10),
     )
-    rate_hz: float | None = Field(
-        default=None,
-        gt=0,
-        le=60,
-        description="Sampled frames per second, above 0 and up to 60; empty: as configured",
-        json_schema_extra=_at(11),
+    rate_hz: Annotated[float | None, Input(11, "--fps", metavar="R", empty="as configured")] = Field(
+        default=None, gt=0, le=60, description="Sampled frames per second, above 0 and up to 60"
     )
-    window: int | None = Field(
-        default=None,
-        ge=1,
-        le=1000,
-        description="The score is the mean of the last K samples, 1 (none) to 1000; empty: as configured",
-        json_schema_extra=_at(12),
+    window: Annotated[int | None, Input(12, metavar="K", empty="as configured")] = Field(
+        default=None, ge=1, le=1000, description="The score is the mean of the last K samples, 1 (none) to 1000"
     )
-    centred: bool | None = Field(
-        default=None,
-        description="Use a centred smoothing window; empty: as configured",
-        json_schema_extra=_at(13),
+    centred: Annotated[bool | None, Input(13, "--centred/--causal", empty="as configured")] = Field(
+        default=None, description="Use a centred smoothing window"
     )
-    keep_frames: bool | None = Field(
-        default=None,
-        description="Keep the annotated frames as pictures too; empty: as configured",
-        json_schema_extra=_at(14),
+    keep_frames: Annotated[bool | None, Input(14, "--keep-frames", empty="as configured")] = Field(
+        default=None, description="Keep the annotated frames as pictures too"
     )
 
 
 DetectorName = Literal["auto", "pointrend", "pointrend-resnet101", "yolox-nano"]
+DETECTORS = (
+    "auto: pointrend where there is a GPU, else yolox-nano. pointrend and pointrend-resnet101 give masks, yolox-nano "
+    "boxes in real time on a CPU"
+)
 Speed = Literal["normal", "fast", "rapid"]
 ObjectClass = Annotated[str, Field(json_schema_extra={"enum": list(CLASS_NAMES)})]
 
@@ -217,73 +216,55 @@ ObjectClass = Annotated[str, Field(json_schema_extra={"enum": list(CLASS_NAMES)}
 class DetectObjectsForm(VideosForm):
     """The objects in videos, and when."""
 
-    detector: DetectorName = Field(
-        default="auto",
-        description="auto: pointrend (masks) where there is a GPU, else yolox-nano (boxes, real time on a CPU)",
-        json_schema_extra=_at(10),
-    )
-    speed: Speed = Field(
+    detector: Annotated[DetectorName, Input(10, metavar="DETECTOR")] = Field(default="auto", description=DETECTORS)
+    speed: Annotated[Speed, Input(11)] = Field(
         default="normal",
         description="fast and rapid give pointrend a smaller picture: quicker, and blind to small things",
-        json_schema_extra=_at(11),
     )
-    rate_hz: float | None = Field(
-        default=None,
-        gt=0,
-        le=240,
-        description="Frames a second that are looked at, above 0 and up to 240; empty: as configured, or every one",
-        json_schema_extra=_at(12),
+    rate_hz: Annotated[float | None, Input(12, "--fps", metavar="R", empty="as configured, or every one")] = Field(
+        default=None, gt=0, le=240, description="Frames a second that are looked at, above 0 and up to 240"
     )
-    every: int | None = Field(
+    every: Annotated[int | None, Input(13, metavar="N", empty="as configured")] = Field(
         default=None,
         ge=1,
         le=1000,
-        description="Detect on every N-th frame, 1 to 1000, and carry boxes between by tracks; empty: as configured",
-        json_schema_extra=_at(13),
+        description="Detect on every N-th frame, 1 to 1000, and carry boxes between by tracks",
     )
-    classes: tuple[ObjectClass, ...] | None = Field(
-        default=None, description="Only things of these classes, e.g. bottle; empty: all 80", json_schema_extra=_at(14)
+    classes: Annotated[tuple[ObjectClass, ...] | None, Input(14, metavar="A,B", empty="all 80")] = Field(
+        default=None, description="Only things of these classes, e.g. bottle"
     )
-    min_score: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Scores below this, 0 to 1, do not count; empty: the detector's own bound",
-        json_schema_extra=_at(15),
+    min_score: Annotated[float | None, Input(15, metavar="SCORE", empty="the detector's own bound")] = Field(
+        default=None, ge=0, le=1, description="Scores below this, 0 to 1, do not count"
     )
-    where: Literal["auto", "here", "pool"] = Field(
+    where: Annotated[Literal["auto", "here", "pool"], Input(43, is_typed=False)] = Field(
         default="auto",
         description="pool: in batches on the workers of the pool gpu; here: in this run; auto: pool in a deployed run",
-        json_schema_extra=_at(43),
     )
 
 
-class DetectBatchForm(FrozenModel):
+class DetectBatchForm(Form):
     """One batch of videos, as detect-objects hands it to a worker of a pool."""
 
-    batch: Path = Field(description="File that says which videos, and what is wanted of them", json_schema_extra=_at(0))
+    batch: Annotated[Path, Input(0)] = Field(description="File that says which videos, and what is wanted of them")
 
 
 class PipelineForm(PrepareDatasetForm, TrainOptions):
     """The whole path: a dataset version, its candidates, their comparison, the gate, and the videos to look at."""
 
-    videos: tuple[Source, ...] = Field(
-        default=(),
-        description=f"Videos that the champion labels and a detector looks at. {SOURCES}",
-        json_schema_extra=_at(30),
+    videos: Annotated[tuple[Source, ...], Input(30, "--video", metavar="SOURCE")] = Field(
+        default=(), description=f"Videos that the champion labels and a detector looks at. {SOURCES}"
     )
-    video_model: str = Field(
+    video_model: Annotated[str, Input(31, metavar="MODEL")] = Field(
         default="auto",
         min_length=1,
         description="auto: the champion where the weights of YouTube-8M's features are at hand, else imagenet",
-        json_schema_extra=_at(31),
     )
-    detector: DetectorName = Field(default="auto", description="As in detect-objects", json_schema_extra=_at(32))
+    detector: Annotated[DetectorName, Input(32, metavar="DETECTOR")] = Field(default="auto", description=DETECTORS)
 
 
 class RetrainForm(PrepareDatasetForm, TrainOptions):
     """What a schedule looks at: a plan's shards for some labels, and the candidates to train on new ones."""
 
-    labels: tuple[LabelRef, ...] = Field(
-        default=("Cooking",), min_length=1, description=LABELS, json_schema_extra=_at(0)
+    labels: Annotated[tuple[LabelRef, ...], Input(0, "--label -l", metavar="LABEL")] = Field(
+        default=("Cooking",), min_length=1, description=LABELS
     )

@@ -15,10 +15,10 @@ from conf.environment import running_settings
 from conf.forms import RetrainForm
 from flows.dataset_requests import handing_on, request_of, store_of
 from flows.pipeline import champion_from, dataset_for
+from tasks.datasets.caveats import summary_of
 from tasks.datasets.request import manifests_here, news_of
 from tasks.datasets.stored import stored_manifests
 from tasks.prefect_artifacts import show_retraining
-from tasks.publish_dataset import summary_of
 from tasks.tracking.registry import settled_champion
 
 

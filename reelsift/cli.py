@@ -14,8 +14,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from conf.environment import spare_loopback_proxies
-from reelsift import config, dataset, demo, downloads, models, pipeline, prune, stack, videos, vocabulary
+from reelsift import config, dataset, demo, downloads, models, pipeline, prune, stack, videos
 from reelsift.console import ERR, print_error, print_json, printing
+from reelsift.options import Commands
 from reelsift.session import Session
 from reelsift.signals import leave
 from tasks.contracts.errors import OutputError, ReelsiftError
@@ -27,34 +28,33 @@ REFUSALS = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 USAGE_ERROR = 2  # exit code
 SQLITE = ("disk is full", "readonly database", "unable to open database file", "disk I/O error")
 
-app = typer.Typer(
+app = Commands(
+    "What videos show: from the name of a label to a trained classifier, and any video labelled with its objects.",
     name="reelsift",
-    help="What videos show: from the name of a label to a trained classifier, and any video labelled with its objects.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("pipeline")(pipeline.pipeline)
-app.command("vocabulary")(vocabulary.vocabulary)
+app.command("demo", example="reelsift demo --label Game")(demo.demo)
+app.command("pipeline", example="reelsift pipeline --label Cooking --limit 4 --model logistic")(pipeline.pipeline)
+app.command("vocabulary", example="reelsift vocabulary --search cook")(downloads.vocabulary)
 app.add_typer(downloads.shards_app, name="shards")
 app.add_typer(dataset.app, name="dataset")
-app.command("train")(models.train)
+app.command("train", example="reelsift train --dataset latest --model gated --seed 1")(models.train)
 app.add_typer(models.app, name="models")
-app.command("label")(videos.label)
-app.command("detect")(videos.detect)
-app.command("report")(videos.report)
-app.command("id")(videos.youtube_id)
+app.command("label", example="reelsift label holiday.mp4 --model champion --fps 2")(videos.label)
+app.command("detect", example="reelsift detect holiday.mp4 --classes person,dog --every 5")(videos.detect)
+app.command("report", example="reelsift report .reelsift/videos")(videos.report)
+app.command("id", example="reelsift id ZU9H")(videos.youtube_id)
 app.add_typer(downloads.weights_app, name="weights")
-app.command("prune")(prune.prune)
+app.command("prune", example="reelsift prune --older-than 8w --shards")(prune.prune)
 app.add_typer(config.app, name="config")
-app.command("doctor")(config.doctor)
+app.command("doctor", example="reelsift doctor --json")(config.doctor)
 
 STACK = "The local stack"
-app.command("up", rich_help_panel=STACK)(stack.up)
-app.command("status", rich_help_panel=STACK)(stack.status)
-app.command("logs", rich_help_panel=STACK)(stack.logs)
-app.command("down", rich_help_panel=STACK)(stack.down)
+app.command("up", example="reelsift up --cpu-runs 2", rich_help_panel=STACK)(stack.up)
+app.command("status", example="reelsift status --json", rich_help_panel=STACK)(stack.status)
+app.command("logs", example="reelsift logs gpu-0 --follow", rich_help_panel=STACK)(stack.logs)
+app.command("down", example="reelsift down", rich_help_panel=STACK)(stack.down)
 
 
 def _version(wanted: bool) -> None:
@@ -73,7 +73,7 @@ def start(
         ),
     ] = None,
     home: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Where everything is written; .reelsift by default.")
+        str | None, typer.Option(metavar="FOLDER", help="Where everything is written. \\[default: .reelsift]")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the runs' logs.")] = False,
     _show_version: Annotated[
@@ -117,14 +117,31 @@ def _advice(arguments: Sequence[str]) -> str | None:
 
 
 def _fail(error: BaseException, message: str) -> NoReturn:
-    """Say in one line why the command failed, and with `--json` in one object on stdout as well; exit with 1."""
+    """Say in one line why the command failed, and exit with 1."""
     print_error(message)
-    before_sources = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
-    if "--json" in before_sources and not isinstance(error, OutputError):  # else nothing can be written there
-        print_json({"error": {"type": type(error).__name__, "message": message}})
-        with suppress(OSError):
-            sys.stdout.flush()
+    _print_failure(error, message)
     sys.exit(1)
+
+
+def _print_failure(error: BaseException, message: str) -> None:
+    """Print with `--json` why the command failed, as one object on stdout."""
+    before_sources = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
+    if "--json" not in before_sources or isinstance(error, OutputError):  # for which nothing can be written there
+        return
+    with suppress(OSError):
+        print_json({"error": {"type": type(error).__name__, "message": message}})
+        sys.stdout.flush()
+
+
+def _print_usage_error(error: SystemExit) -> None:
+    """Add advice to what Typer has said of a command line that it cannot use, and print the whole with `--json`."""
+    advice = _advice(sys.argv[1:]) if error.code == USAGE_ERROR else None
+    if advice:
+        print_error(advice)
+    cause = error.__context__  # Typer has caught and printed it, and exits
+    message = getattr(cause, "format_message", lambda: "Aborted." if isinstance(cause, typer.Abort) else "")()
+    if cause and message:
+        _print_failure(cause, f"{message} {advice or ''}".rstrip())
 
 
 def run() -> None:
@@ -137,10 +154,12 @@ def run() -> None:
     except BaseException as error:
         if code := leave():  # whatever came of the unwinding
             sys.exit(code)
-        if isinstance(error, SystemExit) and error.code == USAGE_ERROR and (advice := _advice(sys.argv[1:])):
-            print_error(advice)
+        if isinstance(error, SystemExit):
+            _print_usage_error(error)
+            raise
         if not isinstance(error, ReelsiftError):
             if debug or not (refused := _refusal_of_system(error)):
+                _print_failure(error, f"{type(error).__name__}: {error}")
                 raise
             _fail(error, refused)
         if debug:

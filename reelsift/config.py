@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from conf.environment import DATABASE_VARIABLES
 from conf.layers import leaves, origin_of
 from reelsift.console import note, print_error, print_json, print_table
-from reelsift.options import AsJson
+from reelsift.options import AsJson, Commands
 from reelsift.session import Session
 from tasks.contracts.errors import ReelsiftError, WeightsError
 from tasks.contracts.progress import scaled
@@ -26,7 +26,7 @@ from tasks.contracts.text import without_secrets
 if TYPE_CHECKING:
     from conf.settings import Settings
 
-app = typer.Typer(help="The settings in force.", no_args_is_help=True)
+app = Commands("The settings in force.")
 
 
 @app.callback()
@@ -34,10 +34,8 @@ def section() -> None:
     """Take `show` as a command of its own, though it is the only one."""
 
 
-@app.command("show")
-def show(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
-) -> None:
+@app.command("show", example="reelsift config show --json")
+def show(context: typer.Context, as_json: AsJson = False) -> None:
     """Print every setting, its value, and the file, variable or option that set it."""
     session: Session = context.obj
     rows = [
@@ -84,10 +82,7 @@ class Check:
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Say what is installed, which devices, weights and servers there are, and what is wrong; 1 where something is.
-
-    Example: reelsift doctor --json
-    """
+    """Say what is installed, which devices, weights and servers there are, and what is wrong; 1 where something is."""
     checks = list(_checks(context.obj))
     broken = [check for check in checks if check.state == "broken"]
     if as_json:

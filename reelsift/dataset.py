@@ -1,85 +1,45 @@
 """`reelsift dataset`: build versions, and look at them."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from conf.forms import PrepareDatasetForm
+from conf.forms import DATASET, PrepareDatasetForm
+from reelsift.completion import argument, option
 from reelsift.console import note, print_error, print_json, print_table, progress_shown, say
-from reelsift.options import (
-    PARTITIONS,
-    AsJson,
-    Background,
-    DaskAddress,
-    DatasetRef,
-    DiscardShards,
-    Excluded,
-    Labels,
-    Limit,
-    Match,
-    MirrorName,
-    Partitions,
-    Runner,
-    Share,
-    Strict,
-    Yes,
-    checked_form,
-    confirm_size,
-)
+from reelsift.downloads import confirm_size
+from reelsift.options import AsJson, Commands, DatasetRef, Yes, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
 
-app = typer.Typer(help="Dataset versions: build, list, show, compare, check, export.", no_args_is_help=True)
+app = Commands("Dataset versions: build, list, show, compare, check, export.")
 
 if TYPE_CHECKING:
     from tasks.contracts.datasets import DatasetManifest
     from tasks.datasets.manifest import Dataset
+    from tasks.datasets.request import DatasetRequest
 
 SHOWN = 20
 
 FormT = TypeVar("FormT", bound=PrepareDatasetForm)
 
 
-@app.command("build")
-def build(
-    context: typer.Context,
-    label: Labels,
-    match: Match = "any",
-    exclude: Excluded = None,
-    partition: Partitions = None,
-    mirror: MirrorName = None,
-    limit: Limit = None,
-    shards: Share = None,
-    background: Background = None,
-    strict: Strict = False,
-    discard_shards: DiscardShards = False,
-    runner: Runner = None,
-    address: DaskAddress = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
+@app.command("build", example="reelsift dataset build --label Cooking --limit 4")
+@with_form
+def build(context: typer.Context, form: PrepareDatasetForm, yes: Yes = False, as_json: AsJson = False) -> None:
     """Download shards and filter them into a dataset version; completed work is cached and not repeated."""
+    from flows.dataset_requests import handing_on
+
     session: Session = context.obj
-    form = confirmed_form(
-        PrepareDatasetForm,
-        session,
-        yes=yes,
-        labels=label,
-        match=match,
-        exclude=exclude,
-        partitions=partition,
-        mirror=mirror,
-        limit=limit,
-        shards=shards,
-        background=background,
-        strict=strict,
-        discard_shards=discard_shards,
-        runner=runner,
-        dask_address=address,
-    )
-    version = session.run_flow("prepare_dataset", form)
+    request = planned(form, session)
+    version = _already_built(request, session)
+    if version is None:
+        allowed = confirmed(form, request, session, yes=yes)
+        with handing_on(request, allowed, session.settings):
+            version = session.run_flow("prepare_dataset", allowed)
     dataset = session.open_dataset(f"{version['slug']}/{version['id']}")
     if as_json:
         print_json(version | {"folder": str(dataset.folder)})
@@ -96,31 +56,55 @@ def print_warnings(version: dict[str, Any]) -> None:
         note(f"Warning: {warning}")
 
 
-def confirmed_form(kind: type[FormT], session: Session, *, yes: bool, **values: Any) -> FormT:  # noqa: ANN401
-    """Check the options as the flow's form would, and ask before a large download.
+def _already_built(request: "DatasetRequest", session: Session) -> dict[str, Any] | None:
+    """Say so where the version is published and whole, and return what the flow would; None where there is work."""
+    from tasks.datasets.caveats import damage_of, summary_of
+    from tasks.datasets.manifest import MANIFEST_NAME
+    from tasks.datasets.publish import is_current
+
+    storage = session.settings.storage
+    if not is_current(session.settings.paths.datasets, request.slug, request.id):
+        return None
+    if storage:
+        from tasks.datasets.stored import is_stored
+
+        if not is_stored(request.slug, request.id, storage):
+            return None
+    dataset = session.open_dataset(f"{request.slug}/{request.id}")
+    if request.filter.strict and damage_of(dataset.manifest):  # of which it was built before without that option
+        return None
+    built = datetime.fromtimestamp((dataset.folder / MANIFEST_NAME).stat().st_mtime, UTC)
+    note(f"Already built: {dataset.manifest.reference}, on {built:%Y-%m-%d %H:%M} UTC. There is nothing to do.")
+    return summary_of(dataset.manifest)
+
+
+def planned(form: PrepareDatasetForm, session: Session) -> "DatasetRequest":
+    """Return what a version will be made of; what cannot be used is said now, before a server starts.
 
     Raises:
-        typer.BadParameter: an option is not what the form allows.
+        ReelsiftError: a label, a mirror or the storage cannot be used.
     """
-    background = values["background"]
-    values["background"] = int(background) if background and background.isdecimal() else background
-    values["partitions"] = tuple(values["partitions"] or PARTITIONS)
-    values["exclude"] = tuple(values["exclude"] or ())
-    form = checked_form(kind, **values)
-    config = session.settings.download_from(form.mirror)
-    confirm_size(form.partitions, config, is_bounded=bool(form.limit or form.shards), yes=yes)
     from flows.dataset_requests import request_of
 
-    form = form.model_copy(update={"large_download": True})  # it was bounded, confirmed, or is of a mirror of one's own
-    request_of(form, session.settings)  # a wrong label or mirror is told now, before a server starts
+    request = request_of(form, session.settings)
     if session.settings.storage:
         from tasks.storage.object_store import open_store
 
-        open_store(session.settings.storage)  # and so is a store that cannot be used
-    return form
+        open_store(session.settings.storage)
+    return request
 
 
-@app.command("list")
+def confirmed(form: FormT, request: "DatasetRequest", session: Session, *, yes: bool) -> FormT:
+    """Ask before a large download, and return the form that allows it.
+
+    Raises:
+        ReelsiftError: there is nobody to ask.
+    """
+    confirm_size(request.shards, form, session, yes=yes)
+    return form.model_copy(update={"large_download": True})  # bounded, confirmed, or of a mirror of one's own
+
+
+@app.command("list", example="reelsift dataset list --json")
 def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     """List the dataset versions, the newest first."""
     from tasks.datasets.catalogue import list_datasets
@@ -149,7 +133,7 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
         note("There are none yet: `reelsift dataset build --label Cooking --limit 4`.")
 
 
-@app.command("show")
+@app.command("show", example="reelsift dataset show latest --plot pictures")
 def show(
     context: typer.Context,
     ref: DatasetRef = "latest",
@@ -226,11 +210,11 @@ def _label_rows(manifest: "DatasetManifest") -> list[tuple[object, ...]]:
     return rows
 
 
-@app.command("diff")
+@app.command("diff", example="reelsift dataset diff cooking/ds-8be3a83e4cf3 latest")
 def diff(
     context: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="A")],
-    after: Annotated[str, typer.Argument(metavar="B")],
+    before: Annotated[str, argument("A", f"{DATASET}.", choices="REF")],
+    after: Annotated[str, argument("B", "Another one.", choices="REF")],
     as_json: AsJson = False,
 ) -> None:
     """Show what version B has that A has not, and the other way round."""
@@ -266,7 +250,7 @@ def diff(
     )
 
 
-@app.command("verify")
+@app.command("verify", example="reelsift dataset verify latest")
 def check(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = False) -> None:
     """Check every file of a version against its digest; exit code 1 if anything is wrong."""
     from tasks.datasets.verify import verify
@@ -292,13 +276,13 @@ def check(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = 
         raise typer.Exit(1)
 
 
-@app.command("export")
+@app.command("export", example="reelsift dataset export rows.parquet --dataset latest")
 def export_version(
     context: typer.Context,
-    destination: Annotated[Path, typer.Argument(metavar="FILE")],
-    ref: Annotated[str, typer.Option("--dataset", metavar="REF", help="SLUG/ID, an id, a slug, or latest.")] = "latest",
+    destination: Annotated[Path, typer.Argument(metavar="FILE", help="Where to.")],
+    ref: Annotated[str, option("--dataset", metavar="REF", help=f"{DATASET}.")] = "latest",
     file_format: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="csv, jsonl, parquet or npz \\[default: by the suffix].")
+        str | None, typer.Option("--format", metavar="F", help="csv, jsonl, parquet or npz. \\[default: by the suffix]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     as_json: AsJson = False,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm
+from reelsift.completion import option
 from reelsift.console import note, print_json, say
 from reelsift.options import AsJson
 from reelsift.pipeline import print_outcome
 from reelsift.session import Session
-from reelsift.videos import detect_directly, label_directly, print_labels, print_objects, read_outcomes
+from reelsift.videos import done_here, print_labels, print_objects, read_outcomes
 from tasks.contracts.errors import MissingWeightsError, WeightsError
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ def look_at_video(session: Session, slug: str) -> Looked:
     model, why = video_model("auto", f"{slug}@champion", session.settings)
     if why:
         looked.left_out.append(why)
-    looked.made["labels"] = label_directly(LabelVideosForm(sources=video, model=model), session)
+    looked.made["labels"] = done_here(LabelVideosForm(sources=video, model=model), session)
     try:
         _have_weights(session)
-        looked.made["objects"] = detect_directly(DetectObjectsForm(sources=video, detector="yolox-nano"), session)
+        looked.made["objects"] = done_here(DetectObjectsForm(sources=video, detector="yolox-nano"), session)
     except WeightsError as error:
         looked.left_out.append(f"the detector yolox-nano. {error}")
     looked.left_out += _not_for_this_machine(session)
@@ -194,7 +195,7 @@ class DemoMirror:
 
 def demo(
     context: typer.Context,
-    label: Annotated[str, typer.Option(metavar="NAME", help="What to learn.")] = LABEL,
+    label: Annotated[str, option("--label", metavar="LABEL", help="What to learn.")] = LABEL,
     as_json: AsJson = False,
 ) -> None:
     """From the name of a label to a champion, and on to a video labelled with its objects, in minutes."""

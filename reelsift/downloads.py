@@ -1,36 +1,95 @@
-"""`reelsift shards` and `reelsift weights`: what can be downloaded, and downloading it."""
+"""`reelsift vocabulary`, `shards` and `weights`: what can be downloaded, and downloading it."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conf.forms import parse_part
+from conf.forms import MirrorForm, ShardsForm
+from reelsift.completion import argument
 from reelsift.console import note, print_error, print_json, print_table, progress_shown, say
-from reelsift.options import PARTITIONS, AsJson, Limit, MirrorName, Partitions, Share, Yes, confirm_size
+from reelsift.options import AsJson, Commands, Yes, with_form
 from reelsift.session import Session
+from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.progress import scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasks.contracts.datasets import PlannedShard
     from tasks.shards.download import DownloadReport
+    from tasks.vocabulary.labels import Vocabulary
     from tasks.weights.store import WeightsState
-
-shards_app = typer.Typer(help="Shards of a mirror: what there is, and fetching them.", no_args_is_help=True)
 
 SHOWN = 20
 
 
-@shards_app.command("plan")
-def plan(
+@with_form
+def vocabulary(
     context: typer.Context,
-    partition: Partitions = None,
-    mirror: MirrorName = None,
-    shards: Share = None,
-    limit: Limit = None,
+    *,
+    search: Annotated[str, typer.Option(metavar="TEXT", help="Labels whose name contains this.")] = "",
+    vertical: Annotated[str | None, typer.Option(metavar="V", help="Labels of this vertical.")] = None,
+    form: MirrorForm,
     as_json: AsJson = False,
 ) -> None:
+    """Show the labels there are: index, name, verticals, videos in the train partition."""
+    words = _load(context.obj, form.mirror)
+    found = words.search(search, vertical)
+    summary = words.summary()
+    if as_json:
+        print_json(
+            {"summary": summary.model_dump(mode="json"), "labels": [label.model_dump(mode="json") for label in found]}
+        )
+        return
+    shown = found if search or vertical else found[:SHOWN]
+    print_table(
+        f"{len(found):,} of {len(words.labels):,} labels",
+        ("index", "name", "verticals", "train videos", "knowledge graph"),
+        (
+            (
+                str(label.index),
+                label.shown_name,
+                ", ".join(label.verticals),
+                label.train_count,
+                label.knowledge_graph_id,
+            )
+            for label in shown
+        ),
+    )
+    if len(shown) < len(found):
+        note(f"The {SHOWN} commonest are shown; --search TEXT, --vertical V or --json show more.")
+        _print_summary(words)
+
+
+def _load(session: Session, mirror: str | None) -> "Vocabulary":
+    """Take the vocabulary that is kept, unless a mirror is named; fetch it where there is none."""
+    from tasks.vocabulary.table import kept_vocabulary, load_vocabulary
+
+    settings = session.settings
+    folder = settings.paths.vocabulary
+    kept = None if mirror or settings.mirror else kept_vocabulary(folder)
+    return kept or load_vocabulary(folder, settings.download_from(mirror))
+
+
+def _print_summary(words: "Vocabulary") -> None:
+    summary = words.summary()
+    print_table("Columns", ("column", "non-null"), summary.non_null.items())
+    if summary.train_counts:
+        spread = summary.train_counts.model_dump()
+        print_table("Train videos a label", list(spread), [[f"{value:,.0f}" for value in spread.values()]])
+    if summary.verticals:
+        print_table("Verticals", ("vertical", "labels"), summary.verticals.items())
+
+
+shards_app = Commands("Shards of a mirror: what there is, and fetching them.")
+
+
+@shards_app.command("plan", example="reelsift shards plan --partition video/train --limit 4")
+@with_form
+def plan(context: typer.Context, form: ShardsForm, as_json: AsJson = False) -> None:
     """List the shards that a download would take, with their digests."""
-    chosen = _selected(context.obj, partition, mirror, shards, limit)
+    chosen = _selected(context.obj, form)
     if as_json:
         print_json({"files": len(chosen), "shards": [shard.model_dump(mode="json") for shard in chosen]})
         return
@@ -42,24 +101,17 @@ def plan(
         note(f"The first {SHOWN} are shown; --json shows all.")
 
 
-@shards_app.command("download")
-def download(
-    context: typer.Context,
-    partition: Partitions = None,
-    mirror: MirrorName = None,
-    shards: Share = None,
-    limit: Limit = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
+@shards_app.command("download", example="reelsift shards download --shards 1,100 --mirror eu")
+@with_form
+def download(context: typer.Context, form: ShardsForm, yes: Yes = False, as_json: AsJson = False) -> None:
     """Fetch shards, verified by their md5; files on the disk are kept, interrupted downloads resumed."""
     session: Session = context.obj
-    chosen = _selected(session, partition, mirror, shards, limit)
-    config = session.settings.download_from(mirror)
-    confirm_size(partition or PARTITIONS, config, is_bounded=bool(limit or shards), yes=yes)
+    chosen = _selected(session, form)
+    confirm_size(chosen, form, session, yes=yes)
 
     from tasks.shards.download import download_shards
 
+    config = session.settings.download_from(form.mirror)
     with progress_shown() as progress:
         report = download_shards(chosen, session.settings.paths.shards, config, progress)
     _show(report, len(chosen), session, as_json=as_json)
@@ -67,13 +119,35 @@ def download(
         raise typer.Exit(1)
 
 
-def _selected(
-    session: Session, partitions: list[str] | None, mirror: str | None, shards: str | None, limit: int | None
-) -> tuple["PlannedShard", ...]:
+def confirm_size(shards: "Sequence[PlannedShard]", form: ShardsForm, session: Session, *, yes: bool) -> None:
+    """Say how much whole public partitions are, and ask; a selection or a mirror of one's own is not asked about.
+
+    Raises:
+        ReelsiftError: there is nobody to ask.
+    """
+    from tasks.shards.mirror import is_public
+
+    config = session.settings.download_from(form.mirror)
+    if yes or form.limit or form.shards or not is_public(config):
+        return
+    from tasks.shards.download import estimate_download
+
+    estimate = estimate_download(shards, config)
+    size = "of unknown size" if estimate.bytes is None else f"about {scaled(estimate.bytes, 'B')}"
+    note(f"{estimate.files:,} files, {size}, from {', '.join(config.mirrors)}.")
+    if not sys.stdin.isatty():
+        raise ReelsiftError(
+            "Cannot prompt: stdin is not a terminal. Add --yes, or take fewer with --limit or --shards."
+        )
+    if not typer.confirm("Download them?", err=True):
+        raise typer.Abort
+
+
+def _selected(session: Session, form: ShardsForm) -> tuple["PlannedShard", ...]:
     from tasks.shards.plan import selected_shards
 
-    config = session.settings.download_from(mirror)
-    return selected_shards(partitions or PARTITIONS, config, part=parse_part(shards), limit=limit)
+    config = session.settings.download_from(form.mirror)
+    return selected_shards(form.partitions, config, part=form.part, limit=form.limit)
 
 
 def _show(report: "DownloadReport", wanted: int, session: Session, *, as_json: bool) -> None:
@@ -91,10 +165,10 @@ def _show(report: "DownloadReport", wanted: int, session: Session, *, as_json: b
         print_error(f"{failed.name}: {failed.reason}")
 
 
-weights_app = typer.Typer(help="Files of weights: list, fetch.", no_args_is_help=True)
+weights_app = Commands("Files of weights: list, fetch.")
 
 
-@weights_app.command("list")
+@weights_app.command("list", example="reelsift weights list")
 def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     """List every file of weights: what it is for, whether it is here, and where it comes from."""
     from flows.dataset_requests import weights_of
@@ -111,10 +185,10 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     note("`reelsift weights fetch NAME` gets one; a folder of your own in REELSIFT_WEIGHTS goes first.")
 
 
-@weights_app.command("fetch")
+@weights_app.command("fetch", example="reelsift weights fetch yolox-nano")
 def fetch(
     context: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="As `reelsift weights list` has them, or all.")],
+    names: Annotated[list[str], argument("NAME", "As `reelsift weights list` has them, or all.", choices="WEIGHTS")],
     as_json: AsJson = False,
 ) -> None:
     """Fetch files of weights, resumed and checked; what is here already is not fetched again."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.forms import TrainClassifierForm
+from reelsift.completion import argument, option
 from reelsift.console import note, print_json, print_table, say
-from reelsift.options import Again, AsJson, Models, Seed
+from reelsift.options import AsJson, Commands, with_form
 from reelsift.pipeline import open_in_browser, print_comparison, print_ways_to_look
 from reelsift.session import Session
 
@@ -15,23 +16,21 @@ if TYPE_CHECKING:
     from tasks.datasets.manifest import Dataset
     from tasks.tracking.registry import ModelRow
 
-app = typer.Typer(help="Registered models: list, compare, evaluate, promote.", no_args_is_help=True)
+app = Commands("Registered models: list, compare, evaluate, promote.")
 
 SHARDS_NAMED = 5
 VERDICT_LENGTH = 60  # characters of the gate's reason that fit beside the other columns
 
-ModelRef = Annotated[
-    str, typer.Argument(metavar="MODEL", help="champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id.")
-]
-Dataset_ = Annotated[
-    str | None, typer.Option("--dataset", metavar="REF", help="Judge on this version \\[default: the model's own].")
+MODEL = "champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id"
+DatasetToJudgeOn = Annotated[
+    str | None, option("--dataset", metavar="REF", help="Judge on this version. \\[default: the model's own]")
 ]
 
 
-@app.command("list")
+@app.command("list", example="reelsift models list")
 def list_versions(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[SLUG]", help="Only the models of this slug.")] = None,
+    name: Annotated[str | None, argument("SLUG", "Only the models of this slug.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the registered models, the newest first."""
@@ -60,15 +59,13 @@ def _model_row(row: "ModelRow") -> tuple[object, ...]:
     return row.reference, ", ".join(row.aliases), row.kind, *figures, row.dataset_id, trained, verdict
 
 
-@app.command("compare")
+@app.command("compare", example="reelsift models compare cooking/1 cooking/2")
 def compare_versions(
     context: typer.Context,
-    model: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Which ones \\[default: the newest].")
-    ] = None,
+    model: Annotated[list[str] | None, argument("MODEL", "Which ones. \\[default: the newest]")] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", metavar="REF", help="Judge on this version \\[default: that of the newest of them]."),
+        option("--dataset", metavar="REF", help="Judge on this version. \\[default: that of the newest of them]"),
     ] = None,
     open_page: Annotated[
         bool, typer.Option("--open", help="Open MLflow's comparison of these runs in the browser.")
@@ -110,9 +107,12 @@ def compare_versions(
         open_in_browser(table)
 
 
-@app.command("evaluate")
+@app.command("evaluate", example="reelsift models evaluate champion --dataset latest")
 def evaluate_version(
-    context: typer.Context, model: ModelRef = "champion", dataset: Dataset_ = None, as_json: AsJson = False
+    context: typer.Context,
+    model: Annotated[str, argument("MODEL", f"{MODEL}.")] = "champion",
+    dataset: DatasetToJudgeOn = None,
+    as_json: AsJson = False,
 ) -> None:
     """Judge a model on all matching videos of a dataset version, of whichever shards it was made.
 
@@ -159,17 +159,13 @@ def evaluate_version(
     )
 
 
-@app.command("promote")
+@app.command("promote", example="reelsift models promote cooking/2")
 def promote_version(
     context: typer.Context,
     model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MODEL]",
-            help="champion, SLUG@champion, SLUG/3, … \\[default: the best version by the gate's measure].",
-        ),
+        str | None, argument("MODEL", f"{MODEL}. \\[default: the best version by the gate's measure]")
     ] = None,
-    dataset: Dataset_ = None,
+    dataset: DatasetToJudgeOn = None,
     force: Annotated[
         str | None,
         typer.Option("--force", metavar="REASON", help="Promote whatever the gate says; the reason is kept."),
@@ -206,9 +202,11 @@ def promote_version(
     say(f"{promotion.model} {outcome}: {promotion.reason}")
 
 
-@app.command("rollback")
+@app.command("rollback", example="reelsift models rollback cooking")
 def roll_back(
-    context: typer.Context, name: Annotated[str, typer.Argument(metavar="SLUG")], as_json: AsJson = False
+    context: typer.Context,
+    name: Annotated[str, argument("SLUG", "Of the dataset that its models were trained on.")],
+    as_json: AsJson = False,
 ) -> None:
     """Make the previous champion the champion again."""
     from tasks.tracking.promotion import rollback
@@ -282,19 +280,12 @@ def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tup
     return row, session.open_dataset(dataset or row.dataset)
 
 
-def train(
-    context: typer.Context,
-    dataset: Annotated[str, typer.Option(metavar="REF", help="SLUG/ID, an id, a slug, or latest.")] = "latest",
-    model: Models = None,
-    seed: Seed = None,
-    again: Again = False,
-    as_json: AsJson = False,
-) -> None:
+@with_form
+def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = False) -> None:
     """Train candidates, log them to MLflow, and register them under the dataset's slug."""
     session: Session = context.obj
-    form = TrainClassifierForm(dataset=dataset, models=tuple(model or ()), seed=seed, again=again)
     session.settings.candidates(form.models)  # a wrong name is told at once, before any server starts
-    session.open_dataset(dataset)
+    session.open_dataset(form.dataset)
     trained = session.run_flow("train_classifier", form)
     for warning in trained["warnings"]:
         note(f"Warning: {warning}")

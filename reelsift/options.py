@@ -1,83 +1,45 @@
-"""Options that several commands share, and the question before a large download."""
+"""The options of the commands, made from the forms of the flows."""
 
-import re
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+import types
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
 
-from conf.forms import SHARE_PATTERN
-from reelsift.console import note
-from tasks.contracts.errors import ReelsiftError
-from tasks.contracts.progress import scaled
+from conf.forms import DATASET, Form, Input
+from reelsift.completion import CHOICES, LISTED, Completer, argument, completed
 
-if TYPE_CHECKING:
-    from tasks.shards.config import DownloadConfig
-
-
-def _checked_share(text: str | None) -> str | None:
-    """Refuse what is not X,Y before anything is done."""
-    if text is not None and not re.match(SHARE_PATTERN, text):
-        raise typer.BadParameter(f"must be X,Y with X from 1 to Y, e.g. 1,10; got {text!r}")
-    return text
+FormT = TypeVar("FormT", bound=Form)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
-MirrorName = Annotated[
-    str | None, typer.Option("--mirror", metavar="M", help="us, eu, asia, a URL, or a folder of shards.")
-]
-Partitions = Annotated[
-    list[str] | None, typer.Option("--partition", metavar="P", help="video/train, video/validate; may be repeated.")
-]
-Share = Annotated[
-    str | None,
-    typer.Option(
-        "--shards", metavar="X,Y", callback=_checked_share, help="The X-th of Y shares, as in the official script."
-    ),
-]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many shards of each partition.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a large download.")]
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--model", metavar="PRESET", help="logistic, moe, gated or your own; may be repeated."),
-]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every candidate.")]
-Again = Annotated[bool, typer.Option("--again", help="Train again, ignoring cached models.")]
+DatasetRef = Annotated[str, argument("REF", f"{DATASET}.")]
 
-Labels = Annotated[
-    list[str],
-    typer.Option("--label", "-l", metavar="NAME", help="By name, index or knowledge-graph id; may be repeated."),
-]
-Match = Annotated[str, typer.Option("--match", metavar="any|all", help="Whether one of several labels is enough.")]
-Excluded = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="NAME", help="A video with this label does not match.")
-]
-Background = Annotated[
-    str | None, typer.Option("--background", metavar="N|all", help="Unmatched videos kept for each match.")
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Fail on a damaged shard instead of reporting it.")]
-DiscardShards = Annotated[bool, typer.Option("--discard-shards", help="Delete each shard once its rows are kept.")]
-Runner = Annotated[
-    str | None,
-    typer.Option(
-        "--runner", metavar="local|dask", help="Threads here, or processes of a Dask cluster, download and filter."
-    ),
-]
-DaskAddress = Annotated[
-    str | None,
-    typer.Option(
-        "--address", metavar="tcp://HOST:PORT", help="Dask scheduler \\[default: a cluster made for the run]."
-    ),
-]
-DatasetRef = Annotated[
-    str, typer.Argument(metavar="REF", help="SLUG/ID, an id, the beginning of one, a slug, or latest.")
-]
 
-FormT = TypeVar("FormT", bound=BaseModel)
+def with_form(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that takes a form have the form's fields as options, checked as a flow's start page checks them."""
+    own = signature(command, eval_str=True).parameters.values()
+    taken = next(each for each in own if isinstance(each.annotation, type) and issubclass(each.annotation, Form))
+    fields = {name: found for name, found in taken.annotation.inputs().items() if found[1].is_typed}
 
-PARTITIONS = ("video/train", "video/validate")
+    @wraps(command)
+    def run(**typed: Any) -> None:  # noqa: ANN401 - options of any kind
+        values = {name: _value(field, typed.pop(name)) for name, (field, _) in fields.items()}
+        command(**{taken.name: checked_form(taken.annotation, **values)}, **typed)
+
+    options = [_option(name, *found) for name, found in fields.items()]
+    others = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in own if each is not taken]
+    place = [each.name for each in own].index(taken.name)
+    shown = Signature([*others[:place], *options, *others[place:]])
+    vars(run)["__signature__"] = shown  # which Typer reads, and no class declares
+    return run
 
 
 def checked_form(kind: type[FormT], **values: Any) -> FormT:  # noqa: ANN401 - options of any kind
@@ -89,30 +51,102 @@ def checked_form(kind: type[FormT], **values: Any) -> FormT:  # noqa: ANN401 - o
     try:
         return kind(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise typer.BadParameter(f"{where}: {first['msg']}, got {first['input']!r}") from error
+        found = error.errors(include_url=False)
+        name, typed = str(found[0]["loc"][0]), found[0]["input"]
+        option = _names(name, kind.inputs()[name][1])[0].partition("/")[0]
+        # Of a value that may be of several kinds, there is an error for each.
+        problems = (each["msg"] for each in found if each["loc"][0] == name and each["input"] == typed)
+        problem = "; or ".join(dict.fromkeys(each.removeprefix("Value error, ") for each in problems))
+        raise typer.BadParameter(f"{problem}, got {typed!r}", param_hint=option) from error
 
 
-def confirm_size(partitions: "Sequence[str]", config: "DownloadConfig", *, is_bounded: bool, yes: bool) -> None:
-    """Say how much whole public partitions are, and ask; a selection or a mirror of one's own is not asked about.
+def _names(name: str, asked: Input) -> list[str]:
+    return asked.names.split() or [f"--{name.replace('_', '-')}"]
 
-    Raises:
-        ReelsiftError: there is nobody to ask.
+
+def _option(name: str, field: FieldInfo, asked: Input) -> Parameter:
+    """Make the parameter that Typer makes an option or an argument of: all that it says, the field says."""
+    kind, choices = _typed_as(field)
+    metavar = asked.metavar or "|".join(choices) or None
+    names = _names(name, asked)
+    is_option = names[0].startswith("-")
+    kept = field.get_default()
+    text = f"{field.description}{'; may be repeated' if kind == list[str] and is_option else ''}."
+    about: dict[str, Any] = {
+        "metavar": metavar if is_option else names[0],
+        "help": escape(f"{text} [default: {asked.empty}]" if asked.empty else text),
+        "autocompletion": _completer(metavar or "", choices, kept),
+    }
+    default = Parameter.empty if field.is_required() else list(kept) if isinstance(kept, tuple) else kept
+    what = typer.Option(*names, **about) if is_option else typer.Argument(**about)
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, what])
+
+
+def _completer(metavar: str, choices: tuple[str, ...], default: object) -> Completer | None:
+    if choices:
+        return completed(lambda _: choices)
+    if metavar not in CHOICES:
+        return None
+    own = [default] if isinstance(default, str) else []  # such as `imagenet`, which no registry has
+    return completed(lambda session: dict.fromkeys([*own, *CHOICES[metavar](session)]), is_listed=metavar == LISTED)
+
+
+def _typed_as(field: FieldInfo) -> tuple[Any, tuple[str, ...]]:
+    """Return the type by which Typer reads a field, and the choices; how a value must be, the form checks.
+
+    A list is an option that may be repeated; one that may be None is one word with commas.
     """
-    from tasks.shards.mirror import is_public
+    kinds = get_args(field.annotation) if get_origin(field.annotation) in {Union, types.UnionType} else ()
+    plain = [each for each in kinds or (field.annotation,) if each is not type(None)]
+    kind: Any = plain[0] if len(plain) == 1 else str
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if get_origin(kind) is tuple:
+        kind = str if kinds else list[str]
+    kind = str if choices else kind
+    return (kind | None if kinds else kind), choices
 
-    if yes or is_bounded or not is_public(config):
-        return
-    from tasks.shards.download import estimate_download
-    from tasks.shards.plan import selected_shards
 
-    estimate = estimate_download(selected_shards(partitions, config, part=None, limit=None), config)
-    size = "of unknown size" if estimate.bytes is None else f"about {scaled(estimate.bytes, 'B')}"
-    note(f"{estimate.files:,} files, {size}, from {', '.join(config.mirrors)}.")
-    if not sys.stdin.isatty():
-        raise ReelsiftError(
-            "Cannot prompt: stdin is not a terminal. Add --yes, or take fewer with --limit or --shards."
-        )
-    if not typer.confirm("Download them?", err=True):
-        raise typer.Abort
+def _value(field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 - an option of any kind
+    """Return what was typed as the form takes it; names whose bytes are no text are written out."""
+    if isinstance(value, list):
+        from tasks.video.sources import typed_name
+
+        return tuple(map(typed_name, value))
+    is_listed = any(get_origin(each) is tuple for each in get_args(field.annotation))
+    return tuple(each.strip() for each in value.split(",")) if is_listed and value else value
+
+
+def _plain_flags(options: list[Any]) -> list[Any]:
+    """Let the help show no type beside a flag, which takes no value."""
+    for option in options:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    return options
+
+
+class Command(TyperCommand):
+    """A command whose help says `--json`, and not `--json <bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer keeps the type to itself
+        """Return the options, that of the help among them."""
+        return _plain_flags(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands, of which the same holds."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer keeps the type to itself
+        """Return the options, that of the help among them."""
+        return _plain_flags(super().get_params(ctx))
+
+
+class Commands(typer.Typer):
+    """Commands of one group, with help where none is chosen."""
+
+    def __init__(self, help: str, **settings: Any) -> None:  # noqa: A002, ANN401 - as in the class above
+        super().__init__(help=help, no_args_is_help=True, cls=Group, **settings)
+
+    def command(self, name: str | None = None, *, example: str = "", **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN401
+        """Add a command, with an example below its help."""
+        return super().command(name, cls=Command, epilog=f"Example: {example}", **settings)

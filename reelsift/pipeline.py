@@ -1,96 +1,33 @@
 """`reelsift pipeline`: the whole path in one command."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from conf.forms import PipelineForm
 from reelsift.console import note, print_json, print_table, say
-from reelsift.dataset import confirmed_form, print_warnings
-from reelsift.options import (
-    Again,
-    AsJson,
-    Background,
-    DaskAddress,
-    DiscardShards,
-    Excluded,
-    Labels,
-    Limit,
-    Match,
-    MirrorName,
-    Models,
-    Partitions,
-    Runner,
-    Seed,
-    Share,
-    Strict,
-    Yes,
-)
+from reelsift.dataset import confirmed, planned, print_warnings
+from reelsift.options import AsJson, Yes, with_form
 from reelsift.session import Session
-from reelsift.videos import DetectorOption, typed_sources
 
 
-def pipeline(
-    context: typer.Context,
-    label: Labels,
-    match: Match = "any",
-    exclude: Excluded = None,
-    partition: Partitions = None,
-    mirror: MirrorName = None,
-    limit: Limit = None,
-    shards: Share = None,
-    background: Background = None,
-    strict: Strict = False,
-    discard_shards: DiscardShards = False,
-    runner: Runner = None,
-    address: DaskAddress = None,
-    model: Models = None,
-    seed: Seed = None,
-    again: Again = False,
-    video: Annotated[
-        list[str] | None,
-        typer.Option("--video", metavar="SOURCE", help="Label it with the champion and detect in it; may be repeated."),
-    ] = None,
-    video_model: Annotated[
-        str, typer.Option(metavar="MODEL", help="auto: the champion where it can be used, else imagenet.")
-    ] = "auto",
-    detector: DetectorOption = "auto",
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
+@with_form
+def pipeline(context: typer.Context, form: PipelineForm, yes: Yes = False, as_json: AsJson = False) -> None:
     """Make a dataset version, train candidates, let the best through the gate, and look at videos with it."""
+    from flows.dataset_requests import handing_on
+
     session: Session = context.obj
-    session.settings.candidates(tuple(model or ()))  # a wrong name is told at once, before any question
-    form = confirmed_form(
-        PipelineForm,
-        session,
-        yes=yes,
-        labels=label,
-        match=match,
-        exclude=exclude,
-        partitions=partition,
-        mirror=mirror,
-        limit=limit,
-        shards=shards,
-        background=background,
-        strict=strict,
-        discard_shards=discard_shards,
-        runner=runner,
-        dask_address=address,
-        models=tuple(model or ()),
-        seed=seed,
-        again=again,
-        videos=typed_sources(video or ()),
-        video_model=video_model,
-        detector=detector,
-    )
-    made = session.run_flow("pipeline", form)
+    session.settings.candidates(form.models)  # a wrong name is told at once, before any question
+    request = planned(form, session)
+    form = confirmed(form, request, session, yes=yes)
+    with handing_on(request, form, session.settings):
+        made = session.run_flow("pipeline", form)
     print_warnings(made["dataset"])
     if as_json:
         print_json(made)
         return
     print_outcome(made)
-    if video:
+    if form.videos:
         print_found(made)
 
 

@@ -33,7 +33,7 @@ OlderThan = Annotated[
     typer.Option("--older-than", metavar="AGE", callback=_checked_age, help="Since it was last used: 12h, 30d, 8w."),
 ]
 Keep = Annotated[
-    int, typer.Option("--keep", min=1, help="The newest N versions of each slug stay, whatever their age.")
+    int, typer.Option("--keep", metavar="N", min=1, help="The newest N versions of each slug stay, whatever their age.")
 ]
 WithModels = Annotated[
     bool,

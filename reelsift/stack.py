@@ -33,7 +33,7 @@ PublicName = Annotated[
 PrefectPort = Annotated[int, typer.Option("--prefect-port", metavar="PORT", help="Of the Prefect server.")]
 MlflowPort = Annotated[int, typer.Option("--mlflow-port", metavar="PORT", help="Of the MLflow server.")]
 GpuWorkers = Annotated[
-    int | None, typer.Option(metavar="N", help="Workers of the pool gpu \\[default: one for each GPU, at least one].")
+    int | None, typer.Option(metavar="N", help="Workers of the pool gpu. \\[default: one for each GPU, at least one]")
 ]
 CpuRuns = Annotated[int, typer.Option(metavar="N", help="Runs that the pool cpu has at once.")]
 NoPassword = Annotated[

@@ -2,42 +2,25 @@
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conf.forms import SOURCES, DetectObjectsForm, LabelVideosForm
+from conf.forms import DetectObjectsForm, LabelVideosForm, MirrorForm, VideosForm
 from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
-from reelsift.options import AsJson, MirrorName, checked_form
+from reelsift.options import AsJson, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
-from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, DetectorRecord, LabelsManifest, ObjectsManifest
 
 if TYPE_CHECKING:
     from tasks.contracts.media import VideoOutcome
 
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help=SOURCES + ".", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder with one folder for each video.")]
-Rate = Annotated[float | None, typer.Option("--fps", metavar="R", min=0.001, help="Sampled frames per second.")]
-Annotate = Annotated[
-    bool | None, typer.Option("--annotate/--no-annotate", help="Write a copy of each video with the answer drawn.")
-]
-AgainVideos = Annotated[bool, typer.Option("--again", help="Recompute, ignoring cached results.")]
-DetectorOption = Annotated[
-    str,
-    typer.Option("--detector", metavar="NAME", help="auto, pointrend, pointrend-resnet101 (with masks) or yolox-nano."),
-]
+OneForm = LabelVideosForm | DetectObjectsForm
 InFlow = Annotated[
     bool, typer.Option("--flow", help="Run as a flow of Prefect's; so too where PREFECT_API_URL is set.")
 ]
-
-
-def typed_sources(sources: Iterable[str]) -> tuple[str, ...]:
-    """Return sources as a form can hold them, whatever the bytes that were typed."""
-    from tasks.video.sources import typed_name
-
-    return tuple(map(typed_name, sources))
 
 
 def collected(outcomes: "Iterable[VideoOutcome]") -> "list[VideoOutcome]":
@@ -81,7 +64,45 @@ def print_failures(outcomes: "list[VideoOutcome]") -> None:
         raise typer.Exit(1)
 
 
-def through_flow(session: Session, name: str, form: Any) -> dict[str, Any]:  # noqa: ANN401 - a form of videos
+@dataclass(frozen=True)
+class _Kind:
+    """What sets `label` and `detect` apart, beside their options."""
+
+    flow: str
+    print_answer: "Callable[[VideoOutcome], None]"
+    manifest_name: str
+
+
+def _work(kind: _Kind, form: OneForm, session: Session, *, in_flow: bool, as_json: bool) -> None:
+    """Work on videos, in this process or through the flow, and print what was made.
+
+    Raises:
+        typer.Exit: with 1, where a video failed.
+    """
+    if form.out:
+        check_folder(form.out.expanduser())
+    is_flow = in_flow or session.has_prefect_server
+    made = _through_flow(session, kind.flow, form) if is_flow else done_here(form, session)
+    print_made(made, kind.print_answer, kind.manifest_name, as_json=as_json)
+
+
+def done_here(form: OneForm, session: Session) -> dict[str, Any]:
+    """Call the stages here, without any server, and answer as the flow does."""
+    from flows.video_requests import do_here, sources_of
+    from tasks.contracts.media import DetectorRecord
+
+    sources = sources_of(form)
+    doing, role = ("Labelling", "model") if isinstance(form, LabelVideosForm) else ("Detecting in", "detector")
+    note(f"{doing} {len(sources):,} with {getattr(form, role)} ...")
+    with progress_shown() as progress:
+        record, outcomes = do_here(form, sources, session.settings, progress)
+        if isinstance(record, DetectorRecord):
+            note(f"The detector is {record.name}, on {record.device}.")
+        videos = collected(outcomes)
+    return {role: record.name, "videos": [outcome.model_dump(mode="json") for outcome in videos]}
+
+
+def _through_flow(session: Session, name: str, form: VideosForm) -> dict[str, Any]:
     """Run a flow over videos, and return its answer also where every video failed."""
     from tasks.contracts.errors import VideosFailedError
 
@@ -148,24 +169,10 @@ def _pace(outcome: "VideoOutcome") -> str:
 SHOWN_TRACKS = 40  # tracks of a video that are printed; the report has them all
 
 
+@with_form
 def detect(
     context: typer.Context,
-    source: Sources,
-    detector: DetectorOption = "auto",
-    speed: Annotated[
-        str, typer.Option(metavar="S", help="normal, fast or rapid: how large a picture pointrend sees.")
-    ] = "normal",
-    fps: Rate = None,
-    every: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Detect on every N-th frame; tracks carry boxes between.")
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only things of these classes, e.g. bottle,cup.")
-    ] = None,
-    min_score: Annotated[float | None, typer.Option(min=0, max=1, help="Scores below this do not count.")] = None,
-    annotate: Annotate = None,
-    out: Out = None,
-    again: AgainVideos = False,
+    form: DetectObjectsForm,
     on_pool: Annotated[
         bool, typer.Option("--pool", help="In batches on the workers of the pool gpu; `reelsift up` has some.")
     ] = False,
@@ -173,44 +180,17 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Find the objects in videos and pictures, and follow each one: boxes, tracks, an annotated video, and a report."""
-    session: Session = context.obj
-    form = checked_form(
-        DetectObjectsForm,
-        sources=typed_sources(source),
-        detector=detector,
-        speed=speed,
-        rate_hz=fps,
-        every=every,
-        classes=tuple(name.strip() for name in classes.split(",")) if classes else None,
-        min_score=min_score,
-        annotate=annotate,
-        out=out,
-        again=again,
-        where="pool" if on_pool else "here",
-    )
-    if out:
-        check_folder(out.expanduser())
-    is_flow = in_flow or on_pool or session.has_prefect_server
-    made = through_flow(session, "detect_objects", form) if is_flow else detect_directly(form, session)
-    print_made(made, print_objects, OBJECTS_NAME, as_json=as_json)
+    from tasks.contracts.media import OBJECTS_NAME
 
-
-def detect_directly(form: DetectObjectsForm, session: Session) -> dict[str, Any]:
-    """Call the stages here, without any server, and answer as the flow does."""
-    from flows.video_requests import do_here, sources_of
-
-    sources = sources_of(form)
-    note(f"Detecting in {len(sources):,} with {form.detector} ...")
-    with progress_shown() as progress:
-        detector, outcomes = do_here(form, sources, session.settings, progress)
-        assert isinstance(detector, DetectorRecord)
-        note(f"The detector is {detector.name}, on {detector.device}.")
-        videos = collected(outcomes)
-    return {"detector": detector.name, "videos": [outcome.model_dump(mode="json") for outcome in videos]}
+    form = form.model_copy(update={"where": "pool" if on_pool else "here"})
+    detecting = _Kind("detect_objects", print_objects, OBJECTS_NAME)
+    _work(detecting, form, context.obj, in_flow=in_flow or on_pool, as_json=as_json)
 
 
 def print_objects(outcome: "VideoOutcome") -> None:
     """Print the names of what was found, how many of each, and from when to when."""
+    from tasks.contracts.media import OBJECTS_NAME, ObjectsManifest
+
     made = ObjectsManifest.model_validate_json(manifest_bytes(outcome, OBJECTS_NAME))
     say(f"{made.video.title}: {[track.class_name for track in made.tracks[:SHOWN_TRACKS]]}")
     if made.video.media.kind == "picture":
@@ -239,62 +219,19 @@ def print_objects(outcome: "VideoOutcome") -> None:
 SHOWN_SEGMENTS = 40  # segments of a video that are printed; the report has them all
 
 
-def label(
-    context: typer.Context,
-    source: Sources,
-    model: Annotated[
-        str,
-        typer.Option(metavar="MODEL", help="imagenet, champion, NAME@champion, NAME/3 or a run's id."),
-    ] = "imagenet",
-    fps: Rate = None,
-    window: Annotated[
-        int | None, typer.Option(metavar="K", min=1, help="The mean of the last K samples is the score; 1: none.")
-    ] = None,
-    centred: Annotated[bool | None, typer.Option("--centred/--causal", help="Use a centred smoothing window.")] = None,
-    annotate: Annotate = None,
-    keep_frames: Annotated[
-        bool | None, typer.Option("--keep-frames", help="Keep the annotated frames as pictures, too.")
-    ] = None,
-    out: Out = None,
-    again: AgainVideos = False,
-    in_flow: InFlow = False,
-    as_json: AsJson = False,
-) -> None:
+@with_form
+def label(context: typer.Context, form: LabelVideosForm, in_flow: InFlow = False, as_json: AsJson = False) -> None:
     """Say what videos show, second by second: labels over time, a copy with the label drawn, and a report."""
-    session: Session = context.obj
-    form = checked_form(
-        LabelVideosForm,
-        sources=typed_sources(source),
-        model=model,
-        rate_hz=fps,
-        window=window,
-        centred=centred,
-        annotate=annotate,
-        keep_frames=keep_frames,
-        out=out,
-        again=again,
-    )
-    if out:
-        check_folder(out.expanduser())
-    is_flow = in_flow or session.has_prefect_server
-    made = through_flow(session, "label_videos", form) if is_flow else label_directly(form, session)
-    print_made(made, print_labels, LABELS_NAME, as_json=as_json)
+    from tasks.contracts.media import LABELS_NAME
 
-
-def label_directly(form: LabelVideosForm, session: Session) -> dict[str, Any]:
-    """Call the stages here, without any server, and answer as the flow does."""
-    from flows.video_requests import do_here, sources_of
-
-    sources = sources_of(form)
-    note(f"Labelling {len(sources):,} with {form.model} ...")
-    with progress_shown() as progress:
-        model, outcomes = do_here(form, sources, session.settings, progress)
-        videos = collected(outcomes)
-    return {"model": model.name, "videos": [outcome.model_dump(mode="json") for outcome in videos]}
+    labelling = _Kind("label_videos", print_labels, LABELS_NAME)
+    _work(labelling, form, context.obj, in_flow=in_flow, as_json=as_json)
 
 
 def print_labels(outcome: "VideoOutcome") -> None:
     """Print a video's segments, and what it shows as a whole."""
+    from tasks.contracts.media import LABELS_NAME, LabelsManifest
+
     made = LabelsManifest.model_validate_json(manifest_bytes(outcome, LABELS_NAME))
     media = made.video.media
     lasts = "a picture" if media.kind == "picture" else clock(media.duration_s or 0.0)
@@ -327,17 +264,18 @@ def report(
         say(str(page))
 
 
+@with_form
 def youtube_id(
     context: typer.Context,
     video_id: Annotated[str, typer.Argument(metavar="ID", help="Four letters or digits, like ZU9H.")],
-    mirror: MirrorName = None,
+    form: MirrorForm,
     as_json: AsJson = False,
 ) -> None:
     """Print the YouTube id and the address of a video of YouTube-8M; a withdrawn one is said to be."""
     from tasks.video.youtube import resolve_yt8m_id
 
     session: Session = context.obj
-    found = resolve_yt8m_id(video_id, session.settings.download_from(mirror))
+    found = resolve_yt8m_id(video_id, session.settings.download_from(form.mirror))
     address = f"https://www.youtube.com/watch?v={found}"
     if as_json:
         print_json({"yt8m_id": video_id, "youtube_id": found, "address": address})

@@ -15,14 +15,13 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from tasks.contracts.datasets import DatasetManifest, Part
-from tasks.datasets.caveats import caveats_of, damage_of
+from tasks.datasets.caveats import summary_of
 from tasks.datasets.request import DatasetRequest
 from tasks.datasets.stored import publish_request
 from tasks.runs import current_progress
 
 PUBLISH_CACHE_VERSION = 2  # raise by hand when a version's files are laid out differently
 PUBLISHED_EVENT = "reelsift.dataset.published"
-SHOWN_DAMAGE = 20  # places; the manifest has them all
 TRAINING_LABEL = "reelsift.training"  # of the event's resource; the trigger in deployments/prefect.yaml matches on it
 TRAINING_WANTED = "wanted"
 TRAINING_FOLLOWS = "follows"
@@ -64,21 +63,6 @@ def publish_dataset(
     if is_new:
         emit_event(PUBLISHED_EVENT, resource=_resource(manifest), payload=summary)
     return summary
-
-
-def summary_of(manifest: DatasetManifest) -> dict[str, Any]:
-    """Return what a flow hands on of a version."""
-    return {
-        "id": manifest.id,
-        "slug": manifest.slug,
-        "rows": manifest.rows,
-        "matches": manifest.matches,
-        "records": manifest.records,
-        "drops": {str(reason): count for reason, count in manifest.drops.items()},
-        "damage": [damage.model_dump(mode="json") for damage in damage_of(manifest)[:SHOWN_DAMAGE]],
-        "warnings": list(caveats_of(manifest)),
-        "absent": [],
-    }
 
 
 def _resource(manifest: DatasetManifest) -> dict[str, str]:

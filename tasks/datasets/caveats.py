@@ -10,6 +10,7 @@ OTHER_RELEASE = (
     "the same number means another label there (22 is Nature and 26 Cooking in 2017; in 2018 Cooking is 22). Put the "
     "label names of the shards' own release beside them: a CSV file with the columns label_id,label_name"
 )
+SHOWN_DAMAGE = 20  # places in a summary; the manifest has them all
 HINTS = {  # why all records of some shards may have been dropped for one reason
     DropReason.MISSING_FEATURE: "they lack the features of whole videos (mean_rgb, mean_audio): frame level?",
     DropReason.WRONG_LENGTH: "their features have other sizes than 1024 and 128",
@@ -31,6 +32,21 @@ def expected_id_length(options: Mapping[str, object]) -> int:
 def damage_of(manifest: DatasetManifest) -> list[Damage]:
     """Return the places where the shards of a version are damaged."""
     return [damage for shard in manifest.shards for damage in shard.damage]
+
+
+def summary_of(manifest: DatasetManifest) -> dict[str, Any]:
+    """Return what a flow hands on of a version."""
+    return {
+        "id": manifest.id,
+        "slug": manifest.slug,
+        "rows": manifest.rows,
+        "matches": manifest.matches,
+        "records": manifest.records,
+        "drops": {str(reason): count for reason, count in manifest.drops.items()},
+        "damage": [damage.model_dump(mode="json") for damage in damage_of(manifest)[:SHOWN_DAMAGE]],
+        "warnings": list(caveats_of(manifest)),
+        "absent": [],
+    }
 
 
 def absence(shard: Mapping[str, Any]) -> str:

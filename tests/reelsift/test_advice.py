@@ -17,7 +17,8 @@ SOURCES = [path for top in TOPS for path in sorted((ROOT / top).rglob("*.py"))]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "deployments").glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 ADVICE = re.compile(r"`(reelsift [^`\n]+)`")
 TYPED = re.compile(r"^(?:\$ )?(reelsift (?!is\b)[^#\n]+)", re.MULTILINE)
-BEFORE = {"--config", "--home", "--debug", "--version"}
+FLAGS_BEFORE = {"--debug", "--version", "--install-completion", "--show-completion"}
+BEFORE = {"--config", "--home", *FLAGS_BEFORE}
 KNOWN = all_options()
 
 
@@ -46,7 +47,7 @@ def problem(command: str) -> str | None:
     while words and words[0].startswith("-"):
         if words[0] not in BEFORE:
             return f"{words[0]} stands before no command"
-        words = words[1:] if words[0] in {"--debug", "--version"} else words[2:]
+        words = words[1:] if words[0] in FLAGS_BEFORE else words[2:]
     if not words:
         return None
     name = tuple(words[:2]) if tuple(words[:2]) in KNOWN else (words[0],)

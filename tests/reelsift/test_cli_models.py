@@ -126,6 +126,19 @@ def test_a_video_is_labelled_by_the_champion_of_a_moved_copy(home: Path, tmp_pat
     assert len(labels["top"]) > 1
 
 
+def test_a_shell_completes_models_of_a_moved_copy(home: Path, tmp_path: Path) -> None:
+    asked = {"_REELSIFT_COMPLETE": "complete_bash", "COMP_WORDS": "reelsift\nmodels\npromote\n", "COMP_CWORD": "3"}
+    (tmp_path / "mlflow.py").write_text("raise SystemExit(9)")
+    found = reelsift(home=home, PYTHONPATH=str(tmp_path), **asked).stdout.split()
+    models = answer("models", "list", home=home)["models"]
+    assert len(found) == len(set(found))
+    assert set(found) == {
+        "champion",
+        *(f"cooking/{each['version']}" for each in models),
+        *(f"cooking@{alias}" for each in models for alias in each["aliases"]),
+    }
+
+
 def test_models_of_a_moved_copy_are_pruned(home: Path) -> None:
     """The last of these tests: it deletes what the others have looked at."""
     files = {path: path.stat().st_size for path in home.rglob("model.safetensors")}
