@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ import pytest
 if TYPE_CHECKING:
     from tasks.tracking.store import TrackingStore
     from tests.support.s3_server import S3Server
+
+# Tests run side by side, three processes on two processors: threads of PyTorch's that wait for each other spin, and took
+# half of the processors' time. Children inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
 SHARED_SERVERS = ("local_stack", "prefect_server", "prefect_server of commands", "mlflow_server")
@@ -50,8 +55,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_configure() -> None:
-    """Leave garbage alone until everything is imported: it would be looked through again and again."""
+    """Leave garbage alone until everything is imported: it would be looked through again and again.
+
+    A shell that starts this in the background has it ignore signals, which commands that are tested would inherit.
+    """
     gc.disable()
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
