@@ -72,6 +72,11 @@ class HomeFlow(Flow[..., Any]):
         with _in_force.during_call():
             return super().__call__(*args, **kwargs)
 
+    def serve(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Prefect's own
+        """Serve the flow's runs until the process is asked to end."""
+        with _in_force.during_call():
+            super().serve(*args, **kwargs)
+
     def with_options(self, **options: Any) -> "HomeFlow":  # noqa: ANN401 - Prefect's own
         """Return the same flow with other options."""
         made = super().with_options(**options)
