@@ -27,7 +27,8 @@ from tasks.contracts.revision import code_revision
 from tasks.detection.boxes import NO_TRACK, Boxes, Detections, Detector, Moment, boxes_of
 from tasks.detection.config import DetectOptions
 from tasks.detection.drawing import USUAL_RATE_HZ, Thumbnails, labels_of, showing
-from tasks.detection.table import OBJECTS_FILES, KeyedRows, find_objects, identity_of_objects
+from tasks.detection.identity import OBJECTS_FILES, find_objects, identity_of_objects
+from tasks.detection.table import KeyedRows
 from tasks.detection.tracking import Follower, Stories, carried
 from tasks.video.config import MediaBounds
 from tasks.video.frames import Frame, FrameReader, open_frames

@@ -1,36 +1,19 @@
-"""The files of a detection result: `objects.parquet`, the identity that they bear, and whether all of them are there.
+"""`objects.parquet`: a row for each box of each moment that was looked at, as `tasks.contracts.media` has it.
 
-The table has a row for each box of each moment that was looked at. Neither pass holds more than `GROUP_ROWS` rows.
+Neither pass holds more than `GROUP_ROWS` rows.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from tasks.contracts.columns import flags, numbers, texts
-from tasks.contracts.files import is_whole
-from tasks.contracts.media import (
-    DETECTED_PICTURE_NAME,
-    DETECTED_VIDEO_NAME,
-    OBJECTS_NAME,
-    OBJECTS_TABLE_NAME,
-    THUMBNAILS_FOLDER,
-    DetectorRecord,
-    FetchedVideo,
-    ObjectsManifest,
-)
 from tasks.detection.boxes import NO_TRACK, Moment
-from tasks.detection.config import DetectOptions
 from tasks.detection.tracking import Stories
 
-DETECTION_VERSION = 3  # raise by hand when the same video, detector and options give another answer
-OBJECTS_FILES = (OBJECTS_TABLE_NAME, DETECTED_VIDEO_NAME, DETECTED_PICTURE_NAME, THUMBNAILS_FOLDER)
 GROUP_ROWS = 16_384
 COMPRESSION = "zstd"
 KEYED = pa.schema(
@@ -135,20 +118,3 @@ def _keyed_rows(moments: list[Moment]) -> pa.RecordBatch:
     made["mask"] = texts([mask for _, boxes in found for mask in boxes.masks])
     made["carried"] = flags(np.repeat([boxes.carried for _, boxes in found], counts))
     return pa.record_batch([made[name] for name in KEYED.names], schema=KEYED)
-
-
-def identity_of_objects(video: FetchedVideo, detector: DetectorRecord, options: DetectOptions) -> str:
-    """Return the SHA-256 of the video's content, what looks at it and how."""
-    parts = [DETECTION_VERSION, video.sha256, detector.model_dump(mode="json"), options.model_dump(mode="json")]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def find_objects(folder: Path, identity: str) -> ObjectsManifest | None:
-    """Return the manifest in `folder` if it has this identity, and all that it names is there."""
-    try:
-        manifest = ObjectsManifest.model_validate_json((folder / OBJECTS_NAME).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    if manifest.identity != identity or OBJECTS_TABLE_NAME not in manifest.files:
-        return None
-    return manifest if is_whole(folder, manifest.files) else None

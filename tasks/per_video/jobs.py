@@ -28,7 +28,7 @@ from tasks.contracts.progress import Progress, Silent
 from tasks.detection.boxes import Detector
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects, find_objects, identity_of_objects
-from tasks.detection.table import OBJECTS_FILES
+from tasks.detection.identity import OBJECTS_FILES
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.label import LABELS_FILES, find_labels, identity_of_labels, label_video
 from tasks.labelling.scores import Labeller
