@@ -1,8 +1,8 @@
-"""The Prefect server of one command: private to it, and gone when the command is, whatever ends that.
+"""The Prefect server of one process: private to it, and gone when the process is, whatever ends that.
 
-A command without a server to join starts one on the home's database. It listens on a port of loopback that this process
-has opened, answers only with a password that both sides have in their environments, and reads a pipe that this process
-holds: its end, and on Linux a signal of the kernel's as well, say that the command has died.
+A command, or a script that calls a flow, starts one on the home's database if it has no server to join. It listens on a
+port of loopback that this process has opened, answers only with a password that both sides have in their environments,
+and reads a pipe that this process holds: its end, and on Linux a signal of the kernel's as well, say that it has died.
 """
 
 import atexit
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from conf.environment import SERVER_STARTUP_S, collect_rarely
+from conf.environment import DATABASE_VARIABLES, SERVER_STARTUP_S, collect_rarely
 from conf.home import Home
 from tasks.contracts.errors import ServerError
 
@@ -35,6 +35,7 @@ LOG_NAME, LARGEST_LOG_BYTES = "prefect-server.log", 1 << 20
 NOT_INHERITED = frozenset(
     {"PREFECT_SERVER_API_BASE_PATH", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY"}
 )
+MAIN_THREAD, PROCESS = "main-thread", "process"  # what a server watches the end of
 STOP_PATIENCE_S = 5.0
 LOOK_AT_OWNER_EVERY_S = 1.0
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -46,6 +47,8 @@ class PrivateServer:
 
     def __init__(self, home: Home) -> None:
         self._log = _log_file(home)
+        # The kernel's signal comes when the thread has ended that started the server, not only when the process has.
+        self._dies_with = MAIN_THREAD if threading.current_thread() is threading.main_thread() else PROCESS
         password = secrets.token_urlsafe(32)
         with socket.create_server((HOST, 0)) as listening:
             address = f"http://{HOST}:{listening.getsockname()[1]}"
@@ -55,7 +58,7 @@ class PrivateServer:
             "PREFECT_API_URL": f"{address}/api",
             "PREFECT_API_AUTH_STRING": f"{USER}:{password}",
             "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true",
-            "PREFECT_UI_URL": "none",  # it has no pages; Prefect would make an address of the server's
+            "PREFECT_UI_URL": "",  # it has no pages; unset, Prefect would make an address of the server's
         }
 
     @property
@@ -63,13 +66,18 @@ class PrivateServer:
         """The number of its process."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more, whatever ended it."""
+        return self._process.poll() is not None
+
     def _start(self, listening: socket.socket, variables: dict[str, str]) -> subprocess.Popen[bytes]:
         listening.set_inheritable(True)
         with self._log.open("ab") as output:
             self._log_began = output.tell()
             # S603: this Python and this module.
             return subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", __name__, str(listening.fileno())],
+                [sys.executable, "-m", __name__, str(listening.fileno()), self._dies_with],
                 env=variables,
                 stdin=subprocess.PIPE,  # nothing is ever written to it
                 stdout=output,
@@ -124,18 +132,19 @@ class PrivateServer:
         return "it said nothing."
 
 
-_ours: list[PrivateServer] = []  # one at most: Prefect's client is led to it for as long as this process lives
+_ours: dict[tuple[str | None, ...], PrivateServer] = {}  # by where their histories lie
+_starting = threading.Lock()
 
 
 def private_server(home: Home) -> PrivateServer:
-    """Return the server of this process, started by the first call, and stopped when the process ends."""
-    if not _ours:
-        server = PrivateServer(home)
-        _ours.append(server)
-        # Before Prefect is imported, so after what that has to say at the end.
-        atexit.register(server.stop)
-        os.environ.update(server.variables)
-    return _ours[0]
+    """Return this process's server of a home: started by the first call, and stopped when the process ends."""
+    place = tuple(os.environ.get(name) for name in ("PREFECT_HOME", *DATABASE_VARIABLES))
+    with _starting:
+        if place not in _ours or _ours[place].has_ended:
+            _ours[place] = PrivateServer(home)
+            # Of a command: before Prefect is imported, so after what that has to say at the end.
+            atexit.register(_ours[place].stop)
+        return _ours[place]
 
 
 def has_private_server() -> bool:
@@ -195,9 +204,9 @@ def _server_variables(home: Home, address: str, password: str) -> dict[str, str]
     }
 
 
-def _end_with(owner: int) -> None:
+def _end_with(owner: int, *, watched: str) -> None:
     """End this process when `owner` does. It may have died already."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and watched == MAIN_THREAD:
         ctypes.CDLL(None, use_errno=True).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
     def read_to_the_end() -> None:
@@ -215,9 +224,9 @@ def _end_with(owner: int) -> None:
 
 
 def main(arguments: Iterable[str]) -> None:
-    """Be the server, on the socket whose number the arguments hold."""
-    (number,) = map(int, arguments)
-    _end_with(int(os.environ[OWNER]))
+    """Be the server, on the socket whose number the arguments hold, until what they name has ended."""
+    number, watched = arguments
+    _end_with(int(os.environ[OWNER]), watched=watched)
     collect_rarely()
     import uvicorn
 
@@ -227,7 +236,7 @@ def main(arguments: Iterable[str]) -> None:
     config = uvicorn.Config(
         prefect_app, factory=True, log_level="error", lifespan="on", proxy_headers=False, timeout_graceful_shutdown=2
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=number)])
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(number))])
 
 
 if __name__ == "__main__":

@@ -166,6 +166,19 @@ def credentials_in_force(home: Home) -> Credentials | None:
     return Credentials(user, password) if user and password else None
 
 
+def join_stack(home: Home) -> None:
+    """Let runs of this process be seen at the Prefect server of the home's stack, where one runs.
+
+    Raises:
+        StackError: what is noted of the stack, or its password, cannot be read.
+    """
+    server = running_part(home, PREFECT_SERVER)
+    if server and server.client_url:
+        os.environ["PREFECT_API_URL"] = server.client_url
+        if credentials := credentials_in_force(home):
+            os.environ.setdefault("PREFECT_API_AUTH_STRING", credentials.auth_string)
+
+
 def _new_credentials(home: Home, path: Path) -> Credentials | None:
     made = Credentials(USER, secrets.token_urlsafe(PASSWORD_BYTES))
     home.make_private(path.parent)

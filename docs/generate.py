@@ -1,10 +1,16 @@
-"""Writes the generated parts of the pages in `docs/` from the code; `make docs` runs it."""
+"""Writes the generated parts of the pages in `docs/` from the code; `make docs` runs it.
+
+`python docs/generate.py notebook` runs the notebook first, and keeps what its cells print.
+"""
 
 import ast
 import json
+import os
 import re
+import sys
+import tempfile
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -19,6 +25,8 @@ from conf.settings import Settings, settings_of
 from tasks.classifier.config import PRESETS, TrainConfig
 
 DOCS = Path(__file__).parent
+NOTEBOOK = DOCS / "notebook.ipynb"
+NOTEBOOK_WITHIN_S = 280
 ROOT = DOCS.parent
 TOPS = ("reelsift", "conf", "flows", "tasks", "deployments")
 MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -41,6 +49,7 @@ def _generated(name: str) -> str:
     makers: dict[str, Callable[[str], str]] = {
         "settings": lambda _: settings_page(),
         "modules": lambda _: module_list(),
+        "notebook": lambda _: notebook_cells(),
         "model": lambda name: model_table(named(name)),
         "schema": lambda name: schema_table(named(name)),
     }
@@ -99,6 +108,55 @@ def schema_table(schema: pa.Schema) -> str:
     """Return the columns of a Parquet file."""
     rows = [_row(f"`{field.name}`", f"`{_arrow(field.type)}`", "yes" if field.nullable else "no") for field in schema]
     return _table(("column", "type", "may be null"), rows)
+
+
+def notebook_cells() -> str:
+    """Return the cells of the notebook with what they printed; the report of a video is shown in Jupyter alone."""
+    return "\n\n".join(part for cell in json.loads(NOTEBOOK.read_bytes())["cells"] for part in _cell(cell))
+
+
+def _cell(cell: Mapping[str, Any]) -> Iterator[str]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield source.removeprefix("# reelsift in a notebook\n\n")  # the page has the title itself
+        return
+    yield f"```python\n{source}\n```"
+    if printed := shown_by(cell):
+        yield f"```text\n{printed}\n```"
+
+
+def shown_by(cell: Mapping[str, Any]) -> str:
+    """Return what a cell of code has printed and returned, as text."""
+    texts = [output.get("text") or output["data"]["text/plain"] for output in cell["outputs"]]
+    return "\n".join("".join(text).rstrip() for text in texts)
+
+
+def run_notebook(folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run the notebook from top to bottom in `folder`, and return it with what its cells printed."""
+    import nbclient  # noqa: PLC0415 - only here
+    import nbformat  # noqa: PLC0415
+
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    resources = {"metadata": {"path": str(folder)}}
+    client = nbclient.NotebookClient(
+        notebook, timeout=NOTEBOOK_WITHIN_S, resources=resources, record_timing=False, kernel_name="python3"
+    )
+    client.execute(env=dict(environment))
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        cell["outputs"] = [each for each in outputs if each.get("name") != "stderr"]  # warnings of libraries
+        for output in cell["outputs"]:
+            if "<iframe" in output.get("data", {}).get("text/html", ""):  # pages of other hosts leave it out
+                del output["data"]["text/html"]
+        if cell["cell_type"] == "markdown":
+            del cell["outputs"]
+    return dict(notebook)
+
+
+def _keep_notebook() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        notebook = run_notebook(Path(folder), os.environ)
+    NOTEBOOK.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def module_list() -> str:
@@ -189,5 +247,7 @@ def _table(columns: tuple[str, ...], rows: list[str]) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["notebook"]:
+        _keep_notebook()
     for page, content in pages().items():
         page.write_text(content, encoding="utf-8")

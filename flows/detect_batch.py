@@ -5,10 +5,8 @@ The tasks, in order:
     a batch's file ─► detector ─► each video: fetch (the next while one is looked at) ─► detect ─► a row in its ledger
 """
 
-from prefect import flow
-from prefect.runtime import flow_run
-
 from conf.environment import running_settings
+from conf.flow import flow, flow_run
 from conf.forms import DetectBatchForm, DetectObjectsForm
 from flows.video_requests import check_out, detect_work, workplace_of
 from tasks.fan_out.ledger import open_request

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.runtime import deployment, flow_run
 from pydantic import JsonValue
 
 from conf.environment import running_settings
+from conf.flow import deployment, flow, flow_run, get_client
 from conf.forms import DetectObjectsForm
 from conf.settings import Settings
 from flows.video_requests import check_out, detect_work, sources_of, workplace_of

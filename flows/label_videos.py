@@ -8,10 +8,8 @@ A source that fails, fails alone.
 
 from typing import Any
 
-from prefect import flow
-from prefect.runtime import deployment
-
 from conf.environment import running_settings
+from conf.flow import deployment, flow
 from conf.forms import LabelVideosForm
 from flows.video_requests import check_out, label_work, sources_of, workplace_of
 from tasks.prefect_artifacts import final_state, show_videos

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from prefect import Flow, flow, tags
-from prefect.logging import get_run_logger
-
 from conf.environment import running_settings
+from conf.flow import Flow, flow, get_run_logger, tags
 from conf.forms import (
     DetectObjectsForm,
     LabelVideosForm,

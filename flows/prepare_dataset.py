@@ -8,11 +8,8 @@ A second run with the same form finds every task cached.
 
 from typing import Any
 
-from prefect import flow
-from prefect.logging import get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
-
 from conf.environment import running_settings
+from conf.flow import ThreadPoolTaskRunner, flow, get_run_logger
 from conf.forms import PrepareDatasetForm
 from conf.settings import Settings
 from flows.dataset_requests import planned_request, refuse_large_download, runner_of

@@ -9,9 +9,8 @@ A run that was interrupted, wherever it was, is completed by the next: what it d
 
 from typing import Any
 
-from prefect import flow
-
 from conf.environment import running_settings
+from conf.flow import flow
 from conf.forms import RetrainForm
 from flows.dataset_requests import handing_on, request_of, store_of
 from flows.pipeline import champion_from, dataset_for

@@ -7,10 +7,8 @@ What was trained before with the same data and settings is found again, unless t
 
 from typing import Any
 
-from prefect import flow
-from prefect.logging import get_run_logger
-
 from conf.environment import running_settings
+from conf.flow import flow, get_run_logger
 from conf.forms import TrainClassifierForm
 from flows.dataset_requests import store_of
 from tasks.compare_models import rank_candidates

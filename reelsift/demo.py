@@ -50,14 +50,14 @@ def served_on_loopback(folder: Path) -> Iterator[str]:
         thread.join()
 
 
-CLIP_NAME = "coffee-cat-rocket.mp4"
+CLIP_NAME = "coffee-motorcycle.mp4"
 WIDTH, HEIGHT, FRAME_RATE = 480, 320, 15.0
-SECONDS_EACH = 3
+SECONDS_EACH = 5
 MARGIN = 1.15  # how much larger than the view a picture is: the room to move in
 
 
 def made_clip(folder: Path) -> Path:
-    """Write the clip, once, and return its path."""
+    """Write a clip of a cup of coffee, then a motorcycle, once, and return its path."""
     path = folder / CLIP_NAME
     if path.is_file():
         return path
@@ -67,7 +67,7 @@ def made_clip(folder: Path) -> Path:
 
     with open_writer(path, width=WIDTH, height=HEIGHT, frame_rate=FRAME_RATE, sound_of=None) as writer:
         count = round(SECONDS_EACH * FRAME_RATE)
-        for place, picture in enumerate((data.coffee(), data.chelsea(), data.rocket())):
+        for place, picture in enumerate((data.coffee(), data.stereo_motorcycle()[0])):
             large = _scaled(picture)
             for step in range(count):
                 writer.write(_view(large, step / count), (place * count + step) / FRAME_RATE)

@@ -16,6 +16,7 @@ from conf.layers import Layer, config_file
 from conf.prefect_server import check_database, check_home, check_named_server, names_a_server
 from conf.private_server import PrivateServer, has_private_server, private_server
 from conf.settings import Settings, setting_layers, settings_of
+from conf.stack_state import join_stack
 from reelsift.console import progress_shown
 from tasks.contracts.files import PRIVATE, write_text
 from tasks.contracts.text import has_secrets
@@ -82,7 +83,9 @@ class Session:
 
     def _start_server(self) -> PrivateServer:
         check_database()
-        return private_server(self.settings.paths)
+        server = private_server(self.settings.paths)
+        os.environ.update(server.variables)
+        return server
 
     def prepare_prefect(self) -> None:
         """Set the environment for Prefect, which is imported after this: its server, its home, what it tells here.
@@ -95,20 +98,11 @@ class Session:
         os.environ["REELSIFT_HOME"] = str(self.settings.paths.root)
         if self.config:
             os.environ[CONFIG_VARIABLE] = str(config_file(self.config))
-        self._join_stack()
+        if not self.has_prefect_server:
+            join_stack(self.settings.paths)
         apply_environment(self.settings.paths, quiet=not self.debug)
         if self.has_prefect_server:
             check_named_server()
-
-    def _join_stack(self) -> None:
-        """Let a run be seen at the server of this home's stack, where one runs and no other server is named."""
-        from conf.stack_state import PREFECT_SERVER, credentials_in_force, running_part
-
-        server = None if self.has_prefect_server else running_part(self.settings.paths, PREFECT_SERVER)
-        if server and server.client_url:
-            os.environ["PREFECT_API_URL"] = server.client_url
-            if credentials := credentials_in_force(self.settings.paths):
-                os.environ.setdefault("PREFECT_API_AUTH_STRING", credentials.auth_string)
 
 
 @contextmanager

@@ -27,7 +27,8 @@ COMMANDS = {"test_cli_models", "test_cli_prune", "test_cli_runs", "test_killed_b
 # The longest of the rest begin next, so that none begins last while the other processes have nothing left to do.
 LONG_FILES = (
     "test_private_server", "test_fuzz", "test_cli_videos", "test_cli_options", "test_train",
-    "test_environment_refused", "test_pointrend", "test_cli", "test_watchdog", "test_cli_secrets",
+    "test_environment_refused", "test_pointrend", "test_cli", "test_watchdog", "test_cli_secrets", "test_from_python",
+    "test_notebook", "test_tour",
 )  # fmt: skip
 
 # `--fast`: what is left out, the longest files and real data among it. A file is not even imported if it needs such a

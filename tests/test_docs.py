@@ -3,15 +3,12 @@
 import importlib.util
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from tests.reelsift.test_cli import reelsift
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -74,16 +71,3 @@ def test_the_readme_is_short() -> None:
 def test_links_of_the_readme_lead_to_files() -> None:
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert link.startswith("https://") or (ROOT / link).exists(), link
-
-
-def test_commands_of_the_readme_print_what_it_shows(real_data: Path, tmp_path: Path) -> None:
-    shown = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = "\n".join(re.findall(r"```console\n(.*?)```", shown, re.DOTALL))
-    environment = {"REELSIFT_MIRROR": str(real_data / "yt8m-mirror"), "COLUMNS": "150"}
-    for command in ("reelsift vocabulary --search cooki", "reelsift dataset build --label Cookng"):
-        expected = blocks.partition(f"$ {command}\n")[2].partition("\n$ ")[0].splitlines()
-        run = reelsift(*shlex.split(command)[1:], home=tmp_path / "home", **environment)
-        printed = [line.rstrip() for line in (run.stdout or run.stderr).splitlines()]
-        lines = [line for line in expected if line != "..."]
-        assert lines
-        assert printed[: len(lines)] == lines

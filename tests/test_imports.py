@@ -96,6 +96,11 @@ def test_a_flow_holds_no_class(path: Path) -> None:
     assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "flows").glob("*.py")), ids=lambda path: path.stem)
+def test_a_flow_takes_prefect_from_the_module_that_imports_it_at_home(path: Path) -> None:
+    assert "prefect" not in {name.split(".")[0] for name in imported_modules(path, when_run=True)}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "flows").rglob("*.py")), ids=lambda path: path.stem)
 def test_a_flow_does_not_know_where_it_runs(path: Path) -> None:
     assert not {"deployments", "reelsift"} & {name.split(".")[0] for name in imported_modules(path)}

@@ -69,6 +69,7 @@ def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel: Path) -> Non
     assert held == expected
     read = {"conf/default.toml", "conf/weights.toml", "deployments/prefect.yaml", "deployments/automations.yaml"}
     assert read <= held
+    assert {f"{package}/py.typed" for package in PACKAGES} <= held  # a user's type checker reads the annotations
     assert {name for name in held if name.startswith("tasks/reports/templates/")}
     assert not {name for name in held if name.startswith("tests/")}
 

@@ -66,6 +66,8 @@ WHAT_TO_DO = "remove it and run `reelsift weights fetch yolox-nano`, or give the
 
 
 def _open_session(path: Path) -> "InferenceSession":
+    # Else its builds for Linux, from 1.29 on, tell Microsoft of each model, and keep the machine's number in ~/.cache.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # onnxruntime takes half a second to import, which whoever takes PointRend need not wait for.
     import onnxruntime as ort  # noqa: PLC0415
 

@@ -11,8 +11,7 @@ from tasks.classifier.fitted import WEIGHTS_NAME, FittedClassifier
 from tasks.contracts.errors import FeatureSpaceError, ModelError
 from tasks.contracts.media import ModelRecord, WeightsRecord
 from tasks.contracts.progress import Progress
-from tasks.features.extractor import FEATURE_SPACE, FeatureExtractor, load_extractor
-from tasks.features.second_features import read_features
+from tasks.features.extractor import FEATURE_SPACE, FeatureExtractor, load_extractor, read_features
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.tracking.model import load_classifier

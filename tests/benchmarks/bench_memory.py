@@ -43,8 +43,7 @@ detector = open_detector("yolox-nano", speed="normal", weights=store)
 detect_objects(fetched(clip), detector, DetectOptions(), MediaBounds(), out)
 """
 FEATURES = """
-from tasks.features.extractor import load_extractor
-from tasks.features.second_features import read_features
+from tasks.features.extractor import load_extractor, read_features
 read_features(clip, MediaBounds(), load_extractor(store))
 """
 WORK = {"labelling": LABEL, "detecting in": DETECT, "the features (small networks) of": FEATURES}

@@ -18,7 +18,7 @@ from tests.support.flow_runs import run_flow
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine seconds: coffee, a cat, a rocket."""
+    """Ten seconds: coffee, then a motorcycle."""
     return made_clip(tmp_path_factory.mktemp("clip"))
 
 

@@ -13,7 +13,7 @@ from tasks.classifier.config import ModelKind, TrainConfig
 from tasks.classifier.fitted import METADATA_NAME, FittedClassifier, read_metadata
 from tasks.classifier.models import build_model
 from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError, UnknownModelError
-from tasks.features.second_features import read_features
+from tasks.features.extractor import read_features
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.label import identity_of_labels, label_video
 from tasks.labelling.labeller import open_labeller

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -25,6 +26,19 @@ from tests.support.media import write_video
 from tests.support.square_network import square_network
 from tests.support.square_videos import write_clip
 
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+# What a type checker has to find out about the README's example.
+TYPES = {
+    "video": "LabelledVideo",
+    "video.top": "tuple[LabelScore, ...]",
+    "reelsift.label(['x.mp4'])": "VideoAnswers[LabelledVideo]",
+    "video.to_pandas()": "DataFrame",
+    "objects.tracks": "tuple[ObjectTrack, ...]",
+    "data.to_pandas()": "DataFrame",
+    "training.comparison": "Comparison",
+    "training.promote().promoted": "bool",
+    "reelsift.ReelsiftError": "type[ReelsiftError]",
+}
 # What a notebook does with datasets and models. It runs in a process of its own, with an empty folder for $HOME.
 NOTEBOOK = """
 import json, sys
@@ -137,6 +151,23 @@ def test_each_name_that_the_package_offers_is_there_with_a_docstring_and_types(n
 def test_a_name_that_the_package_does_not_offer_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="lable"):
         reelsift.lable  # noqa: B018
+
+
+def test_a_type_checker_understands_the_example_of_the_readme(tmp_path: Path) -> None:
+    _, _, section = README.partition("## From Python\n")
+    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert found
+    features = "import numpy as np\nfeatures = np.zeros((1, 1152), np.float32)\n"
+    revealed = "".join(f"reveal_type({expression})\n" for expression in TYPES)
+    wrong = 'reelsift.label("x.mp4", modle="imagenet")\n'
+    (tmp_path / "script.py").write_text(features + found[1] + revealed + wrong)
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "script.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = json.loads(run.stdout)["generalDiagnostics"]
+    types = [each["message"].rpartition(" is ")[2] for each in told if each["severity"] == "information"]
+    assert types == [f'"{name}"' for name in TYPES.values()]
+    (error,) = [each for each in told if each["severity"] == "error"]
+    assert error["rule"] == "reportCallIssue"
 
 
 def test_a_labelled_video_holds_what_the_command_finds_again(clip: Path, home: Path) -> None:

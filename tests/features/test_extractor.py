@@ -8,8 +8,7 @@ import pytest
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
-from tasks.features.extractor import FeatureExtractor
-from tasks.features.second_features import MEAN_SECONDS, VideoFeatures, read_features
+from tasks.features.extractor import MEAN_SECONDS, FeatureExtractor, VideoFeatures, read_features
 from tasks.features.sound_network import EXAMPLE_SAMPLES
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
