@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tasks.tracking.store import TrackingStore
     from tests.support.s3_server import S3Server
 
-# Tests run side by side, three processes on two processors, where threads of PyTorch's spin as they wait for each other:
-# that took half of its time. Children inherit it.
+# Tests run side by side, three processes on two processors, where threads of PyTorch's spin while they wait for each
+# other: that took half of its time. Children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
