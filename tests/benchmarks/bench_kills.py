@@ -37,7 +37,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
         weights = top / "weights"
         weights.mkdir()
         (weights / "yolox_nano.onnx").write_bytes(square_network())
-        clip = write_video(top / "clip.mp4", shades(2000))
+        clip, short = (write_video(top / f"{frames}.mp4", shades(frames)) for frames in (2000, 20))
         trained = reelsift("dataset", "build", "--label", "Cooking", "--mirror", top / "mirror", home=top / "train")
         assert trained.returncode == 0, trained.stderr
         with MirrorServer(top / "mirror", bytes_per_s=BYTES_PER_S) as slow:
@@ -49,13 +49,23 @@ def rows() -> Iterator[tuple[str, str, str]]:
                 "detect": ("detect", clip, "--again", "--detector", "yolox-nano", "--out", top / "out"),
                 "up": ("up", *ports),
             }
-            chosen = os.environ.get("REELSIFT_KILLED", " ".join(commands)).split()
-            for name in chosen:
-                yield _row(name, commands[name], top / name, {"REELSIFT_WEIGHTS": str(weights)})
+            # What is run after the last kill takes less time: from the folder of shards, of a short video.
+            following = {
+                name: tuple({slow.url: top / "mirror", clip: short}.get(word, word) for word in command)
+                for name, command in commands.items()
+            }
+            temporary = top / "temporary"
+            temporary.mkdir()
+            environment = {"REELSIFT_WEIGHTS": str(weights), "TMPDIR": str(temporary)}
+            for name in os.environ.get("REELSIFT_KILLED", " ".join(commands)).split():
+                yield _row(name, commands[name], following[name], top / name, environment)
 
 
-def _row(name: str, command: tuple[object, ...], home: Path, environment: dict[str, str]) -> tuple[str, str, str]:
-    moments = random.Random(0)
+def _row(
+    name: str, command: tuple[object, ...], then: tuple[object, ...], home: Path, environment: dict[str, str]
+) -> tuple[str, str, str]:
+    delays = random.Random(0)
+    beside = {path.name for path in home.parent.iterdir()} | {home.name, "out"}
     slowest_s, ended, left = 0.0, 0, list[str]()
     for number in SIGNALS * TIMES:
         for path in (home / "shards").rglob("*.part"):
@@ -63,7 +73,7 @@ def _row(name: str, command: tuple[object, ...], home: Path, environment: dict[s
         with started(home, *command, **environment) as process:
             wait_for(process, _at_work(home, process.pid))
             with suppress(psutil.Error):
-                time.sleep(moments.uniform(0, LATER_S))
+                time.sleep(delays.uniform(0, LATER_S))
             ports = ports_of(processes_of(home))
             began_s = time.monotonic()
             ended += process.poll() is None
@@ -74,8 +84,11 @@ def _row(name: str, command: tuple[object, ...], home: Path, environment: dict[s
             found = left_after(home, ports, GONE_WITHIN_S - (time.monotonic() - began_s))
             left += [f"{number.name}: {', '.join(found)}"] if found else []
         reelsift("down", home=home)
-    following = reelsift(*command, home=home, **environment)  # after the last kill, with what it left
+    following = reelsift(*then, home=home, **environment)  # after the last kill, with what it left
     reelsift("down", home=home)
+    strays = [path for path in home.parent.iterdir() if path.name not in beside]
+    strays += Path(environment["TMPDIR"]).iterdir()
+    left += [f"outside the home: {', '.join(path.name for path in strays)}"] if strays else []
     left += [f"then {following.returncode}: {following.stderr.strip()[-300:]}"] if following.returncode else []
     what = f"{name}: ended {ended} times in the midst of it, the slowest in {slowest_s:.1f} s"
     return what, f"{len(left)} left something {'; '.join(left)}".strip(), "0 left something"
