@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from conf.forms import PipelineForm, PrepareDatasetForm, RetrainForm, TrainClassifierForm
 from conf.home import Home
@@ -54,5 +55,5 @@ def test_every_flow_and_command_goes_on_with_the_version_that_it_was_given(
         ["models", "evaluate", "label-22/1"],
         ["models", "promote", "label-22/1"],
     ):
-        run = reelsift(*command, home=home.root)
+        run = reelsift(*command, home=home.root, PREFECT_API_URL=str(PREFECT_API_URL.value()))
         assert run.returncode == 0, run.stderr
