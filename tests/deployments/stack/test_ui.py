@@ -20,7 +20,7 @@ def test_label_videos_is_started_from_its_form_and_seen_to_complete(local_stack:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         pages = PrefectPages(page, f"http://127.0.0.1:{local_stack.prefect_port}", ":".join(local_stack.login))
         pages.open_form(name)
-        for text in ("Sources", "or @FILE: a text file with one of these a line", "Moments a second that are scored"):
+        for text in ("Sources", "or @FILE: a text file with one of these a line", "Sampled frames per second"):
             expect(page.get_by_text(text).first).to_be_visible()
         pages.add_source(str(clip))
         pages.submit()
