@@ -15,11 +15,11 @@ from prefect.settings.models.root import Settings
 from prefect_kubernetes.settings import KubernetesSettings
 from prefect_redis.client import RedisMessagingSettings
 
-# Read by the database driver, boto3, CUDA and by convention, not by what is above.
+# Read by the database driver, boto3, CUDA, Numba and by convention, not by what is above.
 OTHERS = frozenset({
     "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY",
-    "CUDA_VISIBLE_DEVICES", "DO_NOT_TRACK", "GIT_PYTHON_REFRESH", "NVIDIA_DRIVER_CAPABILITIES",
-    "NVIDIA_VISIBLE_DEVICES", "PATH", "PGPASSWORD", "PYTHONUNBUFFERED",
+    "CUDA_VISIBLE_DEVICES", "DO_NOT_TRACK", "GIT_PYTHON_REFRESH", "NUMBA_CACHE_DIR",
+    "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_VISIBLE_DEVICES", "PATH", "PGPASSWORD", "PYTHONUNBUFFERED",
 })  # fmt: skip
 # MLflow's own way of naming who talks to a server; read by mlflow.utils.credentials.
 MLFLOW_CLIENT = frozenset({"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"})
