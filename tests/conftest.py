@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.tracking.store import TrackingStore
     from tests.support.s3_server import S3Server
 
-# Tests run side by side, three processes on two processors, where threads of PyTorch's spin while they wait for each
+# Tests run side by side, four processes on two processors, where threads of PyTorch's spin while they wait for each
 # other: that took half of its time. Children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -139,15 +139,19 @@ def prefect_server() -> Iterator[None]:
     from prefect.settings import (
         PREFECT_API_BLOCKS_REGISTER_ON_START,
         PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION,
+        PREFECT_SERVER_ANALYTICS_ENABLED,
         temporary_settings,
     )
     from prefect.testing.utilities import prefect_test_harness
 
-    # As the private server of a command has it: else all integrations are imported first.
+    # As the private server of a command has it: else all integrations are imported first, and Prefect hears of it.
+    off = (
+        PREFECT_API_BLOCKS_REGISTER_ON_START,
+        PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION,
+        PREFECT_SERVER_ANALYTICS_ENABLED,
+    )
     with (
-        temporary_settings(
-            {PREFECT_API_BLOCKS_REGISTER_ON_START: False, PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION: False}
-        ),
+        temporary_settings(dict.fromkeys(off, False)),
         prefect_test_harness(server_startup_timeout=180),
     ):
         setup_logging()

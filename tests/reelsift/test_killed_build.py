@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,15 @@ def versions(home: Path) -> dict[str, str]:
 def test_a_build_that_was_killed_again_and_again_ends_the_same(synthetic_mirror: Path, tmp_path: Path) -> None:
     with MirrorServer(synthetic_mirror, latency_s=0.05, bytes_per_s=BYTES_PER_S) as server:
         build(server.url, tmp_path / "reference")
-        moments = random.Random(0)
-        killed = [
-            build_and_kill(server.url, tmp_path / "killed", moments.uniform(0, 2.5), server) for _ in range(KILLS)
-        ]
+        asked = Counter(request.path for request in server.log if request.method == "GET")
+        delays = random.Random(0)
+        killed = [build_and_kill(server.url, tmp_path / "killed", delays.uniform(0, 2.5), server) for _ in range(KILLS)]
         build(server.url, tmp_path / "killed")
     assert any(killed)
+    # The command and the flow that it runs plan once between them: whole partitions, so that nothing bounds the plans.
+    plans = {path: times for path, times in asked.items() if "/download_plans/" in path}
+    assert len(plans) == 2
+    assert set(plans.values()) == {1}
     expected = versions(tmp_path / "reference")
     assert expected
     assert versions(tmp_path / "killed") == expected
