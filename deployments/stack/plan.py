@@ -12,7 +12,7 @@ from conf.environment import CONFIG_VARIABLE, home_variables
 from conf.home import Home
 from conf.layers import config_file
 from conf.stack_state import AUTH_VARIABLE, MLFLOW_SERVER, PREFECT_SERVER, Credentials
-from deployments.stack.mlflow_users import PASSWORD_VARIABLE, USER_VARIABLE, with_users
+from deployments.stack.mlflow_start import PASSWORD_VARIABLE, USER_VARIABLE, prepared
 from deployments.stack.options import LOOPBACK, StackOptions
 from tasks.contracts.media import DEVICES_VARIABLE, WORKER_VARIABLE
 
@@ -101,7 +101,7 @@ def mlflow_server(
     )
     return StackPart(
         name=MLFLOW_SERVER,
-        command=with_users(command, home.models) if credentials else command,
+        command=prepared(command, home.root, home.default_tracking_uri, has_user=credentials is not None),
         environment={**shared, **SETTINGS, **options.guarded(port), **_mlflow_login(credentials)},
         port=port,
         address=options.browser_url(port),

@@ -16,7 +16,7 @@ from typing import TypeVar
 import httpx
 
 from tasks.contracts.errors import TrackingAwayError, TrackingError
-from tasks.contracts.files import temporary_folder
+from tasks.contracts.files import appearing, sqlite_uri, temporary_folder
 from tasks.tracking.moved import follow_home
 from tasks.tracking.server import TURNED_AWAY, turned_away
 from tasks.tracking.store import RegisteredVersion, TrackingStore
@@ -85,8 +85,31 @@ def connect(store: TrackingStore) -> MlflowClient:
     follow_home(store)
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_registry_uri(store.uri)
-    with store.alone("tables"), translated(store):  # two processes that make the tables at once fail both
+    make_tables(store)
+    with translated(store):
         return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
+
+
+def make_tables(store: TrackingStore) -> None:
+    """Make a local store's database where it is not there, or was left unfinished by a process that was killed.
+
+    It takes its place once it is whole: MLflow's migrations cannot go on where they broke off. Two processes that made
+    the tables at once would fail both.
+
+    Raises:
+        TrackingError: it cannot be made.
+    """
+    if store.has_tables:
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - for the first use of a home
+
+    path = store.sqlite_path
+    assert path is not None
+    with store.alone("tables"), translated(store):
+        if not store.has_tables:
+            with appearing(path) as temporary:
+                made = SqlAlchemyStore(sqlite_uri(temporary), store.artifact_root or store.files.as_uri())
+                made.engine.dispose()
 
 
 @contextmanager

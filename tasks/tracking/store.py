@@ -3,8 +3,9 @@
 import fcntl
 import json
 import shlex
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -18,6 +19,11 @@ from tasks.contracts.model import FrozenModel
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow server` listens unless told otherwise
 SQL_PREFIXES = ("sqlite", "postgresql", "mysql", "mssql")
 HTTP_PREFIXES = ("http://", "https://")
+# Of a database that is used, one of these tables is not empty.
+ANY_ROW = (
+    "SELECT EXISTS (SELECT 1 FROM experiments) OR EXISTS (SELECT 1 FROM runs)"
+    " OR EXISTS (SELECT 1 FROM registered_models)"
+)
 
 
 class TrackingStore(FrozenModel):
@@ -37,6 +43,25 @@ class TrackingStore(FrozenModel):
     def sqlite_path(self) -> Path | None:
         """The database file, where the store is one."""
         return sqlite_path(self.uri)
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether the database was made to its end; True also of one that is no file of ours, or cannot be read.
+
+        MLflow's migrations are many transactions, and the last one adds the first experiment.
+        """
+        path = self.sqlite_path
+        if path is None:
+            return True
+        if not path.exists():
+            return False
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                return bool(database.execute(ANY_ROW).fetchone()[0])
+        except sqlite3.OperationalError as error:
+            return "no such table" not in str(error)
+        except sqlite3.Error:
+            return True
 
     @property
     def files(self) -> Path:

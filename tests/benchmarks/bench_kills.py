@@ -37,7 +37,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
         weights = top / "weights"
         weights.mkdir()
         (weights / "yolox_nano.onnx").write_bytes(square_network())
-        clip, short = (write_video(top / f"{frames}.mp4", shades(frames)) for frames in (2000, 20))
+        clip, short = (write_video(top / f"{frames}.mp4", shades(frames)) for frames in (20_000, 20))
         trained = reelsift("dataset", "build", "--label", "Cooking", "--mirror", top / "mirror", home=top / "train")
         assert trained.returncode == 0, trained.stderr
         with MirrorServer(top / "mirror", bytes_per_s=BYTES_PER_S) as slow:
@@ -71,7 +71,7 @@ def _row(
         for path in (home / "shards").rglob("*.part"):
             path.unlink()
         with started(home, *command, **environment) as process:
-            wait_for(process, _at_work(home, process.pid))
+            wait_for(process, _at_work(home, process.pid, name))
             with suppress(psutil.Error):
                 time.sleep(delays.uniform(0, LATER_S))
             ports = ports_of(processes_of(home))
@@ -94,13 +94,15 @@ def _row(
     return what, f"{len(left)} left something {'; '.join(left)}".strip(), "0 left something"
 
 
-def _at_work(home: Path, pid: int) -> Callable[[], bool]:
-    """Say whether a command has begun: it has children, or has been at it for long enough."""
-    began_s = time.monotonic()
+def _at_work(home: Path, pid: int, name: str) -> Callable[[], bool]:
+    """Say whether a command has begun: it has opened its video, or has a server or other children."""
 
     def is_at_work() -> bool:
         with suppress(psutil.Error):
-            return bool(psutil.Process(pid).children()) or time.monotonic() - began_s > 6
+            process = psutil.Process(pid)
+            if name in {"label", "detect"}:
+                return any(file.path.endswith(".mp4") for file in process.open_files())
+            return bool(process.children())
         return True
 
     return is_at_work

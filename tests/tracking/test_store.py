@@ -1,13 +1,18 @@
 """Where a store is, the addresses of its pages, and what it says where it cannot be used."""
 
+import shutil
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import OperationalError
 
 from tasks.contracts.errors import TrackingError
-from tasks.tracking.client import connect
+from tasks.tracking.client import connect, make_tables
 from tasks.tracking.registry import list_models
 from tasks.tracking.store import tracking_store
 
@@ -86,3 +91,35 @@ def test_a_home_with_a_space(migrated_database: Path, tmp_path: Path) -> None:
     connect(store).create_registered_model("cooking")
     assert list_models(store) == []
     assert {path.name for path in tmp_path.iterdir()} == {"my home"}
+
+
+def test_a_database_whose_making_was_killed_is_made_again_and_no_other(tmp_path: Path, migrated_database: Path) -> None:
+    """SQLite keeps the tables of a broken migration, and forgets how far it was: MLflow could never go on."""
+    store = tracking_store(tmp_path)
+    assert store.sqlite_path is not None
+    store.folder.mkdir()
+    shutil.copy(migrated_database, store.sqlite_path)
+    with closing(sqlite3.connect(store.sqlite_path)) as database, database:
+        for statement in ("DELETE FROM experiments", "DELETE FROM alembic_version", "DROP TABLE webhook_events"):
+            database.execute(statement)
+    shutil.copy(store.sqlite_path, tmp_path / "alone.db")
+    with pytest.raises(OperationalError, match="duplicate column"):
+        SqlAlchemyStore(f"sqlite:///{tmp_path}/alone.db", str(tmp_path))
+    assert not store.has_tables
+    assert [each.name for each in connect(store).search_experiments()] == ["Default"]
+    assert store.has_tables
+    made = store.sqlite_path.read_bytes()
+    make_tables(store)
+    assert store.sqlite_path.read_bytes() == made
+    assert {path.name for path in store.folder.iterdir()} == {"mlflow.db", "tables.lock"}
+
+
+def test_a_file_that_is_no_database_stays_what_it_is(tmp_path: Path) -> None:
+    store = tracking_store(tmp_path)
+    assert store.sqlite_path is not None
+    store.folder.mkdir()
+    store.sqlite_path.write_bytes(b"a letter to a friend" * 100)
+    assert store.has_tables
+    with pytest.raises(TrackingError, match="not a database"):
+        list_models(store)
+    assert store.sqlite_path.read_bytes().startswith(b"a letter")

@@ -1,5 +1,6 @@
 """How MLflow's server would be started; `tests/classifier` starts it so and asks it."""
 
+import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -10,7 +11,7 @@ import pytest
 
 from conf.home import Home
 from conf.stack_state import Credentials
-from deployments.stack.mlflow_users import with_users
+from deployments.stack.mlflow_start import prepared
 from deployments.stack.options import StackOptions
 from deployments.stack.plan import StackPart, mlflow_server
 from tasks.tracking.store import tracking_store
@@ -71,12 +72,14 @@ def test_the_names_that_it_goes_by(host: str, allowed: bool, tmp_path: Path) -> 
         assert allows(argument(part, "--cors-allowed-origins"), f"https://{host}") == allowed
 
 
-def test_the_step_before_becomes_the_server_with_users_of_its_own(tmp_path: Path) -> None:
-    folder = tmp_path / "50% of it"
-    folder.mkdir()
+def test_the_step_before_becomes_the_server_with_users_of_its_own(tmp_path: Path, migrated_database: Path) -> None:
+    home = tmp_path / "50% of it"
+    folder = home / "mlflow"
+    folder.mkdir(parents=True)
+    shutil.copy(migrated_database, folder)
     (folder / "users.db").write_text("of an earlier password")
     show = "import os; print(os.getpid(), len(os.environ['MLFLOW_FLASK_SERVER_SECRET_KEY']))"
-    command = with_users((sys.executable, "-c", show), folder)
+    command = prepared((sys.executable, "-c", show), home, tracking_store(home).uri, has_user=True)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         said = process.communicate()[0].split()
     assert said == [str(process.pid), "64"]
