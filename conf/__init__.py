@@ -1,6 +1,6 @@
 """Settings: TOML, environment and options → the configs of the stages.
 
-Every process of this project imports them first, so that one fault of Python's own is mended here.
+Every process of this project imports them first, so a fault of Python itself is worked around here.
 """
 
 import ast
@@ -16,7 +16,7 @@ def _parse_one_at_a_time() -> None:
     Of two that parse at once, one gets `SystemError: AST constructor recursion depth mismatch`
     (https://github.com/python/cpython/issues/106905; Python 3.12 is free of it). pydantic and attrs parse whenever
     they make a class whose fields have `dict` or `list` as default: a flow that imports its stages beside Prefect's
-    threads failed of it, now and then.
+    threads failed with it now and then.
     """
     parse, lock = ast.parse, RLock()
 

@@ -17,8 +17,8 @@ from tasks.contracts.errors import BatchError
 from tasks.contracts.media import FAILED, BatchRequest, BatchRow, BatchVideo
 from tasks.dispatch_batches import Dispatcher, PoolProgress, capacity, pool_of
 from tasks.fan_out.batching import expected_s, keep_cost, known_cost, known_detector, split, write_manifest
-from tasks.per_video.fetching import lasting_s
-from tasks.per_video.work import known_outcome
+from tasks.per_video.fetching import Workplace, lasting_s
+from tasks.per_video.work import DetectWork, known_outcome
 from tasks.prefect_artifacts import final_state, show_videos
 from tasks.process_videos import RUNNER, process_videos
 from tasks.video.sources import absolute
@@ -38,10 +38,12 @@ def detected_on_pool(
     with get_client(sync_client=True) as client:
         pool = pool_of(client, DEPLOYMENT)
         workers = max(1, capacity(client, pool))
-    rows = _there_already(form, sources, settings)
+    workplace, work = workplace_of(form, settings), detect_work(form, settings)
+    rows = _there_already(form, sources, settings, workplace, work)
     with PoolProgress("videos", len(sources), key="detected-videos") as progress:
         progress.advance("videos", len(rows))
-        requests = list(_requests(form, sources, {row.place for row in rows}, settings, workers))
+        wanted, known = _wanted(form, workplace, work), {row.place for row in rows}
+        requests = list(_requests(form, sources, known, settings, workplace, wanted, workers=workers))
         dispatcher = Dispatcher(folder, DEPLOYMENT, pool, settings.pool, progress)
         fresh = dispatcher.run(requests) if requests else []
     keep_cost(settings.paths.batches, _work(form), fresh)
@@ -52,12 +54,13 @@ def detected_on_pool(
     return rows, manifest
 
 
-def _there_already(form: DetectObjectsForm, sources: Sequence[str], settings: Settings) -> list[BatchRow]:
+def _there_already(
+    form: DetectObjectsForm, sources: Sequence[str], settings: Settings, workplace: Workplace, work: DetectWork
+) -> list[BatchRow]:
     """Return the rows of those that the workers' detector has looked at before, with the same options."""
     record = known_detector(settings.paths.batches, form.detector, form.speed)
     if record is None or form.again:
         return []
-    workplace, work = workplace_of(form, settings), detect_work(form, settings)
     known = ((place, known_outcome(source, record, work, workplace)) for place, source in enumerate(sources))
     return [
         BatchRow.of(outcome, place=place, detector=f"{record.name} on {record.device}")
@@ -67,27 +70,33 @@ def _there_already(form: DetectObjectsForm, sources: Sequence[str], settings: Se
 
 
 def _requests(
-    form: DetectObjectsForm, sources: Sequence[str], known: set[int], settings: Settings, workers: int
+    form: DetectObjectsForm,
+    sources: Sequence[str],
+    known: set[int],
+    settings: Settings,
+    workplace: Workplace,
+    wanted: dict[str, JsonValue],
+    *,
+    workers: int,
 ) -> Iterator[BatchRequest]:
     """Split what is left into batches of about equal work."""
     left = [
         BatchVideo(place=place, source=absolute(source)) for place, source in enumerate(sources) if place not in known
     ]
     cost = known_cost(settings.paths.batches, _work(form))
-    workplace = workplace_of(form, settings)
-    work = [expected_s(lasting_s(video.source, workplace), cost) for video in left]
-    wanted = _wanted(form, settings)
-    for group in split(work, workers=workers, batch_s=settings.pool.batch_s):
-        yield _request(wanted, [left[place] for place in group], sum(work[place] for place in group))
+    expected = [expected_s(lasting_s(video.source, workplace), cost) for video in left]
+    for group in split(expected, workers=workers, batch_s=settings.pool.batch_s):
+        yield _request(wanted, [left[place] for place in group], sum(expected[place] for place in group))
 
 
-def _wanted(form: DetectObjectsForm, settings: Settings) -> dict[str, JsonValue]:
+def _wanted(form: DetectObjectsForm, workplace: Workplace, work: DetectWork) -> dict[str, JsonValue]:
     """Complete the form for workers, which run in other folders and may have other settings."""
-    options = detect_work(form, settings).options
     said = {
-        name: value for name, value in options if name in DetectObjectsForm.model_fields and value not in (None, ())
+        name: value
+        for name, value in work.options
+        if name in DetectObjectsForm.model_fields and value not in (None, ())
     }
-    out = workplace_of(form, settings).out if form.out else None
+    out = workplace.out if form.out else None
     return form.model_copy(update={**said, "out": out}).model_dump(mode="json", exclude={"sources"})
 
 

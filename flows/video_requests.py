@@ -3,15 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
 from conf.settings import Settings
 from flows.dataset_requests import store_of, weights_of
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.files import check_folder
 from tasks.contracts.media import DetectorRecord, ModelRecord, VideoOutcome
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, checked
 from tasks.contracts.progress import Progress
 from tasks.labelling.config import exact_reference
 from tasks.per_video.fetching import Workplace, fetch_each
@@ -110,12 +108,7 @@ def work_of(form: LabelVideosForm | DetectObjectsForm, settings: Settings) -> Wo
 def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
     """Put what the form says in the place of what is configured; None says nothing."""
     said = {name: value for name, value in form if name in type(options).model_fields and value is not None}
-    try:
-        return type(options).model_validate({**options.model_dump(), **said})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "options"
-        raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error
+    return checked(type(options), **{**options.model_dump(), **said})
 
 
 def do_here(

@@ -11,11 +11,10 @@ The functions call the stages in this process: no server is started, and everyth
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
+    from conf.forms import DetectObjectsForm, LabelVideosForm
     from conf.settings import Settings
     from reelsift.results import DatasetVersion, DetectedVideo, LabelledVideo, Training, VideoAnswers
     from tasks.classifier.fitted import FittedClassifier
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from tasks.contracts.progress import Progress
     from tasks.datasets.manifest import Dataset
 
-    FormT = TypeVar("FormT", bound=BaseModel)
 
 __all__ = [
     "DatasetVersion",
@@ -120,15 +118,10 @@ def label(
         ReelsiftError: an option, the model or the weights that it needs cannot be used.
     """
     from conf.forms import LabelVideosForm
-    from flows.video_requests import do_here
     from reelsift.results import labelled
 
     said = {"rate_hz": rate_hz, "window": window, "centred": centred, "annotate": annotate, "keep_frames": keep_frames}
-    settings = _settings(home)
-    sources, is_one = _sources(source)
-    form = _form(LabelVideosForm, sources=sources, model=model, out=out, again=again, **said)
-    _, outcomes = do_here(form, sources, settings, _progress())
-    return _answers(list(outcomes), labelled, is_one=is_one)
+    return _worked_on(source, home, labelled, LabelVideosForm, model=model, out=out, again=again, **said)
 
 
 @overload
@@ -195,18 +188,12 @@ def detect(
         ReelsiftError: an option, the detector or its weights cannot be used.
     """
     from conf.forms import DetectObjectsForm
-    from flows.video_requests import do_here
     from reelsift.results import detected
 
     chosen = None if classes is None else _texts(classes)
     said = {"rate_hz": rate_hz, "every": every, "classes": chosen, "min_score": min_score, "annotate": annotate}
-    settings = _settings(home)
-    sources, is_one = _sources(source)
-    form = _form(
-        DetectObjectsForm, sources=sources, detector=detector, speed=speed, out=out, again=again, where="here", **said
-    )
-    _, outcomes = do_here(form, sources, settings, _progress())
-    return _answers(list(outcomes), detected, is_one=is_one)
+    said |= {"detector": detector, "speed": speed, "where": "here"}
+    return _worked_on(source, home, detected, DetectObjectsForm, out=out, again=again, **said)
 
 
 def build_dataset(
@@ -248,10 +235,11 @@ def build_dataset(
     from conf.forms import PrepareDatasetForm
     from flows.dataset_requests import build_here, refuse_large_download, request_of
     from reelsift.results import DatasetVersion
+    from tasks.contracts.model import checked
     from tasks.datasets.caveats import absence, caveats_of
 
     settings = _settings(home)
-    form = _form(
+    form = checked(
         PrepareDatasetForm,
         labels=_texts(labels),
         match=match,
@@ -314,12 +302,13 @@ def train(
     from conf.forms import TrainOptions
     from flows.dataset_requests import store_of, train_here
     from reelsift.results import DatasetVersion, Training
+    from tasks.contracts.model import checked
     from tasks.datasets.caveats import caveats_of
 
     if home is None and isinstance(data, DatasetVersion):
         home = data.settings.paths.root
     settings = _settings(home)
-    options = _form(TrainOptions, models=_texts(models), seed=seed, again=again)
+    options = checked(TrainOptions, models=_texts(models), seed=seed, again=again)
     settings.candidates(options.models)  # a wrong name is said before anything else is looked at
     if not isinstance(data, DatasetVersion):
         dataset = _opened(data, settings)
@@ -365,24 +354,6 @@ def _settings(home: PathLike | None) -> "Settings":
     return settings
 
 
-def _form(kind: "type[FormT]", **values: Any) -> "FormT":  # noqa: ANN401 - options of any kind
-    """Check options as the form of the flow does.
-
-    Raises:
-        ConfigError: one is not what the form allows.
-    """
-    from pydantic import ValidationError
-
-    from tasks.contracts.errors import ConfigError
-
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "options"
-        raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error
-
-
 def _texts(values: "str | Sequence[str]") -> tuple[str, ...]:
     return (values,) if isinstance(values, str) else tuple(values)
 
@@ -401,6 +372,28 @@ def _sources(source: "PathLike | Sequence[PathLike]") -> tuple[tuple[str, ...], 
         for each in (media_in(Path(name).expanduser()) if Path(name).expanduser().is_dir() else [name])
     ]
     return tuple(listed(map(typed_name, opened))), is_one
+
+
+def _worked_on(
+    source: "PathLike | Sequence[PathLike]",
+    home: PathLike | None,
+    read: Callable[["VideoOutcome"], Any],
+    kind: "type[LabelVideosForm | DetectObjectsForm]",
+    **options: Any,  # noqa: ANN401 - those of the form
+) -> Any:  # noqa: ANN401 - what was asked for: an answer, or several
+    """Do what a form asks for here, and read what was found.
+
+    Raises:
+        ReelsiftError: as `label` and `detect`.
+    """
+    from flows.video_requests import do_here
+    from tasks.contracts.model import checked
+
+    settings = _settings(home)
+    sources, is_one = _sources(source)
+    form = checked(kind, sources=sources, **options)
+    _, outcomes = do_here(form, sources, settings, _progress())
+    return _answers(list(outcomes), read, is_one=is_one)
 
 
 def _answers(outcomes: "list[VideoOutcome]", read: Callable[["VideoOutcome"], Any], *, is_one: bool) -> Any:  # noqa: ANN401

@@ -17,6 +17,7 @@ from tasks.contracts.media import (
     LabelScore,
     LabelSegment,
     LabelsManifest,
+    ManifestT,
     ObjectsManifest,
     ObjectTrack,
     VideoOutcome,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from tasks.tracking.promotion import Promotion
     from tasks.tracking.store import TrackingStore
 
-ManifestT = TypeVar("ManifestT", LabelsManifest, ObjectsManifest)
 FRAME = '<iframe srcdoc="{page}" sandbox="allow-scripts" style="width:100%;height:{height}px;border:0"></iframe>'
 FRAME_HEIGHT = 720  # pixels
 SHOWN_LABELS = 10  # of a dataset version, in a notebook

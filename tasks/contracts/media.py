@@ -207,14 +207,14 @@ class ObjectsManifest(FrozenModel):
     code_revision: str
 
 
-AnswerT = TypeVar("AnswerT", LabelsManifest, ObjectsManifest)
+ManifestT = TypeVar("ManifestT", LabelsManifest, ObjectsManifest)
 
 
 @dataclass(frozen=True)
-class AnswerKind(Generic[AnswerT]):
+class AnswerKind(Generic[ManifestT]):
     """A kind of answer about a video: its manifest, and the files that it may have in the video's folder."""
 
-    manifest: type[AnswerT]
+    manifest: type[ManifestT]
     manifest_name: str
     table_name: str  # of the file that every answer has
     other_names: tuple[str, ...]  # of files and folders that it may have beside these
@@ -224,17 +224,13 @@ class AnswerKind(Generic[AnswerT]):
         """Names of all files and folders, the manifest's left out."""
         return (self.table_name, *self.other_names)
 
-    def read(self, folder: Path) -> AnswerT | None:
-        """Return the manifest in a folder; None where there is none, or what is there is not one."""
-        try:
-            return self.manifest.model_validate_json((folder / self.manifest_name).read_bytes())
-        except (OSError, ValidationError):
-            return None
-
-    def find(self, folder: Path, identity: str) -> AnswerT | None:
+    def find(self, folder: Path, identity: str) -> ManifestT | None:
         """Return the manifest in a folder if it has this identity and all that it names is there, as it was made."""
-        manifest = self.read(folder)
-        if manifest is None or manifest.identity != identity or self.table_name not in manifest.files:
+        try:
+            manifest = self.manifest.model_validate_json((folder / self.manifest_name).read_bytes())
+        except (OSError, ValidationError):  # none, or not one: it is recomputed
+            return None
+        if manifest.identity != identity or self.table_name not in manifest.files:
             return None
         return manifest if is_whole(folder, manifest.files) else None
 

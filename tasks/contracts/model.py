@@ -1,10 +1,11 @@
 """The pydantic base of all contracts and configs, and whether a host is this machine."""
 
 import ipaddress
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from tasks.contracts.errors import ConfigError
 from tasks.contracts.text import inert, shown, without_secrets
 
 # Fields for what a person or a stranger wrote: cleaned when a value is made, so that no table has to think of it.
@@ -16,6 +17,23 @@ class FrozenModel(BaseModel):
     """A value: immutable, compared by its fields, refusing fields that it does not have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def checked(kind: type[ModelT], **values: Any) -> ModelT:  # noqa: ANN401 - fields of any kind
+    """Return the value of these fields.
+
+    Raises:
+        ConfigError: one is not what it may be; the message names it.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "options"
+        raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error
 
 
 def is_loopback(host: str) -> bool:

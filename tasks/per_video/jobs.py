@@ -15,9 +15,9 @@ from tasks.contracts.media import (
     DONE,
     FAILED,
     AnswerKind,
-    AnswerT,
     DetectorRecord,
     FetchedVideo,
+    ManifestT,
     ModelRecord,
     VideoOutcome,
 )
@@ -51,26 +51,26 @@ def failed(source: str, reason: str) -> VideoOutcome:
 
 
 @dataclass(frozen=True)
-class Lookup(Generic[AnswerT]):
+class Lookup(Generic[ManifestT]):
     """How to know what there is of each video."""
 
-    kind: AnswerKind[AnswerT]
+    kind: AnswerKind[ManifestT]
     out: Path  # one folder below it for each video
     record: ModelRecord | DetectorRecord  # what gives the answers
     identify: Callable[[FetchedVideo], str]  # of content, model and options: equal means the same answer
-    find: Callable[[Path, str], AnswerT | None]  # what lies whole in a folder under that identity
-    in_words: Callable[[AnswerT], str]
+    find: Callable[[Path, str], ManifestT | None]  # what lies whole in a folder under that identity
+    in_words: Callable[[ManifestT], str]
 
 
 @dataclass(frozen=True)
-class Job(Lookup[AnswerT]):
+class Job(Lookup[ManifestT]):
     """What is to be made of each video, and how to know that it is there."""
 
-    make: Callable[[FetchedVideo, Path], AnswerT]
+    make: Callable[[FetchedVideo, Path], ManifestT]
 
 
 def do_each(
-    job: Job[AnswerT], videos: Iterable[FetchedVideo | VideoOutcome], *, again: bool = False
+    job: Job[ManifestT], videos: Iterable[FetchedVideo | VideoOutcome], *, again: bool = False
 ) -> Iterator[VideoOutcome]:
     """Do the job for one video after the other: each uses the whole machine."""
     for video in videos:
@@ -80,13 +80,13 @@ def do_each(
             yield alone(video.source, lambda video=video: _do(job, video, again=again))
 
 
-def all_done(job: Lookup[AnswerT], videos: Iterable[FetchedVideo | VideoOutcome]) -> bool:
+def all_done(job: Lookup[ManifestT], videos: Iterable[FetchedVideo | VideoOutcome]) -> bool:
     """Say whether everything is there and whole, so that a cached result still holds."""
     fetched = [video for video in videos if isinstance(video, FetchedVideo)]
     return all(job.find(_folder(job, video), job.identify(video)) for video in fetched)
 
 
-def recall(lookup: Lookup[AnswerT], video: FetchedVideo) -> VideoOutcome | None:
+def recall(lookup: Lookup[ManifestT], video: FetchedVideo) -> VideoOutcome | None:
     """Return the outcome of a video whose result is cached; None where it is not."""
     started_s = time.monotonic()
     folder = _folder(lookup, video)
@@ -95,7 +95,7 @@ def recall(lookup: Lookup[AnswerT], video: FetchedVideo) -> VideoOutcome | None:
     return _outcome(lookup, video, found, folder, CACHED, started_s) if found else None
 
 
-def _do(job: Job[AnswerT], video: FetchedVideo, *, again: bool) -> VideoOutcome:
+def _do(job: Job[ManifestT], video: FetchedVideo, *, again: bool) -> VideoOutcome:
     known = None if again else recall(job, video)
     if known:
         return known
@@ -106,9 +106,9 @@ def _do(job: Job[AnswerT], video: FetchedVideo, *, again: bool) -> VideoOutcome:
 
 
 def _outcome(
-    lookup: Lookup[AnswerT],
+    lookup: Lookup[ManifestT],
     video: FetchedVideo,
-    made: AnswerT,
+    made: ManifestT,
     folder: Path,
     status: Literal["done", "cached"],
     started_s: float,
@@ -126,5 +126,5 @@ def _outcome(
     )
 
 
-def _folder(lookup: Lookup[AnswerT], video: FetchedVideo) -> Path:
+def _folder(lookup: Lookup[ManifestT], video: FetchedVideo) -> Path:
     return lookup.out / folder_name(video)

@@ -15,10 +15,10 @@ from tasks.contracts.files import locked, staged
 from tasks.contracts.media import (
     LABELS,
     OBJECTS,
-    AnswerT,
     DetectorRecord,
     FetchedVideo,
     LabelsManifest,
+    ManifestT,
     ObjectsManifest,
     VideoOutcome,
 )
@@ -148,17 +148,17 @@ def known_outcome(source: str, record: DetectorRecord, work: DetectWork, workpla
         return None
 
 
-def _through_storage(job: Job[AnswerT], store: ObjectStore, progress: Progress | None) -> Job[AnswerT]:
+def _through_storage(job: Job[ManifestT], store: ObjectStore, progress: Progress | None) -> Job[ManifestT]:
     """Return the job with a store behind its folders."""
 
-    def find(folder: Path, identity: str) -> AnswerT | None:
+    def find(folder: Path, identity: str) -> ManifestT | None:
         found = job.find(folder, identity)
         if found:
             _keep(job, store, folder, found, progress)
             return found
         return job.find(folder, identity) if _brought(job, store, folder, identity, progress) else None
 
-    def make(video: FetchedVideo, folder: Path) -> AnswerT:
+    def make(video: FetchedVideo, folder: Path) -> ManifestT:
         made = job.make(video, folder)
         _keep(job, store, folder, made, progress)
         return made
@@ -166,11 +166,11 @@ def _through_storage(job: Job[AnswerT], store: ObjectStore, progress: Progress |
     return replace(job, find=find, make=make)
 
 
-def _key(job: Job[AnswerT], folder: Path, identity: str) -> str:
+def _key(job: Job[ManifestT], folder: Path, identity: str) -> str:
     return f"{PREFIX}/{folder.name}/{Path(job.kind.manifest_name).stem}-{identity[:IDENTITY_DIGITS]}"
 
 
-def _keep(job: Job[AnswerT], store: ObjectStore, folder: Path, made: AnswerT, progress: Progress | None) -> None:
+def _keep(job: Job[ManifestT], store: ObjectStore, folder: Path, made: ManifestT, progress: Progress | None) -> None:
     """Put an answer into the store, unless it is there, or another process has put its own in the place of it."""
     key = _key(job, folder, made.identity)
     if find_bundle(store, key) is not None:
@@ -181,7 +181,7 @@ def _keep(job: Job[AnswerT], store: ObjectStore, folder: Path, made: AnswerT, pr
             push_bundle(store, key, files, expected=made.files, progress=progress)
 
 
-def _brought(job: Job[AnswerT], store: ObjectStore, folder: Path, identity: str, progress: Progress | None) -> bool:
+def _brought(job: Job[ManifestT], store: ObjectStore, folder: Path, identity: str, progress: Progress | None) -> bool:
     """Fetch an answer into its folder, in the place of another; say whether it was there and whole."""
     key = _key(job, folder, identity)
     if find_bundle(store, key) is None:

@@ -1,14 +1,13 @@
 """Flows that Python code calls, as the README shows: their history lies in the home, and nowhere else."""
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from tests.support.scripts import run_script
 
 # The README's example, on shards that are here, with one model.
 FLOWS_FIRST = """
@@ -43,26 +42,6 @@ print(json.dumps({"ids": ids, "unchanged": unchanged, "home": str(settings.home)
 """
 
 
-def ran(code: str, home: Path, user: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script with an empty folder for $HOME, in an empty folder."""
-    user.mkdir()
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("REELSIFT_", "PREFECT_", "XDG_", "MLFLOW_", "MPL"))
-    }
-    run = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=user.parent,
-        env=clean | {"HOME": str(user), "REELSIFT_HOME": str(home)},
-    )
-    assert run.returncode == 0, run.stderr
-    return run
-
-
 def runs_of(home: Path) -> list[tuple[str, str]]:
     """Read name and state of the flow runs that Prefect's database in a home has."""
     with closing(sqlite3.connect(home / "prefect.db")) as database:
@@ -74,7 +53,7 @@ def runs_of(home: Path) -> list[tuple[str, str]]:
 def home(tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path) -> Path:
     """A home in which a script has called the pipeline."""
     folder = tmp_path_factory.mktemp("script")
-    run = ran(FLOWS_FIRST, folder / "home", folder / "user", synthetic_mirror)
+    run = run_script(FLOWS_FIRST, folder / "home", folder / "user", synthetic_mirror)
     assert list((folder / "user").rglob("*")) == []
     assert sorted(path.name for path in folder.iterdir()) == ["home", "user"]
     assert (folder / "home" / "datasets" / "cooking" / json.loads(run.stdout)).is_dir()
@@ -93,7 +72,7 @@ def test_prefect_may_have_been_imported_before_and_is_left_as_it_was(
     home: Path, tmp_path: Path, synthetic_mirror: Path
 ) -> None:
     earlier = runs_of(home / "prefect")
-    run = ran(PREFECT_FIRST, home, tmp_path / "user", synthetic_mirror, tmp_path / "own")
+    run = run_script(PREFECT_FIRST, home, tmp_path / "user", synthetic_mirror, tmp_path / "own")
     said = json.loads(run.stdout)
     assert len(set(said["ids"])) == 1
     assert said["unchanged"]

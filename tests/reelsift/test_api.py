@@ -23,6 +23,7 @@ from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_TABLE_
 from tests.reelsift.test_cli import reelsift as command
 from tests.support.built import build
 from tests.support.media import write_video
+from tests.support.scripts import run_script
 from tests.support.square_network import square_network
 from tests.support.square_videos import write_clip
 
@@ -113,21 +114,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def notebook(tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path, clip: Path) -> Notebook:
     folder = tmp_path_factory.mktemp("notebook")
     user = folder / "user"
-    user.mkdir()
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("REELSIFT_", "PREFECT_", "XDG_", "MLFLOW_", "MPL"))
-    }
-    run = subprocess.run(
-        [sys.executable, "-c", NOTEBOOK, str(synthetic_mirror), str(clip)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env=clean | {"REELSIFT_HOME": str(folder / "home"), "HOME": str(user)},
-    )
-    assert run.returncode == 0, run.stderr
+    run = run_script(NOTEBOOK, folder / "home", user, synthetic_mirror, clip)
     return Notebook(json.loads(run.stdout), folder / "home", user)
 
 
