@@ -335,7 +335,7 @@ def load_model(reference: str = "champion", *, home: PathLike | None = None) -> 
     settings = _settings(home)
     store = store_of(settings)
     row = resolve(store, reference)
-    from tasks.tracking.model import load_classifier  # takes seconds, which a wrong name need not wait for
+    from tasks.tracking.loading import load_classifier  # takes seconds, which a wrong name need not wait for
 
     return load_classifier(store, row)
 

@@ -76,12 +76,14 @@ def compare_versions(
 
     Where a Prefect server runs (PREFECT_API_URL, or that of `reelsift up`), its artifacts show the same.
     """
+    session: Session = context.obj
+    version = session.open_dataset(dataset or _own_dataset(session, model or ()))
+
+    # These take seconds, which a wrong name need not wait for; so in the commands below.
     from tasks.classifier.splits import frozen_split
     from tasks.reports.figures import save_png
     from tasks.tracking.comparison import compare, draw, log_comparison
 
-    session: Session = context.obj
-    version = session.open_dataset(dataset or _own_dataset(session, model or ()))
     comparison = compare(
         session.store,
         frozen_split(version),
@@ -119,12 +121,13 @@ def evaluate_version(
     The figures are over every label that these videos have, so those of several models compare; `gap_own_labels`
     is over the labels that the model knows, and `coverage` says what share of all positives these have.
     """
-    from tasks.classifier.evaluate import evaluation_of, labels_of, score_matches
-    from tasks.classifier.splits import all_videos
-    from tasks.tracking.model import load_classifier
-
     session: Session = context.obj
     row, version = _model_and_dataset(session, model, dataset)
+
+    from tasks.classifier.evaluate import evaluation_of, labels_of, score_matches
+    from tasks.classifier.splits import all_videos
+    from tasks.tracking.loading import load_classifier
+
     videos, classifier = all_videos(version), load_classifier(session.store, row)
     scores = score_matches(classifier, videos)
     result = evaluation_of(classifier, scores, videos, labels_of(videos))
@@ -176,17 +179,20 @@ def promote_version(
 
     Without a name, all versions are judged on the split, and the best but for the champion goes to the gate.
     """
+    session: Session = context.obj
+    row = None
+    if model is None:
+        name, version = _name_and_dataset(session, dataset)
+    else:
+        row, version = _model_and_dataset(session, model, dataset)
+        name = row.name
+
     from tasks.classifier.splits import frozen_split
     from tasks.tracking.promotion import best_challenger, nominate, promote
 
-    session: Session = context.obj
-    if model is None:
-        name, version = _name_and_dataset(session, dataset)
-        videos = frozen_split(version)
+    videos = frozen_split(version)
+    if row is None:
         row = nominate(session.store, best_challenger(session.store, name, videos).reference)
-    else:
-        row, version = _model_and_dataset(session, model, dataset)
-        videos = frozen_split(version)
     promotion = promote(
         session.store,
         row.reference,

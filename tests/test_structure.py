@@ -37,7 +37,7 @@ IMPORTS = {name: imports(name) for name in FILES}
 
 
 def test_there_are_few_modules() -> None:
-    assert len(FILES) <= 220
+    assert len(LINES) <= 220  # packages' one-line markers left out, as in what is measured below
 
 
 def test_modules_have_a_readable_length() -> None:

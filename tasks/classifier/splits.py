@@ -1,5 +1,6 @@
 """Which videos of a dataset version are learnt from, and which are judged on."""
 
+import hashlib
 from collections.abc import Collection
 
 import numpy as np
@@ -10,6 +11,7 @@ from tasks.datasets.load import Videos, load_videos, once, split_by_id, video_id
 from tasks.datasets.manifest import Dataset
 
 TRAIN, VALIDATE = "train", "validate"
+DIGEST_BYTES = 16
 HELD_OUT = 0.2  # share of the videos to judge on, where a version has a single split
 
 
@@ -82,3 +84,12 @@ def _joined(splits: list[Videos]) -> Videos:
         label_ids=np.concatenate([videos.label_ids for videos in splits]),
         is_match=np.concatenate([videos.is_match for videos in splits]),
     )
+
+
+def split_digest(videos: Videos) -> str:
+    """Return `blake2b:` and 32 hex digits over the videos' ids, labels, features and matches, in their order."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest.update("\n".join(videos.video_ids).encode())
+    for array in (videos.label_offsets, videos.label_ids, videos.is_match, videos.features):
+        digest.update(array.tobytes() if not array.flags.c_contiguous else array.data)
+    return f"blake2b:{digest.hexdigest()}"

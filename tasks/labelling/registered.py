@@ -14,7 +14,7 @@ from tasks.contracts.progress import Progress
 from tasks.features.extractor import FEATURE_SPACE, FeatureExtractor, load_extractor, read_features
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
-from tasks.tracking.model import load_classifier
+from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import ModelRow, resolve
 from tasks.tracking.store import TrackingStore
 from tasks.video.config import MediaBounds

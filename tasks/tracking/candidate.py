@@ -1,6 +1,5 @@
 """A finished training as an MLflow run and a registered version: parameters, metrics, figures, dataset, model."""
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from pydantic import Field
 from tasks.classifier.data import multi_hot
 from tasks.classifier.evaluate import evaluate, score_matches
 from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.splits import split_digest
 from tasks.classifier.train import TrainingResult
 from tasks.contracts.datasets import DatasetManifest
 from tasks.contracts.model import FrozenModel
@@ -76,18 +76,6 @@ def _training(result: TrainingResult) -> Figure:
         if name in result.metrics
     }
     return training_figure([record.loss for record in result.history], series, result.best_epoch)
-
-
-DIGEST_BYTES = 16
-
-
-def split_digest(videos: Videos) -> str:
-    """Return `blake2b:` and 32 hex digits over the videos' ids, labels, features and matches, in their order."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    digest.update("\n".join(videos.video_ids).encode())
-    for array in (videos.label_offsets, videos.label_ids, videos.is_match, videos.features):
-        digest.update(array.tobytes() if not array.flags.c_contiguous else array.data)
-    return f"blake2b:{digest.hexdigest()}"
 
 
 TAG_LENGTH = 8000  # characters, the most that MLflow keeps of a run's tag

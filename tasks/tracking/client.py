@@ -3,6 +3,7 @@
 import atexit
 import importlib.util
 import os
+import sys
 import tempfile
 import threading
 import warnings
@@ -34,6 +35,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each ste
 # Half a minute a request, rather than four: `kept_training` tries again, with less to repeat than a training.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
 
+
 # After the environment is set. Other modules take these names from here: sorted imports would put MLflow's own
 # before this module.
 with warnings.catch_warnings():
@@ -49,14 +51,6 @@ with warnings.catch_warnings():
     from mlflow.pyfunc import save_model
     from mlflow.store.entities import PagedList
     from mlflow.types import Schema, TensorSpec
-
-try:  # an extra
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    OBJECT_STORE_ERRORS: tuple[type[Exception], ...] = ()
-else:
-    OBJECT_STORE_ERRORS = (Boto3Error, BotoCoreError, ClientError)
 
 
 ANSWER_WITHIN_S = 10.0
@@ -122,11 +116,21 @@ def translated(store: TrackingStore) -> Iterator[None]:
             raise turned_away(store.uri, status, str(error)) from error
         kind = TrackingAwayError if _is_passing(store, error) else TrackingError
         raise kind(f"MLflow at {store.uri}: {_in_one_line(error)}") from error
-    except OBJECT_STORE_ERRORS as error:
+    except _object_store_errors() as error:
         raise TrackingError(
             f"MLflow's files at {store.artifact_root or store.uri}: {_in_one_line(error)}. Where they lie is "
             "said by REELSIFT_TRACKING__ARTIFACTS, MLFLOW_S3_ENDPOINT_URL and AWS_*."
         ) from error
+
+
+def _object_store_errors() -> tuple[type[Exception], ...]:
+    """Return what boto3 raises, an extra that MLflow imports when it first needs it."""
+    if "botocore" not in sys.modules:
+        return ()
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    return (Boto3Error, BotoCoreError, ClientError)
 
 
 _until_exit = ExitStack()

@@ -5,25 +5,25 @@ Moves no alias. The order by GAP is the gate's: what it promotes over another st
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from matplotlib.figure import Figure
 from pydantic import Field
 
 from tasks.classifier.config import GateConfig
 from tasks.classifier.evaluate import Evaluation, Scores, evaluation_of, score_matches, union_of_labels
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.gate import Decision, decide
+from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import UnknownModelError
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.load import Videos
-from tasks.reports.figures import ComparedModel, comparison_figure
-from tasks.tracking.candidate import split_digest
-from tasks.tracking.client import connect, temporary_files, translated
-from tasks.tracking.model import load_classifier
+from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import CHAMPION, TRAIN_HINT, ModelRow, list_models, resolve
 from tasks.tracking.server import pages_answer
 from tasks.tracking.store import TrackingStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NEWEST = 12  # versions that are compared where none are named
 
@@ -131,8 +131,11 @@ def compare(
     )
 
 
-def draw(comparison: Comparison) -> Figure:
+def draw(comparison: Comparison) -> "Figure":
     """Draw the comparison."""
+    # Imported here: a promotion judges as well, and draws nothing.
+    from tasks.reports.figures import ComparedModel, comparison_figure  # noqa: PLC0415
+
     models = [
         ComparedModel(
             title=f"{row.kind}  {row.model}",
@@ -154,6 +157,8 @@ def log_comparison(store: TrackingStore, comparison: Comparison) -> str:
     Raises:
         TrackingError: the store cannot be used.
     """
+    from tasks.tracking.client import connect, temporary_files, translated  # noqa: PLC0415 - only where it is kept
+
     folder = f"comparisons/{comparison.dataset_id}"
     run_id = comparison.best.run_id
     client = connect(store)

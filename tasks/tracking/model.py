@@ -1,4 +1,4 @@
-"""A classifier as a logged and registered MLflow model with the code that loads it, and back."""
+"""A classifier as a logged and registered MLflow model, with the code that loads it."""
 
 import ast
 import hashlib
@@ -23,33 +23,8 @@ from tasks.tracking.client import (
     ModelSignature,
     Schema,
     TensorSpec,
-    connect,
-    download_artifacts,
     save_model,
-    temporary_files,
-    translated,
 )
-from tasks.tracking.registry import ModelRow
-from tasks.tracking.store import TrackingStore
-
-WEIGHTS_FOLDER = "artifacts/classifier"  # below the pyfunc model's folder, where MLflow puts the artifact `classifier`
-
-
-def load_classifier(store: TrackingStore, row: ModelRow) -> FittedClassifier:
-    """Return the classifier of a version, wherever the store keeps its files.
-
-    Reads the metadata and the weights alone: the script beside them, which `mlflow.pyfunc.load_model` runs, is not run.
-
-    Raises:
-        TrackingError: the files cannot be fetched.
-        ModelError: they are not a classifier.
-    """
-    connect(store)
-    uri = f"models:/{row.reference}/{WEIGHTS_FOLDER}"
-    with temporary_files(store), TemporaryDirectory() as folder, translated(store):
-        fetched = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=store.uri)
-        return FittedClassifier.load(Path(fetched))
-
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "tasks"  # whose modules are carried

@@ -63,7 +63,7 @@ def _former_places(database: sqlite3.Connection, store: TrackingStore) -> Iterat
             continue
         below = [address for table in ("runs", "logged_models") for address in _addresses(database, table)]
         files = [address.removeprefix(place) for address in below if address.startswith(f"{place}/")]
-        if _any_exists(store.files, files) or not _any_exists(_path_of(place), files):
+        if _any_exists(store.files, files) or not _any_exists(path_of(place), files):
             yield place
 
 
@@ -89,12 +89,13 @@ def _place_of(address: str) -> str | None:
 def _is_same(place: str, files: Path) -> bool:
     """Say whether both are one folder, e.g. one of them by a link."""
     try:
-        return _path_of(place).samefile(files)
+        return path_of(place).samefile(files)
     except OSError:
         return False
 
 
-def _path_of(place: str) -> Path:
+def path_of(place: str) -> Path:
+    """Return the path that a `file:` address means."""
     return Path(unquote(urlsplit(place).path))
 
 
@@ -111,7 +112,7 @@ def _replace(database: sqlite3.Connection, place: str, store: TrackingStore) -> 
             f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} = ? OR substr({column}, 1, ?) = ?",  # noqa: S608
             (here, len(place) + 1, place, len(place) + 1, f"{place}/"),
         )
-    former, home = str(_path_of(place).parents[1]), str(store.folder.parent)
+    former, home = str(path_of(place).parents[1]), str(store.folder.parent)
     sources = database.execute("SELECT DISTINCT dataset_source FROM datasets WHERE dataset_source_type = 'local'")
     for (source,) in sources.fetchall():
         uri = json.loads(source).get("uri", "")

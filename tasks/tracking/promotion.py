@@ -13,10 +13,10 @@ from pydantic import Field
 
 from tasks.classifier.config import GateConfig
 from tasks.classifier.gate import decide
+from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import ModelError
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.load import Videos
-from tasks.tracking.candidate import split_digest
 from tasks.tracking.client import MlflowClient, connect, translated
 from tasks.tracking.comparison import Judged, labels_of_all
 from tasks.tracking.describe import describe

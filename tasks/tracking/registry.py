@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field
 
 from tasks.contracts.errors import TrackingError, UnknownModelError, did_you_mean
 from tasks.contracts.model import FrozenModel
-from tasks.tracking.moved import follow_home
+from tasks.tracking.moved import follow_home, path_of
 from tasks.tracking.store import RegisteredVersion, TrackingStore
 
 # Alembic's revisions of MLflow's schema for which the queries below were checked against MLflow's client.
@@ -26,6 +26,7 @@ VERSIONS = """SELECT name, version, run_id, creation_time FROM model_versions
     WHERE workspace = 'default' AND current_stage != 'Deleted_Internal'"""
 TAGS = "SELECT name, version, key, value FROM model_version_tags WHERE workspace = 'default'"
 ALIASES = "SELECT name, version, alias FROM registered_model_aliases WHERE workspace = 'default' ORDER BY alias"
+FILES = "SELECT storage_location FROM model_versions WHERE workspace = 'default' AND name = ? AND version = ?"
 
 
 def search_database(store: TrackingStore) -> list[RegisteredVersion] | None:
@@ -50,10 +51,18 @@ def search_database(store: TrackingStore) -> list[RegisteredVersion] | None:
     return found
 
 
+def _opened(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S))
+
+
+def _is_known(database: sqlite3.Connection) -> bool:
+    return database.execute("SELECT version_num FROM alembic_version").fetchone()[0] in KNOWN_SCHEMAS
+
+
 def _search(path: Path) -> list[RegisteredVersion] | None:
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as database:
+    with _opened(path) as database:
         database.execute("BEGIN")  # one snapshot for all queries: an alias may move between two
-        if database.execute("SELECT version_num FROM alembic_version").fetchone()[0] not in KNOWN_SCHEMAS:
+        if not _is_known(database):
             return None
         tags: defaultdict[tuple[str, int], dict[str, str]] = defaultdict(dict)
         for name, version, key, value in database.execute(TAGS):
@@ -356,6 +365,25 @@ def registered_versions(store: TrackingStore) -> list[RegisteredVersion]:
     from tasks.tracking.client import search_with_client  # noqa: PLC0415
 
     return search_with_client(store)
+
+
+def files_of(store: TrackingStore, row: ModelRow) -> Path | None:
+    """Return the folder of a version's files, where a local store has it on this disk; None where MLflow must be asked.
+
+    Raises:
+        TrackingError: the database cannot be read, or its addresses not be brought up to date with a moved home.
+    """
+    path = store.sqlite_path
+    if path is None or not path.exists():
+        return None
+    follow_home(store)
+    try:
+        with _opened(path) as database:
+            found = database.execute(FILES, (row.name, row.version)).fetchone() if _is_known(database) else None
+    except sqlite3.Error as error:
+        raise TrackingError(f"The registry {path} cannot be read: {error}. Is it MLflow's database?") from error
+    folder = path_of(found[0]) if found and str(found[0]).startswith("file:") else None
+    return folder if folder and folder.is_dir() else None
 
 
 def settled_champion(store: TrackingStore, name: str, dataset_id: str) -> ModelRow | None:

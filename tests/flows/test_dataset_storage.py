@@ -22,7 +22,7 @@ from tasks.filter_records import filter_records
 from tasks.publish_dataset import publish_dataset
 from tasks.storage.object_store import ObjectStore, open_store
 from tasks.tracking.comparison import compare
-from tasks.tracking.model import load_classifier
+from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import resolve
 from tests.support.flow_runs import run_flow
 from tests.support.folders import digests

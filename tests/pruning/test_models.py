@@ -7,7 +7,7 @@ import pytest
 
 from tasks.pruning.items import Kind
 from tasks.tracking.client import MlflowClient, MlflowException, connect
-from tasks.tracking.model import load_classifier
+from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import DATASET_TAG, KIND_TAG, ModelRow
 from tests.datasets.made import contents
 from tests.pruning.conftest import PrunedHome, disk_bytes, names

@@ -8,8 +8,8 @@ import pytest
 
 from tasks.classifier.config import GateConfig
 from tasks.classifier.evaluate import evaluate
+from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import UnknownModelError
-from tasks.tracking.candidate import split_digest
 from tasks.tracking.client import connect
 from tasks.tracking.comparison import compare, draw, log_comparison
 from tasks.tracking.store import TrackingStore

@@ -11,8 +11,8 @@ from mlflow.artifacts import load_dict
 from conf.settings import load_settings
 from tasks.contracts.errors import ConfigError, did_you_mean
 from tasks.contracts.files import sqlite_path, sqlite_uri
-from tasks.tracking.client import download_artifacts, mlflow
-from tasks.tracking.model import load_classifier
+from tasks.tracking.client import connect, download_artifacts, mlflow
+from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import list_models
 from tasks.tracking.store import TrackingStore, tracking_store
 from tests.support.classifiers import registered, untrained
@@ -35,6 +35,7 @@ def test_a_copy_works_in_itself_and_leaves_the_original(store: TrackingStore, tm
     copied = tracking_store(tmp_path / name)
     assert [each.reference for each in list_models(copied)] == [row.reference]
     assert np.array_equal(load_classifier(copied, row).predict(FEATURES), classifier.predict(FEATURES))
+    connect(copied)  # which MLflow's own functions ask from here on
     for address in ("models:/cooking@champion", f"runs:/{row.run_id}/classifier"):
         model = mlflow.pyfunc.load_model(address)  # as a person does, or another program
         assert np.array_equal(model.predict(FEATURES), classifier.predict(FEATURES))

@@ -6,8 +6,8 @@ import pytest
 
 from tasks.classifier.config import GateConfig
 from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import ModelError, UnknownModelError
-from tasks.tracking.candidate import split_digest
 from tasks.tracking.client import connect
 from tasks.tracking.promotion import nominate, promote, rollback
 from tasks.tracking.registry import ModelRow, list_models, resolve

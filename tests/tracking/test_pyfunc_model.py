@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from tasks.contracts.errors import ModelError
 from tasks.tracking.client import ENVIRONMENT, connect, download_artifacts, mlflow
-from tasks.tracking.model import WEIGHTS_FOLDER, load_classifier
+from tasks.tracking.loading import WEIGHTS_FOLDER, load_classifier
 from tasks.tracking.store import TrackingStore
 from tests.support.classifiers import registered, untrained
 
@@ -103,6 +103,12 @@ def test_loading_the_weights_runs_no_code_of_the_store(store: TrackingStore) -> 
     row = registered(store)
     (script,) = (store.folder / "artifacts").rglob("pyfunc_model.py")
     script.write_text("raise SystemExit('ran')")
+    assert load_classifier(store, row).label_ids == (0, 1, 2)
+
+
+def test_files_on_this_disk_are_read_without_mlflow(store: TrackingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = registered(store)
+    monkeypatch.setitem(sys.modules, "tasks.tracking.client", None)  # an import of it fails
     assert load_classifier(store, row).label_ids == (0, 1, 2)
 
 

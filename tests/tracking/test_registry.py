@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 
 from tasks.contracts.errors import TrackingError, UnknownModelError
 from tasks.tracking.client import connect, search_with_client
-from tasks.tracking.model import load_classifier
+from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import KNOWN_SCHEMAS, list_models, resolve, search_database
 from tasks.tracking.store import TrackingStore, tracking_store
 from tests.support.classifiers import DATASET_ID, registered, untrained

@@ -9,7 +9,7 @@ from tasks.classifier.config import GateConfig
 from tasks.tracking.candidate import log_candidate
 from tasks.tracking.client import connect, mlflow, search_with_client
 from tasks.tracking.comparison import compare, log_comparison
-from tasks.tracking.model import load_classifier
+from tasks.tracking.loading import load_classifier
 from tasks.tracking.promotion import promote, rollback
 from tasks.tracking.registry import list_models
 from tasks.tracking.server import open_client, search_server
