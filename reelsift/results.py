@@ -246,7 +246,7 @@ class DatasetVersion:
     def to_pandas(self, split: str | None = None, *, features: bool = False) -> "pd.DataFrame":
         """Return the videos of a split, or of all: video_id, labels, shard, is_match and split.
 
-        `features` adds mean_rgb and mean_audio, 4.6 KB a row.
+        `features` adds a column for each modality, e.g. mean_rgb and mean_audio, four bytes a value.
 
         Raises:
             DatasetError: the version has no such split.
@@ -255,15 +255,16 @@ class DatasetVersion:
         import pyarrow as pa
 
         from tasks.datasets.folders import in_use
-        from tasks.datasets.load import COLUMN_TYPES, read_batches
+        from tasks.datasets.load import column_types, read_batches
 
-        columns = [name for name in COLUMN_TYPES if features or not name.startswith("mean_")]
-        fields = {name: pa.string() if name == "shard" else COLUMN_TYPES[name] for name in columns}
+        space = self.manifest.space
+        types = {name: kind for name, kind in column_types(space).items() if features or name not in space.slices}
+        fields = types | {"shard": pa.string()}
         schema = pa.schema([*fields.items(), ("split", pa.string())])
         tables = []
         with in_use(self.folder):
             for part in self.dataset.parts(split):
-                for batch in read_batches(self.folder / part.name, columns):
+                for batch in read_batches(self.folder / part.name, list(types), space=space):
                     arrays = [batch.column(name).cast(kind) for name, kind in fields.items()]
                     tables.append(
                         pa.table([*arrays, pa.array([part.split] * batch.num_rows, pa.string())], schema=schema)

@@ -120,7 +120,9 @@ def score_matches(classifier: FittedClassifier, videos: Videos) -> Scores:
 
     Raises:
         ModelError: there is no matching video.
+        FeatureSpaceError: the videos' features are of another space than the classifier's.
     """
+    classifier.space.check_same(videos.space, who=f"The model of {classifier.dataset_id}", what="the dataset")
     return Scores(classifier.label_ids, classifier.predict(matches_of(videos).features))
 
 

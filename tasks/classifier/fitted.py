@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from tasks.classifier.config import TrainConfig
 from tasks.classifier.models import build_model
-from tasks.contracts.datasets import FEATURE_SIZE, YT8M_FEATURE_SPACE, Sha256
 from tasks.contracts.errors import FeatureSpaceError, ModelError
+from tasks.contracts.features import YT8M, FeatureSpace, SpaceName
 from tasks.contracts.files import appearing, file_digest, write_text
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, Sha256
 
-FEATURE_SPACE = YT8M_FEATURE_SPACE
 METADATA_NAME = "classifier.json"
 WEIGHTS_NAME = "model.safetensors"
 
@@ -33,7 +32,8 @@ class ClassifierMetadata(FrozenModel):
     label_names: tuple[str, ...]
     has_match: bool = Field(description="the last output says whether a video matches the dataset at all")
     dataset_id: str
-    feature_space: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="what it looks at; who uses it checks it")
+    feature_space: SpaceName = Field(description="what it looks at")
+    space: FeatureSpace | None = Field(default=None, description="all of it; None: that of YouTube-8M")
     weights_sha256: Sha256
 
     @model_validator(mode="after")
@@ -61,11 +61,10 @@ def read_metadata(path: Path) -> ClassifierMetadata:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise ModelError(f"{path} is not a classifier's metadata: {where}: {first['msg']}. Train it again.") from error
-    if metadata.feature_space != FEATURE_SPACE:
+    if metadata.feature_space != (metadata.space or YT8M).name:
         raise FeatureSpaceError(
-            f"The classifier at {path.parent} has the feature_space {metadata.feature_space!r}, and what is "
-            f"available here is {FEATURE_SPACE!r}: its answers would mean nothing. Train a model on a dataset of this "
-            "release."
+            f"The classifier at {path.parent} has the feature_space {metadata.feature_space!r} and does not say what "
+            "that is: its answers would mean nothing. Train a model with this release."
         )
     return metadata
 
@@ -98,7 +97,7 @@ PREDICT_ROWS = 4096  # rows a forward pass: bounds the memory of a large predict
 
 @dataclass(frozen=True)
 class FittedClassifier:
-    """Weights with what is needed to use them. Takes raw features: normalising is part of the model.
+    """Weights with what is needed to use them. Takes raw features: scaling them is part of the model.
 
     Where the model has learnt from background videos too (`has_match`), a label's probability holds for any
     video, and one more output is the probability that the video matches the dataset at all. Without them it
@@ -111,7 +110,7 @@ class FittedClassifier:
     config: TrainConfig
     dataset_id: str
     has_match: bool = False
-    feature_space: str = FEATURE_SPACE
+    space: FeatureSpace = YT8M
 
     @property
     def match_index(self) -> int | None:
@@ -119,7 +118,7 @@ class FittedClassifier:
         return len(self.label_ids) if self.has_match else None
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the labels' probabilities (n, L), in the order of `label_ids`, of raw features (n, 1152).
+        """Return the labels' probabilities (n, L), in the order of `label_ids`, of raw features (n, F).
 
         Raises:
             ModelError: the features have another shape, or hold a NaN or an infinity.
@@ -127,7 +126,7 @@ class FittedClassifier:
         return self._outputs(features)[:, : len(self.label_ids)]
 
     def predict_match(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities (n,) that videos of raw features (n, 1152) match the dataset at all.
+        """Return the probabilities (n,) that videos of raw features (n, F) match the dataset at all.
 
         Raises:
             ModelError: as for `predict`, and where the model was trained without background videos.
@@ -151,10 +150,11 @@ class FittedClassifier:
             label_names=self.label_names,
             has_match=self.has_match,
             dataset_id=self.dataset_id,
-            feature_space=self.feature_space,
+            feature_space=self.space.name,
+            space=None if self.space == YT8M else self.space,
             weights_sha256=file_digest(folder / WEIGHTS_NAME),
         )
-        write_text(folder / METADATA_NAME, metadata.model_dump_json(indent=2) + "\n")
+        write_text(folder / METADATA_NAME, metadata.model_dump_json(indent=2, exclude_none=True) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -164,7 +164,8 @@ class FittedClassifier:
             ModelError: a file is missing, is not what `save` writes, or the two do not belong together.
         """
         metadata = read_metadata(folder / METADATA_NAME)
-        module = build_model(metadata.config, len(metadata.label_ids) + metadata.has_match)
+        space = metadata.space or YT8M
+        module = build_model(metadata.config, len(metadata.label_ids) + metadata.has_match, space)
         module.load_state_dict(read_weights(folder / WEIGHTS_NAME, metadata, module))
         module.eval()
         return cls(
@@ -174,29 +175,27 @@ class FittedClassifier:
             config=metadata.config,
             dataset_id=metadata.dataset_id,
             has_match=metadata.has_match,
-            feature_space=metadata.feature_space,
+            space=space,
         )
 
     @torch.inference_mode()
     def _outputs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        checked = checked_features(features)
+        checked = checked_features(features, self.space)
         device = next(self.module.parameters()).device
         self.module.eval()
         blocks = [self.module(block.to(device)).cpu() for block in torch.from_numpy(checked).split(PREDICT_ROWS)]
         return torch.cat(blocks).numpy()
 
 
-def checked_features(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return features (n, 1152) as contiguous float32 that may be shared with a tensor.
+def checked_features(features: NDArray[np.float32], space: FeatureSpace) -> NDArray[np.float32]:
+    """Return features (n, F) of a space as contiguous float32 that may be shared with a tensor.
 
     Raises:
         ModelError: another shape, or a NaN or an infinity in it.
     """
-    if features.ndim != 2 or features.shape[1] != FEATURE_SIZE:
-        raise ModelError(
-            f"features must have shape (n, {FEATURE_SIZE}), got {features.shape}: 1024 of mean_rgb, then 128 of "
-            "mean_audio, one row a video."
-        )
+    if features.ndim != 2 or features.shape[1] != space.size:
+        parts = ", then ".join(f"{each.size} of {each.name}" for each in space.modalities)
+        raise ModelError(f"features must have shape (n, {space.size}), got {features.shape}: {parts}, one row a video.")
     checked = np.require(features, np.float32, ["C", "W"])
     finite = np.isfinite(checked).all(axis=1)
     if not finite.all():

@@ -7,17 +7,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.classifier.config import ModelKind, TrainConfig
-from tasks.contracts.datasets import FEATURE_SIZE
+from tasks.contracts.features import YT8M, FeatureSpace
 
-# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
+# ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
 
 RARE_LOGIT = -4.0  # where the outputs of a network start: most labels are rare
+SMALLEST_DEVIATION = 1e-5  # of a feature's mean: what differs by less is rounding
+FARTHEST = 10.0  # deviations from the mean: an outlier may not outweigh all other features
 OPEN_LOGIT = 3.0  # where the gates start: open, so that what is behind them learns from the first step
 
 
 class VideoModel(nn.Module):
     """Raw features to probabilities: the mean of `members`, which are trained side by side."""
+
+    def __init__(self, space: FeatureSpace) -> None:
+        super().__init__()
+        self.scaling = UnitLength() if space.scaling == "l2" else Standard(space.size)
+
+    def learn_scaling(self, features_NF: Tensor) -> None:
+        """Learn what the scaling needs to know of the raw features of the training videos."""
+        self.scaling.learn(features_NF)
 
     def members(self, features_BF: Tensor) -> Tensor:
         """Return probabilities_MBO in float32 of raw features_BF."""
@@ -31,27 +41,27 @@ class VideoModel(nn.Module):
 class Logistic(VideoModel):
     """One logistic regression an output: LogisticModel of the starter code."""
 
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.linear = _starter_linear(outputs)
+    def __init__(self, outputs: int, space: FeatureSpace = YT8M) -> None:
+        super().__init__(space)
+        self.linear = _starter_linear(space.size, outputs)
 
     def members(self, features_BF: Tensor) -> Tensor:
         """Return probabilities_MBO of the one member."""
-        return self.linear(normalised(features_BF)).float().sigmoid()[None]
+        return self.linear(self.scaling(features_BF)).float().sigmoid()[None]
 
 
 class MixtureOfExperts(VideoModel):
     """For each output a softmax over experts and a dummy that always says 0: MoeModel of the starter code."""
 
-    def __init__(self, outputs: int, experts: int) -> None:
-        super().__init__()
+    def __init__(self, outputs: int, experts: int, space: FeatureSpace = YT8M) -> None:
+        super().__init__(space)
         self.experts = experts
-        self.gate = _starter_linear(outputs * (experts + 1), bias=False)
-        self.expert = _starter_linear(outputs * experts)
+        self.gate = _starter_linear(space.size, outputs * (experts + 1), bias=False)
+        self.expert = _starter_linear(space.size, outputs * experts)
 
     def members(self, features_BF: Tensor) -> Tensor:
         """Return probabilities_MBO of the one member."""
-        x_BF = normalised(features_BF)
+        x_BF = self.scaling(features_BF)
         gates_BOE = self.gate(x_BF).float().unflatten(1, (-1, self.experts + 1)).softmax(dim=2)
         experts_BOE = self.expert(x_BF).float().unflatten(1, (-1, self.experts)).sigmoid()
         return (gates_BOE[:, :, :-1] * experts_BOE).sum(dim=2)[None]
@@ -64,9 +74,10 @@ class Gated(VideoModel):
     them say of it, so a label that does not go with the others is held back.
     """
 
-    def __init__(self, outputs: int, config: TrainConfig) -> None:
-        super().__init__()
-        self.hidden = MemberLinear(config.members, FEATURE_SIZE, config.hidden_size)
+    def __init__(self, outputs: int, config: TrainConfig, space: FeatureSpace = YT8M) -> None:
+        super().__init__(space)
+        self.input_scale = math.sqrt(space.size)  # each feature's mean square is 1
+        self.hidden = MemberLinear(config.members, space.size, config.hidden_size)
         self.norm = MemberNorm(config.members, config.hidden_size)
         self.head = MemberLinear(config.members, config.hidden_size, outputs)
         self.gate = MemberLinear(config.members, outputs, outputs)
@@ -78,7 +89,7 @@ class Gated(VideoModel):
 
     def members(self, features_BF: Tensor) -> Tensor:
         """Return probabilities_MBO."""
-        x_BF = self.input_dropout(normalised(features_BF) * math.sqrt(FEATURE_SIZE))  # each feature's mean square is 1
+        x_BF = self.input_dropout(self.scaling(features_BF) * self.input_scale)
         hidden_MBH = self.dropout(functional.gelu(self.norm(self.hidden(x_BF))))
         ungated_MBO = self.head(hidden_MBH).float().sigmoid()
         return ungated_MBO * self.gate(ungated_MBO).float().sigmoid()
@@ -111,25 +122,55 @@ class MemberNorm(nn.Module):
         return functional.layer_norm(x_MBH, x_MBH.shape[-1:]) * self.scale + self.bias
 
 
-def build_model(config: TrainConfig, outputs: int) -> VideoModel:
-    """Return an untrained model of raw features_BF to probabilities_BO in float32."""
+def build_model(config: TrainConfig, outputs: int, space: FeatureSpace = YT8M) -> VideoModel:
+    """Return an untrained model of raw features_BF of a space to probabilities_BO in float32."""
     match config.model:
         case ModelKind.LOGISTIC:
-            return Logistic(outputs)
+            return Logistic(outputs, space)
         case ModelKind.MOE:
-            return MixtureOfExperts(outputs, config.experts)
+            return MixtureOfExperts(outputs, config.experts, space)
         case ModelKind.GATED:
-            return Gated(outputs, config)
+            return Gated(outputs, config, space)
 
 
-def normalised(features_BF: Tensor) -> Tensor:
-    """Return each row with an l2 norm of 1, rgb and audio together as in the starter code; zeros stay zeros."""
-    return functional.normalize(features_BF, dim=1, eps=1e-6)
+class UnitLength(nn.Module):
+    """Each row with an l2 norm of 1, all modalities together as in the starter code; zeros stay zeros."""
+
+    def learn(self, features_NF: Tensor) -> None:
+        """Learn nothing: each row is scaled by itself."""
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """Return features_BF of length 1."""
+        return functional.normalize(features_BF, dim=1, eps=1e-6)
 
 
-def _starter_linear(outputs: int, *, bias: bool = True) -> nn.Linear:
+class Standard(nn.Module):
+    """Each feature with the mean and deviation that it had in training, and rows of a length of about 1."""
+
+    mean_F: Tensor
+    factor_F: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean_F", torch.zeros(size))
+        self.register_buffer("factor_F", torch.full((size,), 1 / math.sqrt(size)))
+
+    def learn(self, features_NF: Tensor) -> None:
+        """Learn the mean and deviation of each feature; one that never differs counts for nothing."""
+        deviation_F, mean_F = torch.std_mean(features_NF.double(), dim=0, correction=0)
+        factor_F = torch.where(deviation_F > SMALLEST_DEVIATION * mean_F.abs(), 1 / deviation_F, 0.0)
+        self.mean_F.copy_(mean_F)
+        self.factor_F.copy_(factor_F.nan_to_num(posinf=0.0) / math.sqrt(len(factor_F)))
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """Return scaled features_BF, within 10 deviations."""
+        bound = FARTHEST / math.sqrt(len(self.factor_F))
+        return ((features_BF - self.mean_F) * self.factor_F).clamp(-bound, bound)
+
+
+def _starter_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     """Return a layer that starts as TensorFlow's slim does: Glorot's uniform weights, biases of 0."""
-    linear = nn.Linear(FEATURE_SIZE, outputs, bias=bias)
+    linear = nn.Linear(inputs, outputs, bias=bias)
     nn.init.xavier_uniform_(linear.weight)
     if bias:
         nn.init.zeros_(linear.bias)

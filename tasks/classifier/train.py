@@ -206,6 +206,7 @@ def fit(
         NonFiniteLossError: the loss became NaN or infinite.
     """
     started = perf_counter()
+    train.space.check_same(validate.space, who="The training split", what="the validation split")
     _check_enough(train, validate, config)
     label_ids = kept_labels(train, min_positives=config.min_positives, always=target_label_ids)
     has_match = config.use_background and not bool(train.is_match.all())
@@ -214,7 +215,8 @@ def fit(
     to_judge = examples(validate, label_ids, device, matches_only=not has_match)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        model = build_model(config, len(label_ids) + has_match).to(device)
+        model = build_model(config, len(label_ids) + has_match, train.space).to(device)
+        model.learn_scaling(to_learn.features_NF)
         trainer = Trainer(model, to_learn, config, has_match=has_match)
         history, module = _best_epoch(trainer, to_judge, config, progress or Silent(), on_epoch)
     classifier = FittedClassifier(
@@ -224,6 +226,7 @@ def fit(
         config=config,
         dataset_id=dataset_id,
         has_match=has_match,
+        space=train.space,
     )
     best = _best(history, config)
     return TrainingResult(classifier, history, best.metrics, perf_counter() - started, best.epoch)

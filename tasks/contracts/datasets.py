@@ -2,19 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.features import YT8M, FeatureSpace
+from tasks.contracts.model import FrozenModel, Md5, Sha256
 
-Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-RGB_SIZE = 1024  # floats of mean_rgb
-AUDIO_SIZE = 128  # floats of mean_audio
-FEATURE_SIZE = RGB_SIZE + AUDIO_SIZE  # what a classifier sees: mean_rgb, then mean_audio
-YT8M_FEATURE_SPACE = "yt8m-video-2018"  # mean_rgb then mean_audio of the release of 2018, not normalised
 VOCABULARY_SIZE = 3862  # labels of the release of 2018
 
 
@@ -135,8 +128,14 @@ class DatasetManifest(FrozenModel):
     parts: tuple[PartFile, ...]
     code_revision: str
     oddities: Oddities | None = Field(default=None, description="None where no video is twice, nor the ids unusual")
+    feature_space: FeatureSpace | None = Field(default=None, description="None: that of YouTube-8M")
 
     @property
     def reference(self) -> str:
         """What names exactly this version: the same id may stand under several slugs."""
         return f"{self.slug}/{self.id}"
+
+    @property
+    def space(self) -> FeatureSpace:
+        """The feature space of its videos."""
+        return self.feature_space or YT8M

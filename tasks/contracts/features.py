@@ -4,9 +4,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE, YT8M_FEATURE_SPACE, Sha256
 from tasks.contracts.errors import FeatureSpaceError
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, Sha256
+
+RGB_SIZE = 1024  # floats of mean_rgb
+AUDIO_SIZE = 128  # floats of mean_audio
+YT8M_FEATURE_SPACE = "yt8m-video-2018"  # mean_rgb then mean_audio of the release of 2018, not normalised
 
 SpaceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 

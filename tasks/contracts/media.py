@@ -7,9 +7,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, JsonValue, ValidationError
 
-from tasks.contracts.datasets import Sha256
 from tasks.contracts.files import is_whole
-from tasks.contracts.model import FrozenModel, ShownAddress, ShownLine
+from tasks.contracts.model import FrozenModel, Sha256, ShownAddress, ShownLine
 
 
 class FetchedVideo(FrozenModel):

@@ -1,13 +1,15 @@
-"""The pydantic base of all contracts and configs, and whether a host is this machine."""
+"""The pydantic base of all contracts and configs, fields that they share, and whether a host is this machine."""
 
 import ipaddress
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.text import inert, shown, without_secrets
 
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # Fields for what a person or a stranger wrote: cleaned when a value is made, so that no table has to think of it.
 ShownAddress = Annotated[str, AfterValidator(lambda text: inert(without_secrets(text)))]
 ShownLine = Annotated[str, AfterValidator(shown)]

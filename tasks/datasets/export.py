@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import DTypeLike, NDArray
 
-from tasks.contracts.datasets import FEATURE_SIZE
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.files import appearing
 from tasks.contracts.text import in_csv
 from tasks.datasets.folders import in_use, writing
-from tasks.datasets.load import BATCH_ROWS, COLUMN_TYPES, flags, float_rows, label_lists, read_batches
+from tasks.datasets.load import BATCH_ROWS, SHARD_TYPE, column_types, flags, float_rows, label_lists, read_batches
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.verify import parts_checked
 
@@ -33,7 +32,7 @@ def write_npz(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
     labels = sum(label_lists(batch)[1].size for batch in _all_batches(dataset, "labels"))
     with zipfile.ZipFile(path, "w") as archive:
         _add(archive, "video_ids", f"<U{max(width, 1)}", (rows,), map(_ids, _all_batches(dataset, "video_id")))
-        _add(archive, "features", "<f4", (rows, FEATURE_SIZE), _features(dataset))
+        _add(archive, "features", "<f4", (rows, dataset.manifest.space.size), _features(dataset))
         _add(archive, "label_offsets", "<i8", (rows + 1,), _offsets(dataset))
         _add(
             archive, "label_ids", "<i4", (labels,), (label_lists(batch)[1] for batch in _all_batches(dataset, "labels"))
@@ -64,7 +63,7 @@ def _add(
 
 def _all_batches(dataset: Dataset, *columns: str) -> Iterator[pa.RecordBatch]:
     for path in dataset.paths():
-        yield from read_batches(path, columns)
+        yield from read_batches(path, columns, space=dataset.manifest.space)
 
 
 def _ids(batch: pa.RecordBatch) -> NDArray[np.object_]:
@@ -72,8 +71,9 @@ def _ids(batch: pa.RecordBatch) -> NDArray[np.object_]:
 
 
 def _features(dataset: Dataset) -> Iterator[NDArray[np.float32]]:
-    for batch in _all_batches(dataset, "mean_rgb", "mean_audio"):
-        yield np.hstack([float_rows(batch, "mean_rgb"), float_rows(batch, "mean_audio")])
+    modalities = tuple(dataset.manifest.space.slices)
+    for batch in _all_batches(dataset, *modalities):
+        yield np.hstack([float_rows(batch, name) for name in modalities])
 
 
 def _offsets(dataset: Dataset) -> Iterator[NDArray[np.int64]]:
@@ -85,7 +85,6 @@ def _offsets(dataset: Dataset) -> Iterator[NDArray[np.int64]]:
         begin = ends[-1:]
 
 
-COLUMNS = tuple(COLUMN_TYPES)
 ROW_GROUP_ROWS = 4096  # of an exported Parquet file: 19 MB of features
 LABEL_SEPARATOR = "|"  # no name of the vocabulary has one; many have commas and semicolons
 
@@ -162,18 +161,18 @@ def _write_csv(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
 
 def _write_jsonl(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for split, batch in _batches(dataset, COLUMNS):
+        for split, batch in _batches(dataset, _columns(dataset)):
             for row in batch.to_pylist():
                 row |= {"label_names": _named(row["labels"], names), "split": split}
                 file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def _write_parquet(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
-    schema = pq.read_schema(dataset.paths()[0]).append(pa.field("split", COLUMN_TYPES["shard"], nullable=False))
+    schema = pq.read_schema(dataset.paths()[0]).append(pa.field("split", SHARD_TYPE, nullable=False))
     name_lists = pa.list_(pa.field("element", pa.string(), nullable=False))
     schema = schema.append(pa.field("label_names", name_lists, nullable=False))
     # The same encodings as in the parts: they are what makes floats of this kind small and quick to read.
-    floats = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in ("mean_rgb", "mean_audio")}
+    floats = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in dataset.manifest.space.slices}
     with pq.ParquetWriter(
         path,
         schema,
@@ -183,15 +182,19 @@ def _write_parquet(dataset: Dataset, path: Path, names: Mapping[int, str]) -> No
         column_encoding=floats,
         write_statistics=False,
     ) as writer:
-        for split, batch in _batches(dataset, COLUMNS, ROW_GROUP_ROWS):
+        for split, batch in _batches(dataset, _columns(dataset), ROW_GROUP_ROWS):
             splits = pa.array([split] * batch.num_rows).dictionary_encode()
             named = pa.array([_named(ids, names) for ids in batch.column("labels").to_pylist()], name_lists)
             writer.write_batch(pa.record_batch([*batch.columns, splits, named], schema=schema))
 
 
+def _columns(dataset: Dataset) -> tuple[str, ...]:
+    return tuple(column_types(dataset.manifest.space))
+
+
 def _batches(dataset: Dataset, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[tuple[str, pa.RecordBatch]]:
     for part in dataset.manifest.parts:
-        for batch in read_batches(dataset.folder / part.name, columns, rows):
+        for batch in read_batches(dataset.folder / part.name, columns, rows, space=dataset.manifest.space):
             yield part.split, batch
 
 

@@ -13,32 +13,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import AUDIO_SIZE, FEATURE_SIZE, RGB_SIZE, Oddities, PartFile
+from tasks.contracts.datasets import Oddities, PartFile
 from tasks.contracts.errors import DamagedDatasetError, DatasetError
+from tasks.contracts.features import YT8M, FeatureSpace
 from tasks.datasets.caveats import ID_LENGTH
 from tasks.datasets.folders import in_use
 from tasks.datasets.manifest import Dataset, damaged
 from tasks.datasets.verify import parts_checked
 
 BATCH_ROWS = 1024  # 4.7 MB of features; four times as many make Arrow's buffers take 70 MB more, and save no time
-COLUMN_TYPES = {
-    "video_id": pa.string(),
-    "labels": pa.list_(pa.int32()),
-    "mean_rgb": pa.list_(pa.float32(), RGB_SIZE),
-    "mean_audio": pa.list_(pa.float32(), AUDIO_SIZE),
-    "shard": pa.dictionary(pa.int32(), pa.string()),
-    "is_match": pa.bool_(),
-}
+SHARD_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
-def read_batches(path: Path, columns: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a part; no column of them holds a null.
+def column_types(space: FeatureSpace) -> dict[str, pa.DataType]:
+    """Return the columns of a part, in their order: those of any dataset, and one for each modality."""
+    features = {each.name: pa.list_(pa.float32(), each.size) for each in space.modalities}
+    before = {"video_id": pa.string(), "labels": pa.list_(pa.int32())}
+    return before | features | {"shard": SHARD_TYPE, "is_match": pa.bool_()}
+
+
+def read_batches(
+    path: Path, columns: Sequence[str], batch_rows: int = BATCH_ROWS, *, space: FeatureSpace = YT8M
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a part of a dataset in `space`; no column of them holds a null.
 
     Raises:
-        DamagedDatasetError: the file is not Parquet, or its columns are not those of `COLUMN_TYPES`.
+        DamagedDatasetError: the file is not Parquet, or its columns are not those of `column_types`.
     """
     with _opened(path) as file:
-        _check_types(path, file.schema_arrow, columns)
+        _check_types(path, file.schema_arrow, columns, column_types(space))
         for batch in file.iter_batches(batch_rows, columns=list(columns)):
             for column in columns:
                 if _nulls(batch.column(column)):
@@ -64,7 +67,7 @@ def label_lists(batch: pa.RecordBatch) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def float_rows(batch: pa.RecordBatch, column: str) -> NDArray[np.float32]:
-    """Return a view (n, size) of a column of vectors, 1024 values each in `mean_rgb`, 128 in `mean_audio`."""
+    """Return a view (n, size) of a modality's column."""
     vectors = batch.column(column)
     return np.asarray(np.from_dlpack(vectors.flatten()), np.float32).reshape(len(vectors), vectors.type.list_size)
 
@@ -80,9 +83,9 @@ def _nulls(column: pa.Array) -> int:
     return column.null_count + (column.flatten().null_count if nested else 0)
 
 
-def _check_types(path: Path, schema: pa.Schema, columns: Sequence[str]) -> None:
+def _check_types(path: Path, schema: pa.Schema, columns: Sequence[str], types: Mapping[str, pa.DataType]) -> None:
     for column in columns:
-        wanted = COLUMN_TYPES[column]
+        wanted = types[column]
         if column not in schema.names:
             raise _damaged(path, f"it has no column {column!r}")
         found = schema.field(column).type
@@ -111,9 +114,6 @@ def _damaged(path: Path, problem: str) -> DamagedDatasetError:
     return DamagedDatasetError(f"Part {path} cannot be read: {problem}. `reelsift dataset verify {version}` checks all")
 
 
-COLUMNS = ("video_id", "labels", "mean_rgb", "mean_audio", "is_match")
-
-
 @dataclass(frozen=True)
 class Videos:
     """The rows of a split as arrays; n rows, and all their labels one after the other.
@@ -122,17 +122,18 @@ class Videos:
     """
 
     video_ids: NDArray[np.object_]  # (n,) str
-    features: NDArray[np.float32]  # (n, 1152): mean_rgb, then mean_audio, as stored
+    features: NDArray[np.float32]  # (n, F): the modalities side by side, as stored
     label_offsets: NDArray[np.int64]  # (n + 1,)
     label_ids: NDArray[np.int32]  # (label_offsets[-1],)
     is_match: NDArray[np.bool_]  # (n,): False for background videos
+    space: FeatureSpace = YT8M
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
         rows = len(self.video_ids)
         labels = int(self.label_offsets[-1]) if self.label_offsets.size else 0
         wanted = {
-            "features": (rows, FEATURE_SIZE),
+            "features": (rows, self.space.size),
             "label_offsets": (rows + 1,),
             "label_ids": (labels,),
             "is_match": (rows,),
@@ -154,11 +155,12 @@ class Videos:
             label_offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[chosen])]),
             label_ids=self.label_ids[np.repeat(chosen, counts)],
             is_match=self.is_match[chosen],
+            space=self.space,
         )
 
 
 def load_videos(dataset: Dataset, split: str) -> Videos:
-    """Read a split into memory: the features once, 4.6 KB a row.
+    """Read a split into memory: the features once, four bytes a value.
 
     Raises:
         DatasetError: the version has no such split.
@@ -171,21 +173,23 @@ def load_videos(dataset: Dataset, split: str) -> Videos:
 def _loaded(dataset: Dataset, split: str) -> Videos:
     rows = sum(_checked_rows(dataset.folder, part) for part in dataset.parts(split))
     ids = np.empty(rows, np.object_)
-    features = np.empty((rows, FEATURE_SIZE), np.float32)
+    space = dataset.manifest.space
+    columns = ("video_id", "labels", "is_match", *space.slices)
+    features = np.empty((rows, space.size), np.float32)
     is_match = np.empty(rows, np.bool_)
     counts, labels = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)]
     begin = 0
-    for batch in (batch for path in dataset.paths(split) for batch in read_batches(path, COLUMNS)):
+    for batch in (batch for path in dataset.paths(split) for batch in read_batches(path, columns, space=space)):
         here = slice(begin, begin + batch.num_rows)
         ids[here] = batch.column("video_id").to_numpy(zero_copy_only=False)
-        features[here, :RGB_SIZE] = float_rows(batch, "mean_rgb")
-        features[here, RGB_SIZE:] = float_rows(batch, "mean_audio")
+        for name, where in space.slices.items():
+            features[here, where] = float_rows(batch, name)
         is_match[here] = flags(batch)
         offsets, ids_here = label_lists(batch)
         counts.append(np.diff(offsets))
         labels.append(ids_here)
         begin = here.stop
-    return Videos(ids, features, np.cumsum(np.concatenate(counts)), np.concatenate(labels), is_match)
+    return Videos(ids, features, np.cumsum(np.concatenate(counts)), np.concatenate(labels), is_match, space)
 
 
 def once(videos: Videos, besides: Collection[str] = ()) -> Videos:

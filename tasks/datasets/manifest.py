@@ -98,8 +98,9 @@ def part_name(split: str, number: int) -> str:
 def manifest_bytes(manifest: DatasetManifest) -> bytes:
     """Return the manifest's JSON: keys sorted, a line for each key and for each element of its lists."""
     fields: dict[str, JsonValue] = manifest.model_dump(mode="json")
-    if manifest.oddities is None:  # so that what is as it should be has the bytes that it always had
-        del fields["oddities"]
+    for name in ("oddities", "feature_space"):  # so that what is as usual has the bytes that it always had
+        if fields[name] is None:
+            del fields[name]
     lines = ",\n".join(f"{json.dumps(key)}: {_value(fields[key])}" for key in sorted(fields))
     return f"{{\n{lines}\n}}\n".encode()
 

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from tasks.contracts.datasets import DatasetManifest, Part
 from tasks.contracts.errors import DamagedDatasetError
+from tasks.contracts.features import YT8M, FeatureSpace
 from tasks.datasets.folders import (
     alone,
     freeze,
@@ -35,6 +36,7 @@ def publish(
     filter_version: int,
     splits: Mapping[str, str],
     code_revision: str,
+    space: FeatureSpace = YT8M,
     earlier: DatasetManifest | None = None,
 ) -> DatasetManifest:
     """Publish the version that `parts` make up, or return it as it is where it is already published and whole.
@@ -51,6 +53,7 @@ def publish(
         filter_version: the version of the filter's code.
         splits: split to partition, e.g. `{"train": "video/train"}`.
         code_revision: of the code that made it; not part of the id.
+        space: of the features; another than YouTube-8M's is part of `options`, and so of the id.
         earlier: the manifest under which another machine has published the version; where its parts are these, the
             version gets it as it is, so that its bytes are the same everywhere.
 
@@ -68,6 +71,7 @@ def publish(
         splits=splits,
         code_revision=code_revision,
         parts=tuple(parts),
+        space=space,
     )
     version.check(store)
     name = f"{slug}/{version.id}"

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from tasks.contracts.datasets import Cooccurrence, DatasetManifest, DropReason, LabelCount, Part, PartFile, ShardTally
 from tasks.contracts.errors import DatasetError
+from tasks.contracts.features import YT8M, FeatureSpace
 from tasks.datasets.caveats import drops_in_words, expected_id_length
 from tasks.datasets.load import find_oddities, flags, label_lists, read_batches
 from tasks.datasets.manifest import LATEST, SLUG_PATTERN, SPLIT_PATTERN, dataset_id, part_name
@@ -85,6 +86,7 @@ class Version:
     splits: Mapping[str, str]
     code_revision: str
     parts: tuple[Part, ...]
+    space: FeatureSpace = YT8M
 
     @cached_property
     def shards(self) -> tuple[ShardTally, ...]:
@@ -141,6 +143,7 @@ class Version:
             shards=self.shards,
             parts=tuple(file for file, _ in self.files),
             code_revision=self.code_revision,
+            feature_space=None if self.space == YT8M else self.space,
             oddities=find_oddities(paths, expected_length=expected_id_length(self.options)),
         )
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import AUDIO_SIZE, YT8M_FEATURE_SPACE
 from tasks.contracts.errors import VideoError
+from tasks.contracts.features import AUDIO_SIZE, YT8M_FEATURE_SPACE
 from tasks.contracts.media import MediaFacts, WeightsRecord
 from tasks.contracts.progress import Progress, Silent
 from tasks.features.picture_network import PictureNetwork

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import RGB_SIZE
+from tasks.contracts.features import RGB_SIZE
 from tasks.features.arrays import read_array, refuse
 from tasks.weights.store import Weights
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import AUDIO_SIZE
+from tasks.contracts.features import AUDIO_SIZE
 from tasks.features.arrays import read_arrays, refuse
 from tasks.features.picture_network import late_tensorflow
 from tasks.video.sound import SAMPLE_RATE_HZ

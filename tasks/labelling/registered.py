@@ -9,9 +9,10 @@ from safetensors.torch import save
 
 from tasks.classifier.fitted import WEIGHTS_NAME, FittedClassifier
 from tasks.contracts.errors import FeatureSpaceError, ModelError
+from tasks.contracts.features import YT8M
 from tasks.contracts.media import ModelRecord, WeightsRecord
 from tasks.contracts.progress import Progress
-from tasks.features.extractor import FEATURE_SPACE, FeatureExtractor, load_extractor, read_features
+from tasks.features.extractor import FeatureExtractor, load_extractor, read_features
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.tracking.loading import load_classifier
@@ -32,17 +33,17 @@ class RegisteredLabeller:
         Raises:
             FeatureSpaceError: the classifier looks at features of another space than the extractor gives.
         """
-        if classifier.feature_space != FEATURE_SPACE:
+        if classifier.space != YT8M:
             raise FeatureSpaceError(
-                f"{row.reference} looks at features of the space {classifier.feature_space!r}, and those of a video "
-                f"are {FEATURE_SPACE!r}. Train a model on a dataset of this release, or label with `--model imagenet`."
+                f"{row.reference} looks at features of the space {classifier.space.name!r}, and those of a video "
+                f"are {YT8M.name!r}. Train a model on a dataset of this release, or label with `--model imagenet`."
             )
         self.classifier = classifier
         self.extractor = extractor
         self.label_ids, self.label_names = classifier.label_ids, classifier.label_names
         self.record = ModelRecord(
             name=row.reference,
-            feature_space=classifier.feature_space,
+            feature_space=classifier.space.name,
             weights=(*extractor.records, _weights_record(row, classifier)),
             dataset_id=classifier.dataset_id,
             run_id=row.run_id,

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE, Damage, DropReason, PlannedShard, Shard, ShardTally
+from tasks.contracts.datasets import Damage, DropReason, PlannedShard, Shard, ShardTally
 from tasks.contracts.errors import DatasetError
+from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 from tasks.records.config import FilterConfig
 from tasks.records.kernels.crc32c import MASK_DELTA
 from tasks.records.kernels.example import COUNT, FLOAT_BYTES, ID, INT_BYTES, LABELS, START, STOP, Ints

@@ -17,7 +17,8 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE, VOCABULARY_SIZE
+from tasks.contracts.datasets import VOCABULARY_SIZE
+from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 
 FloatArray = NDArray[np.float32]
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from tasks.contracts.datasets import Md5, PlannedShard, Shard
+from tasks.contracts.datasets import PlannedShard, Shard
 from tasks.contracts.errors import AbsentFileError, DownloadError
 from tasks.contracts.files import ensure_room
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, Md5
 from tasks.contracts.progress import Progress, Silent, check_ending
 from tasks.shards.config import DownloadConfig
 from tasks.shards.line import Line, open_line

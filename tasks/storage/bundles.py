@@ -13,9 +13,8 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue, ValidationError
 
-from tasks.contracts.datasets import Sha256
 from tasks.contracts.errors import DamagedStorageError, StorageError
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, Sha256
 from tasks.contracts.progress import Progress, Silent
 from tasks.storage.object_store import ObjectStore
 

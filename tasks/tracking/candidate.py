@@ -218,7 +218,7 @@ def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None
         DATASET_SLUG_TAG: dataset.manifest.slug,
         SECONDS_TAG: f"{result.seconds:.3f}",
         LABELS_TAG: _label_list(classifier),
-        "feature_space": classifier.feature_space,
+        "feature_space": classifier.space.name,
         "code_revision": code_revision(),
     }
     if started_by:

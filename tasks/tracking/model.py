@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tasks.classifier.fitted import FittedClassifier
-from tasks.contracts.datasets import FEATURE_SIZE
 from tasks.tracking.client import (
     LoggedModelOutput,
     MlflowClient,
@@ -141,8 +140,8 @@ def _saved(classifier: FittedClassifier, described: Model, folder: Path) -> Path
             python_model=str(code.script),
             code_paths=[str(code.package)],
             artifacts={ARTIFACT: str(weights)},
-            signature=_signature(len(classifier.label_ids)),
-            input_example=np.zeros((1, FEATURE_SIZE), np.float32),
+            signature=_signature(classifier.space.size, len(classifier.label_ids)),
+            input_example=np.zeros((1, classifier.space.size), np.float32),
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
         )
     return folder / "model"
@@ -157,10 +156,10 @@ def _importable(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _signature(labels: int) -> ModelSignature:
+def _signature(features: int, labels: int) -> ModelSignature:
     float32 = np.dtype(np.float32)
     return ModelSignature(
-        inputs=Schema([TensorSpec(float32, (-1, FEATURE_SIZE))]), outputs=Schema([TensorSpec(float32, (-1, labels))])
+        inputs=Schema([TensorSpec(float32, (-1, features))]), outputs=Schema([TensorSpec(float32, (-1, labels))])
     )
 
 

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.contracts.datasets import Sha256
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, Sha256
 
 Address = Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S+$")]
 

@@ -9,11 +9,10 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from tasks.contracts.datasets import Sha256
 from tasks.contracts.errors import MissingWeightsError, WeightsError, did_you_mean
 from tasks.contracts.files import file_digest, format_bytes, write_text
 from tasks.contracts.media import WeightsRecord
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, Sha256
 from tasks.weights.config import WeightsEntry
 
 MEMORY_NAME = ".digests.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE
+from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 from tasks.records.synthetic import ALPHABET, encode_example, write_shard
 
 SHARDS, VIDEOS = 64, 1000  # as large as those of the train partition: 64,000 records, 300 MB

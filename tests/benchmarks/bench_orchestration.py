@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE
+from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 from tasks.records.synthetic import ALPHABET, encode_example, write_mirror, write_shard
 from tests.support.mirror_server import MirrorProcess
 

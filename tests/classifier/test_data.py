@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tasks.classifier.data import chosen_device, examples, kept_labels, multi_hot
-from tasks.contracts.datasets import FEATURE_SIZE
 from tasks.contracts.errors import TrainingError
+from tasks.contracts.features import YT8M
 from tasks.datasets.load import Videos
 from tests.classifier.videos import COOKING, made_videos
 
 VIDEOS = Videos(
     video_ids=np.array(["a", "b", "c", "d"], np.object_),
-    features=np.arange(4 * FEATURE_SIZE, dtype=np.float32).reshape(4, -1),
+    features=np.arange(4 * YT8M.size, dtype=np.float32).reshape(4, -1),
     label_offsets=np.array([0, 2, 3, 3, 5]),
     label_ids=np.array([22, 3, 22, 3, 4000], np.int32),
     is_match=np.array([True, True, False, False]),

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from tasks.classifier.config import PRESETS, ModelKind
 from tasks.classifier.fitted import METADATA_NAME, PREDICT_ROWS, WEIGHTS_NAME, FittedClassifier
 from tasks.classifier.models import build_model
-from tasks.contracts.datasets import FEATURE_SIZE
 from tasks.contracts.errors import ModelError
+from tasks.contracts.features import YT8M
 
-ROWS = np.random.default_rng(0).standard_normal((9, FEATURE_SIZE), dtype=np.float32)
+ROWS = np.random.default_rng(0).standard_normal((9, YT8M.size), dtype=np.float32)
 
 
 def made(kind: str = "gated", *, has_match: bool = True) -> FittedClassifier:
@@ -39,7 +39,7 @@ def test_comes_back_equal(tmp_path: Path, kind: str, has_match: bool) -> None:
     after = FittedClassifier.load(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [METADATA_NAME, WEIGHTS_NAME]
     assert np.array_equal(after.predict(ROWS), before.predict(ROWS))
-    for name in ("label_ids", "label_names", "config", "dataset_id", "has_match", "feature_space", "match_index"):
+    for name in ("label_ids", "label_names", "config", "dataset_id", "has_match", "space", "match_index"):
         assert getattr(after, name) == getattr(before, name)
 
 
@@ -56,7 +56,7 @@ def test_answers_probabilities_of_raw_features(kind: str) -> None:
 
 
 def test_rows_do_not_depend_on_their_neighbours() -> None:
-    rows = np.resize(ROWS, (PREDICT_ROWS + 5, FEATURE_SIZE))
+    rows = np.resize(ROWS, (PREDICT_ROWS + 5, YT8M.size))
     assert made().predict(rows)[-5:] == pytest.approx(made().predict(rows[-5:]), abs=1e-6)
 
 
@@ -71,8 +71,8 @@ def test_a_model_without_the_output_does_not_guess_the_match() -> None:
     ("features", "message"),
     [
         pytest.param(np.zeros((2, 1024), np.float32), r"must have shape \(n, 1152\), got \(2, 1024\)", id="width"),
-        pytest.param(np.zeros(FEATURE_SIZE, np.float32), r"must have shape \(n, 1152\), got \(1152,\)", id="one-axis"),
-        pytest.param(np.full((2, FEATURE_SIZE), np.nan, np.float32), "row 0 of 2 are not finite", id="nan"),
+        pytest.param(np.zeros(YT8M.size, np.float32), r"must have shape \(n, 1152\), got \(1152,\)", id="one-axis"),
+        pytest.param(np.full((2, YT8M.size), np.nan, np.float32), "row 0 of 2 are not finite", id="nan"),
     ],
 )
 def test_features_are_checked(features: np.ndarray, message: str) -> None:

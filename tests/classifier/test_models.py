@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from tasks.classifier.config import PRESETS, ModelKind, TrainConfig
 from tasks.classifier.models import Gated, Logistic, MixtureOfExperts, build_model, cross_entropy, l2_penalty
-from tasks.contracts.datasets import FEATURE_SIZE
+from tasks.contracts.features import YT8M
 
-FEATURES = torch.randn(5, FEATURE_SIZE, generator=torch.Generator().manual_seed(0))
+FEATURES = torch.randn(5, YT8M.size, generator=torch.Generator().manual_seed(0))
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -45,7 +45,7 @@ def test_mixture_of_experts_is_that_of_the_starter_code() -> None:
 
 def test_starter_models_start_with_glorot_weights() -> None:
     model = MixtureOfExperts(20, experts=2)
-    assert model.gate.weight.abs().max().item() == pytest.approx((6 / (FEATURE_SIZE + 60)) ** 0.5, rel=0.01)
+    assert model.gate.weight.abs().max().item() == pytest.approx((6 / (YT8M.size + 60)) ** 0.5, rel=0.01)
     assert not model.expert.bias.any()
 
 
@@ -78,7 +78,7 @@ def test_a_member_is_not_touched_by_the_others() -> None:
 @pytest.mark.parametrize("kind", list(ModelKind))
 def test_a_video_without_any_signal_has_an_answer(kind: ModelKind) -> None:
     model = build_model(TrainConfig(model=kind, hidden_size=8), 4).eval()
-    assert model(torch.zeros(2, FEATURE_SIZE)).isfinite().all()
+    assert model(torch.zeros(2, YT8M.size)).isfinite().all()
 
 
 def test_cross_entropy_is_summed_over_labels_and_averaged_over_videos() -> None:
@@ -100,4 +100,4 @@ def test_l2_penalty_leaves_biases_out() -> None:
     model = Logistic(2)
     torch.nn.init.constant_(model.linear.weight, 0.5)
     torch.nn.init.constant_(model.linear.bias, 100)
-    assert l2_penalty(model, 1e-8).item() == pytest.approx(1e-8 * FEATURE_SIZE * 2 * 0.25 / 2)
+    assert l2_penalty(model, 1e-8).item() == pytest.approx(1e-8 * YT8M.size * 2 * 0.25 / 2)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.contracts.datasets import FEATURE_SIZE
+from tasks.contracts.features import YT8M
 from tasks.datasets.load import Videos
 
 COOKING = 22
@@ -17,8 +17,8 @@ def made_videos(count: int, *, seed: int = 0, background: float = 0.0) -> Videos
     is_match = rng.random(count) >= background
     others = rng.random((count, len(OTHERS))) < np.linspace(0.5, 0.1, len(OTHERS))
     has = np.column_stack([is_match, others])
-    directions = np.random.default_rng(7).standard_normal((len(OTHERS) + 1, FEATURE_SIZE))
-    features = has @ directions * SIGNAL + rng.standard_normal((count, FEATURE_SIZE)) * 0.46
+    directions = np.random.default_rng(7).standard_normal((len(OTHERS) + 1, YT8M.size))
+    features = has @ directions * SIGNAL + rng.standard_normal((count, YT8M.size)) * 0.46
     ids = np.array((COOKING, *OTHERS), np.int32)
     return Videos(
         video_ids=np.array([f"{number:04x}" for number in range(count)], np.object_),

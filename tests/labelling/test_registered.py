@@ -13,6 +13,7 @@ from tasks.classifier.config import ModelKind, TrainConfig
 from tasks.classifier.fitted import METADATA_NAME, FittedClassifier, read_metadata
 from tasks.classifier.models import build_model
 from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError, UnknownModelError
+from tasks.contracts.features import YT8M
 from tasks.features.extractor import read_features
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.label import identity_of_labels, label_video
@@ -109,7 +110,7 @@ def test_the_identity_follows_the_weights(labeller: RegisteredLabeller, row: Mod
 
 
 def test_a_classifier_of_another_space_is_refused_by_name(labeller: RegisteredLabeller, row: ModelRow) -> None:
-    stranger = replace(with_match(), feature_space="yt8m-video-2017")
+    stranger = replace(with_match(), space=YT8M.model_copy(update={"name": "yt8m-video-2017"}))
     with pytest.raises(FeatureSpaceError, match=r"cooking/1 looks at .*'yt8m-video-2017'.* are 'yt8m-video-2018'"):
         RegisteredLabeller(row, stranger, labeller.extractor)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE, PlannedShard, Shard
+from tasks.contracts.datasets import PlannedShard, Shard
+from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 from tasks.records.synthetic import encode_example
 from tests.records.framing import frames
 

@@ -9,7 +9,8 @@ from tasks.classifier.config import ModelKind, TrainConfig
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.models import build_model
 from tasks.classifier.train import TrainingResult, fit
-from tasks.contracts.datasets import FEATURE_SIZE, Cooccurrence, DatasetManifest, LabelCount
+from tasks.contracts.datasets import Cooccurrence, DatasetManifest, LabelCount
+from tasks.contracts.features import YT8M
 from tasks.datasets.load import Videos
 from tasks.datasets.manifest import Dataset
 from tasks.tracking.registry import (
@@ -59,12 +60,12 @@ def registered(
 def made_up_videos(rows: int = 120, labels: int = 4, background: int = 0, seed: int = 0) -> Videos:
     """Videos whose labels can be told from their features; label 0 is in every match, the last are background."""
     rng = np.random.default_rng(seed)
-    directions = np.random.default_rng(99).standard_normal((labels, FEATURE_SIZE), dtype=np.float32)
+    directions = np.random.default_rng(99).standard_normal((labels, YT8M.size), dtype=np.float32)
     is_match = np.arange(rows) < rows - background
     has = rng.random((rows, labels)) < 0.4
     has[:, 0] = is_match
     has[~is_match, -1] = True
-    features = rng.standard_normal((rows, FEATURE_SIZE), dtype=np.float32) + 0.1 * has @ directions
+    features = rng.standard_normal((rows, YT8M.size), dtype=np.float32) + 0.1 * has @ directions
     return Videos(
         video_ids=np.array([f"v{row:03d}" for row in range(rows)], np.object_),
         features=features.astype(np.float32),

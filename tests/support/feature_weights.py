@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contracts.datasets import AUDIO_SIZE
+from tasks.contracts.features import AUDIO_SIZE
 from tasks.features.picture_network import ACTIVATIONS, late_tensorflow
 from tasks.features.sound_network import PCA_MEANS, PCA_VECTORS
 
