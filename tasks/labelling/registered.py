@@ -12,7 +12,8 @@ from tasks.contracts.errors import FeatureSpaceError, ModelError
 from tasks.contracts.features import YT8M
 from tasks.contracts.media import ModelRecord, WeightsRecord
 from tasks.contracts.progress import Progress
-from tasks.features.extractor import FeatureExtractor, load_extractor, read_features
+from tasks.features.extractor import Extractor, read_features
+from tasks.features.yt8m import load_yt8m
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.tracking.loading import load_classifier
@@ -27,7 +28,7 @@ RATE_HZ = 1.0  # features of YouTube-8M are of one frame and one stretch of soun
 class RegisteredLabeller:
     """A classifier of the registry, with the networks that give it its features."""
 
-    def __init__(self, row: ModelRow, classifier: FittedClassifier, extractor: FeatureExtractor) -> None:
+    def __init__(self, row: ModelRow, classifier: FittedClassifier, extractor: Extractor) -> None:
         """Put them together.
 
         Raises:
@@ -57,7 +58,7 @@ class RegisteredLabeller:
             UnknownModelError, MissingWeightsError, FeatureSpaceError, ModelError, TrackingError: see `open_labeller`.
         """
         row = resolve(store, reference, others=[IMAGENET])
-        extractor = load_extractor(weights)
+        extractor = load_yt8m(weights)
         return cls(row, load_classifier(store, row), extractor)
 
     def score(

@@ -43,8 +43,9 @@ detector = open_detector("yolox-nano", speed="normal", weights=store)
 detect_objects(fetched(clip), detector, DetectOptions(), MediaBounds(), out)
 """
 FEATURES = """
-from tasks.features.extractor import load_extractor, read_features
-read_features(clip, MediaBounds(), load_extractor(store))
+from tasks.features.extractor import read_features
+from tasks.features.yt8m import load_yt8m
+read_features(clip, MediaBounds(), load_yt8m(store))
 """
 WORK = {"labelling": LABEL, "detecting in": DETECT, "the features (small networks) of": FEATURES}
 
