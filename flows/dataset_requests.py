@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from conf.forms import LARGE_DOWNLOAD_SHARDS, PrepareDatasetForm, TrainOptions
 from conf.settings import Settings, load_weights_table
@@ -13,7 +11,6 @@ from conf.stack_state import MLFLOW_SERVER, credentials_in_force, running_part
 from tasks.classifier.config import TrainConfig
 from tasks.contracts.datasets import Part, PlannedShard
 from tasks.contracts.errors import ConfigError, DownloadError
-from tasks.contracts.files import write_text
 from tasks.contracts.progress import Progress, scaled
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.request import DatasetRequest, plan_request
@@ -22,7 +19,7 @@ from tasks.records.stored import have_part, plan_batch
 from tasks.shards.download import FailedShard, estimate_download, fetch_shards
 from tasks.shards.mirror import is_public, shown
 from tasks.shards.plan import shard_path
-from tasks.tracking.kept_training import train_candidate, training_key
+from tasks.tracking.kept_training import CandidateNote, train_candidate, training_key
 from tasks.tracking.registry import list_models
 from tasks.tracking.server import PASSWORD, USERNAME
 from tasks.tracking.store import TrackingStore, tracking_store
@@ -181,19 +178,13 @@ def train_here(dataset: Dataset, options: TrainOptions, settings: Settings, prog
 def _trained(
     dataset: Dataset, config: TrainConfig, store: TrackingStore, progress: Progress, *, again: bool
 ) -> "Candidate":
-    # Imported here: it takes MLflow and torch, seconds that a dataset need not wait for.
-    from tasks.tracking.candidate import Candidate  # noqa: PLC0415
-
-    note = store.folder / "candidates" / f"{training_key(dataset.manifest.reference, config, store)}.json"
+    note = CandidateNote.of(store, training_key(dataset.manifest.reference, config, store))
     run_ids = {row.run_id for row in list_models(store)}  # that MLflow cannot be used is said before any training
-    if not again:
-        with suppress(OSError, ValidationError):
-            known = Candidate.model_validate_json(note.read_bytes())
-            if known.run_id in run_ids:
-                return known
+    known = None if again else note.read()
+    if known and known.run_id in run_ids:
+        return known
     candidate = train_candidate(dataset, config, store, progress=progress)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    write_text(note, candidate.model_dump_json())
+    note.write(candidate, store)
     return candidate
 
 

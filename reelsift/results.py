@@ -250,18 +250,19 @@ class DatasetVersion:
 
         Raises:
             DatasetError: the version has no such split.
-            DamagedDatasetError: a part is missing or not what it should be.
+            DamagedDatasetError: a part is missing, or differs from its digest.
         """
         import pyarrow as pa
 
         from tasks.datasets.folders import in_use
         from tasks.datasets.load import COLUMN_TYPES, read_batches
+        from tasks.datasets.verify import parts_checked
 
         columns = [name for name in COLUMN_TYPES if features or not name.startswith("mean_")]
         fields = {name: pa.string() if name == "shard" else COLUMN_TYPES[name] for name in columns}
         schema = pa.schema([*fields.items(), ("split", pa.string())])
         tables = []
-        with in_use(self.folder):
+        with in_use(self.folder), parts_checked(self.dataset, split):
             for part in self.dataset.parts(split):
                 for batch in read_batches(self.folder / part.name, columns):
                     arrays = [batch.column(name).cast(kind) for name, kind in fields.items()]
