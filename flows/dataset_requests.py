@@ -1,7 +1,7 @@
 """Forms of datasets and models turned into what the stages take, and a version built here, without any server."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -119,10 +119,10 @@ def build_here(
     """Download and filter what no part holds yet, and publish the version; the next batch downloads meanwhile.
 
     Returns:
-        The version, and the shards that no mirror has, each with the reason.
+        The version, and the shards that no mirror gives, each with the reason.
 
     Raises:
-        DownloadError: some shards could not be fetched, or no mirror has any of them.
+        DownloadError: some shards could not be fetched for now, or no mirror gives any of them, or refuses most.
         ReelsiftError: a stage failed.
     """
     store, download = settings.paths.parts, settings.download_from(form.mirror)
@@ -130,7 +130,7 @@ def build_here(
     absent: list[dict[str, Any]] = []
     with closing(ahead(_downloaded(request, form, settings, progress), buffer=1)) as batches:
         for shards, failed in batches:
-            absent += [each.model_dump(exclude={"is_absent"}) for each in failed]
+            absent += [each.model_dump(exclude={"is_lasting"}) for each in failed]
             missing = {(each.partition, each.name) for each in failed}
             present = tuple(shard for shard in shards if (shard.partition, shard.name) not in missing)
             if present:
@@ -145,18 +145,33 @@ def build_here(
                     storage=settings.storage,
                 )
                 parts.append(part)
-    if not parts:
-        raise DownloadError(f"No mirror has any of the {len(request.shards):,} shards. {absent[0]['reason']}")
+    refuse_gaps(request, absent)
     request = request.without({(each["partition"], each["name"]) for each in absent})
     root, storage = settings.paths.datasets, settings.storage
     dataset, _ = publish_request(request, parts, root=root, store=store, storage=storage, progress=progress)
     return dataset, absent
 
 
+def refuse_gaps(request: DatasetRequest, absent: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a version of too few of its shards: a mirror that refuses most of them refuses whoever asks.
+
+    Raises:
+        DownloadError: no mirror gives any of the shards, or most are there and not given.
+    """
+    withheld = [each for each in absent if not each.get("is_absent")]
+    if len(absent) == len(request.shards):
+        raise DownloadError(f"No mirror has any of the {len(request.shards):,} shards. {absent[0]['reason']}")
+    if len(withheld) > len(request.shards) / 2:
+        raise DownloadError(
+            f"{len(withheld):,} of {len(request.shards):,} shards are given by no mirror, too many to go on without "
+            f"them. {withheld[0]['reason']}"
+        )
+
+
 def _downloaded(
     request: DatasetRequest, form: PrepareDatasetForm, settings: Settings, progress: Progress
 ) -> Iterator[tuple[tuple[PlannedShard, ...], Sequence[FailedShard]]]:
-    """Yield each batch once its missing shards are on the disk, and those of them that no mirror has."""
+    """Yield each batch once its missing shards are on the disk, and those of them that no mirror gives."""
     folder, download = settings.paths.shards, settings.download_from(form.mirror)
     for batch in request.batches:
         _, missing = plan_batch(settings.paths.parts, batch, request.filter, settings.storage)
