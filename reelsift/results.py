@@ -23,6 +23,7 @@ from tasks.contracts.media import (
     VideoOutcome,
     told,
 )
+from tasks.contracts.text import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -360,9 +361,9 @@ class Training:
 
     def _repr_html_(self) -> str:
         """Show the comparison."""
-        shown = ("model", "kind", "aliases", "gap", "map", "hit1", "perr", "coverage", "gain")
-        rows = [tuple(map(_cell, (getattr(row, name) for name in shown))) for row in self.comparison.rows]
-        return _html_table(shown, rows)
+        columns = ("model", "kind", "aliases", "gap", "map", "hit1", "perr", "coverage", "gain")
+        rows = [tuple(map(_cell, (getattr(row, name) for name in columns))) for row in self.comparison.rows]
+        return _html_table(columns, rows)
 
 
 def _cell(value: object) -> str:
@@ -376,6 +377,6 @@ def _html_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _html_rows(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    yield "<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"
+    yield "<tr>" + "".join(f"<th>{escape(shown(head))}</th>" for head in heads) + "</tr>"
     for row in rows:
-        yield "<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>"
+        yield "<tr>" + "".join(f"<td>{escape(shown(str(value)))}</td>" for value in row) + "</tr>"

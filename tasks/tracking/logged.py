@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from tasks.classifier.evaluate import Evaluation
 from tasks.classifier.train import TrainingResult
+from tasks.contracts.text import in_csv
 from tasks.datasets.manifest import Dataset
 from tasks.tracking.client import (
     DatasetInput,
@@ -108,5 +109,5 @@ def log_files(client: MlflowClient, run_id: str, evaluation: Evaluation) -> None
     rows.writerow(("label_id", "name", "positives", "average_precision"))
     for label in sorted(evaluation.labels, key=lambda label: -label.positives):
         ap = "" if label.average_precision is None else f"{label.average_precision:.6f}"
-        rows.writerow((label.index, label.name, label.positives, ap))
+        rows.writerow((label.index, in_csv(label.name), label.positives, ap))
     client.log_text(run_id, table.getvalue(), "labels.csv")
