@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.datasets import DatasetManifest
 from tasks.contracts.files import appearing
+from tasks.contracts.text import shown as text_shown
 
 # Okabe and Ito's colours, told apart with any colour vision: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
@@ -43,7 +44,7 @@ def dress(axes: Axes, title: str, subtitle: str = "", *, x: str = "", y: str = "
 def shortened(name: str, length: int = 22) -> str:
     """Return a name that fits beside an axis, with its dollars safe from matplotlib, to which two make a formula."""
     fitting = name if len(name) <= length else f"{name[: length - 1].rstrip()}…"
-    return fitting.replace("$", r"\$")
+    return text_shown(fitting).replace("$", r"\$")
 
 
 def save_png(figure: Figure, path: Path) -> Path:

@@ -115,7 +115,7 @@ def log_files(client: MlflowClient, run_id: str, evaluation: Evaluation) -> None
     rows.writerow(("label_id", "name", "positives", "average_precision"))
     for label in sorted(evaluation.labels, key=lambda label: -label.positives):
         ap = "" if label.average_precision is None else f"{label.average_precision:.6f}"
-        rows.writerow((label.index, label.name, label.positives, ap))
+        rows.writerow((label.index, in_csv(label.name), label.positives, ap))
     client.log_text(run_id, table.getvalue(), "labels.csv")
 
 

@@ -19,7 +19,7 @@ import pytest
 import reelsift
 from reelsift.results import VideoAnswers
 from tasks.contracts.errors import ConfigError, OutputError, SourceError, VideosFailedError
-from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_TABLE_NAME
+from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_TABLE_NAME, VideoOutcome
 from tests.reelsift.test_cli import reelsift as command
 from tests.support.built import build
 from tests.support.media import write_video
@@ -202,6 +202,9 @@ def test_a_list_and_a_folder_give_an_answer_for_each_video_and_the_failures(clip
     assert list(found[:1]) == [found[0]]
     assert set(found.to_pandas().source) == {str(folder / "b.mp4")}
     assert "plain text" in found._repr_html_()
+    hostile = VideoOutcome.model_construct(source="\u202e<img>\x1b[31m|", status="failed", reason="\u2066no\u200b")
+    page = VideoAnswers([], [hostile])._repr_html_()
+    assert "<td>&lt;img&gt;|</td><td>failed: &lt;img&gt;|: no</td>" in page
     assert isinstance(reelsift.label([clip], annotate=False), VideoAnswers)
     listed = home.parent / "list.txt"
     listed.write_text(f"# mine\n{clip}\n")
