@@ -1,6 +1,7 @@
 """Fixtures that every stage's tests share."""
 
 import fcntl
+import functools
 import gc
 import inspect
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +49,7 @@ SERVERS = {*SHARED_SERVERS, "s3_server", "prefect_database", "migrated_database"
 SLOW_FILES = re.compile(
     r"tensorflow|playwright|support\.browser|reelsift\.test_cli|support\.mlflow_servers|dask", re.IGNORECASE
 )
-STARTS_PROCESSES = re.compile(r"\b(?:subprocess|Popen|multiprocessing|reelsift\()")
+STARTS_PROCESSES = {"subprocess", "Popen", "multiprocessing"}
 
 REAL_DATA = Path(os.environ.get("REELSIFT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -105,7 +107,7 @@ def _is_slow(item: pytest.Item) -> bool:
     fixtures = getattr(item, "_fixtureinfo", None)
     made = [each[-1].func for each in fixtures.name2fixturedefs.values()] if fixtures else []
     functions = [inspect.unwrap(each) for each in (getattr(item, "function", None), *made) if inspect.isfunction(each)]
-    named = {"__init__", "__enter__", *(name for each in functions for name in each.__code__.co_names)}
+    named = {"__init__", "__enter__"}.union(*(_names_in(each.__code__) for each in functions))
     return any(_starts_processes(each, named, set()) for each in functions)
 
 
@@ -116,12 +118,20 @@ def _starts_processes(what: Any, named: set[str], seen: set[int]) -> bool:
     seen.add(id(what))
     if inspect.isclass(what):
         return any(_starts_processes(vars(what)[name], named, seen) for name in named & vars(what).keys())
-    if not inspect.isfunction(what) or what.__code__.co_filename == "<string>":  # of a dataclass
+    if not inspect.isfunction(what):
         return False
-    if STARTS_PROCESSES.search(inspect.getsource(what)):
-        return True
     function = inspect.unwrap(what)
-    return any(_starts_processes(function.__globals__.get(name), named, seen) for name in function.__code__.co_names)
+    names = _names_in(function.__code__)
+    return bool(names & STARTS_PROCESSES) or any(
+        _starts_processes(function.__globals__.get(name), named, seen) for name in names
+    )
+
+
+@functools.cache
+def _names_in(code: CodeType) -> frozenset[str]:
+    """Return what a function and those within it name, but for their own variables."""
+    within = (_names_in(each) for each in code.co_consts if isinstance(each, CodeType))
+    return frozenset(code.co_names).union(*within)
 
 
 def _server_of(item: pytest.Item) -> str | None:
