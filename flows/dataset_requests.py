@@ -1,19 +1,16 @@
 """Forms of datasets and models turned into what the stages take, and a version built here, without any server."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from conf.forms import LARGE_DOWNLOAD_SHARDS, PrepareDatasetForm, TrainOptions
-from conf.settings import Settings, load_weights_table
+from conf.settings import Settings
 from conf.stack_state import MLFLOW_SERVER, credentials_in_force, running_part
 from tasks.classifier.config import TrainConfig
 from tasks.contracts.datasets import Part, PlannedShard
 from tasks.contracts.errors import ConfigError, DownloadError
-from tasks.contracts.files import write_text
 from tasks.contracts.progress import Progress, scaled
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.request import DatasetRequest, plan_request
@@ -22,7 +19,7 @@ from tasks.records.stored import have_part, plan_batch
 from tasks.shards.download import FailedShard, estimate_download, fetch_shards
 from tasks.shards.mirror import is_public, shown
 from tasks.shards.plan import shard_path
-from tasks.tracking.kept_training import train_candidate, training_key
+from tasks.tracking.kept_training import CandidateNote, train_candidate, training_key
 from tasks.tracking.registry import list_models
 from tasks.tracking.server import PASSWORD, USERNAME
 from tasks.tracking.store import TrackingStore, tracking_store
@@ -122,10 +119,10 @@ def build_here(
     """Download and filter what no part holds yet, and publish the version; the next batch downloads meanwhile.
 
     Returns:
-        The version, and the shards that no mirror has, each with the reason.
+        The version, and the shards that no mirror gives, each with the reason.
 
     Raises:
-        DownloadError: some shards could not be fetched, or no mirror has any of them.
+        DownloadError: some shards could not be fetched for now, or no mirror gives any of them, or refuses most.
         ReelsiftError: a stage failed.
     """
     store, download = settings.paths.parts, settings.download_from(form.mirror)
@@ -133,7 +130,7 @@ def build_here(
     absent: list[dict[str, Any]] = []
     with closing(ahead(_downloaded(request, form, settings, progress), buffer=1)) as batches:
         for shards, failed in batches:
-            absent += [each.model_dump(exclude={"is_absent"}) for each in failed]
+            absent += [each.model_dump(exclude={"is_lasting"}) for each in failed]
             missing = {(each.partition, each.name) for each in failed}
             present = tuple(shard for shard in shards if (shard.partition, shard.name) not in missing)
             if present:
@@ -148,18 +145,33 @@ def build_here(
                     storage=settings.storage,
                 )
                 parts.append(part)
-    if not parts:
-        raise DownloadError(f"No mirror has any of the {len(request.shards):,} shards. {absent[0]['reason']}")
+    refuse_gaps(request, absent)
     request = request.without({(each["partition"], each["name"]) for each in absent})
     root, storage = settings.paths.datasets, settings.storage
     dataset, _ = publish_request(request, parts, root=root, store=store, storage=storage, progress=progress)
     return dataset, absent
 
 
+def refuse_gaps(request: DatasetRequest, absent: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a version of too few of its shards: a mirror that refuses most of them refuses whoever asks.
+
+    Raises:
+        DownloadError: no mirror gives any of the shards, or most are there and not given.
+    """
+    withheld = [each for each in absent if not each.get("is_absent")]
+    if len(absent) == len(request.shards):
+        raise DownloadError(f"No mirror has any of the {len(request.shards):,} shards. {absent[0]['reason']}")
+    if len(withheld) > len(request.shards) / 2:
+        raise DownloadError(
+            f"{len(withheld):,} of {len(request.shards):,} shards are given by no mirror, too many to go on without "
+            f"them. {withheld[0]['reason']}"
+        )
+
+
 def _downloaded(
     request: DatasetRequest, form: PrepareDatasetForm, settings: Settings, progress: Progress
 ) -> Iterator[tuple[tuple[PlannedShard, ...], Sequence[FailedShard]]]:
-    """Yield each batch once its missing shards are on the disk, and those of them that no mirror has."""
+    """Yield each batch once its missing shards are on the disk, and those of them that no mirror gives."""
     folder, download = settings.paths.shards, settings.download_from(form.mirror)
     for batch in request.batches:
         _, missing = plan_batch(settings.paths.parts, batch, request.filter, settings.storage)
@@ -181,19 +193,13 @@ def train_here(dataset: Dataset, options: TrainOptions, settings: Settings, prog
 def _trained(
     dataset: Dataset, config: TrainConfig, store: TrackingStore, progress: Progress, *, again: bool
 ) -> "Candidate":
-    # Imported here: it takes MLflow and torch, seconds that a dataset need not wait for.
-    from tasks.tracking.candidate import Candidate  # noqa: PLC0415
-
-    note = store.folder / "candidates" / f"{training_key(dataset.manifest.reference, config, store)}.json"
+    note = CandidateNote.of(store, training_key(dataset.manifest.reference, config, store))
     run_ids = {row.run_id for row in list_models(store)}  # that MLflow cannot be used is said before any training
-    if not again:
-        with suppress(OSError, ValidationError):
-            known = Candidate.model_validate_json(note.read_bytes())
-            if known.run_id in run_ids:
-                return known
+    known = None if again else note.read()
+    if known and known.run_id in run_ids:
+        return known
     candidate = train_candidate(dataset, config, store, progress=progress)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    write_text(note, candidate.model_dump_json())
+    note.write(candidate, store)
     return candidate
 
 
@@ -213,7 +219,8 @@ def store_of(settings: Settings) -> TrackingStore:
 
 
 def weights_of(settings: Settings) -> WeightsStore:
-    """Return where weights lie, and what is known of each file."""
+    """Return where weights lie, what is known of each file, and which feature spaces are made of them."""
     given = settings.weights.expanduser().absolute() if settings.weights else None
-    table = {**load_weights_table(), **settings.weight_files}
-    return WeightsStore(folder=settings.paths.weights, given=given, table=table)
+    return WeightsStore(
+        folder=settings.paths.weights, given=given, table=settings.weights_table, backbones=settings.feature_spaces
+    )

@@ -12,8 +12,7 @@ from conf.environment import running_settings
 from conf.flow import ThreadPoolTaskRunner, flow, get_run_logger
 from conf.forms import PrepareDatasetForm
 from conf.settings import Settings
-from flows.dataset_requests import planned_request, refuse_large_download, runner_of
-from tasks.contracts.errors import DownloadError
+from flows.dataset_requests import planned_request, refuse_gaps, refuse_large_download, runner_of
 from tasks.dask_runner import tasks_on, tell_of
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.caveats import absence
@@ -44,7 +43,7 @@ def prepare_dataset(form: PrepareDatasetForm) -> dict[str, Any]:
     refuse_large_download(request, form, settings)
     with tasks_on(*runner_of(form, settings)):
         parts, absent = _parts(request, form, settings)
-    # What no mirror has is in no version: the id says what there is, and is another once the mirror has it.
+    # What no mirror gives is in no version: the id says what there is, and is another once the mirror has it.
     request = request.without({(each["partition"], each["name"]) for each in absent})
     is_there = is_current(root, request.slug, request.id) and (
         storage is None or is_stored(request.slug, request.id, storage)
@@ -64,10 +63,10 @@ def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings
     """Map the batches over download and filter; a batch that a whole part holds already needs neither.
 
     Returns:
-        The parts, and the shards that no mirror has, each with the reason.
+        The parts, and the shards that no mirror gives, each with the reason.
 
     Raises:
-        DownloadError: no mirror has any of them.
+        DownloadError: some could not be fetched for now, or no mirror gives any of them, or refuses most.
     """
     store, folder, download = settings.paths.parts, settings.paths.shards, settings.download_from(form.mirror)
     patient = retrying(settings.flow.retries, settings.flow.retry_delay_s)
@@ -96,6 +95,5 @@ def _parts(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings
         tell_of(parts)
     made = [part for part in gather(downloads, parts) if part]
     absent = [each for future in asked for each in future.result()["absent"]]
-    if not made:
-        raise DownloadError(f"No mirror has any of the {len(request.shards):,} shards. {absent[0]['reason']}")
+    refuse_gaps(request, absent)
     return made, absent

@@ -89,9 +89,8 @@ def _presets(session: Session) -> list[str]:
 
 
 def _weights(session: Session) -> list[str]:
-    from conf.settings import load_weights_table
-
-    return ["all", *load_weights_table(), *session.settings.weight_files]
+    table = session.settings.weights_table
+    return ["all", *dict.fromkeys(entry.group for entry in table.values() if entry.group), *table]
 
 
 LISTED = "A,B"

@@ -1,6 +1,6 @@
 """`reelsift train` and `reelsift models`: candidates trained, compared and promoted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,16 +9,19 @@ from conf.forms import TrainClassifierForm
 from reelsift.completion import argument, option
 from reelsift.console import note, print_json, print_table, say
 from reelsift.options import AsJson, Commands, with_form
-from reelsift.pipeline import open_in_browser, print_comparison, print_ways_to_look
+from reelsift.pipeline import FIGURE_TITLES, class_figures, open_in_browser, print_comparison, print_ways_to_look
 from reelsift.session import Session
 
 if TYPE_CHECKING:
+    from tasks.classifier.evaluate import Evaluation
     from tasks.datasets.manifest import Dataset
     from tasks.tracking.registry import ModelRow
 
 app = Commands("Registered models: list, compare, evaluate, promote.")
 
 SHARDS_NAMED = 5
+LOGGED_NAMES = {"gap": "gap_at_20", "hit1": "hit_at_1"}  # of figures that MLflow has under another name
+SHOWN_MISTAKES = 3  # labels that one is taken for
 VERDICT_LENGTH = 60  # characters of the gate's reason that fit beside the other columns
 
 MODEL = "champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id"
@@ -139,13 +142,14 @@ def evaluate_version(
         "perr": result.perr,
         "match_ap": result.match_ap,
         "coverage": result.coverage,
+        **(result.classes.named() if result.classes else {}),
         "gap_own_labels": evaluation_of(classifier, scores, videos).gap,
         "videos": result.videos,
         "model": row.reference,
         "dataset": version.manifest.id,
     }
     if as_json:
-        print_json(figures | {"learnt_from": learnt})
+        print_json(figures | {"learnt_from": learnt} | _classes_of(result, version))
         return
     if learnt is None:
         note(f"Which shards it learnt from is not known: its dataset {row.dataset} is not here.")
@@ -160,6 +164,25 @@ def evaluate_version(
     print_table(
         f"{row.reference} on all {result.videos:,} matching videos of {version.manifest.id}", ("", ""), figures.items()
     )
+    if classes := _classes_of(result, version):
+        print_table("Each label", ("label", "videos", "precision", "recall", "taken for"), _class_rows(classes))
+
+
+def _classes_of(result: "Evaluation", version: "Dataset") -> dict[str, Any]:
+    """Return each label's precision and recall, and the confusion matrix, where each video has one label."""
+    if result.classes is None:
+        return {}
+    names = {count.index: count.name for count in version.manifest.label_counts}
+    return {"classes": result.classes.rows(names), "confusion": result.classes.confusion_LL.tolist()}
+
+
+def _class_rows(classes: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+    """Yield a line for each label, with what its videos are taken for instead, the commonest first."""
+    names = [row["name"] for row in classes["classes"]]
+    for own, (row, counts) in enumerate(zip(classes["classes"], classes["confusion"], strict=True)):
+        wrong = sorted(((count, names[to]) for to, count in enumerate(counts) if count and to != own), reverse=True)
+        taken = ", ".join(f"{name} {count}" for count, name in wrong[:SHOWN_MISTAKES])
+        yield row["name"], row["videos"], row["precision"], row["recall"], taken
 
 
 @app.command("promote", example="reelsift models promote cooking/2")
@@ -298,15 +321,17 @@ def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = F
     if as_json:
         print_json(trained)
         return
+    of_classes = class_figures([each["metrics"] for each in trained["candidates"]])
+    figures = ("gap", "map", *of_classes, "hit1", "perr", "match_ap", "coverage")
     print_table(
         f"Candidates on {trained['slug']}/{trained['dataset']}, judged on its validate split",
-        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "coverage", "seconds"),
-        (_candidate_row(candidate) for candidate in trained["candidates"]),
+        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), "seconds"),
+        (_candidate_row(candidate, figures) for candidate in trained["candidates"]),
     )
     note("`reelsift models compare` sets them beside the champion; `reelsift models promote` asks the gate.")
 
 
-def _candidate_row(candidate: dict[str, Any]) -> tuple[object, ...]:
+def _candidate_row(candidate: dict[str, Any], figures: Sequence[str]) -> tuple[object, ...]:
     metrics = candidate["metrics"]
-    figures = (metrics.get(name) for name in ("gap_at_20", "map", "hit_at_1", "perr", "match_ap", "coverage"))
-    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *figures, f"{candidate['seconds']:.1f}")
+    values = (metrics.get(LOGGED_NAMES.get(name, name)) for name in figures)
+    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *values, f"{candidate['seconds']:.1f}")

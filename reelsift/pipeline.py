@@ -1,5 +1,6 @@
 """`reelsift pipeline`: the whole path in one command."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -9,6 +10,17 @@ from reelsift.console import note, print_json, print_table, say
 from reelsift.dataset import confirmed, planned, print_warnings
 from reelsift.options import AsJson, Yes, with_form
 from reelsift.session import Session
+
+FIGURE_TITLES = {
+    "gap": "GAP@20",
+    "map": "MAP",
+    "top_1": "top-1",
+    "top_5": "top-5",
+    "hit1": "Hit@1",
+    "perr": "PERR",
+    "match_ap": "match AP",
+    "coverage": "coverage",
+}
 
 
 @with_form
@@ -55,11 +67,18 @@ def print_outcome(made: dict[str, Any]) -> None:
 
 def print_comparison(comparison: dict[str, Any]) -> None:
     """Print the table of a comparison, the best model first."""
+    rows = comparison["rows"]
+    figures = ("gap", "map", *class_figures(rows), "hit1", "perr", "match_ap", "coverage")
     print_table(
         f"Models on {comparison['videos']:,} matching videos of {comparison['dataset_id']}",
-        ("model", "kind", "GAP@20", "MAP", "Hit@1", "PERR", "match AP", "coverage", "gain over champion", "seconds"),
-        (_row(row) for row in comparison["rows"]),
+        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), "gain over champion", "seconds"),
+        (_row(row, figures) for row in rows),
     )
+
+
+def class_figures(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Name the figures of a classification where any of these has them: each of its videos has one label."""
+    return ("top_1", "top_5") if any(row.get("top_1") is not None for row in rows) else ()
 
 
 def print_ways_to_look(comparison: dict[str, Any]) -> None:
@@ -90,10 +109,9 @@ def open_in_browser(comparison: dict[str, Any]) -> None:
         raise TrackingError(f"No browser can be started here. Open it where there is one: {address}")
 
 
-def _row(row: dict[str, Any]) -> tuple[object, ...]:
+def _row(row: dict[str, Any], figures: Sequence[str]) -> tuple[object, ...]:
     gain = "champion" if "champion" in row["aliases"] else None
     if row["gain"] is not None:
         low, high = row["interval"]
         gain = f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]"
-    figures = (row[name] for name in ("gap", "map", "hit1", "perr", "match_ap", "coverage"))
-    return (row["model"], row["kind"], *figures, gain, f"{row['seconds']:.1f}")
+    return (row["model"], row["kind"], *(row[name] for name in figures), gain, f"{row['seconds']:.1f}")

@@ -88,7 +88,7 @@ def prune(
 def _places(session: Session) -> "Places":
     from tasks.pruning.prune import Places
 
-    home = session.settings.paths
+    home, notes = session.settings.paths, session.store.notes
     return Places(
         home=home.root,
         datasets=home.datasets,
@@ -105,6 +105,7 @@ def _places(session: Session) -> "Places":
             home.weights,
             home.reports,
             home.batches,
+            notes,
         ),
         downloads=(home.shards, home.weights),
         logs=(home.logs, home.stack),

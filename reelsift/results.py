@@ -23,6 +23,7 @@ from tasks.contracts.media import (
     VideoOutcome,
     told,
 )
+from tasks.contracts.text import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,19 +251,20 @@ class DatasetVersion:
 
         Raises:
             DatasetError: the version has no such split.
-            DamagedDatasetError: a part is missing or not what it should be.
+            DamagedDatasetError: a part is missing, or differs from its digest.
         """
         import pyarrow as pa
 
         from tasks.datasets.folders import in_use
         from tasks.datasets.load import column_types, read_batches
+        from tasks.datasets.verify import parts_checked
 
         space = self.manifest.space
         types = {name: kind for name, kind in column_types(space).items() if features or name not in space.slices}
         fields = types | {"shard": pa.string()}
         schema = pa.schema([*fields.items(), ("split", pa.string())])
         tables = []
-        with in_use(self.folder):
+        with in_use(self.folder), parts_checked(self.dataset, split):
             for part in self.dataset.parts(split):
                 for batch in read_batches(self.folder / part.name, list(types), space=space):
                     arrays = [batch.column(name).cast(kind) for name, kind in fields.items()]
@@ -360,9 +362,9 @@ class Training:
 
     def _repr_html_(self) -> str:
         """Show the comparison."""
-        shown = ("model", "kind", "aliases", "gap", "map", "hit1", "perr", "coverage", "gain")
-        rows = [tuple(map(_cell, (getattr(row, name) for name in shown))) for row in self.comparison.rows]
-        return _html_table(shown, rows)
+        columns = ("model", "kind", "aliases", "gap", "map", "hit1", "perr", "coverage", "gain")
+        rows = [tuple(map(_cell, (getattr(row, name) for name in columns))) for row in self.comparison.rows]
+        return _html_table(columns, rows)
 
 
 def _cell(value: object) -> str:
@@ -376,6 +378,6 @@ def _html_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _html_rows(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    yield "<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"
+    yield "<tr>" + "".join(f"<th>{escape(shown(head))}</th>" for head in heads) + "</tr>"
     for row in rows:
-        yield "<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>"
+        yield "<tr>" + "".join(f"<td>{escape(shown(str(value)))}</td>" for value in row) + "</tr>"

@@ -19,9 +19,11 @@ from conf.settings import Settings, setting_layers, settings_of
 from conf.stack_state import join_stack
 from reelsift.console import progress_shown
 from tasks.contracts.files import PRIVATE, write_text
-from tasks.contracts.text import has_secrets
+from tasks.contracts.text import has_secrets, inert, without_secrets
 
 if TYPE_CHECKING:
+    import logging
+
     from tasks.datasets.manifest import Dataset
     from tasks.tracking.store import TrackingStore
 
@@ -151,6 +153,17 @@ LARGEST_LOG_BYTES = 10 << 20
 KEPT_LOGS = 3  # older files
 
 
+def _inert_formatter(form: str) -> "logging.Formatter":
+    """Return a formatter whose lines a terminal can show as they are: what is logged comes from strangers too."""
+    import logging
+
+    class Formatter(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return inert(without_secrets(super().format(record)))
+
+    return Formatter(form)
+
+
 def _log_to_file(folder: Path) -> None:
     """Let Prefect's loggers, and so the runs', write to a file as well."""
     import logging
@@ -163,5 +176,5 @@ def _log_to_file(folder: Path) -> None:
     handler = RotatingFileHandler(
         folder / LOG_NAME, maxBytes=LARGEST_LOG_BYTES, backupCount=KEPT_LOGS, encoding="utf-8"
     )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_inert_formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger("prefect").addHandler(handler)

@@ -70,7 +70,7 @@ def show_comparison(comparison: "Comparison", picture_url: str) -> None:
     """Create the artifacts `comparison-<slug>`: the table, a link to MLflow's own comparison, and the picture."""
     key = f"comparison-{comparison.name}"
     create_table_artifact(
-        [markdown_row(row.model_dump(mode="json", exclude={"run_id", "experiment_id"})) for row in comparison.rows],
+        [markdown_row(row.model_dump(mode="json", exclude=_left_out(comparison))) for row in comparison.rows],
         key=key,
         description=(
             f"{comparison.videos:,} matching videos of {comparison.dataset_id}, {comparison.labels:,} labels, "
@@ -79,6 +79,12 @@ def show_comparison(comparison: "Comparison", picture_url: str) -> None:
     )
     create_link_artifact(comparison.compare_url, link_text="Compare these runs in MLflow", key=f"{key}-mlflow")
     create_markdown_artifact(f"![GAP and MAP of each model]({picture_url})", key=f"{key}-picture")
+
+
+def _left_out(comparison: "Comparison") -> set[str]:
+    """Name what the table does not show: ids, and figures of a classification where videos have several labels."""
+    of_classes = {"top_1", "top_5"} if all(row.top_1 is None for row in comparison.rows) else set()
+    return {"run_id", "experiment_id"} | of_classes
 
 
 @task(name="promote-model", task_run_name="promote-{reference}")

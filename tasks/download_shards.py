@@ -44,17 +44,17 @@ def shard_cache_key(shards: Sequence[PlannedShard]) -> str:
 def download_shards(
     shards: Sequence[PlannedShard], folder: Path, config: DownloadConfig, *, strict: bool = False
 ) -> dict[str, Any]:
-    """Fetch what is missing, skip what is there and whole; say which ones no mirror has, unless that is an error.
+    """Fetch what is missing, skip what is there and whole; say which ones no mirror gives, unless that is an error.
 
     Raises:
-        DownloadError: some of them could not be fetched, or where `strict` is set are nowhere; the others are there.
+        DownloadError: some could not be fetched for now, or where `strict` is set at all; the others are there.
         DiskSpaceError: they do not fit.
     """
     report = fetch_shards(shards, folder, config, current_progress(), strict=strict)
     return {
         "files": len(report.shards),
         "bytes": sum(shard.size_bytes for shard in report.shards),
-        "absent": [failed.model_dump(exclude={"is_absent"}) for failed in report.failed],
+        "absent": [failed.model_dump(exclude={"is_lasting"}) for failed in report.failed],
     }
 
 

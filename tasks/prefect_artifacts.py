@@ -40,7 +40,8 @@ def show_dataset(dataset: Dataset, absent: Sequence[Mapping[str, Any]] = ()) -> 
 
 def _figures(manifest: DatasetManifest, dataset: Dataset) -> str:
     splits = ", ".join(
-        f"{split} {sum(part.matches for part in manifest.parts if part.split == split):,}" for split in manifest.splits
+        f"{in_markdown(split)} {sum(part.matches for part in manifest.parts if part.split == split):,}"
+        for split in manifest.splits
     )
     drops = "\n".join(
         f"| dropped: {in_markdown(reason)} | {count:,} |" for reason, count in sorted(manifest.drops.items()) if count
@@ -49,7 +50,7 @@ def _figures(manifest: DatasetManifest, dataset: Dataset) -> str:
         f"### {manifest.reference}\n\n| | |\n|---|---|\n| shards | {len(manifest.shards):,} |\n"
         f"| records read | {manifest.records:,} |\n| matches | {manifest.matches:,} ({splits}) |\n"
         f"| rows | {manifest.rows:,} |\n{drops}\n\nIn {in_markdown(str(dataset.folder))}, made by code "
-        f"{manifest.code_revision}. `reelsift dataset show {manifest.reference}` shows more.\n"
+        f"{in_markdown(manifest.code_revision)}. `reelsift dataset show {manifest.reference}` shows more.\n"
     )
 
 

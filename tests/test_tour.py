@@ -1,4 +1,4 @@
-"""The README's commands, typed one after the other in one home, print what the README shows.
+"""The README's commands, typed one after the other in one home beside a Prefect server, print what the README shows.
 
 What is made from YouTube-8M is compared to the letter where this machine has the real shards. Training on those takes a
 minute, so the models are of a small made-up version; there, all but numbers has to agree.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from reelsift.demo import CLIP_NAME, made_clip
 from tests.conftest import REAL_DATA
@@ -66,7 +67,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tour(folder: Path, synthetic_mirror: Path, migrated_database: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+def tour(
+    folder: Path, synthetic_mirror: Path, migrated_database: Path, prefect_server: None
+) -> dict[str, subprocess.CompletedProcess[str]]:
     """What each command of the tour did."""
     home = folder / ".reelsift"
     (home / "mlflow").mkdir(parents=True)
@@ -78,6 +81,7 @@ def tour(folder: Path, synthetic_mirror: Path, migrated_database: Path) -> dict[
         "REELSIFT_MIRROR": str(REAL_DATA / "yt8m-mirror" if HAS_SHARDS else synthetic_mirror),
         "REELSIFT_WEIGHTS": str(REAL_DATA / "weights" if HAS_WEIGHTS else folder),
         "REELSIFT_CONFIG": str(folder / "quick.toml"),
+        "PREFECT_API_URL": str(PREFECT_API_URL.value()),
         "COLUMNS": "150",
     }
     done = {}

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.classifier.classes import ClassMetrics, class_metrics, has_one_label_each
 from tasks.classifier.data import multi_hot
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.metrics import NO_PREDICTION, Metrics, YouTube8MMetrics, average_precision, ranking
@@ -51,6 +52,7 @@ class Evaluation:
     coverage: float
     match_ap: float | None  # AP of 'does it match at all' over all videos; None without such an output or background
     labels: tuple[LabelResult, ...]  # the model's own
+    classes: ClassMetrics | None = None  # where each video has one label; over all labels that there are
 
     @property
     def labels_with_positives(self) -> int:
@@ -98,7 +100,15 @@ def evaluation_of(
         coverage=sum(label.positives for label in labels) / max(1, len(matching.label_ids)),
         match_ap=_match_ap(classifier, videos),
         labels=labels,
+        classes=_classes(scores, matching, judged_ids),
     )
+
+
+def _classes(scores: Scores, matching: Videos, judged_ids: tuple[int, ...]) -> ClassMetrics | None:
+    if not has_one_label_each(matching):
+        return None
+    label_ids = union_of_labels(judged_ids, labels_of(matching))
+    return class_metrics(scores.over(label_ids), np.searchsorted(label_ids, matching.label_ids), label_ids)
 
 
 def union_of_labels(*label_ids: Collection[int]) -> tuple[int, ...]:

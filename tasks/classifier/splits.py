@@ -46,7 +46,7 @@ def frozen_split(dataset: Dataset) -> Videos:
     """
     splits = dataset.manifest.splits
     if VALIDATE in splits:
-        return _held_out(dataset, video_ids(dataset.paths(TRAIN)) if TRAIN in splits else set())
+        return _held_out(dataset, video_ids(dataset, TRAIN) if TRAIN in splits else set())
     return training_splits(dataset)[1]
 
 

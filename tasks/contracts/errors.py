@@ -9,7 +9,7 @@
     ├── MirrorError                a mirror cannot be used as it was named
     │   ├── PlanError              the download plan is missing, or is not one
     │   └── DownloadError          files that could not be fetched, whatever was tried
-    │       └── AbsentFileError    no mirror has the file, and none will have it the next time
+    │       └── WithheldFileError  no mirror gives the file, and none will the next time
     ├── DamagedShardError          a shard is damaged and `strict` was asked for
     ├── DatasetError               a dataset version cannot be made or used
     │   ├── UnknownDatasetError    no dataset version of that id
@@ -104,8 +104,15 @@ class DownloadError(MirrorError):
     """Files could not be fetched, whatever was tried."""
 
 
-class AbsentFileError(DownloadError):
-    """No mirror has the file: each one said so for good."""
+class WithheldFileError(DownloadError):
+    """No mirror gives the file: each one answers, and has none, refuses it, or sends something else.
+
+    `is_absent` says whether each one has none.
+    """
+
+    def __init__(self, message: str, *, is_absent: bool = False) -> None:
+        super().__init__(message)
+        self.is_absent = is_absent
 
 
 class DamagedShardError(ReelsiftError):

@@ -17,6 +17,8 @@ from urllib.parse import quote, unquote
 from tasks.contracts.errors import DiskSpaceError, DownloadError, OutputError
 
 DIGEST_BLOCK_BYTES = 1 << 20
+SEAL = "digest"  # of a file's other content, in its first line
+SEALED = re.compile(rb'\{\n"digest": "([0-9a-f]{64})",\n')
 PRIVATE = 0o600  # for files with secrets: the owner's alone
 
 # What killed processes leave behind.
@@ -156,6 +158,27 @@ def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Write `text` as UTF-8 atomically; `mode` as `appearing` takes it."""
     with appearing(path, mode=mode) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sealed(text: str) -> str:
+    """Return the JSON of an object with the SHA-256 of all that follows in front: a flipped bit does not go unseen."""
+    rest = text.removeprefix("{").lstrip()
+    return f'{{\n"{SEAL}": "{hashlib.sha256(rest.encode()).hexdigest()}",\n{rest}'
+
+
+def unsealed(content: bytes) -> bytes:
+    """Return the JSON of an object without its seal; an earlier release wrote none.
+
+    Raises:
+        ValueError: what follows the seal is not what was sealed.
+    """
+    seal = SEALED.match(content)
+    if seal is None:
+        return content
+    rest = content[seal.end() :]
+    if hashlib.sha256(rest).hexdigest().encode() != seal[1]:
+        raise ValueError("it differs from its digest")
+    return b"{" + rest
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:

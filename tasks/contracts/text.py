@@ -12,10 +12,15 @@ from urllib.parse import quote, unquote
 
 HIDDEN = "***"
 # Control characters (ESC begins the orders of a terminal), surrogates, private use, and format characters, which turn
-# the direction of all that follows. Joiners are format characters that words and emoji need.
+# the direction of all that follows. Joiners are format characters that words and emoji need, but none of ASCII.
 UNSEEN = {"Cc", "Cs", "Co", "Cf"}
 JOINERS = {"\u200c", "\u200d"}
 LAYOUT = {"\n", "\t"}
+JOINER = "[\u200c\u200d]"
+IDLE_JOINERS = re.compile(rf"(?<![^\x00-\x7f]){JOINER}+|{JOINER}+(?![^\x00-\x7f])|(?<={JOINER}){JOINER}+")
+# Letters, marks and a symbol by their category, which show nothing: a grapheme joiner, fillers of Hangul and Khmer, an
+# empty pattern of Braille; and the separators of lines and paragraphs.
+BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2028\u2029\u2800\u3164\uffa0")
 # ECMA-48: CSI sequences, OSC, DCS, SOS, PM and APC strings, and two-character escapes, whole where they are whole.
 SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
@@ -58,7 +63,8 @@ def has_secrets(text: str) -> bool:
 
 def inert(text: str) -> str:
     """Return text that gives a terminal no orders and hides nothing; line breaks and blanks stay as they are."""
-    return "".join(each for each in SEQUENCE.sub("", text) if each in LAYOUT or each in JOINERS or _is_seen(each))
+    seen = "".join(each for each in SEQUENCE.sub("", text) if each in LAYOUT or each in JOINERS or _is_seen(each))
+    return IDLE_JOINERS.sub("", seen)
 
 
 def one_line(text: str, longest: int | None = None) -> str:
@@ -84,7 +90,8 @@ def markdown_row(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def in_csv(text: str) -> str:
-    """Return a cell that no spreadsheet computes: what would begin a formula gets an apostrophe before it."""
+    """Return an inert cell that no spreadsheet computes: what would begin a formula gets an apostrophe before it."""
+    text = inert(text)
     return f"'{text}" if FORMULA.match(text) and not PLAIN_CELL.fullmatch(text) else text
 
 
@@ -96,4 +103,4 @@ def _repacked(value: str) -> str:
 
 
 def _is_seen(character: str) -> bool:
-    return unicodedata.category(character) not in UNSEEN
+    return unicodedata.category(character) not in UNSEEN and character not in BLANK

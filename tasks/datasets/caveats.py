@@ -62,8 +62,9 @@ def summary_of(manifest: DatasetManifest) -> dict[str, Any]:
 
 
 def absence(shard: Mapping[str, Any]) -> str:
-    """Return the sentence about a shard that is in no version because no mirror has it."""
-    return f"{shard['partition']}/{shard['name']} is in no mirror, and left out. {shard['reason']}"
+    """Return the sentence about a shard that is in no version because no mirror gives it."""
+    where = "is in no mirror" if shard.get("is_absent", True) else "is given by no mirror"
+    return f"{shard['partition']}/{shard['name']} {where}, and left out. {shard['reason']}"
 
 
 def drops_in_words(drops: Mapping[DropReason, int]) -> str:

@@ -239,9 +239,15 @@ def _hash64(video_id: str) -> int:
 ID_BATCH_ROWS = 1 << 16  # only the ids are read
 
 
-def video_ids(paths: Sequence[Path]) -> set[str]:
-    """Return the ids of all videos in some parts."""
-    return set(_ids(paths).to_pylist())
+def video_ids(dataset: Dataset, split: str) -> set[str]:
+    """Return the ids of all videos of a split.
+
+    Raises:
+        DatasetError: the version has no such split.
+        DamagedDatasetError: a part cannot be read, or differs from its digest.
+    """
+    with in_use(dataset.folder), parts_checked(dataset, split):
+        return set(_ids(dataset.paths(split)).to_pylist())
 
 
 def find_oddities(parts: Mapping[str, Sequence[Path]], *, expected_length: int | None = ID_LENGTH) -> Oddities | None:

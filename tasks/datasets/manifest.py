@@ -13,6 +13,7 @@ from pydantic import JsonValue, ValidationError
 
 from tasks.contracts.datasets import DatasetManifest, PartFile, PlannedShard, ShardTally
 from tasks.contracts.errors import DamagedDatasetError, DatasetError
+from tasks.contracts.files import sealed, unsealed
 
 ID_PATTERN = r"ds-[0-9a-f]{12}"
 SLUG_PATTERN = r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"
@@ -96,13 +97,22 @@ def part_name(split: str, number: int) -> str:
 
 
 def manifest_bytes(manifest: DatasetManifest) -> bytes:
-    """Return the manifest's JSON: keys sorted, a line for each key and for each element of its lists."""
+    """Return the manifest's JSON: its digest, then keys sorted, a line for each and for each element of its lists."""
     fields: dict[str, JsonValue] = manifest.model_dump(mode="json")
     for name in ("oddities", "feature_space"):  # so that what is as usual has the bytes that it always had
         if fields[name] is None:
             del fields[name]
     lines = ",\n".join(f"{json.dumps(key)}: {_value(fields[key])}" for key in sorted(fields))
-    return f"{{\n{lines}\n}}\n".encode()
+    return sealed(f"{{\n{lines}\n}}\n").encode()
+
+
+def manifest_of(content: bytes) -> DatasetManifest:
+    """Return the manifest of these bytes.
+
+    Raises:
+        ValueError: they are none, or differ from their digest.
+    """
+    return DatasetManifest.model_validate_json(unsealed(content))
 
 
 def read_manifest(folder: Path) -> DatasetManifest:
@@ -115,13 +125,15 @@ def read_manifest(folder: Path) -> DatasetManifest:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_MANIFEST_BYTES)
-        manifest = DatasetManifest.model_validate_json(content)
+        manifest = manifest_of(content)
     except OSError as error:
         raise damaged(folder, f"{MANIFEST_NAME} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "JSON"
         raise damaged(folder, f"{MANIFEST_NAME} is not a manifest: {place}: {first['msg']}") from error
+    except ValueError as error:
+        raise damaged(folder, f"{MANIFEST_NAME}: {error}") from error
     _check_names(manifest, folder)
     return manifest
 

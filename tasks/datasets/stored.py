@@ -9,14 +9,12 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from tasks.contracts.datasets import DatasetManifest, Part
 from tasks.contracts.errors import DamagedDatasetError, UnknownDatasetError
 from tasks.contracts.progress import Progress
 from tasks.contracts.revision import code_revision
 from tasks.datasets.catalogue import open_dataset
-from tasks.datasets.manifest import ID_PATTERN, LATEST, MANIFEST_NAME, SLUG_PATTERN, Dataset
+from tasks.datasets.manifest import ID_PATTERN, LATEST, MANIFEST_NAME, SLUG_PATTERN, Dataset, manifest_of
 from tasks.datasets.publish import adopt, is_published, point_latest, publish
 from tasks.datasets.request import DatasetRequest
 from tasks.records.parts import FILTER_VERSION, options_of
@@ -96,8 +94,8 @@ def earlier_manifest(slug: str, version_id: str, storage: str) -> DatasetManifes
     key = f"{PREFIX}/{slug}/{version_id}"
     content = store.read(f"{key}/{MANIFEST_NAME}") if find_bundle(store, key) else None
     try:
-        return DatasetManifest.model_validate_json(content) if content else None
-    except ValidationError:
+        return manifest_of(content) if content else None
+    except ValueError:
         return None
 
 

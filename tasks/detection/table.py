@@ -15,6 +15,7 @@ from tasks.detection.boxes import NO_TRACK, TimedFrame
 from tasks.detection.tracking import TrackSummaries
 
 GROUP_ROWS = 16_384
+FRAMES_TOGETHER = 256  # the few boxes of each take two kilobytes as arrays, and a tenth of that in columns
 COMPRESSION = "zstd"
 KEYED = pa.schema(
     [
@@ -47,6 +48,7 @@ class KeyedRows:
         self._path = path
         self._writer = pq.ParquetWriter(path, KEYED, compression=COMPRESSION)
         self._frames: list[TimedFrame] = []
+        self._packed: list[pa.RecordBatch] = []
         self._rows = 0
 
     def add(self, frame: TimedFrame) -> None:
@@ -55,6 +57,8 @@ class KeyedRows:
             return
         self._frames.append(TimedFrame(frame.index, frame.time_s, None, True, True, frame.found))
         self._rows += len(frame.found)
+        if len(self._frames) >= FRAMES_TOGETHER:
+            self._pack()
         if self._rows >= GROUP_ROWS:
             self._flush()
 
@@ -73,10 +77,16 @@ class KeyedRows:
                 writer.write_batch(names.name(batch))
         self._path.unlink()
 
-    def _flush(self) -> None:
+    def _pack(self) -> None:
         if self._frames:
-            self._writer.write_batch(_keyed_rows(self._frames))
-        self._frames, self._rows = [], 0
+            self._packed.append(_keyed_rows(self._frames))
+        self._frames = []
+
+    def _flush(self) -> None:
+        self._pack()
+        if self._packed:
+            self._writer.write_table(pa.Table.from_batches(self._packed), row_group_size=self._rows)
+        self._packed, self._rows = [], 0
 
 
 class Naming:

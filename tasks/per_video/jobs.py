@@ -21,6 +21,7 @@ from tasks.contracts.media import (
     ModelRecord,
     VideoOutcome,
 )
+from tasks.contracts.text import shown
 from tasks.reports.video_report import write_report
 from tasks.video.sources import folder_name
 
@@ -41,7 +42,7 @@ def unexpected(source: str, error: Exception) -> VideoOutcome:
         return failed(source, f"{error.filename}: {error.strerror}")
     if isinstance(error, OSError) and error.errno and error.errno in FULL:  # of a library that names no file
         return failed(source, f"{os.strerror(error.errno)}: make room, or name a folder on another disk by --out")
-    logging.getLogger("reelsift").exception("Unexpected failure of %s", source)
+    logging.getLogger("reelsift").exception("Unexpected failure of %s", shown(source))
     return failed(source, f"{type(error).__name__}: {error} (unexpected: `--debug` shows where)")
 
 

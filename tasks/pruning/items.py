@@ -25,6 +25,7 @@ class Kind(StrEnum):
     MODEL = "model"
     RUN = "MLflow run"
     TRAINING = "kept training"
+    NOTE = "note of a training"
     DATASET = "dataset"
     PART = "part"
     SHARD = "shard"

@@ -1,4 +1,4 @@
-"""What runs left behind: temporary files, old logs, fetched videos, and trainings that MLflow has not got."""
+"""What runs left behind: temporary files, old logs, fetched videos, trainings that MLflow has not got, and notes."""
 
 import fcntl
 import os
@@ -20,6 +20,7 @@ from tasks.pruning.items import (
     Kind,
     Outcome,
     at,
+    files_in,
     folders_in,
     is_inside,
     newest_change,
@@ -28,7 +29,7 @@ from tasks.pruning.items import (
 )
 from tasks.pruning.versions import Reference
 from tasks.shards.partfile import PART_SUFFIX
-from tasks.tracking.kept_training import KeptTraining
+from tasks.tracking.kept_training import CandidateNote, KeptTraining, store_mark
 from tasks.tracking.registry import TRAINING_TAG, registered_versions
 from tasks.tracking.store import TrackingStore
 from tasks.video.cache import LOCK_NAME, Place
@@ -252,6 +253,68 @@ class Trainings:
     @cached_property
     def _all(self) -> list[KeptTraining]:
         return [KeptTraining(folder) for folder in folders_in(self.store.kept, self.home)]
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The notes of trainings in the folder of `store`, in `home`: they name the candidates that these became."""
+
+    store: TrackingStore
+    home: Path
+    bounds: Bounds
+    going: Going
+
+    def find(self) -> Findings:
+        """Say which notes are old and name no model of the registry; those of another store are left alone.
+
+        Raises:
+            TrackingError: the store cannot be read.
+        """
+        goes = list[Item]()
+        for path in files_in(self.store.notes, self.home):
+            if path.suffix == ".json" and (why := self._why_gone(path)):
+                item = Item(kind=Kind.NOTE, name=_noted(path), why=why, last_used=newest_change(path), path=path)
+                goes.append(item.model_copy(update={"size_bytes": self.going.take(path)}))
+        return Findings(goes=tuple(goes))
+
+    def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Delete notes, unless one was asked for meanwhile."""
+        for item in items:
+            yield removed_if(item, partial(self._remove, item))
+
+    def _remove(self, item: Item, path: Path) -> Outcome:
+        if not self._why_gone(path):
+            return Outcome(item=item, spared="it was asked for meanwhile")
+        return Outcome(item=item, freed_bytes=remove(path, self.home))
+
+    def _why_gone(self, path: Path) -> str:
+        if not self.bounds.is_old(newest_change(path), at_least=A_TRAINING_AT_LEAST):
+            return ""
+        content = CandidateNote(path).content
+        if not content:
+            return "it is damaged"
+        if content.get("store", self._mark) != self._mark or _run_id(content) in self._run_ids:
+            return ""
+        return "its model is not in MLflow any more"
+
+    @cached_property
+    def _mark(self) -> str:
+        return store_mark(self.store)
+
+    @cached_property
+    def _run_ids(self) -> set[str]:
+        return {version.run_id for version in registered_versions(self.store)}
+
+
+def _noted(path: Path) -> str:
+    """Name a note by the model that it names, or by its file."""
+    candidate = CandidateNote(path).content.get("candidate")
+    return f"{candidate.get('name')}/{candidate.get('version')}" if isinstance(candidate, dict) else path.name
+
+
+def _run_id(content: Mapping[str, object]) -> object:
+    candidate = content["candidate"]
+    return candidate.get("run_id") if isinstance(candidate, dict) else None
 
 
 def _is_free(folder: Path) -> bool:

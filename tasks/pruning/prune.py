@@ -2,8 +2,8 @@
 
 Touches the home alone: what lies in an object store stays there.
 
-Things are looked at, and go, in the order in which one keeps another: models, runs, kept trainings, versions, parts,
-shards.
+Things are looked at, and go, in the order in which one keeps another: models, runs, kept trainings, notes, versions,
+parts, shards.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from pathlib import Path
 from tasks.contracts.errors import TrackingError
 from tasks.contracts.model import FrozenModel
 from tasks.pruning.items import Bounds, Findings, Going, Item, Kept, Kind, Outcome, Remover
-from tasks.pruning.leftovers import FetchedVideos, Leftovers, Trainings
+from tasks.pruning.leftovers import FetchedVideos, Leftovers, Notes, Trainings
 from tasks.pruning.models import Models
 from tasks.pruning.versions import Parts, References, Shards, Versions
 from tasks.tracking.store import TrackingStore
@@ -86,6 +86,7 @@ class Pruning:
             Kind.MODEL: self._models,
             Kind.RUN: self._models,
             Kind.TRAINING: self._trainings,
+            Kind.NOTE: self._notes,
             Kind.DATASET: self._versions,
             Kind.PART: self._parts,
             Kind.SHARD: self._shards,
@@ -99,7 +100,7 @@ class Pruning:
     def _referred_to(self) -> Sequence[Findings]:
         models, trainings = self._models.find(), self._trainings.find()
         references = {**self._trainings.references(trainings.goes), **self._models.references(models.goes)}
-        return [models, trainings, self._versions.find(references)]
+        return [models, trainings, self._notes.find(), self._versions.find(references)]
 
     def _registered(self) -> References:
         return {**self._trainings.references(), **self._models.models_references()}
@@ -116,6 +117,10 @@ class Pruning:
     @property
     def _trainings(self) -> Trainings:
         return Trainings(self.store, self.places.home, self.bounds, self._going)
+
+    @property
+    def _notes(self) -> Notes:
+        return Notes(self.store, self.places.home, self.bounds, self._going)
 
     @property
     def _parts(self) -> Parts:

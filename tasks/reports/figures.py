@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.datasets import DatasetManifest
 from tasks.contracts.files import appearing
+from tasks.contracts.text import shown as text_shown
 
 # Okabe and Ito's colours, told apart with any colour vision: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
@@ -43,7 +44,7 @@ def dress(axes: Axes, title: str, subtitle: str = "", *, x: str = "", y: str = "
 def shortened(name: str, length: int = 22) -> str:
     """Return a name that fits beside an axis, with its dollars safe from matplotlib, to which two make a formula."""
     fitting = name if len(name) <= length else f"{name[: length - 1].rstrip()}…"
-    return fitting.replace("$", r"\$")
+    return text_shown(fitting).replace("$", r"\$")
 
 
 def save_png(figure: Figure, path: Path) -> Path:
@@ -246,17 +247,46 @@ def cooccurrence_figure(manifest: DatasetManifest) -> Figure:
         axes.text(0.5, 0.5, "There are no two labels to compare.", ha="center", color=MUTED, transform=axes.transAxes)
         axes.set(xticks=[], yticks=[])
         return figure
+    percents = [[f"{100 * share:.0f}" for share in row] for row in np.nan_to_num(shares)]
+    _draw_map(axes, shares, percents, names, "of the row's videos have the column's label too")
+    return figure
+
+
+def confusion_figure(confusion: NDArray[np.int64], names: Sequence[str], subtitle: str) -> Figure:
+    """Draw which label (columns) was predicted for the videos of each label (rows); the commonest, where many."""
+    chosen = np.sort(np.argsort(-confusion.sum(axis=1), kind="stable")[:COMMONEST])
+    counts = confusion[np.ix_(chosen, chosen)]
+    videos = confusion.sum(axis=1)[chosen, np.newaxis]
+    shares = np.divide(counts, videos, out=np.full(counts.shape, np.nan), where=videos > 0)
+    figure = new_figure(3.6 + 0.34 * len(chosen), 2.6 + 0.31 * len(chosen))
+    axes = dress(figure.subplots(), "What is taken for what", subtitle, x="predicted", y="label")
+    axes.grid(visible=False)
+    axes.set_facecolor(FAINT)
+    shown = [shortened(names[int(place)], NAME_LENGTH) for place in chosen]
+    _draw_map(axes, shares, counts.tolist(), shown, "of the row's videos", written_from=0.0)
+    return figure
+
+
+def _draw_map(
+    axes: Axes,
+    shares: NDArray[np.float64],
+    texts: Sequence[Sequence[object]],
+    names: Sequence[str],
+    meaning: str,
+    *,
+    written_from: float = WRITTEN_FROM,
+) -> None:
+    """Draw shares (k, k), NaN left blank, with a text in each field that is above `written_from` or equal to it."""
     image = axes.imshow(shares, cmap="YlGnBu", vmin=0, vmax=1, aspect="auto")
-    for row, column in zip(*np.nonzero(np.nan_to_num(shares) >= WRITTEN_FROM), strict=True):
+    for row, column in zip(*np.nonzero((shares >= written_from) & (shares > 0)), strict=True):
         colour = "white" if shares[row, column] > DARK_FROM else INK
-        axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        axes.text(column, row, str(texts[row][column]), ha="center", va="center", fontsize=7, color=colour)
     axes.set_yticks(range(len(names)), names, color=INK)
     axes.set_xticks(range(len(names)), names, color=INK, rotation=55, ha="right", rotation_mode="anchor")
-    bar = figure.colorbar(image, ax=axes, format="{x:.0%}", fraction=0.03, pad=0.015)
-    bar.set_label("of the row's videos have the column's label too", color=MUTED, fontsize=9)
+    bar = axes.figure.colorbar(image, ax=axes, format="{x:.0%}", fraction=0.03, pad=0.015)
+    bar.set_label(meaning, color=MUTED, fontsize=9)
     bar.ax.tick_params(colors=MUTED, labelsize=8, length=0)
     bar.outline.set_visible(False)
-    return figure
 
 
 def _shares(manifest: DatasetManifest) -> tuple[list[str], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from tasks.contracts.datasets import PlannedShard, Shard
-from tasks.contracts.errors import AbsentFileError, DownloadError
+from tasks.contracts.errors import DownloadError, WithheldFileError
 from tasks.contracts.files import ensure_room
 from tasks.contracts.model import FrozenModel, Md5
 from tasks.contracts.progress import Progress, Silent, check_ending
@@ -130,6 +130,7 @@ class FailedShard(FrozenModel):
     partition: str
     md5: Md5
     reason: str
+    is_lasting: bool = Field(default=False, description="no mirror will give it the next time either")
     is_absent: bool = Field(default=False, description="every mirror said for good that it has no such file")
 
 
@@ -224,8 +225,9 @@ class _Download:
         try:
             fetched = fetch_on_line(self._file(shard), self._path(shard), self.line)
         except DownloadError as error:
-            is_absent = isinstance(error, AbsentFileError)
-            return FailedShard(**shard.model_dump(), reason=str(error), is_absent=is_absent)
+            is_lasting = isinstance(error, WithheldFileError)
+            is_absent = is_lasting and error.is_absent
+            return FailedShard(**shard.model_dump(), reason=str(error), is_lasting=is_lasting, is_absent=is_absent)
         self.progress.advance("files", 1)
         self._better_total(fetched.size_bytes)
         return fetched
@@ -261,19 +263,19 @@ def fetch_shards(
     """Download shards as `download_shards` does, and let none fail unseen.
 
     Raises:
-        DownloadError: some of them could not be fetched, or where `strict` is set are nowhere; the others are there.
+        DownloadError: some could not be fetched for now, or where `strict` is set at all; the others are there.
         DiskSpaceError: they do not fit.
     """
     report = download_shards(shards, folder, config, progress)
-    if any(strict or not failed.is_absent for failed in report.failed):
+    if any(strict or not failed.is_lasting for failed in report.failed):
         raise DownloadError(_failure(report))
     return report
 
 
 def _failure(report: DownloadReport) -> str:
     """Name the first shard that failed, and count the others."""
-    first = min(report.failed, key=lambda failed: failed.is_absent)
+    first = min(report.failed, key=lambda failed: failed.is_lasting)
     others = f" So did {len(report.failed) - 1} others." if len(report.failed) > 1 else ""
-    if first.is_absent:
-        others += " Without `--strict` what no mirror has is left out."
+    if first.is_lasting:
+        others += " Without `--strict` what no mirror gives is left out."
     return f"{first.name} failed, {len(report.shards)} shards of its batch are on the disk. {first.reason}{others}"

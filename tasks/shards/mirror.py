@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from tasks.contracts.datasets import PlannedShard
 from tasks.contracts.errors import MirrorError
-from tasks.contracts.text import without_secrets
+from tasks.contracts.text import shown as text_shown
 from tasks.shards.config import PUBLIC, DownloadConfig
 
 Source = str | Path  # an http(s) URL, or a file on this machine
@@ -95,8 +95,8 @@ def is_public(config: DownloadConfig) -> bool:
 
 
 def shown(source: Source) -> str:
-    """Return a source as messages may show it: without a password."""
-    return without_secrets(str(source))
+    """Return a source as messages may show it: on one line, inert, without a password."""
+    return text_shown(str(source))
 
 
 def _mirror(name: str, release: int) -> Mirror:

@@ -27,6 +27,7 @@ class Fault(Exception):  # noqa: N818 - the cause of an error, handled before an
         is_final: the same source will not answer otherwise the next time.
         spoils_part: what has come so far is no use.
         is_absent: the source says that it has no such file, which is final.
+        is_lasting: the source, which answers, does not give this file, and would not tomorrow.
         retry_after_s: seconds that the server asks to wait.
     """
 
@@ -37,11 +38,13 @@ class Fault(Exception):  # noqa: N818 - the cause of an error, handled before an
         is_final: bool = False,
         spoils_part: bool = False,
         is_absent: bool = False,
+        is_lasting: bool = False,
         retry_after_s: float = 0.0,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.is_absent = is_absent
+        self.is_lasting = is_lasting or is_absent
         self.is_final = is_final or is_absent
         self.spoils_part = spoils_part
         self.retry_after_s = retry_after_s
@@ -136,7 +139,8 @@ def open_url(client: httpx.Client, url: str, offset: int, tag: str | None) -> It
                 fault.reason += through(str(response.url))
                 raise
     except (httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise Fault(f"leads astray: {error}{through(url)}", is_final=True) from error
+        words = str(error).rstrip(".")
+        raise Fault(f"leads astray: {words}{through(url)}", is_final=True, is_lasting=True) from error
     except httpx.TimeoutException as error:
         raise Fault(f"{_timeout_reason(error)}{through(url)}") from error
     except httpx.HTTPError as error:
@@ -176,7 +180,7 @@ def _body_of(response: httpx.Response, offset: int) -> Body:
     _check_status(response, offset)
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
-        raise Fault(f"sends the file as {encoding}, although it was asked not to")
+        raise Fault(f"sends the file as {encoding}, although it was asked not to", is_lasting=True)
     tag = response.headers.get("ETag", "")
     tag = tag if tag.startswith('"') else None  # a weak one does not vouch for single bytes
     length = _number(response.headers.get("Content-Length"))
@@ -195,10 +199,10 @@ def _check_status(response: httpx.Response, offset: int) -> None:
         return
     reason = f"HTTP {status} ({response.reason_phrase or 'no reason given'})"
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        raise Fault(f"{reason}: it has no bytes from {offset} on", spoils_part=True)
+        raise Fault(f"{reason}: it has no bytes from {offset} on", spoils_part=True, is_lasting=not offset)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
         raise Fault(reason, retry_after_s=retry_after_s(response.headers.get("Retry-After")))
-    raise Fault(reason, is_final=True, is_absent=status in ABSENT)
+    raise Fault(reason, is_final=True, is_absent=status in ABSENT, is_lasting=True)
 
 
 def _without_markup(response: httpx.Response) -> Iterator[bytes]:
@@ -208,7 +212,8 @@ def _without_markup(response: httpx.Response) -> Iterator[bytes]:
     first = next(chunks, b"")
     if kind in {"text/html", "application/xhtml+xml"} or MARKUP.match(first):
         start = first[:60].decode("ascii", "replace")
-        raise Fault(f"sends a web page ({kind or 'of no type'}: {start!r}) in place of the file", spoils_part=True)
+        page = f"a web page ({kind or 'of no type'}: {start!r})"
+        raise Fault(f"sends {page} in place of the file", spoils_part=True, is_lasting=True)
     yield first
     yield from chunks
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.contracts.errors import AbsentFileError, DownloadError
+from tasks.contracts.errors import DownloadError, WithheldFileError
 from tasks.contracts.files import disk_errors_named, ensure_room, file_digest, format_bytes
 from tasks.contracts.progress import Progress, Silent
 from tasks.shards.config import DownloadConfig
@@ -65,11 +65,13 @@ class Filling:
             else:
                 return
         reasons = "; ".join(f"{shown(source)}: {fault.reason}" for source, fault in faults)
-        kind = AbsentFileError if faults and all(fault.is_absent for _, fault in faults) else DownloadError
-        raise kind(
+        words = (
             f"Could not fetch {self.file.label}: {reasons or 'no mirror has a place for it'}. What has come "
             "is kept: run the same again, or name another mirror (us, eu, asia, a URL or a folder) with `--mirror`."
         )
+        if faults and all(fault.is_lasting for _, fault in faults):
+            raise WithheldFileError(words, is_absent=all(fault.is_absent for _, fault in faults))
+        raise DownloadError(words)
 
     def _fill_from(self, source: Source) -> None:
         """Try one source until it is given up."""
@@ -95,7 +97,7 @@ class Filling:
             raise fault
         if attempt == self.config.attempts:
             self.line.note_failure(source)
-            raise Fault(f"{fault.reason} (attempt {attempt} of {attempt})") from fault
+            raise Fault(f"{fault.reason} (attempt {attempt} of {attempt})", is_lasting=fault.is_lasting) from fault
         self.line.meter.retry()
         self.line.pause(wait_before_retry_s(attempt, fault, self.config))
 
@@ -134,7 +136,8 @@ class Filling:
     def _check_size(self, size_bytes: int, most_bytes: int) -> None:
         if size_bytes > most_bytes:
             bound = "the size promised" if self.file.size_bytes else "`largest_file_bytes`"
-            raise Fault(f"sends {size_bytes} bytes or more, over {bound} of {most_bytes}", spoils_part=True)
+            reason = f"sends {size_bytes} bytes or more, over {bound} of {most_bytes}"
+            raise Fault(reason, spoils_part=True, is_lasting=True)
 
     def _check(self, body: Body) -> None:
         """Judge what is there now that the body has ended as it should."""
@@ -146,7 +149,8 @@ class Filling:
             raise Fault(f"ends after {size_bytes} of {due_bytes} bytes")
         if self.file.digest:
             found = f"{self.file.algorithm} {self.part.hexdigest} instead of {self.file.digest}"
-            raise Fault(f"sends other bytes than promised: {size_bytes} of them with {found}", spoils_part=True)
+            reason = f"sends other bytes than promised: {size_bytes} of them with {found}"
+            raise Fault(reason, spoils_part=True, is_lasting=True)
 
     def _is_whole(self) -> bool:
         return self.part.hexdigest == self.file.digest

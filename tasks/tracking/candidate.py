@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from matplotlib.figure import Figure
 from pydantic import Field
 
+from tasks.classifier.classes import ClassMetrics
 from tasks.classifier.data import multi_hot
 from tasks.classifier.evaluate import evaluate, score_matches
 from tasks.classifier.fitted import FittedClassifier
@@ -20,6 +21,7 @@ from tasks.datasets.load import Videos
 from tasks.datasets.manifest import Dataset
 from tasks.reports.figures import (
     calibration_figure,
+    confusion_figure,
     cooccurrence_figure,
     precision_recall_figure,
     training_figure,
@@ -61,12 +63,21 @@ def candidate_figures(result: TrainingResult, validate: Videos, manifest: Datase
     scores = score_matches(result.classifier, validate)
     truth = multi_hot(validate, scores.label_ids)[validate.is_match].astype(bool)
     names = result.classifier.label_names
-    return {
+    classes = evaluate(result.classifier, validate).classes
+    confusion = {"figures/confusion.png": _confusion(classes, result.classifier)} if classes else {}
+    return confusion | {
         "figures/precision_recall.png": precision_recall_figure(scores.scores_NL, truth, names),
         "figures/calibration.png": calibration_figure(scores.scores_NL, truth),
         "figures/training.png": _training(result),
         "figures/cooccurrence.png": cooccurrence_figure(manifest),
     }
+
+
+def _confusion(classes: ClassMetrics, classifier: FittedClassifier) -> Figure:
+    known = dict(zip(classifier.label_ids, classifier.label_names, strict=True))
+    names = [known.get(label, f"label {label}") for label in classes.label_ids]
+    subtitle = f"{classes.confusion_LL.sum():,} videos; top-1 {classes.top_1:.3f}, top-5 {classes.top_5:.3f}"
+    return confusion_figure(classes.confusion_LL, names, subtitle)
 
 
 def _training(result: TrainingResult) -> Figure:

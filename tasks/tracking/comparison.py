@@ -42,6 +42,8 @@ class ComparisonRow(FrozenModel):
     match_ap: float | None = Field(
         description="of 'does it match at all'; None where the model or the videos cannot say"
     )
+    top_1: float | None = Field(default=None, description="where each video has one label: how often the best is it")
+    top_5: float | None = Field(default=None, description="how often one of the five best is it")
     seconds: float = Field(description="of training")
     gain: float | None = Field(description="in GAP over the champion; None for itself, and without one")
     interval: tuple[float, float] | None = Field(description="of the gain")
@@ -201,6 +203,7 @@ def _compared(model: Judged, evaluation: Evaluation, decision: Decision | None) 
         perr=evaluation.perr,
         coverage=evaluation.coverage,
         match_ap=evaluation.match_ap,
+        **(evaluation.classes.named() if evaluation.classes else {}),
         seconds=model.row.seconds,
         gain=gain.gain if gain else None,
         interval=(gain.low, gain.high) if gain else None,

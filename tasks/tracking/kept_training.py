@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.classifier.config import TrainConfig
 from tasks.contracts.errors import ModelError, TrackingAwayError
-from tasks.contracts.files import write_text
+from tasks.contracts.files import sealed, unsealed, write_text
 from tasks.contracts.progress import Progress
 from tasks.datasets.folders import in_use
 from tasks.datasets.manifest import Dataset
@@ -60,7 +60,7 @@ class KeptTraining:
             "dataset": dataset,
             "model": str(result.classifier.config.model),
         }
-        write_text(self.folder / RECORD_NAME, json.dumps(record))
+        write_text(self.folder / RECORD_NAME, sealed(json.dumps(record)))
 
     def load(self) -> "TrainingResult | None":
         """Return the training, if it is there and whole; that somebody asked for it is noted."""
@@ -69,7 +69,7 @@ class KeptTraining:
         from tasks.classifier.train import EpochRecord, TrainingResult  # noqa: PLC0415
 
         try:
-            record = json.loads((self.folder / RECORD_NAME).read_bytes())
+            record = json.loads(unsealed((self.folder / RECORD_NAME).read_bytes()))
             (self.folder / RECORD_NAME).touch()
             return TrainingResult(
                 classifier=FittedClassifier.load(self.folder),
@@ -85,7 +85,7 @@ class KeptTraining:
     def record(self) -> Mapping[str, Any]:
         """What is noted of the training: `name`, `dataset`, `model` and its figures; nothing where it is not whole."""
         try:
-            record = json.loads((self.folder / RECORD_NAME).read_bytes())
+            record = json.loads(unsealed((self.folder / RECORD_NAME).read_bytes()))
         except (OSError, ValueError):
             return {}
         return record if isinstance(record, dict) else {}
@@ -98,6 +98,57 @@ class KeptTraining:
     def remove(self) -> None:
         """Delete the training: MLflow has it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class CandidateNote:
+    """Which candidate a training became: the same training is not done again while MLflow has its model."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, store: TrackingStore, key: str) -> "CandidateNote":
+        """Return the place of the note of the training with this cache key."""
+        return cls(store.notes / f"{key}.json")
+
+    def write(self, candidate: "Candidate", store: TrackingStore) -> None:
+        """Note a candidate, and which store has it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        noted = {"store": store_mark(store), "candidate": json.loads(candidate.model_dump_json())}
+        write_text(self.path, sealed(json.dumps(noted)))
+
+    def read(self) -> "Candidate | None":
+        """Return the candidate, if one is noted and the note is whole; that somebody asked for it is noted."""
+        from tasks.tracking.candidate import Candidate  # noqa: PLC0415 - as above
+
+        try:
+            candidate = Candidate.model_validate(self.content["candidate"])
+            self.path.touch()
+        except (OSError, ValueError, KeyError):
+            return None
+        return candidate
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """What is noted: `store` and `candidate`; nothing where the note is damaged."""
+        try:
+            content = json.loads(unsealed(self.path.read_bytes()))
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(content, dict):
+            return {}
+        return content if "candidate" in content else {"candidate": content}  # as an earlier release wrote it
+
+
+def store_mark(store: TrackingStore) -> str:
+    """Return what tells a store from others: its address may hold a password, and is not written anywhere."""
+    return hashlib.sha256(_address(store).encode()).hexdigest()[:16]
+
+
+def _address(store: TrackingStore) -> str:
+    """Return where a store is; a home's own database counts as such, wherever the home is."""
+    is_own = store.sqlite_path is not None and store.sqlite_path.parent == store.folder
+    return "home" if is_own else store.uri
 
 
 def patiently(action: Callable[[], ResultT]) -> ResultT:
@@ -126,10 +177,9 @@ FIT_CACHE_VERSION = 1  # raise by hand when the same config trains to something 
 def training_key(version: str, config: TrainConfig, store: TrackingStore) -> str:
     """Return `yt8m-fit-<version>-<digest>` of the version (slug/id), the config and the store that keeps the model.
 
-    The slug counts: the model is registered under it. A home's own database counts as such, wherever the home is.
+    The slug counts: the model is registered under it.
     """
-    is_own = store.sqlite_path is not None and store.sqlite_path.parent == store.folder
-    content = f"{version}\n{config.model_dump_json()}\n{'home' if is_own else store.uri}"
+    content = f"{version}\n{config.model_dump_json()}\n{_address(store)}"
     return f"yt8m-fit-{FIT_CACHE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()}"
 
 

@@ -6,10 +6,11 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tasks.classifier.evaluate import Evaluation
 from tasks.classifier.train import TrainingResult
+from tasks.contracts.text import in_csv
 from tasks.datasets.manifest import Dataset
 from tasks.tracking.client import (
     DatasetInput,
@@ -37,7 +38,9 @@ def final_metrics(evaluation: Evaluation) -> dict[str, float]:
         "perr": evaluation.perr,
         COVERAGE_TAG: evaluation.coverage,
     }
-    return metrics if evaluation.match_ap is None else metrics | {"match_ap": evaluation.match_ap}
+    if evaluation.match_ap is not None:
+        metrics["match_ap"] = evaluation.match_ap
+    return metrics | (evaluation.classes.named() if evaluation.classes else {})
 
 
 def _named_in_mlflow(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -101,12 +104,31 @@ def log_dataset(client: MlflowClient, run_id: str, dataset: Dataset) -> None:
 
 
 def log_files(client: MlflowClient, run_id: str, evaluation: Evaluation) -> None:
-    """Log the evaluation as JSON and its labels as a table, the commonest first."""
-    client.log_dict(run_id, {"judged_over": "the labels that it knows"} | asdict(evaluation), "evaluation.json")
+    """Log the evaluation as JSON and its labels as a table, the commonest first; and its classes, where it has any."""
+    told = asdict(replace(evaluation, classes=None))
+    del told["classes"]
+    client.log_dict(run_id, {"judged_over": "the labels that it knows"} | told, "evaluation.json")
+    if evaluation.classes:
+        client.log_text(run_id, class_table(evaluation), "classes.csv")
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("label_id", "name", "positives", "average_precision"))
     for label in sorted(evaluation.labels, key=lambda label: -label.positives):
         ap = "" if label.average_precision is None else f"{label.average_precision:.6f}"
-        rows.writerow((label.index, label.name, label.positives, ap))
+        rows.writerow((label.index, in_csv(label.name), label.positives, ap))
     client.log_text(run_id, table.getvalue(), "labels.csv")
+
+
+def class_table(evaluation: Evaluation) -> str:
+    """Return precision, recall and the confusion matrix as CSV: a row for each label, a column for each prediction."""
+    classes = evaluation.classes
+    assert classes is not None
+    rows = classes.rows({label.index: label.name for label in evaluation.labels})
+    names = [in_csv(str(row["name"])) for row in rows]
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("label_id", "name", "videos", "precision", "recall", *(f"as {name}" for name in names)))
+    for row, name, counts in zip(rows, names, classes.confusion_LL.tolist(), strict=True):
+        shares = ("" if row[key] is None else f"{row[key]:.6f}" for key in ("precision", "recall"))
+        writer.writerow((row["label_id"], name, row["videos"], *shares, *counts))
+    return table.getvalue()

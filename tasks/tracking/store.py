@@ -74,6 +74,11 @@ class TrackingStore(FrozenModel):
         return self.folder / "kept"
 
     @property
+    def notes(self) -> Path:
+        """The folder of notes, one a training, that name the candidate which it became."""
+        return self.folder / "candidates"
+
+    @property
     def ui_command(self) -> str | None:
         """The command that serves MLflow's pages of this store at `ui_url`; None where the store is a server."""
         if self.is_server:

@@ -1,6 +1,7 @@
 """Whether a file breaks off before its end, as a copy or a download does that was stopped, told by its container."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,12 @@ EBML_OPEN = {b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"}  # Segment and Cluster: r
 TS_SIZES, TS_PACKET, TS_SYNC, TS_LOOKED_AT = (188, 192, 204), 188, 0x47, 8
 GIF_EXTENSION, GIF_IMAGE = b"!", b","
 OGG_HEADER, PNG_HEADER, GIF_HEADER = 27, 8, 13
+PS_PACK, PS_END, PS_HEADER, PS_TAIL = b"\0\0\1\xba", 0xB9, 14, 1 << 20  # ISO 13818-1, 2.5.3
+NUT_INDEX, NUT_TAIL = bytes.fromhex("4e58dd672f23e64e"), 16 << 20
+Y4M_LINE = 1 << 10  # bytes of a header, at most
+# Of each kind of colours of Y4M: planes of chroma, and how many columns and rows of the picture share a sample of it.
+Y4M_COLOURS = {"mono": (0, 1, 1), "420": (2, 2, 2), "411": (2, 4, 1), "422": (2, 2, 1), "444": (2, 1, 1)}
+JPEG_BEGIN, JPEG_END, JPEG_TAIL = b"\xff\xd8\xff", b"\xff\xd9", 4 << 20
 TAGGED = "DURATION"  # of a stream of Matroska, as hours:minutes:seconds
 # Containers whose header has the length of the whole file. What FFmpeg has of others is what it found in the file.
 DECLARING = ("matroska,webm", "flv", "asf")
@@ -170,11 +177,99 @@ def _png_breaks_off(file: BinaryIO, size: int) -> bool:
     return place > size or kind != b"IEND"
 
 
-CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
+def _ps_breaks_off(file: BinaryIO, size: int) -> bool | None:
+    """Follow the last packs of a program stream: each packet says how long it is."""
+    tail = _tail(file, size, PS_TAIL)
+    place = tail.find(PS_PACK)
+    while place >= 0:
+        end = _ps_end(tail, place)
+        if end is not None:
+            return end > len(tail)
+        place = tail.find(PS_PACK, place + 1)
+    return None
+
+
+def _ps_end(data: bytes, place: int) -> int | None:
+    """Return where the last packet ends, or would; None where what begins at `place` is no pack after all."""
+    while data[place : place + PS_HEADER].strip(b"\0"):  # what has no bit set is a filling
+        length = _ps_length(data[place : place + PS_HEADER])
+        if not length:
+            return place if length == 0 else None
+        place += length
+    return place
+
+
+def _ps_length(head: bytes) -> int | None:
+    """Return how long a packet is that begins so, 0 for the mark of the end; None for what is no packet."""
+    if not PS_PACK.startswith(head[:3]):
+        return None
+    if head[3:4] == bytes([PS_END]):
+        return 0
+    if len(head) < 6:
+        return PS_HEADER  # it breaks off within its header
+    if head[3] == PS_PACK[3]:
+        is_mpeg_1, stuffing = head[4] >> 4 == 2, head[-1] & 7
+        return 12 if is_mpeg_1 else 14 + stuffing if head[4] >> 6 == 1 else None
+    return 6 + int.from_bytes(head[4:6]) if head[3] > PS_PACK[3] else None
+
+
+def _nut_breaks_off(file: BinaryIO, size: int) -> bool:
+    """Look for the index at the end, which FFmpeg, the one writer of such files, always writes."""
+    tail = _tail(file, size, NUT_TAIL)
+    place = tail.rfind(NUT_INDEX)
+    if place < 0:
+        return True
+    place, length, more = place + len(NUT_INDEX), 0, True
+    while more and place < len(tail):
+        length, more = length << 7 | tail[place] & 0x7F, tail[place] > 0x7F
+        place += 1
+    return more or place + (4 if length > 4096 else 0) + length > len(tail)
+
+
+def _y4m_breaks_off(file: BinaryIO, size: int) -> bool | None:
+    fields = {word[:1]: word[1:] for word in file.readline(Y4M_LINE).decode("ascii", "replace").split()[1:]}
+    colour = fields.get("C", "420")
+    known = next((sizes for name, sizes in Y4M_COLOURS.items() if colour.startswith(name)), None)
+    try:
+        width, height = int(fields["W"]), int(fields["H"])
+    except (KeyError, ValueError):
+        return None
+    if known is None or width <= 0 or height <= 0:
+        return None
+    planes, across, down = known
+    samples = width * height * (2 if "alpha" in colour else 1) + planes * -(-width // across) * -(-height // down)
+    picture = samples * (2 if re.search(r"p1\d|mono1\d", colour) else 1)
+    place = file.tell()
+    while place < size:
+        file.seek(place)
+        head = file.readline(Y4M_LINE)
+        if not b"FRAME".startswith(head[:5]):
+            return False  # something that was appended
+        place += len(head) + picture
+    return place > size
+
+
+def _mjpeg_breaks_off(file: BinaryIO, size: int) -> bool:
+    tail = _tail(file, size, JPEG_TAIL)
+    return tail.rfind(JPEG_BEGIN) > tail.rfind(JPEG_END)
+
+
+def _tail(file: BinaryIO, size: int, most: int) -> bytes:
+    file.seek(max(0, size - most))
+    return file.read()
+
+
+# Streams without a container (H.264, HEVC, MPEG-2, AV1) say neither how long they are nor where a picture ends: their
+# last picture is looked at as far as it is there, and counts as lost where the decoder cannot make one of it.
+CHECKS: dict[str, Callable[[BinaryIO, int], bool | None]] = {
     "mov,mp4,m4a,3gp,3g2,mj2": _mp4_breaks_off,
     "matroska,webm": _matroska_breaks_off,
     "avi": _riff_breaks_off,
     "mpegts": _ts_breaks_off,
+    "mpeg": _ps_breaks_off,
+    "nut": _nut_breaks_off,
+    "yuv4mpegpipe": _y4m_breaks_off,
+    "mjpeg": _mjpeg_breaks_off,
     "ogg": _ogg_breaks_off,
     "gif": _gif_breaks_off,
     "apng": _png_breaks_off,

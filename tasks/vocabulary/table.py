@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from tasks.contracts.errors import DownloadError, MirrorError, VocabularyError
-from tasks.contracts.files import appearing
+from tasks.contracts.files import appearing, file_digest
 from tasks.contracts.progress import Progress
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import PUBLIC_VOCABULARY, VOCABULARY, Mirror, resolve, shown
@@ -173,7 +173,8 @@ def _fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
 
 
 PLAIN_NAME = "vocabulary.csv"
-PUBLIC_NAME = "public.csv"  # that of the public hosts never changes, so it is fetched once
+PUBLIC = "public"  # how the name begins of that of the public hosts, which never changes: it is fetched once
+KEPT_NAME = re.compile(rf"(?:{PUBLIC}-)?([0-9a-f]{{12}})")  # with the beginning of the content's SHA-256
 PLACES = ("", "video", "video/train", "video/validate", "video/test")  # below the folder of a release
 
 
@@ -249,10 +250,8 @@ def _of_mirror(mirror: Mirror, folder: Path, config: DownloadConfig, progress: P
         vocabulary = read_vocabulary(path)
         _keep(path, folder)
         return vocabulary
-    if mirror.vocabulary == PUBLIC_VOCABULARY:
-        path = folder / PUBLIC_NAME
-        if not path.is_file():
-            _fetch(mirror, path, config, progress)
+    is_public = mirror.vocabulary == PUBLIC_VOCABULARY
+    for path in reversed(_kept(folder, f"{PUBLIC}*.csv") if is_public else []):
         vocabulary = read_vocabulary(path)
         os.utime(path)
         return vocabulary
@@ -263,7 +262,7 @@ def _of_mirror(mirror: Mirror, folder: Path, config: DownloadConfig, progress: P
             vocabulary = read_vocabulary(path)
         except VocabularyError as error:
             raise VocabularyError(str(error).replace(str(path), f"The file at {shown(mirror.vocabulary)}")) from error
-        _keep(path, folder)
+        _keep(path, folder, f"{PUBLIC}-" if is_public else "")
     return vocabulary
 
 
@@ -277,17 +276,26 @@ def _fetch(mirror: Mirror, path: Path, config: DownloadConfig, progress: Progres
     fetch_file(file, path, config, progress)
 
 
-def _keep(path: Path, folder: Path) -> None:
+def _keep(path: Path, folder: Path, prefix: str = "") -> None:
     """Keep a copy under its content; that it was used last is its time."""
     content = path.read_bytes()
-    kept = folder / f"{hashlib.sha256(content).hexdigest()[:12]}.csv"
+    kept = folder / f"{prefix}{hashlib.sha256(content).hexdigest()[:12]}.csv"
     with suppress(OSError):  # a copy is for convenience alone
-        if not kept.is_file():
+        if not _is_whole(kept):
             with appearing(kept) as temporary:
                 temporary.write_bytes(content)
         os.utime(kept)
 
 
-def _kept(folder: Path) -> list[Path]:
-    """Return the vocabularies in `folder`, that used last at the end."""
-    return sorted(folder.glob("*.csv"), key=lambda path: path.stat().st_mtime)
+def _kept(folder: Path, names: str = "*.csv") -> list[Path]:
+    """Return the vocabularies in `folder` that are as they were kept, that used last at the end."""
+    return sorted(filter(_is_whole, folder.glob(names)), key=lambda path: path.stat().st_mtime)
+
+
+def _is_whole(path: Path) -> bool:
+    """Say whether a copy has the content that its name promises; one of an earlier release promises nothing."""
+    promised = KEPT_NAME.fullmatch(path.stem)
+    try:
+        return path.is_file() and (promised is None or file_digest(path).startswith(promised[1]))
+    except OSError:
+        return False

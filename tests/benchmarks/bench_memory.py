@@ -1,4 +1,7 @@
-"""The peak of memory while a long video is labelled, looked at or turned into features, beside that of a short one."""
+"""The peak of memory while a long video is labelled, looked at or turned into features, beside that of a short one.
+
+What is detected in is a square that stays for four seconds, then another in another place: each is a track of its own.
+"""
 
 import subprocess
 import sys
@@ -8,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.support.feature_weights import write_feature_weights
 from tests.support.media import Tone, write_video
@@ -47,7 +51,8 @@ from tasks.features.extractor import read_features
 from tasks.features.yt8m import load_yt8m
 read_features(clip, MediaBounds(), load_yt8m(store))
 """
-WORK = {"labelling": LABEL, "detecting in": DETECT, "the features (small networks) of": FEATURES}
+WORK = {"labelling": LABEL, "detecting and tracking in": DETECT, "the features (small networks) of": FEATURES}
+STAYS_S, SQUARES_HZ, SIDE, SQUARE = 4, 2, 64, 16
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
@@ -55,15 +60,35 @@ def rows() -> Iterator[tuple[str, str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         weights = write_feature_weights(Path(folder) / "weights")
         (weights / "yolox_nano.onnx").write_bytes(square_network())
-        clips = [_clip(Path(folder), length_s) for length_s in LENGTHS_S]
+        makers = {DETECT: _squares}
         for what, work in WORK.items():
+            clips = [makers.get(work, _colours)(Path(folder), length_s) for length_s in LENGTHS_S]
             peaks = [_peak_mb(clip, work, weights) for clip in clips]
             for length_s, peak in zip(LENGTHS_S, peaks, strict=True):
                 yield f"{what} a 64x64 video of {length_s:,} s, peak", f"{peak:,.0f} MB", ""
             yield f"{what}, apart", f"{abs(peaks[1] - peaks[0]):,.0f} MB", f"{MOST_APART_MB:.0f} MB"
 
 
-def _clip(folder: Path, length_s: int) -> Path:
+def _squares(folder: Path, length_s: int) -> Path:
+    return write_video(
+        folder / f"squares-{length_s}.mp4",
+        _moving(length_s),
+        times_s=[number / SQUARES_HZ for number in range(length_s * SQUARES_HZ)],
+        time_base=Fraction(1, 10),
+        encoder={"preset": "ultrafast"},
+    )
+
+
+def _moving(length_s: int) -> Iterator[NDArray[np.uint8]]:
+    random = np.random.default_rng(0)
+    for _ in range(0, length_s, STAYS_S):
+        image = np.zeros((SIDE, SIDE, 3), np.uint8)
+        left, top = 2 + 4 * random.integers(0, (SIDE - SQUARE) // 4 - 1, 2)
+        image[top : top + SQUARE, left : left + SQUARE, random.integers(0, 3)] = 255
+        yield from [image] * (STAYS_S * SQUARES_HZ)
+
+
+def _colours(folder: Path, length_s: int) -> Path:
     random = np.random.default_rng(0)
     return write_video(
         folder / f"{length_s}.mp4",

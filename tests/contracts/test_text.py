@@ -27,6 +27,11 @@ from tasks.contracts.text import has_secrets, in_csv, in_markdown, inert, markdo
         pytest.param("\udcff.mp4", ".mp4", id="half a surrogate pair"),
         pytest.param("two\nlines\u2028three", "two lines three", id="line breaks"),
         pytest.param("👩‍🍳 می‌خواهم", "👩‍🍳 می‌خواهم", id="joiners stay"),
+        pytest.param(
+            "pay\u200dpal\u200c.com é\u200c\u200cé é\u200d\u200d", "paypal.com é\u200cé é", id="joiners of nothing"
+        ),
+        pytest.param("a\u2066b\u2069\u2060\u00ad\u034f\u3164\u2800\u115fc", "abc", id="isolates and fillers"),
+        pytest.param("a\U000e0041\U000e007fb", "ab", id="tags"),
         pytest.param("Größe 10 µm, 日本語", "Größe 10 µm, 日本語", id="letters of all kinds stay"),
     ],
 )
@@ -125,6 +130,7 @@ def test_the_texts_of_a_row_are_inert_and_its_numbers_stay_numbers() -> None:
 )
 def test_no_cell_is_computed(cell: str) -> None:
     assert in_csv(cell) == f"'{cell}"
+    assert in_csv(f"\x1b[2J\u202e{cell}") == f"'{cell}"
     written = io.StringIO()
     csv.writer(written).writerow([in_csv(cell)])
     assert not re.match(r'"?[=+\-@\t\r\uff1d]', written.getvalue())

@@ -9,7 +9,7 @@ import pytest
 from tasks.contracts.datasets import DatasetManifest
 from tasks.contracts.errors import DamagedDatasetError, DatasetError, UnknownDatasetError
 from tasks.datasets.catalogue import list_datasets, open_dataset
-from tasks.datasets.manifest import MANIFEST_NAME, Dataset, manifest_bytes, read_manifest
+from tasks.datasets.manifest import MANIFEST_NAME, Dataset, manifest_bytes, manifest_of, read_manifest
 from tests.datasets.made import Folders, edit_manifest, make_parts
 
 
@@ -170,7 +170,7 @@ def test_a_missing_manifest(tmp_path: Path) -> None:
 
 def test_a_manifest_survives_its_own_bytes(dataset: Dataset) -> None:
     written = (dataset.folder / MANIFEST_NAME).read_bytes()
-    assert manifest_bytes(DatasetManifest.model_validate_json(written)) == written
+    assert manifest_bytes(manifest_of(written)) == written
 
 
 def test_paths_of_a_split(dataset: Dataset) -> None:

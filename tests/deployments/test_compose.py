@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -140,13 +141,21 @@ def test_every_command_has_the_options_that_it_is_given(stack: dict[str, Any]) -
     ],
 )
 def test_a_server_answers_to_its_own_names_alone(
-    stack: dict[str, Any], name: str, port: str, health: str, tmp_path: Path
+    stack: dict[str, Any],
+    name: str,
+    port: str,
+    health: str,
+    tmp_path: Path,
+    prefect_database: Path,
+    migrated_database: Path,
 ) -> None:
     """The very command of the file on a port of this machine, with SQLite in place of PostgreSQL and no Redis."""
     service, free = stack[name], str(free_port())
     swapped = {"0.0.0.0": "127.0.0.1", port: free}
     command = [swapped.get(word, word) for word in service["command"]]
     command = [sys.executable, *command[1:]] if command[0] == "python" else [sys.executable, "-m", *command]
+    for database in (prefect_database, migrated_database):
+        shutil.copy(database, tmp_path)
     users = tmp_path / "auth.ini"
     users.write_text(AUTH_FILE.read_text().replace(MLFLOW_USERS, sqlite_uri(tmp_path / "users.db")), encoding="utf-8")
     here = {

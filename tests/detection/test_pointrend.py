@@ -68,7 +68,7 @@ def raw_answer(theirs: Any, path: Path) -> tuple[Any, Any]:
 def test_boxes_classes_and_scores_are_those_of_pixellib(store: WeightsStore, tmp_path: Path, speed: str) -> None:
     ours = PointRendDetector.open("resnet50", speed=speed, weights=store)
     theirs = pixellib_of(store, speed)
-    image = pictures()[0]
+    image = np.ascontiguousarray(pictures()[0][40:130])  # a strip: half the work, and as much to find
     cv2.imwrite(str(tmp_path / "picture.png"), image[:, :, ::-1])
     (found,) = ours.detect([image])
     raw, made = raw_answer(theirs, tmp_path / "picture.png")

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -50,10 +51,10 @@ def runs_of(home: Path) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path, with_tables: Callable[[Path], Path]) -> Path:
     """A home in which a script has called the pipeline."""
     folder = tmp_path_factory.mktemp("script")
-    run = run_script(FLOWS_FIRST, folder / "home", folder / "user", synthetic_mirror)
+    run = run_script(FLOWS_FIRST, with_tables(folder / "home"), folder / "user", synthetic_mirror)
     assert list((folder / "user").rglob("*")) == []
     assert sorted(path.name for path in folder.iterdir()) == ["home", "user"]
     assert (folder / "home" / "datasets" / "cooking" / json.loads(run.stdout)).is_dir()

@@ -117,8 +117,8 @@ def test_a_shard_that_cannot_be_fetched_fails_the_run_by_name_and_the_next_run_g
     mirror: MirrorServer, home: Home
 ) -> None:
     path = "/2/video/train/trainab.tfrecord"
-    mirror.always(path, status(403))
-    with pytest.raises(DownloadError, match=r"trainab\.tfrecord"):
+    mirror.always(path, status(500))
+    with pytest.raises(DownloadError, match=r"trainab\.tfrecord .*HTTP 500 .*attempt 2 of 2.* run the same again"):
         run_flow(prepare_dataset, form(mirror))
     mirror.heal()
     mirror.always(path, status(404))
@@ -134,6 +134,11 @@ def test_a_shard_that_cannot_be_fetched_fails_the_run_by_name_and_the_next_run_g
     assert again == without
     assert shard_requests(mirror) == fetched + 2  # the absent one is asked for each time, and nothing else is
 
+    mirror.always(path, status(403))  # nor does one that each refuses
+    refused = run_flow(prepare_dataset, form(mirror)).result
+    assert refused["id"] == without["id"]
+    assert "HTTP 403 (Forbidden)" in refused["absent"][0]["reason"]
+
     mirror.heal()
     whole = run_flow(prepare_dataset, form(mirror)).result
     assert (whole["absent"], whole["records"]) == ([], 6 * 120)
@@ -144,6 +149,14 @@ def test_where_no_shard_is_to_be_had_the_build_fails(mirror: MirrorServer, home:
     mirror.always("/2/video/train/trainaa.tfrecord", status(410))
     with pytest.raises(DownloadError, match=r"No mirror has any of the 1 shards.*trainaa\.tfrecord.*HTTP 410"):
         run_flow(prepare_dataset, form(mirror, partitions=["video/train"], limit=1))
+
+
+def test_a_mirror_that_refuses_most_of_the_shards_refuses_whoever_asks(mirror: MirrorServer, home: Home) -> None:
+    for name in ("train/trainaa", "train/trainab", "train/trainac", "validate/validateae"):
+        mirror.always(f"/2/video/{name}.tfrecord", status(403))
+    with pytest.raises(DownloadError, match=r"^4 of 6 shards are given by no mirror, .* HTTP 403 \(Forbidden\)"):
+        run_flow(prepare_dataset, form(mirror))
+    assert not list(home.datasets.rglob("manifest.json"))
 
 
 def test_a_form_fetches_few_shards_of_a_public_mirror_unless_it_says_so(

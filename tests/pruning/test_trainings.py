@@ -4,8 +4,9 @@ import fcntl
 import json
 import os
 
+from tasks.tracking.candidate import Candidate
 from tasks.tracking.client import connect
-from tasks.tracking.kept_training import KeptTraining
+from tasks.tracking.kept_training import CandidateNote, KeptTraining
 from tasks.tracking.registry import TRAINING_TAG
 from tests.pruning.conftest import PrunedHome, age, by_name, disk_bytes, names
 from tests.reelsift.test_cli import reelsift
@@ -74,3 +75,32 @@ def test_nothing_is_known_of_trainings_where_the_registry_cannot_be_read(pruned:
     training.load()  # somebody asks for it
     assert not pruned.plan().goes
     assert training.folder.exists()
+
+
+def test_notes_of_trainings_go_when_the_registry_has_no_such_model(pruned: PrunedHome) -> None:
+    row = registered(pruned.store, alias="champion")
+    elsewhere = pruned.store.model_copy(update={"uri": "http://127.0.0.1:9"})
+    of = {"there": row.run_id, "gone": "gone", "new": "gone", "elsewhere": "gone", "held": "gone"}
+    for number, (key, run_id) in enumerate(of.items()):
+        candidate = Candidate(
+            name="cooking", version=number, kind="moe", run_id=run_id, experiment_id="1", dataset_id="ds-0123456789ab",
+            metrics={}, seconds=1.0, run_url="http://127.0.0.1:5000/r", model_url="http://127.0.0.1:5000/m",
+        )  # fmt: skip
+        CandidateNote.of(pruned.store, key).write(candidate, elsewhere if key == "elsewhere" else pruned.store)
+    (pruned.store.notes / "damaged.json").write_text('{"name": ')
+    (pruned.store.notes / "theirs.txt").write_text("of somebody else")
+    for path in pruned.store.notes.iterdir():
+        age(path, 0 if path.stem == "new" else 40)
+
+    plan = pruned.plan()
+    assert {item.name: item.why for item in plan.goes} == {
+        "cooking/1": "its model is not in MLflow any more",
+        "cooking/4": "its model is not in MLflow any more",
+        "damaged.json": "it is damaged",
+    }
+    assert all(item.path and item.size_bytes == item.path.stat().st_size for item in plan.goes)
+    assert CandidateNote.of(pruned.store, "held").read()  # somebody asks for it meanwhile
+    outcomes = list(pruned.pruning().carry_out(plan))
+    assert [each.item.name for each in outcomes if each.spared] == ["cooking/4"]
+    left = {path.name for path in pruned.store.notes.iterdir()}
+    assert left == {"there.json", "new.json", "elsewhere.json", "held.json", "theirs.txt"}

@@ -1,8 +1,9 @@
 """Mutated shards through the walker, each right before a page that nobody may touch.
 
-`python -m tests.records.fuzz COUNT SEED`, with NUMBA_BOUNDSCHECK=1 in its environment: an index out of bounds raises,
-and a read by address past the end of a shard kills the process. In: how many shards, a seed. Out: one JSON object with
-the number of shards and of each verdict. What a shard means is another test's affair; here every outcome is a reason.
+`python -m tests.records.fuzz COUNT SEED...`, with NUMBA_BOUNDSCHECK=1 in its environment: an index out of bounds
+raises, and a read by address past the end of a shard kills the process. In: how many shards a seed, and the seeds. Out:
+one JSON object with the number of shards and of each verdict. What a shard means is another test's affair; here every
+outcome is a reason.
 """
 
 import ctypes
@@ -151,13 +152,14 @@ def _gather_one(data: NDArray[np.uint8], features: Ints) -> None:
 
 
 def main() -> None:
-    count, seed = map(int, sys.argv[1:])
-    mutator, buffer, seen = Mutator(seed), GuardedBuffer(), Counter[Verdict]()
+    count, *seeds = map(int, sys.argv[1:])
+    buffer, seen = GuardedBuffer(), Counter[Verdict]()
     tables = new_tables(LARGEST // MIN_FRAME_BYTES + 1)
     checked, unchecked = small_rules(), small_rules(check_crc=False)
-    for number in range(count):
-        seen += check(buffer.holding(mutator.shard()), unchecked if number % 8 == 0 else checked, tables)
-    print(json.dumps({"shards": count, "verdicts": {verdict.name: seen[verdict] for verdict in Verdict}}))
+    for mutator in map(Mutator, seeds):
+        for number in range(count):
+            seen += check(buffer.holding(mutator.shard()), unchecked if number % 8 == 0 else checked, tables)
+    print(json.dumps({"shards": count * len(seeds), "verdicts": {verdict.name: seen[verdict] for verdict in Verdict}}))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 import reelsift
 from reelsift.results import VideoAnswers
 from tasks.contracts.errors import ConfigError, OutputError, SourceError, VideosFailedError
-from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_TABLE_NAME
+from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_TABLE_NAME, VideoOutcome
 from tests.reelsift.test_cli import reelsift as command
 from tests.support.built import build
 from tests.support.media import write_video
@@ -111,10 +112,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path, clip: Path) -> Notebook:
+def notebook(
+    tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path, clip: Path, with_tables: Callable[[Path], Path]
+) -> Notebook:
     folder = tmp_path_factory.mktemp("notebook")
     user = folder / "user"
-    run = run_script(NOTEBOOK, folder / "home", user, synthetic_mirror, clip)
+    run = run_script(NOTEBOOK, with_tables(folder / "home"), user, synthetic_mirror, clip)
     return Notebook(json.loads(run.stdout), folder / "home", user)
 
 
@@ -202,6 +205,9 @@ def test_a_list_and_a_folder_give_an_answer_for_each_video_and_the_failures(clip
     assert list(found[:1]) == [found[0]]
     assert set(found.to_pandas().source) == {str(folder / "b.mp4")}
     assert "plain text" in found._repr_html_()
+    hostile = VideoOutcome.model_construct(source="\u202e<img>\x1b[31m|", status="failed", reason="\u2066no\u200b")
+    page = VideoAnswers([], [hostile])._repr_html_()
+    assert "<td>&lt;img&gt;|</td><td>failed: &lt;img&gt;|: no</td>" in page
     assert isinstance(reelsift.label([clip], annotate=False), VideoAnswers)
     listed = home.parent / "list.txt"
     listed.write_text(f"# mine\n{clip}\n")

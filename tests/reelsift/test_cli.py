@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from reelsift.cli import app
 from tasks.contracts.errors import ReelsiftError
+from tests.conftest import AUTHORITY
 from tests.support.ended_commands import ended_by, started, wait_for
 from tests.support.mirror_server import MirrorServer
 
@@ -33,7 +34,7 @@ def reelsift(*arguments: object, home: Path, **environment: str) -> subprocess.C
         check=False,
         cwd=home.parent,
         stdin=subprocess.DEVNULL,
-        env=clean | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | environment,
+        env=clean | AUTHORITY | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | environment,
     )
 
 

@@ -110,7 +110,7 @@ def test_a_shell_completes_what_the_home_holds(dataset: Dataset, home: Path) -> 
     [
         pytest.param(["train", "--model"], "g", {"gated"}, id="preset"),
         pytest.param(["train", "--model"], "m", {"moe", "mine"}, id="preset-of-ones-own"),
-        pytest.param(["weights", "fetch"], "y", {"yolox-nano", "yt8m-pca-mean"}, id="weights"),
+        pytest.param(["weights", "fetch"], "y", {"yolox-nano", "yt8m-pca-mean", "yt8m"}, id="weights"),
         pytest.param(["label", "x.mp4", "--model"], "", {"imagenet", "champion"}, id="model"),
         pytest.param(["dataset", "build", "--runner"], "", {"local", "dask"}, id="choice"),
         pytest.param(["detect", "--detector"], "point", {"pointrend", "pointrend-resnet101"}, id="detector"),

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ def answer(*arguments: object, home: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def original(synthetic_mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(
+    synthetic_mirror: Path, with_tables: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A home with two versions of a dataset, the larger one first, and two models of that."""
-    home = tmp_path_factory.mktemp("models") / "home"
+    home = with_tables(tmp_path_factory.mktemp("models") / "home")
     build = ("dataset", "build", "--label", "Cooking", "--mirror", synthetic_mirror)
     built, other = (answer(*build, *more, home=home) for more in ((), ("--limit", 1)))
     assert built["id"] != other["id"]

@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,14 @@ MATCHING = {"Cooking", "Game"}
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(with_tables: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home for all of these tests: what one makes is there for the next; beside it a clip and settings."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "quick.toml").write_text(QUICK)
     (folder / "weights").mkdir()
     (folder / "weights" / "yolox_nano.onnx").write_bytes(square_network())
     write_clip(folder / "apple.mp4", [[("apple", 4, 4)]] * 5)
-    return folder / "home"
+    return with_tables(folder / "home")
 
 
 def answer(*arguments: object, home: Path) -> dict[str, Any]:

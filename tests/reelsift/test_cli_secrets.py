@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,16 +35,18 @@ def files_with(secret: str, folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
 
 
-def test_a_run_of_prefect_keeps_no_password_of_a_source(site: MirrorServer, tmp_path: Path) -> None:
+def test_a_run_of_prefect_keeps_no_password_of_a_source(
+    site: MirrorServer, tmp_path: Path, with_tables: Callable[[Path], Path]
+) -> None:
     """In nothing that is printed, stored, logged or reported, Prefect's database among it."""
-    home = tmp_path / "home"
+    home = with_tables(tmp_path / "home")
     address = f"{site.url.replace('//', f'//somebody:{SECRET}@')}/clip.mp4"
     run = reelsift("label", address, "--flow", "--json", home=home, REELSIFT_FETCH__ALLOW_PRIVATE="true")
     assert run.returncode == 0, run.stderr
     (video,) = json.loads(run.stdout)["videos"]
     assert (video["status"], video["source"]) == ("done", f"{site.url.replace('//', '//***@')}/clip.mp4")
-    assert (home / "prefect").is_dir()
-    assert files_with("clip.mp4", home)  # the search finds what is there
+    assert files_with("label-videos", home / "prefect")  # the search finds what is there
+    assert files_with("clip.mp4", home)
     assert SECRET not in run.stdout + run.stderr
     assert files_with(SECRET, home) == []
 

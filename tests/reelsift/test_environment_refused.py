@@ -5,7 +5,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -95,7 +95,9 @@ def test_a_stack_on_a_full_disk_is_one_line(home: Path) -> None:
     refused(run, str(home), "No space")
 
 
-def test_loopback_never_goes_through_a_proxy(home: Path, synthetic_mirror: Path) -> None:
+def test_loopback_never_goes_through_a_proxy(
+    home: Path, synthetic_mirror: Path, with_tables: Callable[[Path], Path]
+) -> None:
     """With every variable there is, of every kind; and a password for a stack that does not run."""
     seen: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as proxy:
@@ -115,7 +117,7 @@ def test_loopback_never_goes_through_a_proxy(home: Path, synthetic_mirror: Path)
         run = reelsift(
             *BUILD,
             synthetic_mirror,
-            home=home,
+            home=with_tables(home),
             HTTP_PROXY=f"http://{address}",
             https_proxy=f"http://{address}",
             ALL_PROXY=f"socks://{address}",  # as desktops write it

@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +55,9 @@ def slow_mirror(synthetic_mirror: Path) -> Iterator[MirrorServer]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home for all: to make the tables of Prefect's database takes seconds."""
-    return tmp_path_factory.mktemp("killed") / "home"
+def home(with_tables: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all."""
+    return with_tables(tmp_path_factory.mktemp("killed") / "home")
 
 
 def is_downloading(home: Path) -> bool:

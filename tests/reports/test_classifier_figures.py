@@ -133,3 +133,7 @@ def test_png_with_names_that_look_like_formulas(tmp_path: Path) -> None:
 )
 def test_names_that_fit(name: str, shown: str) -> None:
     assert shortened(name) == shown
+
+
+def test_a_strangers_name_beside_an_axis_is_text() -> None:
+    assert shortened("$x$ \x1b[31m\u202ea\nb") == r"\$x\$ a b"

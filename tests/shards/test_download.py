@@ -1,6 +1,7 @@
 """Many files at once."""
 
 import hashlib
+import re
 import socket
 import time
 from pathlib import Path
@@ -8,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.datasets import PlannedShard
-from tasks.contracts.errors import DiskSpaceError, MirrorError
+from tasks.contracts.errors import DiskSpaceError, DownloadError, MirrorError
 from tasks.shards.config import DownloadConfig
-from tasks.shards.download import DownloadReport, download_shards, estimate_download
+from tasks.shards.download import DownloadReport, download_shards, estimate_download, fetch_shards
 from tasks.shards.plan import fetch_plan, shard_path
 from tests.shards.conftest import NAMES, Heard, noise, quick, shards_of, write_plan
-from tests.support.mirror_server import Fault, MirrorServer, status
+from tests.support.mirror_server import Fault, MirrorServer, html, redirect, status
 
 PATHS = {name: f"2/video/train/{name}.tfrecord" for name in NAMES}
 
@@ -86,6 +87,58 @@ def test_one_that_fails_does_not_stop_the_others(server: MirrorServer, folder: P
     server.heal()
     report = download_shards(shards_of(folder), out, quick(server.url))
     assert (report.fetched, report.skipped, report.failed) == (2, 2, ())
+
+
+PAGE, STALL = html(), Fault(stall_after=1000)
+
+
+@pytest.mark.parametrize(
+    ("fault", "tries", "reason"),
+    [
+        pytest.param(status(403), 1, r"HTTP 403 \(Forbidden\)", id="refused"),
+        pytest.param(status(404), 1, r"HTTP 404 \(Not Found\)", id="absent"),
+        pytest.param(status(204), 1, r"HTTP 204", id="nothing"),
+        pytest.param(redirect(f"/{PATHS['trainaa']}"), 1 + 5, r"leads astray: [^.]*\. What", id="led in circles"),
+        pytest.param(PAGE, 3, r"sends a web page \(text/html: .*attempt 3 of 3", id="a page"),
+        pytest.param(Fault(body=b""), 3, r"sends other bytes than promised: 0 of them", id="empty"),
+        pytest.param(Fault(corrupt=True), 3, r"sends other bytes than promised", id="wrong bytes"),
+    ],
+)
+def test_one_that_no_mirror_gives_is_left_out_unless_that_is_refused(
+    server: MirrorServer, folder: Path, out: Path, fault: Fault, tries: int, reason: str
+) -> None:
+    server.always(PATHS["trainaa"], fault)
+    report = fetch_shards(shards_of(folder), out, quick(server.url), strict=False)
+    (failed,) = report.failed
+    assert (failed.name, len(report.shards), server.gets()[PATHS["trainaa"]]) == ("trainaa.tfrecord", 3, tries)
+    assert re.search(reason, failed.reason)
+    assert failed.is_absent == ("404" in reason)
+    with pytest.raises(DownloadError, match=rf"^trainaa\.tfrecord failed, 3 .*{reason}.*Without `--strict`"):
+        fetch_shards(shards_of(folder), out, quick(server.url), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        pytest.param(status(500), "HTTP 500", id="500"),
+        pytest.param(status(503, retry_after="1"), "HTTP 503", id="503"),
+        pytest.param(status(429), "HTTP 429", id="429"),
+        pytest.param(Fault(cut_after=1000), "the connection failed", id="cut"),
+        pytest.param(STALL, "it fell silent", id="stalled"),
+    ],
+)
+def test_what_may_pass_is_tried_again_and_then_ends_the_download_strict_or_not(
+    server: MirrorServer, folder: Path, out: Path, fault: Fault, reason: str
+) -> None:
+    config = quick(server.url, attempts=2, read_timeout_s=0.2)
+    server.always(PATHS["trainaa"], fault)
+    with pytest.raises(DownloadError, match=rf"^trainaa\.tfrecord failed, 3 .*{reason}.*attempt 2 of 2.*run the same"):
+        fetch_shards(shards_of(folder), out, config, strict=False)
+    server.heal()
+    server.script(PATHS["trainaa"], fault)
+    started_s = time.monotonic()
+    assert fetch_shards(shards_of(folder), out, config, strict=True).retried == 1
+    assert time.monotonic() - started_s >= float(fault.headers.get("Retry-After", 0))
 
 
 def test_what_happened_is_counted(server: MirrorServer, folder: Path, out: Path) -> None:

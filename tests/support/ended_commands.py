@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from conf.private_server import MARK
+from tests.conftest import AUTHORITY
 
 REELSIFT = Path(sys.executable).parent / "reelsift"
 GONE_WITHIN_S = 10.0
@@ -24,7 +25,7 @@ def started(home: Path, *arguments: object, **environment: str) -> Iterator[subp
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("REELSIFT_", "PREFECT_"))}
     process = subprocess.Popen(
         [str(REELSIFT), *map(str, arguments)],
-        env=clean | {"REELSIFT_HOME": str(home)} | environment,
+        env=clean | AUTHORITY | {"REELSIFT_HOME": str(home)} | environment,
         cwd=home.parent,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -1,14 +1,13 @@
 """Weights in the form of the real feature extractors: the same nodes, names and files, with fewer channels."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tasks.contracts.features import AUDIO_SIZE
 from tasks.features.picture_network import ACTIVATIONS, late_tensorflow
 from tasks.features.sound_network import PCA_MEANS, PCA_VECTORS
-
-tf = late_tensorflow()
 
 CHANNELS = {
     "conv1": (1, 4),
@@ -33,6 +32,7 @@ def write_feature_weights(folder: Path) -> Path:
 
 def write_graph(path: Path) -> None:
     """Write a frozen graph from a frame of any size to 2,048 activations, by a small picture and one product."""
+    tf: Any = late_tensorflow()
     random = np.random.default_rng(1)
     product = random.standard_normal((8 * 8 * 3, ACTIVATIONS)).astype(np.float32) / 8
     graph = tf.Graph()
@@ -56,6 +56,7 @@ def write_vggish(
     path: Path, prefix: str = "vggish/", fc2: tuple[int, int] = DENSE["fc2"], fill: float | None = None
 ) -> None:
     """Write a checkpoint of the first format, one file, with the variables of VGGish; `fill` is for all weights."""
+    tf: Any = late_tensorflow()
     random = np.random.default_rng(3)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         shapes = {name: (3, 3, *sides) for name, sides in CHANNELS.items()} | DENSE | {"fc2": fc2}

@@ -16,6 +16,7 @@ import httpx
 
 from conf.home import Home
 from conf.stack_state import home_credentials
+from tests.conftest import AUTHORITY
 
 REELSIFT = Path(sys.executable).parent / "reelsift"
 TRIES = 10
@@ -32,7 +33,7 @@ def clean_environment(home: Path, **variables: str) -> dict[str, str]:
     """Return this process's environment without what would lead a command elsewhere."""
     prefixes = ("REELSIFT_", "PREFECT_", "MLFLOW_", "CUDA_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
-    return kept | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | variables
+    return kept | AUTHORITY | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | variables
 
 
 class LocalStack:

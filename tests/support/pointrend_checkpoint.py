@@ -59,9 +59,10 @@ def _make_lively(network: Any) -> None:
 def _set_heads(network: Any, images: Sequence[Picture]) -> None:
     """Spread what the heads say over what a trained network's heads say."""
     heads, proposing = network.roi_heads, network.proposal_generator.rpn_head
-    for layer, spread in ((proposing.objectness_logits, 2.0), (proposing.anchor_deltas, 0.2)):
-        layer.weight.mul_(spread / _outputs(network, layer, images).std())
-    features = _outputs(network, heads.box_head, images)
+    spreads = {proposing.objectness_logits: 2.0, proposing.anchor_deltas: 0.2}
+    for (layer, spread), said in zip(spreads.items(), _outputs(network, list(spreads), images), strict=True):
+        layer.weight.mul_(spread / said.std())
+    (features,) = _outputs(network, [heads.box_head], images)
     for layer, spread in ((heads.box_predictor.cls_score, 3.0), (heads.box_predictor.bbox_pred, 1.0)):
         layer.weight.mul_(spread / (features @ layer.weight.T).std(0)[:, None])
         layer.bias.copy_(-layer.weight @ features.mean(0))
@@ -72,12 +73,13 @@ def _set_heads(network: Any, images: Sequence[Picture]) -> None:
         layer.weight.mul_(300)
 
 
-def _outputs(network: Any, layer: Any, images: Sequence[Picture]) -> torch.Tensor:
-    """Return what a layer says of all pictures, (boxes, values), or (values, 1) of a layer of maps."""
-    said: list[torch.Tensor] = []
-    hook = layer.register_forward_hook(lambda _module, _inputs, output: said.append(output))
+def _outputs(network: Any, layers: Sequence[Any], images: Sequence[Picture]) -> list[torch.Tensor]:
+    """Return what each layer says of all pictures, (boxes, values), or (values, 1) of a layer of maps."""
+    said: dict[Any, list[torch.Tensor]] = {layer: [] for layer in layers}
+    hooks = [layer.register_forward_hook(lambda layer, _, output: said[layer].append(output)) for layer in layers]
     for image in images:
         small = Image.fromarray(image[:, :, ::-1]).resize(input_size(*SIZE, "rapid"))
         network([{"image": torch.from_numpy(np.array(small)).permute(2, 0, 1).float()}])
-    hook.remove()
-    return torch.cat([each if each.dim() == 2 else each.reshape(-1, 1) for each in said])
+    for hook in hooks:
+        hook.remove()
+    return [torch.cat([each if each.dim() == 2 else each.reshape(-1, 1) for each in one]) for one in said.values()]

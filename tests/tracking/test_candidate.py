@@ -4,14 +4,17 @@ import csv
 import io
 import pickletools
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from tasks.classifier.config import ModelKind
+from tasks.classifier.evaluate import evaluate
 from tasks.tracking.candidate import Candidate, StartedBy, log_candidate
 from tasks.tracking.client import connect
+from tasks.tracking.logged import log_files
 from tasks.tracking.registry import resolve
 from tasks.tracking.store import TrackingStore
 from tests.support.classifiers import DATASET_ID, made_up_dataset, made_up_videos, trained
@@ -84,6 +87,17 @@ def test_files_of_the_run(store: TrackingStore, candidate: Candidate, tmp_path: 
     assert rows[0]["name"] == "label 0"
     assert rows[0]["positives"] == "120"
     assert 0 < float(rows[1]["average_precision"]) <= 1
+
+
+def test_no_name_in_the_table_of_labels_is_computed(store: TrackingStore, candidate: Candidate, tmp_path: Path) -> None:
+    """Compared with what a spreadsheet takes for a formula: how the cell begins once it is read."""
+    client, evaluation = connect(store), evaluate(trained().classifier, made_up_videos(seed=1))
+    names = ("=1+1", "@SUM(A1)", "\u202e=2", "plain")
+    labels = tuple(replace(label, name=name) for label, name in zip(evaluation.labels, names, strict=True))
+    log_files(client, candidate.run_id, replace(evaluation, labels=labels))
+    path = Path(client.download_artifacts(candidate.run_id, "labels.csv", str(tmp_path)))
+    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    assert {row["name"] for row in rows} == {"'=1+1", "'@SUM(A1)", "'=2", "plain"}
 
 
 def test_it_is_the_challenger(store: TrackingStore, candidate: Candidate) -> None:

@@ -17,9 +17,9 @@ from tasks.classifier.config import PRESETS
 from tasks.contracts.errors import TrackingAwayError, TrackingError
 from tasks.fit_classifier import fit_classifier
 from tasks.tracking import kept_training
-from tasks.tracking.candidate import log_candidate
+from tasks.tracking.candidate import Candidate, log_candidate
 from tasks.tracking.client import connect
-from tasks.tracking.kept_training import KeptTraining, patiently
+from tasks.tracking.kept_training import CandidateNote, KeptTraining, patiently
 from tasks.tracking.registry import list_models
 from tasks.tracking.store import TrackingStore, tracking_store
 from tests.support.built import build
@@ -58,6 +58,32 @@ def test_a_training_is_kept_whole(tmp_path: Path) -> None:
     assert kept.load() is None
     kept.remove()
     assert not kept.folder.exists()
+
+
+def test_no_bit_of_a_note_or_of_a_record_flips_unseen(store: TrackingStore) -> None:
+    """A digit of a GAP that flipped is no GAP: the training is done again."""
+    numbers = {"version": 3, "metrics": {"gap_at_20": 0.875}, "label_ids": (22, 0), "seconds": 1.5}
+    texts = dict.fromkeys(("kind", "run_id", "experiment_id", "dataset_id", "run_url", "model_url"), "x")
+    candidate = Candidate.model_validate({"name": "cooking", **numbers, **texts})
+    note, kept = CandidateNote.of(store, "yt8m-fit-1-0"), KeptTraining(store.kept / "key")
+    assert note.read() is None
+    note.write(candidate, store)
+    assert note.read() == candidate
+    kept.save(trained(), "cooking/ds-0123456789ab")
+
+    def figures() -> object:
+        result = kept.load()
+        return result and (result.metrics, result.history, result.seconds, result.best_epoch)
+
+    for path, read in ((note.path, note.read), (kept.folder / "training.json", figures)):
+        content, whole = path.read_bytes(), read()
+        for at in range(0, len(content), 5):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+            assert read() in (None, whole), content[at - 5 : at + 5]
+            path.write_bytes(content[:at])
+            assert read() is None
+    note.path.write_text(candidate.model_dump_json())  # as an earlier release wrote it
+    assert note.read() == candidate
 
 
 @pytest.mark.parametrize("after_bytes", [0, 3_000, 8_000, 12_000], ids=["at once", "run", "files", "model"])
@@ -142,7 +168,7 @@ import os, signal, sys
 from pathlib import Path
 from tasks.tracking import model as tracking_model
 from tasks.tracking.store import tracking_store
-from tasks.tracking.candidate import log_candidate
+from tasks.tracking.candidate import Candidate, log_candidate
 from tests.support.classifiers import made_up_dataset, made_up_videos, trained
 
 def killed(*arguments, **options):

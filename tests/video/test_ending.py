@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts
 from tasks.video.config import MediaBounds
+from tasks.video.ending import breaks_off
 from tasks.video.frames import open_frames
 from tasks.video.probe import probe
 from tests.support.media import Tone, truncate, write_video
@@ -20,6 +21,7 @@ from tests.support.media import Tone, truncate, write_video
 BOUNDS = MediaBounds()
 SECONDS, RATE_HZ = 6, 10
 SHARES = (0.3, 0.6, 0.9)
+PICTURES_FIRST = {".mpg", ".vob"}  # in the last packs there is sound alone
 APART_S = 0.4  # frames that came out of order may not be decoded without those that are missing
 FRONT = {"movflags": "+faststart"}
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
@@ -105,6 +107,11 @@ def test_what_is_missing_of_the_declared_length_is_told(
         pytest.param("a.ogg", "libvpx", {}, "libopus", id="Ogg"),
         pytest.param("a.gif", "gif", {}, None, id="GIF"),
         pytest.param("a.apng", "apng", {}, None, id="APNG"),
+        pytest.param("a.mpg", "mpeg2video", {}, "mp2", id="program stream"),
+        pytest.param("a.vob", "mpeg2video", {}, "ac3", id="of a DVD"),
+        pytest.param("a.nut", "libx264", {}, "mp2", id="NUT"),
+        pytest.param("a.y4m", "wrapped_avframe", {}, None, id="Y4M"),
+        pytest.param("a.ivf", "libvpx-vp9", {}, None, id="IVF"),
     ],
 )
 def test_what_does_not_say_how_long_it_was_is_cut_short_all_the_same(
@@ -116,7 +123,33 @@ def test_what_does_not_say_how_long_it_was_is_cut_short_all_the_same(
         facts, end_s = _read(path)
         assert facts.cut_short
         assert (facts.missing_s, facts.declared_s) == (None, None)
-        assert 0 < end_s < SECONDS
+        assert 0 < end_s < SECONDS or path.suffix in PICTURES_FIRST
+
+
+def test_a_stream_of_jpegs_whose_last_one_has_no_end(tmp_path: Path) -> None:
+    """A raw stream says nothing of times."""
+    whole = _made(tmp_path / "a.mjpeg", "mjpeg", sound=None)
+    assert not probe(whole, BOUNDS).cut_short
+    for _, path in _cuts(whole):
+        assert probe(path, BOUNDS).cut_short
+    content = whole.read_bytes()
+    whole.write_bytes(content[: content.rindex(b"\xff\xd8\xff")])
+    assert not probe(whole, BOUNDS).cut_short  # between two pictures nothing tells
+
+
+@pytest.mark.parametrize(
+    ("kind", "frame_bytes"),
+    [("420jpeg", 20), ("411", 18), ("422", 24), ("444p10", 72), ("mono", 12), ("mono16", 24), ("444alpha", 48)],
+)
+def test_pictures_of_y4m_of_every_kind(tmp_path: Path, kind: str, frame_bytes: int) -> None:
+    """4x3 samples of luma; the bytes of a frame are counted by hand: rows and columns of chroma are rounded up."""
+    path, head = tmp_path / "a.y4m", f"YUV4MPEG2 W4 H3 F25:1{f' C{kind}' if kind else ''}\n".encode()
+    content = head + 3 * (b"FRAME Ixyz\n" + bytes(frame_bytes))
+    found = []
+    for cut in (content, content[:-1], content[: -frame_bytes - 3], content + b"junk"):
+        path.write_bytes(cut)
+        found.append(breaks_off(path, "yuv4mpegpipe"))
+    assert found == [False, True, True, False]
 
 
 def test_fragments_that_are_declared_are_missed(tmp_path: Path) -> None:
@@ -152,10 +185,14 @@ def test_an_index_that_is_cut_short_is_one_line(tmp_path: Path) -> None:
     assert all("index" in words and "\n" not in words for words in refused), refused
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.webm", "a.gif"])
+@pytest.mark.parametrize(
+    "name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.webm", "a.gif", "a.mpg", "a.nut", "a.y4m", "a.mjpeg"]
+)
 def test_what_is_appended_to_a_whole_file_is_no_missing_end(tmp_path: Path, name: str) -> None:
-    codec = {"a.webm": "libvpx-vp9", "a.gif": "gif"}.get(name, "libx264")
-    sound = None if name == "a.gif" else "libopus" if name == "a.webm" else "aac"
+    others = {"a.webm": "libvpx-vp9", "a.gif": "gif", "a.mpg": "mpeg2video", "a.y4m": "wrapped_avframe"}
+    codec = {**others, "a.mjpeg": "mjpeg"}.get(name, "libx264")
+    sounds = {"a.gif": None, "a.y4m": None, "a.mjpeg": None, "a.webm": "libopus", "a.mpg": "mp2", "a.nut": "mp2"}
+    sound = sounds.get(name, "aac")
     clip = _made(tmp_path / name, codec, sound=sound)
     content = clip.read_bytes()
     for tail in (b"\0", bytes(1000), b"TAG" + b"A title" * 18, b"\xff" * 50):
@@ -181,7 +218,11 @@ def test_real_files_are_whole(real_data: Path) -> None:
     """Also those whose container is longer than their picture, without a duration, or whose clock jumps."""
     folders = (real_data / "faults" / "video", real_data / "media" / "videos")
     files = [path for folder in folders for path in folder.iterdir()]
-    files = [path for path in files if path.suffix in {".mp4", ".mov", ".avi", ".mkv", ".ts", ".webm", ".gif", ".y4m"}]
+    files = [
+        path
+        for path in files
+        if path.suffix in {".mp4", ".mov", ".avi", ".mkv", ".ts", ".webm", ".gif", ".y4m", ".mjpeg"}
+    ]
     files += sorted((real_data / "clips").rglob("*.avi"))[::10]
     checked = [probe(path, BOUNDS).cut_short for path in files if path.name != "encrypted.mp4"]
     assert len(checked) > 20

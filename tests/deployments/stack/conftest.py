@@ -1,6 +1,6 @@
 """One real stack for all tests of it: two servers behind a password, a worker for the CPU, two for made-up GPUs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -13,14 +13,14 @@ LOST_AFTER_S = 6
 
 
 @pytest.fixture(scope="package")
-def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def local_stack(tmp_path_factory: pytest.TempPathFactory, with_tables: Callable[[Path], Path]) -> Iterator[LocalStack]:
     """A stack whose detector finds coloured squares, and which soon takes a silent run for lost."""
     folder = tmp_path_factory.mktemp("stack")
     weights = folder / "weights"
     weights.mkdir()
     (weights / "yolox_nano.onnx").write_bytes(square_network())
     stack = LocalStack(
-        folder / "home",
+        with_tables(folder / "home"),
         REELSIFT_WEIGHTS=str(weights),
         REELSIFT_POOL__LOST_AFTER_S=str(LOST_AFTER_S),
         REELSIFT_POOL__LOOK_EVERY_S="0.3",
