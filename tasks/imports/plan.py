@@ -118,14 +118,14 @@ class ImportPlan:
 
 
 def plan_import(
-    table: ClipTable, contents: Mapping[str, str | None], failures: Mapping[str, str] | None = None
+    table: ClipTable, found: Mapping[str, str | None] | None = None, failures: Mapping[str, str] | None = None
 ) -> ImportPlan:
     """Say which clips make up a dataset, and on which side each is.
 
     Args:
         table: what is labelled.
-        contents: the SHA-256 of each source's file, None where there is none. Before any is known, the sources
-            themselves may stand in for them: what is wrong with the table alone is then found already.
+        found: the SHA-256 of each source's file, None where there is none. As long as no file is known the sources
+            stand in for them, so that what is wrong with the table alone is told before any video is fetched.
         failures: why a source has no file.
 
     Raises:
@@ -137,6 +137,7 @@ def plan_import(
         table.refuse(
             f"all {len(table.clips):,} videos have the label {next(iter(names))!r}. A classifier needs two or more."
         )
+    contents = dict(zip(table.sources, table.sources, strict=True)) if found is None else found
     copies = _copies(table, contents)
     drops = {place: DropReason.DUPLICATE for place, copy in enumerate(copies) if copy} | {
         place: DropReason.NOT_FETCHED for place, clip in enumerate(table.clips) if contents[clip.source] is None
@@ -152,8 +153,18 @@ def plan_import(
         for place, clip in enumerate(table.clips)
     )
     plan = ImportPlan(table, clips, names, failures or {})
-    _check_sides(plan)
+    if given or found is not None or _has_small_class(table, groups):
+        _check_sides(plan)
     return plan
+
+
+def _has_small_class(table: ClipTable, groups: Sequence[str]) -> bool:
+    """Say whether all videos of a label are of one group, however the sides will be chosen."""
+    of_label = defaultdict[str, set[str]](set)
+    for clip, group in zip(table.clips, groups, strict=True):
+        for label in clip.labels:
+            of_label[label].add(group)
+    return any(len(each) == 1 for each in of_label.values())
 
 
 def _copies(table: ClipTable, contents: Mapping[str, str | None]) -> list[int]:
@@ -191,7 +202,7 @@ def _groups(table: ClipTable, contents: Mapping[str, str | None]) -> list[str]:
             name = known[name]
         return name
 
-    files = [f"file {contents[clip.source] or clip.source}" for clip in table.clips]
+    files = [f"file {contents[clip.source] or clip.named}" for clip in table.clips]
     names = [f"group {clip.group}" if clip.group else file for clip, file in zip(table.clips, files, strict=True)]
     for name, file in zip(names, files, strict=True):
         first, second = sorted((root(name), root(file)), reverse=True)  # a group's name goes before a file's

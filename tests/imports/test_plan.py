@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.datasets import DropReason
+from tasks.contracts.datasets import DropReason, ShardTally
 from tasks.contracts.errors import DatasetError
 from tasks.imports.plan import ImportPlan, plan_import
 from tasks.imports.table import ClipTable, LabelledClip
@@ -124,6 +124,15 @@ def test_what_stands_there_twice_counts_once_and_what_is_gone_is_counted() -> No
         plan.without({2: DropReason.BROKEN_VIDEO}, {})
     with pytest.raises(DatasetError, match="none of its 2 videos can be used: 2 not-fetched; the first: no such file"):
         planned(clips("gone a", "also b"), gone=None, also=None)
+
+
+def test_nothing_depends_on_the_folder_in_which_the_table_lies() -> None:
+    tallies = list[list[ShardTally]]()
+    for folder in map(str, range(20)):
+        rows = [LabelledClip(f"line {n}", f"/{folder}/{n}", str(n), ("ab"[n % 2],)) for n in range(8)]
+        contents = {clip.source: hash_of(clip.named) if clip.named != "7" else None for clip in rows}
+        tallies.append([each.tally for each in plan_import(ClipTable(Path(folder), tuple(rows)), contents).clips])
+    assert all(found == tallies[0] for found in tallies)
 
 
 def test_a_clips_name_is_readable_and_its_own() -> None:
