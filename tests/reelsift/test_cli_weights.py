@@ -86,10 +86,9 @@ def test_a_group_is_asked_about_and_nobody_to_ask_ends_it(home: Path, server: Mi
     assert [each["name"] for each in named] == ["vggish-pca"]  # a file by its own name is not asked about
 
 
-@pytest.mark.parametrize("said", ["y", "n"])
-def test_what_is_answered_is_done(home: Path, server: MirrorServer, said: str) -> None:
+def test_nothing_is_fetched_where_the_answer_is_no(home: Path, server: MirrorServer) -> None:
     terminal, other = pty.openpty()
-    os.write(terminal, f"{said}\n".encode())
+    os.write(terminal, b"n\n")
     command = [str(REELSIFT), "--config", "mine.toml", "weights", "fetch", "yt8m"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("REELSIFT_", "PREFECT_"))}
     environment = clean | {"REELSIFT_HOME": str(home)}
@@ -99,12 +98,5 @@ def test_what_is_answered_is_done(home: Path, server: MirrorServer, said: str) -
     os.close(terminal)
     os.close(other)
     assert "Download them?" in run.stderr
-    assert (run.returncode == 0) == (said == "y"), run.stderr
-    assert bool(server.log) == (said == "y")
-
-
-def test_an_unknown_name_is_named_with_the_group_that_was_meant(home: Path) -> None:
-    home.parent.mkdir(exist_ok=True)
-    run = reelsift("weights", "fetch", "yt8n", home=home)
     assert run.returncode == 1
-    assert "No weights 'yt8n'. Did you mean 'yt8m'?" in " ".join(run.stderr.split())
+    assert not server.log
