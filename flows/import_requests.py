@@ -82,9 +82,9 @@ def known_import(table: ClipTable, form: ImportDatasetForm, settings: Settings) 
     Raises:
         DatasetError: the videos make no version.
     """
+    space, place, found = space_of(form, settings), import_place(settings), dict[str, FetchedVideo | VideoOutcome]()
     if form.again:
         return None
-    space, place, found = space_of(form, settings), import_place(settings), dict[str, FetchedVideo | VideoOutcome]()
     for source in table.sources:
         video = find_video(source, place.fetched, place.fetch)
         if video is None:

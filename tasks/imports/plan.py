@@ -37,9 +37,13 @@ class ImportedClip:
         last = self.clip.named.rpartition("/")[2]
         plain = unicodedata.normalize("NFKD", last.rpartition(".")[0] or last).encode("ascii", "ignore").decode()
         word = re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-")[:LONGEST_STEM].strip("-")
-        start_s, end_s = self.clip.part
-        part = "" if self.clip.part == (None, None) else f"-{start_s or 0:g}-{'end' if end_s is None else f'{end_s:g}'}"
-        return f"{word or 'video'}-{(self.content or _digest(self.clip.named))[:DIGITS]}{part}{'-again' * self.copy}"
+        part = (
+            ""
+            if self.clip.part == (None, None)
+            else "-".join(["", *map(_seconds, (self.clip.start_s or 0, self.clip.end_s))])
+        )
+        again = f"-again-{self.copy}" if self.copy else ""
+        return f"{word or 'video'}-{(self.content or _digest(self.clip.named))[:DIGITS]}{part}{again}"
 
     @property
     def tally(self) -> ShardTally:
@@ -281,6 +285,11 @@ def _reasons(plan: ImportPlan, clips: Iterable[ImportedClip]) -> str:
     why = next((plan.failures[each.clip.source] for each in lost if each.clip.source in plan.failures), "")
     told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
     return f"{told}; the first: {why.rstrip('.')}" if why else told
+
+
+def _seconds(time_s: float | None) -> str:
+    """Write a time as the name of a shard may have it: `12.5`; the beginning is 0, the end has no number."""
+    return "end" if time_s is None else f"{time_s:.6f}".rstrip("0").rstrip(".")
 
 
 def _digest(text: str) -> str:

@@ -7,10 +7,11 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from tasks.contracts.errors import DamagedDatasetError
+from tasks.contracts.errors import DamagedDatasetError, VideoError
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.files import answer_digests, staged
 from tasks.contracts.media import (
@@ -57,10 +58,12 @@ def extract_features(
     """Compute the features of every second of a video, and keep them in `folder`.
 
     Raises:
-        VideoError: the file is no video or picture, is broken or is out of bounds.
+        VideoError: the file is no video or picture, is broken or is out of bounds, or its features are not finite.
         WeightsError: the networks cannot be run.
     """
     found = read_features(video.path, bounds, extractor, progress)
+    if not np.isfinite(found.per_second()).all():
+        raise VideoError(f"{video.path.name} has features in {extractor.space.name} that are not finite.")
     files = (FEATURES_TABLE_NAME,)
     with staged(folder, files=files, manifest=FEATURES_NAME) as stage:
         arrays = {
