@@ -154,6 +154,13 @@ class DatasetManifest(FrozenModel):
         return f"{self.slug}/{self.id}"
 
     @property
+    def clips(self) -> tuple[str, ...]:
+        """The SHA-256 of each file of which it has a row, sorted; none where it is of YouTube-8M."""
+        return tuple(
+            sorted({each.clip.sha256 for each in self.shards if each.clip and each.clip.sha256 and each.matches})
+        )
+
+    @property
     def space(self) -> FeatureSpace:
         """The feature space of its videos."""
         return self.feature_space or YT8M

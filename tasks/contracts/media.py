@@ -116,6 +116,11 @@ class ModelRecord(FrozenModel):
     weights: tuple[WeightsRecord, ...] = Field(description="every file of weights between the frames and the scores")
     dataset_id: str | None = Field(default=None, description="dataset version that it was trained on")
     run_id: str | None = Field(default=None, description="MLflow run that made it")
+    clips: tuple[Sha256, ...] = Field(
+        default=(),
+        exclude_if=lambda clips: not clips,
+        description="SHA-256 of the files of that version, the first 1,000; left out where it is of YouTube-8M",
+    )
 
 
 class LabelScore(FrozenModel):

@@ -26,6 +26,7 @@ from tasks.imports.table import LabelledClip
 from tasks.video.config import MediaBounds
 from tests.imports.made import write_class_clip, write_classes, write_table
 from tests.support.folders import digests
+from tests.support.media import Tone
 
 SPACE = "efficientnet-lite0"
 
@@ -186,13 +187,22 @@ def test_what_makes_no_version_is_one_line_and_publishes_nothing(tmp_path: Path,
     assert not (tmp_path / "home" / "datasets").exists()
 
 
-def test_training_and_export_take_an_imported_version(kitchen: Kitchen, tmp_path: Path) -> None:
+def test_a_champion_of_ones_own_videos_labels_others_and_names_what_it_learnt_from(
+    kitchen: Kitchen, tmp_path: Path
+) -> None:
     from tasks.datasets.export import export
 
     training = reelsift.train(kitchen.version, models=["logistic"])
     (row,) = training.comparison.rows
     assert row.hit1 == 1
     assert training.promote().promoted
+    unseen = write_class_clip(tmp_path / "unseen.mp4", "warm", 77, tone=Tone(duration_s=2.0))
+    video = reelsift.label(unseen, model="my-kitchen@champion", home=kitchen.home, annotate=False)
+    assert video.top[0].name == "warm"
+    clips = {shard.clip.sha256 for shard in kitchen.version.manifest.shards if shard.clip and shard.matches}
+    assert (video.manifest.model.dataset_id, set(video.manifest.model.clips)) == (kitchen.version.id, clips)
+    page = video.report.read_text()
+    assert all(str(digest)[:12] in page for digest in (kitchen.version.id, *clips))
     for suffix in ("csv", "jsonl", "parquet", "npz"):
         export(kitchen.version.dataset, tmp_path / f"rows.{suffix}", suffix)
     rows = pd.read_csv(tmp_path / "rows.csv")
