@@ -65,18 +65,30 @@ def import_dataset(form: ImportDatasetForm) -> Any:  # noqa: ANN401 - a state; w
     return final_state(rows, made)
 
 
+def _known(form: ImportDatasetForm, videos: Sequence[FetchedVideo], settings: Settings) -> dict[int, BatchRow]:
+    """Return a row for each video whose features are kept, by its place."""
+    place, space, known = import_place(settings), space_of(form, settings), dict[int, BatchRow]()
+    for number, video in enumerate(() if form.again else videos):
+        if kept := kept_features(place.out, video.sha256, space):
+            answer = features_in_words(kept[1])
+            known[number] = BatchRow(source=video.source, status=CACHED, place=number, answer=answer)
+    return known
+
+
 def _here(form: ImportDatasetForm, videos: Sequence[FetchedVideo], settings: Settings) -> Sequence[VideoOutcome]:
-    """Extract in this run; return an outcome for each video."""
-    size, progress = settings.flow.videos_per_batch, current_progress()
-    progress.begin(COUNTED, len(videos), "videos")
+    """Extract in this run what is not kept; return an outcome for each video."""
+    known, size, progress = _known(form, videos, settings), settings.flow.videos_per_batch, current_progress()
+    left = [video for number, video in enumerate(videos) if number not in known]
+    progress.begin(COUNTED, len(left), "videos")
     _, outcomes = process_fetched(
-        (videos[first : first + size] for first in range(0, len(videos), size)),
+        (left[first : first + size] for first in range(0, len(left), size)),
         ExtractWork(features=form.features),
         import_place(settings),
         again=form.again,
         after_each=lambda count: progress.advance(COUNTED, count),
     )
-    return outcomes
+    fresh = iter(outcomes)
+    return [known[number] if number in known else next(fresh) for number in range(len(videos))]
 
 
 def _on_pool(form: ImportDatasetForm, videos: Sequence[FetchedVideo], settings: Settings) -> Sequence[VideoOutcome]:
@@ -85,21 +97,15 @@ def _on_pool(form: ImportDatasetForm, videos: Sequence[FetchedVideo], settings: 
     Raises:
         BatchError: no deployment works on batches, or nothing could be done at all.
     """
-    place, space = import_place(settings), space_of(form, settings)
-    known, left = list[BatchRow](), list[BatchVideo]()
-    for number, video in enumerate(videos):
-        kept = None if form.again else kept_features(place.out, video.sha256, space)
-        if kept:
-            known.append(BatchRow(source=video.source, status=CACHED, place=number, answer=features_in_words(kept[1])))
-        else:
-            left.append(BatchVideo(place=number, source=str(video.path)))
+    known, place = _known(form, videos, settings), import_place(settings)
+    left = [BatchVideo(place=n, source=str(video.path)) for n, video in enumerate(videos) if n not in known]
     wanted = form.model_dump(mode="json")
     cost = known_cost(settings.paths.batches, f"features={form.features}")
     expected = [expected_s(lasting_s(video.source, place), cost) for video in left]
     rows, _ = worked_on_pool(
         settings.paths.batches / str(flow_run.id),
         DEPLOYMENT,
-        known,
+        list(known.values()),
         lambda workers: requests_of(left, expected, wanted, workers=workers, batch_s=settings.pool.batch_s),
         total=len(videos),
         config=settings.pool,

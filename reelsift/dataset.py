@@ -102,7 +102,8 @@ def import_videos(
     if as_json:
         print_json(made | {"folder": str(dataset.folder)})
     else:
-        say(f"{made['extracted']:,} videos extracted in {made['features']}, {made['cached']:,} were cached.")
+        some = f"{made['extracted']:,} {'video' if made['extracted'] == 1 else 'videos'}"
+        say(f"{some} extracted in {made['features']}, {made['cached']:,} cached.")
         _print_manifest(dataset)
     for each in made["dropped"]:
         print_warning(f"{each['source']} is left out ({each['reason']}): {each['why']}")

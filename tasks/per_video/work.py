@@ -55,7 +55,7 @@ from tasks.weights.store import WeightsStore
 
 PREFIX = "videos"
 IDENTITY_DIGITS = 16
-VIDEOS_AT_ONCE = 2  # one is decoded while the network looks at another
+VIDEOS_AT_ONCE = 3  # some are decoded while the network looks at others: of short ones, no core waits
 
 
 class LabelWork(FrozenModel):

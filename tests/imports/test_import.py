@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import reelsift
+from flows.import_requests import check_source
 from reelsift import DatasetVersion
 from tasks.contracts.datasets import DropReason
-from tasks.contracts.errors import DamagedDatasetError, DatasetError
+from tasks.contracts.errors import ConfigError, DamagedDatasetError, DatasetError
 from tasks.contracts.files import file_digest
 from tasks.datasets.load import load_videos
 from tasks.datasets.manifest import read_manifest
@@ -156,6 +157,13 @@ def test_a_file_that_was_renamed_or_labelled_anew_is_not_extracted_again(kitchen
     reelsift.import_dataset(clips, home=home)
     name = str(damaged.relative_to(home / "features"))
     assert kept(home)[name] == before[name]
+
+
+def test_a_worker_wants_the_whole_path() -> None:
+    check_source(Path("/clips/clips.csv"))
+    check_source(Path("~/clips"))
+    with pytest.raises(ConfigError, match="source: 'clips' is relative to the folder of a worker, which is deleted"):
+        check_source(Path("clips"))
 
 
 def test_features_that_are_gone_are_told(kitchen: Kitchen, tmp_path: Path) -> None:

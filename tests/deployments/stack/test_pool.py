@@ -119,14 +119,6 @@ def test_an_import_over_the_pool_extracts_each_video_once(local_stack: LocalStac
     made = json.loads(some.stdout)
     assert (made["rows"], made["extracted"], made["cached"], made["drops"]) == (4, 4, 0, {"broken-video": 1})
     assert "warm/broken.mp4 is left out (broken-video): " in some.stderr
-    (folder / "warm" / "broken.mp4").unlink()
-    again = local_stack.command(*typed, folder=tmp_path)
-    whole = json.loads(again.stdout)
-    assert (whole["rows"], whole["extracted"], whole["cached"], whole["dropped"]) == (4, 0, 4, [])
-    run_id = local_stack.start("import-dataset", {"source": "clips"})
-    ended = local_stack.ended(run_id, 90)
-    assert ended["state_type"] == "FAILED"
-    assert "source: 'clips' is relative to the folder of a worker" in ended["state"]["message"]
 
 
 def test_a_relative_folder_in_a_form_is_refused(local_stack: LocalStack, long_clips: list[str]) -> None:
