@@ -1,5 +1,6 @@
 """Frames of a video through a network: read ahead, in batches, several of them at once, and told of in seconds."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -97,7 +98,7 @@ class NetworkThreads:
 
     def __init__(self, count: int, begin: Callable[[], object] | None = None) -> None:
         """Make them; with a count of 1 the caller's own thread does the work. `begin` is called in each at first."""
-        self._count = count
+        self.count = count
         self._pool = ThreadPoolExecutor(count, "network", initializer=begin) if count > 1 else None
 
     def map(self, call: Callable[[ItemT], MadeT], items: Iterable[ItemT]) -> Iterator[MadeT]:
@@ -109,7 +110,7 @@ class NetworkThreads:
         try:
             for item in items:
                 pending.append(self._pool.submit(call, item))
-                if len(pending) > self._count:
+                if len(pending) > self.count:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -161,7 +162,8 @@ def sampled_rows(
     check_samples(reader.path, rate_hz, length_s, advice)
     opened = network()
     times_s, kept = list[float](), GrowingRows(opened.columns)
-    for new_s, rows in _looked_at(reader, opened):
+    size = _even_size(length_s and math.ceil(length_s * rate_hz), opened)
+    for new_s, rows in _looked_at(reader, opened, size):
         times_s += new_s
         check_samples(reader.path, rate_hz, times_s[-1], advice)
         for row in rows:
@@ -176,8 +178,19 @@ def sampled_rows(
 Batch = list[tuple[float, Prepared | None]]
 
 
-def _looked_at(frames: Iterable[Frame], network: FrameNetwork) -> Iterator[tuple[list[float], NDArray[np.float32]]]:
-    """Yield times and rows of a batch of samples at a time, in order.
+def _even_size(samples: float | None, network: FrameNetwork) -> int:
+    """Return the size of batches: of a short video such that each thread has as many as the others."""
+    if not samples:
+        return network.batch_size
+    count = network.threads.count
+    rounds = math.ceil(samples / (count * network.batch_size))
+    return min(network.batch_size, math.ceil(samples / (count * rounds)))
+
+
+def _looked_at(
+    frames: Iterable[Frame], network: FrameNetwork, size: int
+) -> Iterator[tuple[list[float], NDArray[np.float32]]]:
+    """Yield times and rows of `size` samples at a time, in order.
 
     A sample at which the picture before is still on show has that picture's row, and is not looked at again.
     """
@@ -189,7 +202,7 @@ def _looked_at(frames: Iterable[Frame], network: FrameNetwork) -> Iterator[tuple
 
     latest = np.zeros((0, network.columns), np.float32)
     with closing(ahead(_prepared(frames, network.prepare), buffer=max(LEAST_AHEAD, 2 * network.batch_size))) as samples:
-        for batch, rows in network.threads.map(work, _batches(samples, network.batch_size)):
+        for batch, rows in network.threads.map(work, _batches(samples, size)):
             known = np.concatenate([latest, rows])
             places = np.cumsum([image is not None for _, image in batch]) + len(latest) - 1
             latest = known[-1:].copy()
