@@ -47,17 +47,19 @@ class VideoClock:
 MOST_SAMPLES = 50_000  # nearly 7 a second for two hours; of a thousand labels 200 MB, and as much again smoothed
 
 
-def check_samples(path: Path, rate_hz: float, length_s: float | None, advice: str = "with `--fps`") -> None:
+def check_samples(
+    path: Path, rate_hz: float, length_s: float | None, advice: str = "with `--fps`", most: int = MOST_SAMPLES
+) -> None:
     """See that a video of this length, or what has been read of it, has no more sampled frames than can be held.
 
     Raises:
         VideoError: it has.
     """
-    if length_s is None or length_s * rate_hz <= MOST_SAMPLES:
+    if length_s is None or length_s * rate_hz <= most:
         return
     raise VideoError(
-        f"{path.name} would be sampled at over {MOST_SAMPLES:,} frames, {rate_hz:g} a second for {length_s:,.0f} s: "
-        f"ask for {MOST_SAMPLES / length_s:.2g} a second or fewer {advice}."
+        f"{path.name} would be sampled at over {most:,} frames, {rate_hz:g} a second for {length_s:,.0f} s: "
+        f"ask for {most / length_s:.2g} a second or fewer {advice}."
     )
 
 
@@ -143,6 +145,7 @@ def sampled_rows(
     what: str,
     progress: Progress | None = None,
     advice: str = "with `--fps`",
+    most: int = MOST_SAMPLES,
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Return the time of each of T sampled frames, (T,), and what a network makes of it, (T, columns).
 
@@ -153,19 +156,20 @@ def sampled_rows(
         what: what progress calls it, with the file's name after it.
         progress: told of the seconds that have been looked at.
         advice: how a lower rate is asked for.
+        most: samples that can be held.
 
     Raises:
         VideoError: the video is broken, shows nothing, or has more samples than can be held.
     """
     length_s, name = reader.facts.duration_s, reader.path.name
     clock = VideoClock(progress or Silent(), f"{what} of {name}", length_s)
-    check_samples(reader.path, rate_hz, length_s, advice)
+    check_samples(reader.path, rate_hz, length_s, advice, most)
     opened = network()
     times_s, kept = list[float](), GrowingRows(opened.columns)
     size = _even_size(length_s and math.ceil(length_s * rate_hz), opened)
     for new_s, rows in _looked_at(reader, opened, size):
         times_s += new_s
-        check_samples(reader.path, rate_hz, times_s[-1], advice)
+        check_samples(reader.path, rate_hz, times_s[-1], advice, most)
         for row in rows:
             kept.add(row)
         clock.reach(times_s[-1] + 1 / rate_hz)
