@@ -4,7 +4,7 @@ Memory is bounded but for the features themselves, 4.6 kB a second in the space 
 as labels over time are wanted of all of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contracts.errors import VideoError
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.media import MediaFacts, WeightsRecord
 from tasks.contracts.progress import Progress, Silent
-from tasks.features.batches import FrameNetwork, sampled_rows
+from tasks.features.batches import FrameNetwork, NetworkThreads, sampled_rows
 from tasks.features.sound_network import windows_of
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
@@ -24,6 +25,7 @@ from tasks.video.overlap import ahead
 from tasks.video.sound import read_sound
 
 INAUDIBLE = 1e-4  # of full scale: -80 dB
+AT_ONCE = 2  # videos
 MOST_MOMENTS = 7 * 24 * 3600  # one a second of the longest video that settings admit; 2.8 GB in the space of YouTube-8M
 
 
@@ -135,6 +137,32 @@ def read_features(
         corrupt_frames=reader.corrupt_frames,
         mean_s=extractor.mean_s,
     )
+
+
+def read_each(
+    paths: Iterable[Path],
+    bounds: MediaBounds,
+    extractor: Extractor,
+    progress: Progress | None = None,
+    *,
+    at_once: int = AT_ONCE,
+) -> Iterator[tuple[Path, VideoFeatures | VideoError]]:
+    """Yield the features of each video, or why it has none, in order.
+
+    Several are read at once: while the first frames of one are decoded, the network looks at another. Short clips need
+    that, of which a few batches are all.
+
+    Raises:
+        WeightsError: the networks cannot be run.
+    """
+
+    def read(path: Path) -> tuple[Path, VideoFeatures | VideoError]:
+        try:
+            return path, read_features(path, bounds, extractor, progress)
+        except VideoError as error:
+            return path, error
+
+    return NetworkThreads(at_once).map(read, paths)
 
 
 def _sound_of(

@@ -9,7 +9,6 @@ The clips are those of `data/clips`, else made here: 320x240 with a tone.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tasks.features.efficientnet import EfficientNetExtractor, prepare
-from tasks.features.extractor import read_features
+from tasks.features.extractor import AT_ONCE, VideoFeatures, read_each
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
 from tests.conftest import REAL_DATA
@@ -25,7 +24,6 @@ from tests.support.media import Tone, write_video
 
 ROUNDS = 7
 CLIPS = 20
-AT_ONCE = 2
 MADE_CLIPS, MADE_SECONDS, RATE = 8, 8, 25
 REQUIRED = 0.9
 
@@ -38,8 +36,8 @@ def rows() -> Iterator[tuple[str, str, str]]:
         bare = _bare(extractor, clips)
         ways: dict[str, Callable[[], int]] = {
             "the bare network": bare,
-            "end to end, one clip after the other": lambda: sum(_frames(extractor, clip) for clip in clips),
-            f"end to end, {AT_ONCE} clips at once": lambda: _at_once(extractor, clips),
+            "end to end, one clip after the other": lambda: _at_once(extractor, clips, 1),
+            f"end to end, {AT_ONCE} clips at once": lambda: _at_once(extractor, clips, AT_ONCE),
         }
         for way in ways.values():
             way()  # whatever is done once
@@ -67,13 +65,9 @@ def _bare(extractor: EfficientNetExtractor, clips: Sequence[Path]) -> Callable[[
     return lambda: sum(len(network.run(batch)) for batch in batches)
 
 
-def _frames(extractor: EfficientNetExtractor, clip: Path) -> int:
-    return len(read_features(clip, MediaBounds(), extractor).times_s)
-
-
-def _at_once(extractor: EfficientNetExtractor, clips: Sequence[Path]) -> int:
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        return sum(threads.map(lambda clip: _frames(extractor, clip), clips))
+def _at_once(extractor: EfficientNetExtractor, clips: Sequence[Path], at_once: int) -> int:
+    found = read_each(clips, MediaBounds(), extractor, at_once=at_once)
+    return sum(len(each.times_s) for _, each in found if isinstance(each, VideoFeatures))
 
 
 def _clips(folder: Path) -> list[Path]:
