@@ -24,13 +24,14 @@ from conf.layers import (
 from tasks.classifier.config import PRESETS, GateConfig, TrainConfig
 from tasks.contracts.datasets import VOCABULARY_SIZE
 from tasks.contracts.errors import ConfigError, did_you_mean
+from tasks.contracts.features import SpaceName
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import DetectOptions
 from tasks.fan_out.config import PoolConfig
 from tasks.labelling.config import LabelOptions
 from tasks.shards.config import PUBLIC, DownloadConfig
 from tasks.video.config import FetchConfig, MediaBounds
-from tasks.weights.config import WeightsEntry
+from tasks.weights.config import SHIPPED_SPACES, Backbone, WeightsEntry
 
 
 class FilterSection(FrozenModel):
@@ -111,6 +112,9 @@ class Settings(BaseSettings):
     weight_files: dict[str, WeightsEntry] = Field(
         default={}, description="entries that go before those of conf/weights.toml, e.g. for a mirror of your own"
     )
+    feature_spaces: dict[SpaceName, Backbone] = Field(
+        default={}, description="feature spaces of your own, beside yt8m and efficientnet-lite0"
+    )
     storage: str | None = Field(
         default=None,
         description="where finished things are kept for every machine: s3://BUCKET/PREFIX, gs://… or file:///FOLDER",
@@ -126,6 +130,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "it must name a folder; an empty one would mean the working folder. Name one or leave it out"
             )
+        return value
+
+    @field_validator("feature_spaces")
+    @classmethod
+    def _leaves_the_shipped_spaces(cls, value: dict[str, Backbone]) -> dict[str, Backbone]:
+        """Refuse the name of a space that there is: features of two spaces would pass for the same."""
+        if taken := [name for name in SHIPPED_SPACES if name in value]:
+            raise ValueError(f"{taken[0]} is a feature space that reelsift ships with: give yours another name")
         return value
 
     @classmethod
@@ -154,6 +166,18 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """MLflow's address: the server that is set, else the database in the home."""
         return self.tracking.uri or self.paths.default_tracking_uri
+
+    @property
+    def weights_table(self) -> dict[str, WeightsEntry]:
+        """What is known of each file of weights; an entry of one's own stays in the group of the shipped one."""
+        shipped = load_weights_table()
+        own = {
+            name: entry.model_copy(update={"group": shipped[name].group})
+            if name in shipped and not entry.group
+            else entry
+            for name, entry in self.weight_files.items()
+        }
+        return {**shipped, **own}
 
     def candidates(self, models: tuple[str, ...] = (), seed: int | None = None) -> dict[str, TrainConfig]:
         """Return the configs of the presets named, or of those in the section `train`, by name.

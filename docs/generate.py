@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from conf.layers import defaults_layer
 from conf.settings import Settings, settings_of
 from tasks.classifier.config import PRESETS, TrainConfig
+from tasks.weights.config import Backbone, WeightsEntry
 
 DOCS = Path(__file__).parent
 NOTEBOOK = DOCS / "notebook.ipynb"
@@ -75,11 +76,28 @@ def settings_page() -> str:
             sections.append(f"## `[{name}]`\n\n{doc}\n\n{_table(SETTING_COLUMNS, rows)}")
         else:
             loose.append(_setting(name, field, shipped[name]))
-    presets = _presets()
-    return "\n\n".join([f"## Outside of any section\n\n{_table(SETTING_COLUMNS, loose)}", *sections, presets])
+    named = [_presets(), *(_named_section(name, *each) for name, each in NAMED.items())]
+    return "\n\n".join([f"## Outside of any section\n\n{_table(SETTING_COLUMNS, loose)}", *sections, *named])
 
 
 SETTING_COLUMNS = ("setting", "default", "values", "description")
+
+
+NAMED: dict[str, tuple[type[BaseModel], str]] = {
+    "feature_spaces": (
+        Backbone,
+        "A feature space of your own: a model of torchvision up to a layer, or an ONNX file with one picture input.",
+    ),
+    "weight_files": (WeightsEntry, "A file of weights of your own, or another address for one that is known."),
+}
+
+
+def _named_section(name: str, model: type[BaseModel], about: str) -> str:
+    rows = [
+        _setting(key, field, None if field.is_required() else field.get_default())
+        for key, field in model.model_fields.items()
+    ]
+    return f"## `[{name}.NAME]`\n\n{about}\n\n{_table(SETTING_COLUMNS, rows)}"
 
 
 def _presets() -> str:

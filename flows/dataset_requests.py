@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from conf.forms import LARGE_DOWNLOAD_SHARDS, PrepareDatasetForm, TrainOptions
-from conf.settings import Settings, load_weights_table
+from conf.settings import Settings
 from conf.stack_state import MLFLOW_SERVER, credentials_in_force, running_part
 from tasks.classifier.config import TrainConfig
 from tasks.contracts.datasets import Part, PlannedShard
@@ -219,7 +219,8 @@ def store_of(settings: Settings) -> TrackingStore:
 
 
 def weights_of(settings: Settings) -> WeightsStore:
-    """Return where weights lie, and what is known of each file."""
+    """Return where weights lie, what is known of each file, and which feature spaces are made of them."""
     given = settings.weights.expanduser().absolute() if settings.weights else None
-    table = {**load_weights_table(), **settings.weight_files}
-    return WeightsStore(folder=settings.paths.weights, given=given, table=table)
+    return WeightsStore(
+        folder=settings.paths.weights, given=given, table=settings.weights_table, backbones=settings.feature_spaces
+    )

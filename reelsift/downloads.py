@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.contracts.datasets import PlannedShard
     from tasks.shards.download import DownloadReport
     from tasks.vocabulary.labels import Vocabulary
-    from tasks.weights.store import WeightsState
+    from tasks.weights.store import WeightsState, WeightsStore
 
 SHOWN = 20
 
@@ -135,12 +135,7 @@ def confirm_size(shards: "Sequence[PlannedShard]", form: ShardsForm, session: Se
     estimate = estimate_download(shards, config)
     size = "of unknown size" if estimate.bytes is None else f"about {scaled(estimate.bytes, 'B')}"
     note(f"{estimate.files:,} files, {size}, from {', '.join(config.mirrors)}.")
-    if not sys.stdin.isatty():
-        raise ReelsiftError(
-            "Cannot prompt: stdin is not a terminal. Add --yes, or take fewer with --limit or --shards."
-        )
-    if not typer.confirm("Download them?", err=True):
-        raise typer.Abort
+    _ask("Add --yes, or take fewer with --limit or --shards.")
 
 
 def _selected(session: Session, form: ShardsForm) -> tuple["PlannedShard", ...]:
@@ -180,24 +175,31 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"weights": [state.model_dump(mode="json") for state in states]})
         return
-    rows = ((each.name, _state(each), each.used_for, _size(each), each.licence) for each in states)
-    print_table(f"Weights in {store.folder}", ("name", "state", "for", "size", "licence"), rows)
-    note("`reelsift weights fetch NAME` gets one; a folder of your own in REELSIFT_WEIGHTS goes first.")
+    rows = ((each.name, _state(each), each.group or "-", each.used_for, _size(each), each.licence) for each in states)
+    print_table(f"Weights in {store.folder}", ("name", "state", "group", "for", "size", "licence"), rows)
+    note(
+        "`reelsift weights fetch NAME` gets one, or all files of a GROUP; a folder of your own in REELSIFT_WEIGHTS "
+        "goes first."
+    )
 
 
 @weights_app.command("fetch", example="reelsift weights fetch yolox-nano")
 def fetch(
     context: typer.Context,
-    names: Annotated[list[str], argument("NAME", "As `reelsift weights list` has them, or all.", choices="WEIGHTS")],
+    names: Annotated[
+        list[str], argument("NAME", "File or group of `reelsift weights list`, or all.", choices="WEIGHTS")
+    ],
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch files of weights, resumed and checked; what is here already is not fetched again."""
+    """Fetch files of weights by their names or that of their group; what is here already is not fetched again."""
     from flows.dataset_requests import weights_of
     from tasks.weights.fetch import fetch_weights
 
     session: Session = context.obj
     store = weights_of(session.settings)
-    chosen = list(store.table) if names == ["all"] else names
+    chosen = list(dict.fromkeys(each for name in names for each in store.members(name)))
+    _confirm_fetch(names, chosen, store, yes=yes)
     with progress_shown() as progress:
         found = [fetch_weights(name, store, session.settings.download, progress) for name in chosen]
     if as_json:
@@ -205,6 +207,34 @@ def fetch(
         return
     for each in found:
         say(f"{each.record.name}: {each.path}")
+
+
+def _confirm_fetch(names: list[str], chosen: list[str], store: "WeightsStore", *, yes: bool) -> None:
+    """Say how much is to come, and ask where the names of the files were not typed one by one."""
+    from tasks.weights.fetch import estimate_fetch
+
+    estimate = estimate_fetch(chosen, store)
+    if not estimate.hosts:
+        return
+    known = [scaled(estimate.known_bytes, "B")] if estimate.known_bytes else []
+    unknown = [f"{estimate.unknown} of unknown size"] if estimate.unknown else []
+    count = f"{len(estimate.names)} {'file' if len(estimate.names) == 1 else 'files'}"
+    downloads = f" in {estimate.downloads} downloads" if estimate.downloads != len(estimate.names) else ""
+    note(f"{count}{downloads}, {' and '.join([*known, *unknown])}, from {', '.join(estimate.hosts)}.")
+    if not yes and set(names) != set(chosen):
+        _ask("Add --yes, or name the files one by one.")
+
+
+def _ask(otherwise: str) -> None:
+    """Ask whether to download what was told of.
+
+    Raises:
+        ReelsiftError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise ReelsiftError(f"Cannot prompt: stdin is not a terminal. {otherwise}")
+    if not typer.confirm("Download them?", err=True):
+        raise typer.Abort
 
 
 def _state(found: "WeightsState") -> str:

@@ -1,6 +1,5 @@
-"""YOLOX-nano by ONNX Runtime: an untrusted ONNX file opened safely, and its output decoded to boxes."""
+"""YOLOX-nano by ONNX Runtime: pictures put through an untrusted file, and its output decoded to boxes."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,14 +15,11 @@ from tasks.contracts.errors import DetectorError, WeightsError
 from tasks.contracts.media import DetectorRecord
 from tasks.detection.boxes import Detections, Picture
 from tasks.detection.config import COCO_CLASSES, YOLOX_NANO
+from tasks.weights.onnx import first_words, open_session, usable_cores
 from tasks.weights.store import Weights, WeightsStore, find_weights
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-
-LARGEST_FILE_BYTES = 512 << 20  # the largest YOLOX has 400 MB; what is larger is something else
-FATAL_ONLY = 4  # ONNX Runtime prints its errors as well as raising them
-FIRST_CHARACTERS = 160  # of what ONNX Runtime says
 
 Dimension = int | None  # None: the file leaves it open
 
@@ -44,15 +40,12 @@ class Network:
 
 
 def open_network(path: Path) -> Network:
-    """Open `path` on the GPU where this ONNX Runtime has one, else on the CPU, with one thread for each call.
-
-    One thread a call, and several calls at once: on two cores that gave 136 pictures a second with YOLOX-nano, where
-    two threads a call gave 88 (they wait for each other at every layer), and it leaves room for the other stages.
+    """Open `path` as `open_session` does, with one thread for each call.
 
     Raises:
         WeightsError: the file is no network that ONNX Runtime can load, or has several inputs or outputs.
     """
-    session = _open_session(path)
+    session = open_session(path, WHAT_TO_DO, largest="no YOLOX")
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [each.type for each in (*inputs, *outputs)] != ["tensor(float)"] * 2:
         found = ", ".join(f"{each.name} {each.type}" for each in (*inputs, *outputs))
@@ -63,41 +56,6 @@ def open_network(path: Path) -> Network:
 
 
 WHAT_TO_DO = "remove it and run `reelsift weights fetch yolox-nano`, or give the right file."
-
-
-def _open_session(path: Path) -> "InferenceSession":
-    # Else its builds for Linux, from 1.29 on, tell Microsoft of each model, and keep the machine's number in ~/.cache.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    # onnxruntime takes half a second to import, which whoever takes PointRend need not wait for.
-    import onnxruntime as ort  # noqa: PLC0415
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = FATAL_ONLY
-    # Weights kept in another file are looked for in this folder; as it is none, a network brings its own or is refused.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [name for name in wanted if name in ort.get_available_providers()]
-    content = _content(path)
-    try:
-        return ort.InferenceSession(content, options, providers=providers)
-    # ONNX Runtime's exceptions have no base but Exception, and it raises RuntimeError and others beside them.
-    except Exception as error:
-        said = " ".join(str(error).split())[:FIRST_CHARACTERS]
-        raise WeightsError(f"{path} is no network that ONNX Runtime can load ({said}): {WHAT_TO_DO}") from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        size_bytes = path.stat().st_size
-        if size_bytes > LARGEST_FILE_BYTES:
-            raise WeightsError(
-                f"{path} has {size_bytes:,} bytes; no YOLOX has more than {LARGEST_FILE_BYTES:,}: {WHAT_TO_DO}"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror}): {WHAT_TO_DO}") from error
 
 
 FloatArray = NDArray[np.floating[Any]]
@@ -172,7 +130,7 @@ class YoloxDetector:
         self._network = network
         self._side = _side(network, weights, speed)
         self._min_score = DEFAULT_MIN_SCORE if min_score is None else min_score
-        at_once = 1 if network.device == "cuda" else min(MOST_AT_ONCE, _cores())
+        at_once = 1 if network.device == "cuda" else min(MOST_AT_ONCE, usable_cores())
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="yolox")
         self.batch_size = at_once * ROUNDS
         self.record = DetectorRecord(
@@ -213,8 +171,7 @@ class YoloxDetector:
             output = self._network.run(blob)
         # ONNX Runtime's exceptions have no base but Exception.
         except Exception as error:
-            said = " ".join(str(error).split())[:160]
-            raise WeightsError(f"{weights.path} does not run ({said}): {WHAT_TO_DO}") from error
+            raise WeightsError(f"{weights.path} does not run ({first_words(error)}): {WHAT_TO_DO}") from error
         expected = (1, anchor_count(self._side), 5 + len(COCO_CLASSES))
         if output.shape != expected:
             raise WeightsError(f"{weights.path} puts out {output.shape} where YOLOX has {expected}: {WHAT_TO_DO}")
@@ -247,8 +204,3 @@ def _side(network: Network, weights: Weights, speed: str) -> int:
             "change nothing. Leave the speed out, or take the detector pointrend."
         )
     return height
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -166,19 +166,49 @@ class SoundNetwork:
 
 
 LEAST_SAMPLES = EXAMPLE_SAMPLES // 2  # of a last second that counts
+MOST_WINDOWS = 30  # at once: bounds memory where windows overlap
 
 
-def windows_of(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """Yield windows (n, 15600): the beginning of each of n seconds, as many as have come with a block.
+def windows_of(
+    blocks: Iterable[NDArray[np.float32]],
+    length: int = EXAMPLE_SAMPLES,
+    rate_hz: float = 1.0,
+    *,
+    is_filled_up: bool = True,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield windows (n, length), one for each moment k / rate_hz, as many as have come with a block.
 
-    What is left over at the end counts as a second if it is half a window or longer, and is filled up with silence.
+    What is left over at the end counts if it is half of VGGish's window or longer. It is filled up with silence, or
+    comes as it is, in shape (1, shorter).
     """
-    rest = np.zeros(0, np.float32)
+    held = np.zeros(0, np.float32)
+    begin, moment = 0, 0  # the sample with which `held` begins; the next window
+    ready = max(length, round(SAMPLE_RATE_HZ / rate_hz))  # samples with which a moment is over
     for block in blocks:
-        samples = np.concatenate([rest, block])
-        whole = len(samples) // SAMPLE_RATE_HZ * SAMPLE_RATE_HZ
-        rest = samples[whole:]
-        if whole:
-            yield samples[:whole].reshape(-1, SAMPLE_RATE_HZ)[:, :EXAMPLE_SAMPLES]
-    if len(rest) >= LEAST_SAMPLES:
-        yield np.pad(rest[:EXAMPLE_SAMPLES], (0, max(0, EXAMPLE_SAMPLES - len(rest))))[None]
+        held = np.concatenate([held, block])
+        starts = list[int]()
+        while (start := round(moment * SAMPLE_RATE_HZ / rate_hz)) + ready <= begin + len(held):
+            starts.append(start - begin)
+            moment += 1
+        for first in range(0, len(starts), MOST_WINDOWS):
+            yield np.stack([held[start : start + length] for start in starts[first : first + MOST_WINDOWS]])
+        gone = min(max(start - begin, 0), len(held))
+        held, begin = held[gone:], begin + gone
+    while len(rest := held[max(0, round(moment * SAMPLE_RATE_HZ / rate_hz) - begin) :]) >= LEAST_SAMPLES:
+        window = rest[:length]
+        yield np.pad(window, (0, length - len(window)))[None] if is_filled_up else window[None]
+        moment += 1
+
+
+STATISTICS_SAMPLES = SAMPLE_RATE_HZ  # a second
+STATISTICS_SIZE = 2 * BANDS
+
+
+def band_statistics(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean over time of each of the 64 log-mel bands, then the standard deviations: (n, 128).
+
+    Args:
+        samples: (n, any number from 400 on), mono, 16 kHz, in [-1, 1].
+    """
+    bands = log_mel(samples)
+    return np.concatenate([bands.mean(axis=-2), bands.std(axis=-2)], axis=-1).astype(np.float32)

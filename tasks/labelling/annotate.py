@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.contracts.progress import Progress
-from tasks.labelling.imagenet import VideoClock
+from tasks.features.batches import VideoClock
 from tasks.labelling.table import best_labels
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import colour_of, draw_plate

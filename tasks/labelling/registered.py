@@ -1,4 +1,4 @@
-"""The labeller of a registered model: features of YouTube-8M each second, and a classifier trained on such."""
+"""The labeller of a registered model: the features of each moment in its own space, and a classifier of such."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from tasks.classifier.fitted import WEIGHTS_NAME, FittedClassifier
-from tasks.contracts.errors import FeatureSpaceError, ModelError
-from tasks.contracts.features import YT8M
+from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError
 from tasks.contracts.media import ModelRecord, WeightsRecord
 from tasks.contracts.progress import Progress
-from tasks.features.extractor import FeatureExtractor, load_extractor, read_features
+from tasks.features.extractor import Extractor, read_features
+from tasks.features.spaces import full_name, open_extractor, space_names
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.tracking.loading import load_classifier
@@ -21,23 +21,23 @@ from tasks.tracking.store import TrackingStore
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
 
-RATE_HZ = 1.0  # features of YouTube-8M are of one frame and one stretch of sound each second
-
 
 class RegisteredLabeller:
     """A classifier of the registry, with the networks that give it its features."""
 
-    def __init__(self, row: ModelRow, classifier: FittedClassifier, extractor: FeatureExtractor) -> None:
+    def __init__(self, row: ModelRow, classifier: FittedClassifier, extractor: Extractor) -> None:
         """Put them together.
 
         Raises:
             FeatureSpaceError: the classifier looks at features of another space than the extractor gives.
         """
-        if classifier.space != YT8M:
+        found = extractor.space
+        if classifier.space.name != found.name:
             raise FeatureSpaceError(
                 f"{row.reference} looks at features of the space {classifier.space.name!r}, and those of a video "
-                f"are {YT8M.name!r}. Train a model on a dataset of this release, or label with `--model imagenet`."
+                f"are {found.name!r}. Train a model on a dataset of this space, or label with `--model imagenet`."
             )
+        classifier.space.check_same(found, who=row.reference, what="the extractor here")
         self.classifier = classifier
         self.extractor = extractor
         self.label_ids, self.label_names = classifier.label_ids, classifier.label_names
@@ -47,27 +47,33 @@ class RegisteredLabeller:
             weights=(*extractor.records, _weights_record(row, classifier)),
             dataset_id=classifier.dataset_id,
             run_id=row.run_id,
+            clips=classifier.clips,
         )
 
     @classmethod
     def open(cls, reference: str, store: TrackingStore, weights: WeightsStore) -> "RegisteredLabeller":
-        """Find the model, then the networks' weights, then load the classifier: what is quick to miss comes first.
+        """Find the model, then load the classifier, which names its feature space, then the networks of that space.
 
         Raises:
             UnknownModelError, MissingWeightsError, FeatureSpaceError, ModelError, TrackingError: see `open_labeller`.
+            ConfigError: its feature space is one that was configured, and what was configured does not fit.
         """
         row = resolve(store, reference, others=[IMAGENET])
-        extractor = load_extractor(weights)
-        return cls(row, load_classifier(store, row), extractor)
+        classifier = load_classifier(store, row)
+        return cls(row, classifier, _extractor_for(row, classifier, weights))
 
     def score(
         self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
     ) -> SecondScores:
-        """Score each second by its own features, and the video by their mean."""
-        if options.rate_hz != RATE_HZ:
+        """Score each moment by its own features, and the video by their mean."""
+        rate_hz = self.extractor.space.rate_hz
+        if options.rate_hz != rate_hz:
+            frames = "one frame" if rate_hz == 1 else f"{rate_hz:g} frames"
+            is_default = rate_hz == LabelOptions().rate_hz
+            advice = f"leave `--fps` at {rate_hz:g}" if is_default else f"give `--fps {rate_hz:g}`"
             raise ModelError(
-                f"{self.record.name} looks at features of one frame a second, not {options.rate_hz:g}: leave `--fps` "
-                f"at {RATE_HZ:g}, or label with `--model imagenet`."
+                f"{self.record.name} looks at features of {frames} a second, not {options.rate_hz:g}: {advice}, or "
+                "label with `--model imagenet`."
             )
         features = read_features(path, bounds, self.extractor, progress)
         mean = features.mean()
@@ -85,6 +91,21 @@ class RegisteredLabeller:
     def _scores(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         # Sums of products of shares, as a mixture of experts gives, may pass 1 by a rounding.
         return np.clip(self.classifier.predict(features), 0, 1)
+
+
+def _extractor_for(row: ModelRow, classifier: FittedClassifier, weights: WeightsStore) -> Extractor:
+    """Open what computes the features that a classifier looks at."""
+    name = classifier.space.name
+    if name not in {full_name(each, weights) for each in space_names(weights)}:
+        raise FeatureSpaceError(
+            f"{row.reference} looks at features of the space {name!r}, which is not known here. Describe it under "
+            f"[feature_spaces.{name}] of a file for `--config`, as where the model was trained, or label with "
+            "`--model imagenet`."
+        )
+    try:
+        return open_extractor(name, weights)
+    except MissingWeightsError as error:
+        raise MissingWeightsError(f"{row.reference} cannot label here. {error}") from error
 
 
 def _weights_record(row: ModelRow, classifier: FittedClassifier) -> WeightsRecord:

@@ -12,8 +12,6 @@ from tasks.contracts.progress import Progress
 from tasks.labelling.config import LabelOptions
 from tasks.video.config import MediaBounds
 
-FIRST_ROWS = 64  # that there is room for at first
-
 
 @dataclass(frozen=True)
 class SecondScores:
@@ -27,31 +25,6 @@ class SecondScores:
     corrupt_frames: int
     match_score: float | None = None  # probability that the video is of the dataset's kind, where the model says
     is_silent: bool | None = None  # the sound could not be used; None: it was not looked at
-
-
-class GrowingRows:
-    """Rows of float32 that come one by one, copied into one array, of which up to half is unused.
-
-    Rows that a network gives are views of its own memory. Kept one by one among all that it allocates in between, they
-    keep the allocator from giving that back: 208 kB a row.
-    """
-
-    def __init__(self, columns: int) -> None:
-        self._held = np.empty((FIRST_ROWS, columns), np.float32)
-        self._count = 0
-
-    def add(self, row: NDArray[np.float32]) -> None:
-        """Add a copy of a row, (columns,)."""
-        if self._count == len(self._held):
-            grown = np.empty((2 * self._count, self._held.shape[1]), np.float32)
-            grown[: self._count] = self._held
-            self._held = grown
-        self._held[self._count] = row
-        self._count += 1
-
-    def rows(self) -> NDArray[np.float32]:
-        """Return all rows so far, (n, columns): a view, which holds until the next one is added."""
-        return self._held[: self._count]
 
 
 class Labeller(Protocol):

@@ -76,7 +76,8 @@ def open_frames(path: Path, bounds: MediaBounds, *, rate_hz: float | None = None
             read), or none of its frames can be decoded.
     """
     if is_picture(path):
-        yield FrameReader(probe_picture(path, bounds), (Frame(0, 0.0, read_picture(path, bounds)) for _ in range(1)))
+        pictures = (Frame(0, 0.0, read_picture(path, bounds)) for _ in range(1))
+        yield FrameReader(probe_picture(path, bounds), pictures, path=path)
         return
     with open_container(path, largest_pixels=bounds.largest_pixels) as container:
         stream, timeline = picture_stream(path, container, bounds), timeline_of(path)

@@ -6,6 +6,7 @@ import io
 import shutil
 import tarfile
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,12 +14,21 @@ from urllib.parse import urlsplit
 
 from tasks.contracts.errors import DownloadError, MissingWeightsError, WeightsError
 from tasks.contracts.files import appearing, disk_errors_named, file_digest
+from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import RemoteFile
 from tasks.shards.transfer import fetch_file
 from tasks.weights.config import WeightsEntry
-from tasks.weights.store import Receipt, Weights, WeightsStore, by_hand, find_weights, write_receipt
+from tasks.weights.store import (
+    Receipt,
+    Weights,
+    WeightsStore,
+    by_hand,
+    find_weights,
+    missing_weights,
+    write_receipt,
+)
 
 LARGEST_BYTES = 1 << 30  # unpacked, of all that comes before a member's end; the largest known has 95 MB
 BLOCK_BYTES = 1 << 20  # read at once; headers that want more are refused
@@ -77,6 +87,35 @@ class _Bounded(io.RawIOBase):
         return self._unpacked.tell()
 
 
+class FetchEstimate(FrozenModel):
+    """What a fetch of several files would bring."""
+
+    names: tuple[str, ...]  # files that are not here
+    downloads: int  # an archive is one
+    known_bytes: int  # of the addresses whose size is known
+    unknown: int  # addresses whose size is not
+    hosts: tuple[str, ...]
+
+
+def estimate_fetch(names: Iterable[str], store: WeightsStore) -> FetchEstimate:
+    """Say how much is to come for those of the names whose files are not here; an archive counts once.
+
+    Raises:
+        WeightsError: the table has no such name.
+    """
+    missing = missing_weights(names, store)
+    addresses = {entry.urls[0]: entry.size_bytes for entry in map(store.entry, missing) if entry.urls}
+    hosts = dict.fromkeys(urlsplit(address).netloc for address in addresses)
+    sizes = list(addresses.values())
+    return FetchEstimate(
+        names=tuple(missing),
+        downloads=len(sizes),
+        known_bytes=sum(filter(None, sizes)),
+        unknown=sizes.count(None),
+        hosts=tuple(hosts),
+    )
+
+
 ARCHIVES = "archives"  # folder of archives, whose files are needed one by one
 
 
@@ -91,7 +130,7 @@ def fetch_weights(
         DiskSpaceError: there is no room for it.
     """
     errand = _Errand(name, store.entry(name), store, download, progress)
-    if store.path(name) is None:
+    if store.path(name) is None and errand.entry.urls:  # else how to have it is said by what does not find it
         errand.run()
     return find_weights(name, store)
 
@@ -152,7 +191,7 @@ def _archive_path(entry: WeightsEntry, store: WeightsStore) -> Path:
 
 def _drop_archive(archive: Path, entry: WeightsEntry, store: WeightsStore) -> None:
     """Remove an archive once everything that the table takes from it is here."""
-    siblings = [name for name, each in store.table.items() if each.archive_member and each.urls[0] == entry.urls[0]]
+    siblings = [name for name, each in store.table.items() if each.archive_member and each.urls[:1] == entry.urls[:1]]
     if all(store.path(name) for name in siblings):
         archive.unlink(missing_ok=True)
         with suppress(OSError):  # other archives are in it

@@ -13,7 +13,7 @@ from tasks.contracts.errors import MissingWeightsError, WeightsError, did_you_me
 from tasks.contracts.files import file_digest, format_bytes, write_text
 from tasks.contracts.media import WeightsRecord
 from tasks.contracts.model import FrozenModel, Sha256
-from tasks.weights.config import WeightsEntry
+from tasks.weights.config import Backbone, WeightsEntry
 
 MEMORY_NAME = ".digests.json"
 
@@ -80,6 +80,7 @@ class WeightsStore(FrozenModel):
     folder: Path = Field(description="where files are fetched to")
     given: Path | None = Field(default=None, description="a person's own folder, which goes first")
     table: dict[str, WeightsEntry]
+    backbones: dict[str, Backbone] = Field(default={}, description="feature spaces of one's own, made of such files")
 
     def entry(self, name: str) -> WeightsEntry:
         """Return what is known of a file.
@@ -89,10 +90,31 @@ class WeightsStore(FrozenModel):
         """
         if name not in self.table:
             raise WeightsError(
-                f"No weights {name!r}.{did_you_mean(name, self.table)} There are {', '.join(self.table)}: "
-                "`reelsift weights list`."
+                f"No weights {name!r}.{did_you_mean(name, [*self.table, *self.groups])} There are "
+                f"{', '.join(self.table)}: `reelsift weights list`."
             )
         return self.table[name]
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The files of each group, by the group's name."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, entry in self.table.items():
+            if entry.group:
+                found[entry.group] = (*found.get(entry.group, ()), name)
+        return found
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """Return the files that a name means: a file's own, a group's, or `all`; each once.
+
+        Raises:
+            WeightsError: the table has no such name.
+        """
+        if name == "all":
+            return tuple(self.table)
+        if name in self.table or name not in self.groups:
+            return (name,) if self.entry(name) else ()
+        return self.groups[name]
 
     def path(self, name: str) -> Path | None:
         """Return where a file lies, the given folder going first; None where it is not here."""
@@ -119,10 +141,9 @@ def find_weights(name: str, store: WeightsStore) -> Weights:
     entry, path = store.entry(name), store.path(name)
     if path is None:
         size = f"{format_bytes(entry.size_bytes)} " if entry.size_bytes else ""
-        raise MissingWeightsError(
-            f"No weights {name}: {entry.file_name} is not here. Fetch it with `reelsift weights fetch {name}` ({size}"
-            f"from {entry.urls[0]}), or {by_hand(entry, store)}"
-        )
+        how = f"Fetch it with `reelsift weights fetch {name}` ({size}from {entry.urls[0]}), or " if entry.urls else ""
+        advice = f"{how}{by_hand(entry, store)}"
+        raise MissingWeightsError(f"No weights {name}: {entry.file_name} is not here. {advice[0].upper()}{advice[1:]}")
     digest = known_digest(path, store.folder)
     receipt = read_receipt(path) if path.parent == store.folder else None
     if receipt and receipt.sha256 != digest:
@@ -164,7 +185,8 @@ class WeightsState(FrozenModel):
     is_official: bool | None  # whether it is the very file of the table; None where the table has no digest
     used_for: str
     licence: str
-    url: str
+    url: str | None  # None: it is put there by hand
+    group: str | None
 
 
 def list_weights(store: WeightsStore) -> list[WeightsState]:
@@ -193,5 +215,6 @@ def _state(name: str, store: WeightsStore) -> WeightsState:
         is_official=digest == known if digest and known else None,
         used_for=entry.used_for,
         licence=entry.licence,
-        url=entry.urls[0],
+        url=next(iter(entry.urls), None),
+        group=entry.group,
     )

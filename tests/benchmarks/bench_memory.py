@@ -47,8 +47,9 @@ detector = open_detector("yolox-nano", speed="normal", weights=store)
 detect_objects(fetched(clip), detector, DetectOptions(), MediaBounds(), out)
 """
 FEATURES = """
-from tasks.features.extractor import load_extractor, read_features
-read_features(clip, MediaBounds(), load_extractor(store))
+from tasks.features.extractor import read_features
+from tasks.features.yt8m import load_yt8m
+read_features(clip, MediaBounds(), load_yt8m(store))
 """
 WORK = {"labelling": LABEL, "detecting and tracking in": DETECT, "the features (small networks) of": FEATURES}
 STAYS_S, SQUARES_HZ, SIDE, SQUARE = 4, 2, 64, 16

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conf.settings import load_weights_table
-from tasks.features.extractor import FeatureExtractor, load_extractor
+from tasks.features.yt8m import Yt8mExtractor, load_yt8m
 from tasks.weights.store import WeightsStore
 from tests.support.feature_weights import write_feature_weights
 
@@ -16,8 +16,8 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def extractor(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractor:
-    return load_extractor(store_of(weights_folder, tmp_path_factory.mktemp("home")))
+def extractor(weights_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Yt8mExtractor:
+    return load_yt8m(store_of(weights_folder, tmp_path_factory.mktemp("home")))
 
 
 def store_of(given: Path, folder: Path) -> WeightsStore:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import MissingWeightsError
-from tasks.features.extractor import FeatureExtractor, load_extractor
 from tasks.features.picture_network import late_tensorflow
 from tasks.features.sound_network import EXAMPLE_SAMPLES, examples
+from tasks.features.yt8m import Yt8mExtractor, load_yt8m
 from tasks.weights.config import NEEDED_WEIGHTS
 from tests.features.conftest import store_of
 from tests.support.feature_weights import write_feature_weights
@@ -16,7 +16,7 @@ from tests.support.feature_weights import write_feature_weights
 tf = late_tensorflow()
 
 
-def test_a_frame_goes_through_graph_pca_and_eight_bits(extractor: FeatureExtractor, weights_folder: Path) -> None:
+def test_a_frame_goes_through_graph_pca_and_eight_bits(extractor: Yt8mExtractor, weights_folder: Path) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     activations = extractor.picture.activations([frame])[0]
     mean, values, vectors = (np.load(weights_folder / f"{name}.npy") for name in ("mean", "eigenvals", "eigenvecs"))
@@ -27,14 +27,14 @@ def test_a_frame_goes_through_graph_pca_and_eight_bits(extractor: FeatureExtract
     assert np.abs(features - np.clip(whitened, -2, 2)).max() <= 2 / 255 + 4 / 512 + 1e-3
 
 
-def test_frames_of_any_size_and_each_by_itself(extractor: FeatureExtractor) -> None:
+def test_frames_of_any_size_and_each_by_itself(extractor: Yt8mExtractor) -> None:
     random = np.random.default_rng(1)
     frames = [random.integers(0, 256, size, np.uint8) for size in ((48, 64, 3), (33, 17, 3))]
     together = extractor.of_frames(frames)
     np.testing.assert_array_equal(together[1], extractor.of_frames(frames[1:])[0])
 
 
-def test_sound_goes_through_the_network_of_the_checkpoint(extractor: FeatureExtractor, weights_folder: Path) -> None:
+def test_sound_goes_through_the_network_of_the_checkpoint(extractor: Yt8mExtractor, weights_folder: Path) -> None:
     """The same network, put together by Keras's layers."""
     windows = np.random.default_rng(2).standard_normal((2, EXAMPLE_SAMPLES)).astype(np.float32) * 0.1
     reader = tf.train.load_checkpoint(str(weights_folder / "vggish_model.ckpt"))
@@ -60,13 +60,13 @@ def test_sound_goes_through_the_network_of_the_checkpoint(extractor: FeatureExtr
     assert extractor.of_sound(windows).shape == (2, 128)
 
 
-def test_every_file_is_named_with_its_digest(extractor: FeatureExtractor) -> None:
+def test_every_file_is_named_with_its_digest(extractor: Yt8mExtractor) -> None:
     assert tuple(record.name for record in extractor.records) == NEEDED_WEIGHTS
 
 
 def test_a_missing_file_is_named_before_the_first_is_read(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError, match=r"classify_image_graph_def.pb .*weights fetch inception-2015.*tgz"):
-        load_extractor(store_of(tmp_path, tmp_path))
+        load_yt8m(store_of(tmp_path, tmp_path))
 
 
 def test_the_small_weights_are_always_the_same(tmp_path: Path, weights_folder: Path) -> None:

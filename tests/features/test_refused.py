@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import WeightsError
-from tasks.features.extractor import load_extractor
 from tasks.features.picture_network import ACTIVATIONS, late_tensorflow
+from tasks.features.yt8m import load_yt8m
 from tests.features.conftest import store_of
 from tests.support.feature_weights import write_vggish
 
@@ -35,7 +35,7 @@ def refusal(folder: Path, name: str, write: Callable[[Path], object]) -> str:
     (folder / name).unlink()
     write(folder / name)
     with pytest.raises(WeightsError) as caught:
-        load_extractor(store_of(folder, folder.parent)).of_frames([np.zeros((4, 6, 3), np.uint8)])
+        load_yt8m(store_of(folder, folder.parent)).of_frames([np.zeros((4, 6, 3), np.uint8)])
     message = str(caught.value)
     assert "\n" not in message
     assert str(folder / name) in message

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.contracts.errors import VideoError, WeightsError
-from tasks.labelling import imagenet as imagenet_module
+from tasks.features import efficientnet as embedded
+from tasks.features.batches import check_samples
+from tasks.features.efficientnet import prepare
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.imagenet import ImagenetLabeller, check_samples, prepare
+from tasks.labelling.imagenet import ImagenetLabeller
 from tasks.labelling.label import label_video
 from tasks.labelling.labeller import open_labeller
 from tasks.tracking.store import tracking_store
@@ -90,7 +92,7 @@ def test_more_samples_than_memory_holds_are_refused_with_a_rate_that_would_do() 
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet_module, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(embedded, "PACKAGE", "no_such_package")
     with pytest.raises(WeightsError, match=r"the package no-such-package carries them"):
         ImagenetLabeller.open()
 

@@ -1,5 +1,6 @@
 """The labeller of a registered model, from the clip's frames and sound through small networks of the real form."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,16 +15,21 @@ from tasks.classifier.fitted import METADATA_NAME, FittedClassifier, read_metada
 from tasks.classifier.models import build_model
 from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError, UnknownModelError
 from tasks.contracts.features import YT8M
+from tasks.contracts.media import LABELS_NAME, LabelsManifest
+from tasks.features.efficientnet import EfficientNetExtractor
 from tasks.features.extractor import read_features
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.label import identity_of_labels, label_video
 from tasks.labelling.labeller import open_labeller
-from tasks.labelling.registered import RegisteredLabeller
+from tasks.labelling.registered import RegisteredLabeller, _extractor_for
+from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import ModelRow
 from tasks.tracking.store import TrackingStore, tracking_store
 from tasks.video.config import MediaBounds
+from tasks.weights.config import Backbone, WeightsEntry
 from tasks.weights.store import WeightsStore
 from tests.labelling.colours import fetched, write_clip
+from tests.reelsift.test_cli import reelsift
 from tests.support.classifiers import DATASET_ID, registered
 from tests.support.feature_weights import write_feature_weights
 
@@ -133,3 +139,48 @@ def test_missing_weights_are_missed_when_the_model_is_opened(
 def test_an_unknown_model_is_named_before_any_weights_are(store: TrackingStore, row: ModelRow, tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match=r"No model 'cooking/9'.*cooking@champion, cooking/1"):
         open_labeller("cooking/9", store=store, weights=WeightsStore(folder=tmp_path, table={}))
+
+
+@pytest.fixture(scope="module")
+def embedded(store: TrackingStore) -> ModelRow:
+    """A model of the space that needs no download."""
+    torch.manual_seed(2)
+    space, config = EfficientNetExtractor.open().space, TrainConfig(model=ModelKind.LOGISTIC)
+    module = build_model(config, LABELS, space).eval()
+    names = tuple(f"label {index}" for index in range(LABELS))
+    classifier = FittedClassifier(module, (0, 1, 2, 3), names, config, DATASET_ID, space=space)
+    return registered(store, "kitchen", classifier=classifier)
+
+
+def test_a_model_labels_with_the_features_of_its_own_space(
+    embedded: ModelRow, store: TrackingStore, home: Path, tmp_path: Path
+) -> None:
+    """Typed at the installed command, in a home that has no weights."""
+    clip = write_clip(tmp_path / "clip.mp4", ["red", "blue"], sound=True)
+    run = reelsift("label", clip, "--model", embedded.reference, "--no-annotate", "--json", home=home)
+    assert run.returncode == 0, run.stderr
+    (video,) = json.loads(run.stdout)["videos"]
+    made = LabelsManifest.model_validate_json((Path(video["folder"]) / LABELS_NAME).read_bytes())
+    extractor = EfficientNetExtractor.open()
+    wanted = load_classifier(store, embedded).predict(read_features(clip, BOUNDS, extractor).mean())[0]
+    assert [label.score for label in made.top] == pytest.approx(np.sort(wanted)[::-1], abs=1e-5)
+    assert made.model.feature_space == "efficientnet-lite0"
+    assert made.model.weights[0].sha256 == extractor.records[0].sha256
+    assert made.seconds == 2
+    assert made.is_silent is False
+
+
+def test_a_model_of_a_space_that_is_not_known_here_is_refused(
+    embedded: ModelRow, row: ModelRow, labeller: RegisteredLabeller, tmp_path: Path
+) -> None:
+    space = EfficientNetExtractor.open().space
+    mine = replace(labeller.classifier, space=space.model_copy(update={"name": "mine"}))
+    with pytest.raises(FeatureSpaceError, match=r"looks at .*'mine', which is not known here.*feature_spaces\.mine"):
+        _extractor_for(row, mine, WeightsStore(folder=tmp_path, table={}))
+    table = {"net": WeightsEntry(file_name="net.onnx")}
+    known = WeightsStore(folder=tmp_path, table=table, backbones={"mine": Backbone(weights="net")})
+    with pytest.raises(MissingWeightsError, match=r"kitchen/1 cannot label here\. .* mine .* net is not here"):
+        _extractor_for(embedded, mine, known)
+    other = replace(labeller.classifier, space=space.model_copy(update={"extractor": "another"}))
+    with pytest.raises(FeatureSpaceError, match=r"both name .*'efficientnet-lite0', but they differ in extractor"):
+        RegisteredLabeller(embedded, other, EfficientNetExtractor.open())

@@ -104,9 +104,9 @@ def _tensor(name: str, values: NDArray[np.float32] | NDArray[np.int64], external
     return made + _field(13, location) + _int(14, EXTERNAL)
 
 
-def _value(name: str, shape: Sequence[int | str]) -> bytes:
+def _value(name: str, shape: Sequence[int | str], kind: int = FLOAT) -> bytes:
     sides = [_int(1, side) if isinstance(side, int) else _field(2, side.encode()) for side in shape]
-    tensor = _int(1, FLOAT) + _field(2, b"".join(_field(1, side) for side in sides))
+    tensor = _int(1, kind) + _field(2, b"".join(_field(1, side) for side in sides))
     return _field(1, name.encode()) + _field(2, _field(1, tensor))
 
 

@@ -1,10 +1,14 @@
 """The shipped table."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from conf.settings import load_weights_table
+from tasks.contracts.errors import WeightsError
 from tasks.weights.config import NEEDED_WEIGHTS, WeightsEntry
+from tasks.weights.store import WeightsStore
 
 
 def test_it_names_what_the_networks_need() -> None:
@@ -36,3 +40,15 @@ def test_an_entry_that_cannot_be_is_refused(field: str, value: object) -> None:
     entry = load_weights_table()["yolox-nano"].model_dump() | {field: value}
     with pytest.raises(ValidationError, match=field):
         WeightsEntry.model_validate(entry)
+
+
+def test_files_that_are_needed_together_are_a_group_whose_name_is_no_file() -> None:
+    store = WeightsStore(folder=Path(), table=load_weights_table())
+    assert store.groups["yt8m"] == store.members("yt8m") == NEEDED_WEIGHTS
+    assert store.groups["pointrend"] == ("pointrend-resnet50", "pointrend-resnet101")
+    assert sorted(name for members in store.groups.values() for name in members) == sorted(store.table)
+    assert not set(store.groups) & {*store.table, "all"}
+    assert store.members("all") == tuple(store.table)
+    assert store.members("vggish") == ("vggish",)
+    with pytest.raises(WeightsError, match=r"No weights 'yt9m'\. Did you mean 'yt8m'"):
+        store.members("yt9m")

