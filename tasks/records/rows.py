@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import AUDIO_SIZE, RGB_SIZE
+from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 from tasks.records.kernels.example import COUNT, FLOAT_BYTES, ID, LABELS, START, STOP, Ints
 from tasks.records.kernels.walker import gather
 from tasks.records.kernels.wire import Bytes
