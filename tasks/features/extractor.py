@@ -24,6 +24,7 @@ from tasks.video.overlap import ahead
 from tasks.video.sound import read_sound
 
 INAUDIBLE = 1e-4  # of full scale: -80 dB
+MOST_MOMENTS = 7 * 24 * 3600  # one a second of the longest video that settings admit; 2.8 GB in the space of YouTube-8M
 
 
 class Extractor(Protocol):
@@ -113,13 +114,14 @@ def read_features(
     progress = progress or Silent()
     with open_frames(path, bounds, rate_hz=extractor.space.rate_hz) as reader:
         is_heard = bool(extractor.sound_samples) and reader.facts.has_sound
-        heard = _sound_of(path, bounds, extractor, progress) if is_heard else iter(())
-        with closing(ahead(heard, buffer=0)) as sounds:  # side by side with the pictures; features are small
+        sounds = ahead(_sound_of(path, bounds, extractor, progress, is_heard=is_heard), buffer=0)  # they are small
+        with closing(sounds):
+            kept = [next(sounds)]  # which is there at once, and begins the rest, side by side with the pictures
             rate_hz, network = extractor.space.rate_hz, extractor.frame_network
-            times_s, picture = sampled_rows(reader, rate_hz, network, "features", progress, "in the feature space")
-            kept = list(sounds)
-    sizes = [modality.size for modality in extractor.space.modalities[1:]]
-    sound = np.concatenate([np.zeros((0, sum(sizes)), np.float32), *(values for values, _ in kept)])
+            advice = "in the feature space"
+            times_s, picture = sampled_rows(reader, rate_hz, network, "features", progress, advice, MOST_MOMENTS)
+            kept += sounds
+    sound = np.concatenate([values for values, _ in kept])
     missing = max(0, len(times_s) - len(sound))
     return VideoFeatures(
         space=extractor.space,
@@ -136,12 +138,16 @@ def read_features(
 
 
 def _sound_of(
-    path: Path, bounds: MediaBounds, extractor: Extractor, progress: Progress
+    path: Path, bounds: MediaBounds, extractor: Extractor, progress: Progress, *, is_heard: bool
 ) -> Iterator[tuple[NDArray[np.float32], float]]:
-    """Yield the features (n, size) of n moments of sound, and the loudest of their samples.
+    """Yield features (n, size) of n moments of sound, at first of none, and the loudest of their samples.
 
     What is quiet goes through the network as all else: 1.5 % of the dataset's videos have just what it says of silence.
     """
+    size = sum(modality.size for modality in extractor.space.modalities[1:])
+    yield np.zeros((0, size), np.float32), 0.0
+    if not is_heard:
+        return
     what, rate_hz = f"sound of {path.name}", extractor.space.rate_hz
     progress.begin(what, None, "s")
     windows = windows_of(read_sound(path, bounds), extractor.sound_samples, rate_hz, is_filled_up=False)

@@ -1,5 +1,6 @@
 """The space that needs no download: pictures beside the package's own network, sound beside another library."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 
 from tasks.contracts.errors import VideoError
+from tasks.features.batches import FrameNetwork
 from tasks.features.efficientnet import EfficientNetExtractor, prepare
 from tasks.features.efficientnet_network import torch_threads
 from tasks.features.extractor import read_features
@@ -111,6 +113,22 @@ def test_a_video_without_sound_is_flagged(opened: EfficientNetExtractor, tone: T
     # Nothing was looked at, or what silence is in every band, with no deviation.
     wanted = np.zeros(128) if tone is None else np.repeat([SILENCE_LOG, 0], 64)
     np.testing.assert_allclose(found.mean()[0, 1280:], wanted, atol=0.05)
+
+
+def test_pictures_and_sound_are_worked_on_at_the_same_time(opened: EfficientNetExtractor, tmp_path: Path) -> None:
+    together = threading.Barrier(2, timeout=20)
+
+    class Meeting(EfficientNetExtractor):
+        def frame_network(self) -> FrameNetwork:
+            together.wait()
+            return super().frame_network()
+
+        def of_sound(self, windows: np.ndarray) -> np.ndarray:
+            together.wait()  # would time out if one came after the other
+            return super().of_sound(windows)
+
+    path = write_video(tmp_path / "one.mp4", shades(10), tone=Tone(duration_s=1.0))
+    assert read_features(path, BOUNDS, Meeting(opened.weights)).has_sound.all()
 
 
 def test_what_is_no_video_is_refused(opened: EfficientNetExtractor, tmp_path: Path) -> None:
