@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
+from tasks.weights.config import EFFICIENTNET_LITE0
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,29 @@ class PrepareDatasetForm(ShardsForm):
     )
 
 
+class ImportDatasetForm(Form):
+    """A dataset version of one's own videos: what is labelled, and which features are learnt from."""
+
+    source: Annotated[Path, Input(0, "FILE|FOLDER")] = Field(
+        description="Labelled videos: a CSV file, JSON lines or Parquet with the columns source and label (or labels), "
+        "perhaps split, group, start_s, end_s; or a folder with one folder for each class"
+    )
+    features: Annotated[str, Input(1, metavar="SPACE")] = Field(
+        default=EFFICIENTNET_LITE0,
+        min_length=1,
+        max_length=64,
+        description=f"Feature space; {EFFICIENTNET_LITE0} needs no download",
+    )
+    name: Annotated[str | None, Input(2, metavar="NAME", empty="that of the file or folder")] = Field(
+        default=None, min_length=1, max_length=200, description="What the dataset is called, e.g. kitchen"
+    )
+    again: Annotated[bool, Input(42)] = Field(default=False, description="Recompute, ignoring cached results")
+    where: Annotated[Literal["auto", "here", "pool"], Input(43, is_typed=False)] = Field(
+        default="auto",
+        description="pool: in batches on the workers of the pool gpu; here: in this run; auto: pool in a deployed run",
+    )
+
+
 class TrainOptions(Form):
     """Which candidates are trained."""
 
@@ -242,8 +266,8 @@ class DetectObjectsForm(VideosForm):
     )
 
 
-class DetectBatchForm(Form):
-    """One batch of videos, as detect-objects hands it to a worker of a pool."""
+class BatchForm(Form):
+    """One batch of videos, as detect-objects or import-dataset hands it to a worker of a pool."""
 
     batch: Annotated[Path, Input(0)] = Field(description="File that says which videos, and what is wanted of them")
 

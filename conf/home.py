@@ -43,6 +43,11 @@ class Home:
         return self.root / "videos"
 
     @property
+    def features(self) -> Path:
+        """Features of videos in datasets of one's own: a folder for each feature space, and in it one for each."""
+        return self.root / "features"
+
+    @property
     def weights(self) -> Path:
         """Files of weights that were fetched."""
         return self.root / "weights"

@@ -7,20 +7,20 @@ The tasks, in order:
 
 from conf.environment import running_settings
 from conf.flow import flow, flow_run
-from conf.forms import DetectBatchForm, DetectObjectsForm
+from conf.forms import BatchForm, DetectObjectsForm
 from flows.video_requests import check_out, detect_work, workplace_of
 from tasks.fan_out.ledger import open_request
-from tasks.process_videos import detect_in_batch
+from tasks.process_videos import work_in_batch
 
 
 @flow(name="detect-batch")
-def detect_batch(form: DetectBatchForm) -> int:
+def detect_batch(form: BatchForm) -> int:
     """Look at the videos of a batch that nobody has looked at yet."""
     settings = running_settings()
     request, _ = open_request(form.batch)
     wanted = DetectObjectsForm.model_validate({**request.form, "sources": [video.source for video in request.videos]})
     check_out(wanted)
-    return detect_in_batch(
+    return work_in_batch(
         form.batch,
         detect_work(wanted, settings),
         workplace_of(wanted, settings),

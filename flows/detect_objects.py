@@ -1,7 +1,5 @@
 """Flow: detect the objects in videos, here or in batches over a work pool."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +7,13 @@ from typing import Any
 from pydantic import JsonValue
 
 from conf.environment import running_settings
-from conf.flow import deployment, flow, flow_run, get_client
+from conf.flow import deployment, flow, flow_run
 from conf.forms import DetectObjectsForm
 from conf.settings import Settings
 from flows.video_requests import check_out, detect_work, sources_of, workplace_of
-from tasks.contracts.errors import BatchError
-from tasks.contracts.media import FAILED, BatchRequest, BatchRow, BatchVideo
-from tasks.dispatch_batches import Dispatcher, PoolProgress, capacity, pool_of
-from tasks.fan_out.batching import expected_s, keep_cost, known_cost, known_detector, split, write_manifest
+from tasks.contracts.media import BatchRequest, BatchRow, BatchVideo
+from tasks.dispatch_batches import worked_on_pool
+from tasks.fan_out.batching import expected_s, keep_cost, known_cost, known_detector, requests_of
 from tasks.per_video.fetching import Workplace, lasting_s
 from tasks.per_video.work import DetectWork, known_outcome
 from tasks.prefect_artifacts import final_state, show_videos
@@ -34,23 +31,19 @@ def detected_on_pool(
     Raises:
         BatchError: no deployment works on batches, or nothing could be done at all.
     """
-    folder = settings.paths.batches / str(flow_run.id)
-    with get_client(sync_client=True) as client:
-        pool = pool_of(client, DEPLOYMENT)
-        workers = max(1, capacity(client, pool))
     workplace, work = workplace_of(form, settings), detect_work(form, settings)
-    rows = _there_already(form, sources, settings, workplace, work)
-    with PoolProgress("videos", len(sources), key="detected-videos") as progress:
-        progress.advance("videos", len(rows))
-        wanted, known = _wanted(form, workplace, work), {row.place for row in rows}
-        requests = list(_requests(form, sources, known, settings, workplace, wanted, workers=workers))
-        dispatcher = Dispatcher(folder, DEPLOYMENT, pool, settings.pool, progress)
-        fresh = dispatcher.run(requests) if requests else []
-    keep_cost(settings.paths.batches, _work(form), fresh)
-    rows = sorted([*rows, *fresh], key=lambda row: row.place)
-    manifest = write_manifest(folder, rows)
-    if dispatcher.failures and all(row.status == FAILED for row in rows):
-        raise BatchError(f"Nothing could be done on the pool {pool!r}: {dispatcher.failures[0]}")
+    known = _there_already(form, sources, settings, workplace, work)
+    wanted, places = _wanted(form, workplace, work), {row.place for row in known}
+    rows, manifest = worked_on_pool(
+        settings.paths.batches / str(flow_run.id),
+        DEPLOYMENT,
+        known,
+        lambda workers: _requests(form, sources, places, settings, workplace, wanted, workers=workers),
+        total=len(sources),
+        config=settings.pool,
+        key="detected-videos",
+    )
+    keep_cost(settings.paths.batches, _work(form), (row for row in rows if row.batch))
     return rows, manifest
 
 
@@ -85,8 +78,7 @@ def _requests(
     ]
     cost = known_cost(settings.paths.batches, _work(form))
     expected = [expected_s(lasting_s(video.source, workplace), cost) for video in left]
-    for group in split(expected, workers=workers, batch_s=settings.pool.batch_s):
-        yield _request(wanted, [left[place] for place in group], sum(expected[place] for place in group))
+    return requests_of(left, expected, wanted, workers=workers, batch_s=settings.pool.batch_s)
 
 
 def _wanted(form: DetectObjectsForm, workplace: Workplace, work: DetectWork) -> dict[str, JsonValue]:
@@ -98,12 +90,6 @@ def _wanted(form: DetectObjectsForm, workplace: Workplace, work: DetectWork) -> 
     }
     out = workplace.out if form.out else None
     return form.model_copy(update={**said, "out": out}).model_dump(mode="json", exclude={"sources"})
-
-
-def _request(wanted: dict[str, JsonValue], videos: Sequence[BatchVideo], expected: float) -> BatchRequest:
-    content = json.dumps([wanted, [video.model_dump() for video in videos]], sort_keys=True)
-    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return BatchRequest(id=digest, videos=tuple(videos), form=wanted, expected_s=round(expected, 3))
 
 
 def _work(form: DetectObjectsForm) -> str:

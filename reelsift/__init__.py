@@ -33,6 +33,7 @@ __all__ = [
     "VideoAnswers",
     "build_dataset",
     "detect",
+    "import_dataset",
     "label",
     "load_model",
     "open_dataset",
@@ -259,6 +260,40 @@ def build_dataset(
     return DatasetVersion(dataset, settings, (*caveats_of(dataset.manifest), *map(absence, absent)))
 
 
+def import_dataset(
+    source: PathLike,
+    *,
+    features: str = "efficientnet-lite0",
+    name: str | None = None,
+    again: bool = False,
+    home: PathLike | None = None,
+) -> "DatasetVersion":
+    """Make a dataset version of labelled videos of your own; features are extracted once for each video.
+
+    Args:
+        source: a CSV file, JSON lines or Parquet with the columns source and label (or labels), perhaps split, group,
+            start_s and end_s; or a folder with one folder for each class.
+        features: the feature space; `efficientnet-lite0` needs no download.
+        name: what the dataset is called; by default as the file or folder.
+        again: extract again what was extracted before.
+        home: folder of everything that is written; `REELSIFT_HOME` by default.
+
+    Raises:
+        DatasetError: the table or its videos make no version; the message names the line.
+        ReelsiftError: an option, the feature space or the storage cannot be used.
+    """
+    from conf.forms import ImportDatasetForm
+    from flows.import_requests import import_here
+    from reelsift.results import DatasetVersion
+    from tasks.contracts.model import checked
+
+    settings = _settings(home)
+    form = checked(ImportDatasetForm, source=Path(source), features=features, name=name, again=again)
+    dataset, made = import_here(form, settings, _progress())
+    left_out = (f"{each['source']} is left out ({each['reason']}): {each['why']}" for each in made["dropped"])
+    return DatasetVersion(dataset, settings, (*left_out, *made["warnings"], *made["notes"]))
+
+
 def open_dataset(reference: str = "latest", *, home: PathLike | None = None) -> "DatasetVersion":
     """Open a dataset version that is there: slug/id, an id, a slug, or latest.
 
@@ -287,7 +322,8 @@ def train(
     What was trained before with the same data and settings is found again.
 
     Args:
-        data: what `build_dataset` or `open_dataset` returned, or a reference such as `cooking` or `latest`.
+        data: what `build_dataset`, `import_dataset` or `open_dataset` returned, or a reference such as `cooking` or
+            `latest`.
         models: presets to train, one candidate each: logistic, moe, gated, or your own; as configured by default.
         seed: of every candidate.
         again: train again what was trained before with the same data and settings.

@@ -12,6 +12,7 @@ from conf.forms import PARTITIONS
 from reelsift.session import Session
 from tasks.contracts.errors import ReelsiftError
 from tasks.detection.config import CLASS_NAMES
+from tasks.weights.config import EFFICIENTNET_LITE0, YT8M_GROUP
 
 
 class _Word(str):
@@ -93,6 +94,10 @@ def _weights(session: Session) -> list[str]:
     return ["all", *dict.fromkeys(entry.group for entry in table.values() if entry.group), *table]
 
 
+def _spaces(session: Session) -> list[str]:
+    return [EFFICIENTNET_LITE0, YT8M_GROUP, *session.settings.feature_spaces]
+
+
 LISTED = "A,B"
 # What a shell offers for an option or an argument, by its metavar.
 CHOICES: dict[str, Callable[[Session], Iterable[str]]] = {
@@ -102,6 +107,7 @@ CHOICES: dict[str, Callable[[Session], Iterable[str]]] = {
     "LABEL": _labels,
     "PRESET": _presets,
     "WEIGHTS": _weights,
+    "SPACE": _spaces,
     "PARTITION": lambda _: PARTITIONS,
     LISTED: lambda _: CLASS_NAMES,
 }

@@ -1,4 +1,4 @@
-"""`reelsift dataset`: build versions, and look at them."""
+"""`reelsift dataset`: build and import versions, and look at them."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from conf.forms import DATASET, PrepareDatasetForm
+from conf.forms import DATASET, ImportDatasetForm, PrepareDatasetForm
 from reelsift.completion import argument, option
-from reelsift.console import note, print_error, print_json, print_table, progress_shown, say
+from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
 from reelsift.downloads import confirm_size
 from reelsift.options import AsJson, Commands, DatasetRef, Yes, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
 
-app = Commands("Dataset versions: build, list, show, compare, check, export.")
+app = Commands("Dataset versions: build, import, list, show, compare, check, export.")
 
 if TYPE_CHECKING:
     from tasks.contracts.datasets import DatasetManifest
@@ -59,7 +59,6 @@ def print_warnings(version: dict[str, Any]) -> None:
 def _already_built(request: "DatasetRequest", session: Session) -> dict[str, Any] | None:
     """Say so where the version is published and whole, and return what the flow would; None where there is work."""
     from tasks.datasets.caveats import damage_of, summary_of
-    from tasks.datasets.manifest import MANIFEST_NAME
     from tasks.datasets.publish import is_current
 
     storage = session.settings.storage
@@ -73,9 +72,60 @@ def _already_built(request: "DatasetRequest", session: Session) -> dict[str, Any
     dataset = session.open_dataset(f"{request.slug}/{request.id}")
     if request.filter.strict and damage_of(dataset.manifest):  # of which it was built before without that option
         return None
+    _say_built(dataset)
+    return summary_of(dataset.manifest)
+
+
+def _say_built(dataset: "Dataset") -> None:
+    from tasks.datasets.manifest import MANIFEST_NAME
+
     built = datetime.fromtimestamp((dataset.folder / MANIFEST_NAME).stat().st_mtime, UTC)
     note(f"Already built: {dataset.manifest.reference}, on {built:%Y-%m-%d %H:%M} UTC. There is nothing to do.")
-    return summary_of(dataset.manifest)
+
+
+@app.command("import", example="reelsift dataset import kitchen.csv --name kitchen")
+@with_form
+def import_videos(
+    context: typer.Context,
+    form: ImportDatasetForm,
+    on_pool: Annotated[
+        bool, typer.Option("--pool", help="In batches on the workers of the pool gpu; `reelsift up` has some.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a dataset version of labelled videos of your own; features are extracted once for each video."""
+    session: Session = context.obj
+    source = form.source.expanduser().absolute()
+    form = form.model_copy(update={"source": source, "where": "pool" if on_pool else "here"})
+    made = _already_imported(form, session) or session.run_flow("import_dataset", form)
+    dataset = session.open_dataset(f"{made['slug']}/{made['id']}")
+    if as_json:
+        print_json(made | {"folder": str(dataset.folder)})
+    else:
+        say(f"{made['extracted']:,} videos extracted in {made['features']}, {made['cached']:,} were cached.")
+        _print_manifest(dataset)
+    for each in made["dropped"]:
+        print_warning(f"{each['source']} is left out ({each['reason']}): {each['why']}")
+    for warning in (*made["warnings"], *made["notes"]):
+        note(f"Warning: {warning}")
+
+
+def _already_imported(form: ImportDatasetForm, session: Session) -> dict[str, Any] | None:
+    """Say so where the version is published and whole, and return what the flow would; None where there is work.
+
+    Raises:
+        ReelsiftError: the table, the feature space or the storage cannot be used, which is said before a server starts.
+    """
+    from flows.import_requests import checked_table, known_import, summary_of_import
+
+    settings = session.settings
+    table = checked_table(form)
+    request = known_import(table, form, settings)
+    if request is None or not request.is_there(settings.paths.datasets, settings.storage):
+        return None
+    dataset = session.open_dataset(f"{request.slug}/{request.id}")
+    _say_built(dataset)
+    return summary_of_import(dataset, request)
 
 
 def planned(form: PrepareDatasetForm, session: Session) -> "DatasetRequest":
@@ -168,13 +218,17 @@ def _draw(dataset: "Dataset", folder: Path) -> None:
 
 
 def _print_manifest(dataset: "Dataset") -> None:
+    from tasks.datasets.caveats import is_imported
+
     manifest = dataset.manifest
-    wanted = f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
-    say(f"{manifest.reference}: {wanted}, in {dataset.folder}")
-    say(
-        f"{manifest.records:,} records of {len(manifest.shards):,} shards read, {manifest.matches:,} match, "
-        f"{manifest.rows - manifest.matches:,} kept as background."
-    )
+    say(f"{manifest.reference}: {_kind(manifest)}, in {dataset.folder}")
+    if is_imported(manifest.options):
+        say(f"{manifest.rows:,} of {manifest.records:,} videos, by their features in {manifest.space.name}.")
+    else:
+        say(
+            f"{manifest.records:,} records of {len(manifest.shards):,} shards read, {manifest.matches:,} match, "
+            f"{manifest.rows - manifest.matches:,} kept as background."
+        )
     print_table(
         "Splits", ("split", "partition", "matches", "rows"), (_split_row(dataset, split) for split in manifest.splits)
     )
@@ -188,6 +242,15 @@ def _print_manifest(dataset: "Dataset") -> None:
     )
     for damage in [damage for shard in manifest.shards for damage in shard.damage][:SHOWN]:
         note(f"Damaged: {damage.path} at byte {damage.offset:,}: {damage.reason}, {damage.detail}")
+
+
+def _kind(manifest: "DatasetManifest") -> str:
+    """Say which labels make a video match, or which classes there are."""
+    from tasks.datasets.caveats import is_imported
+
+    if is_imported(manifest.options):
+        return f"{len(manifest.label_names):,} classes"
+    return f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
 
 
 def _split_row(dataset: "Dataset", split: str) -> tuple[object, ...]:
@@ -312,9 +375,12 @@ def export_version(
 def _label_names(dataset: "Dataset", session: Session) -> dict[int, str]:
     """Return the names of all labels from the vocabulary that named those of the version, if it is available."""
     from tasks.contracts.errors import MirrorError, VocabularyError
+    from tasks.datasets.caveats import is_imported
     from tasks.datasets.request import label_names
     from tasks.vocabulary.table import load_vocabulary, vocabulary_with
 
+    if is_imported(dataset.manifest.options):
+        return {}  # the manifest has them all
     size = int(str(dataset.manifest.options.get("vocabulary_size", 0)))
     named = {label.index: label.name for label in dataset.manifest.label_counts}
     real = {index: name for index, name in named.items() if name != label_names(None, index + 1)[index]}

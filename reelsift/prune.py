@@ -56,7 +56,7 @@ def prune(
     yes: Delete = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what nobody needs any more: old dataset versions, parts, runs, leftovers, logs; with --yes, delete it.
+    """Show what nobody needs any more: old dataset versions, parts, features, runs, logs; with --yes, delete it.
 
     Never what `latest`, an alias or a registered model refers to. Name the MLflow server where your models are
     registered, if there is one: what a model needs that cannot be seen, cannot be known.
@@ -95,12 +95,14 @@ def _places(session: Session) -> "Places":
         parts=home.parts,
         shards=home.shards,
         fetched=home.fetched,
+        features=home.features,
         appearing=(
             home.datasets,
             home.parts,
             home.shards,
             home.vocabulary,
             home.fetched,
+            home.features,
             home.videos,
             home.weights,
             home.reports,

@@ -290,8 +290,14 @@ class DatasetVersion:
 
     def _repr_html_(self) -> str:
         """Show the figures and the commonest labels."""
+        from tasks.datasets.caveats import is_imported
+
         found = self.manifest
-        head = f"{found.matches:,} matching videos of {found.records:,} records in {len(found.shards):,} shards"
+        head = (
+            f"{found.rows:,} of {found.records:,} videos of {len(found.label_names):,} classes"
+            if is_imported(found.options)
+            else f"{found.matches:,} matching videos of {found.records:,} records in {len(found.shards):,} shards"
+        )
         labels = [(each.name, *(each.by_split.get(split, 0) for split in found.splits)) for each in found.label_counts]
         table = _html_table(("label", *found.splits), labels[:SHOWN_LABELS])
         return f"<p><b>{escape(self.reference)}</b>: {escape(head)}</p>{table}"

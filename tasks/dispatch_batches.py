@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from prefect.states import Cancelling, Crashed
 from tasks.contracts.errors import BatchError
 from tasks.contracts.media import FAILED, BatchRequest, BatchRow
 from tasks.contracts.progress import Progress, Throughput, share
-from tasks.fan_out.batching import RunState, Watch
+from tasks.fan_out.batching import RunState, Watch, write_manifest
 from tasks.fan_out.config import PoolConfig
 from tasks.fan_out.ledger import Ledger, write_request
 from tasks.runs import current_progress
@@ -246,6 +246,45 @@ def _end(client: SyncPrefectClient, run_id: UUID) -> None:
             return
         time.sleep(0.5)
     client.set_flow_run_state(run_id, Crashed(message="It has no heartbeat any more."), force=True)
+
+
+def worked_on_pool(
+    folder: Path,
+    deployment: str,
+    known: Sequence[BatchRow],
+    requests: Callable[[int], Iterable[BatchRequest]],
+    *,
+    total: int,
+    config: PoolConfig,
+    key: str,
+) -> tuple[list[BatchRow], Path]:
+    """See every video through on the pool of a deployment; return a row for each, by place, and where the rows lie.
+
+    Args:
+        folder: where the ledgers of the batches lie, and the manifest.
+        deployment: what works on one batch.
+        known: rows of videos that need no work.
+        requests: the batches of all others, given how many workers there are.
+        total: how many videos there are.
+        config: how batches are handed out.
+        key: of the artifact of the progress.
+
+    Raises:
+        BatchError: no deployment works on batches, or nothing could be done at all.
+    """
+    with get_client(sync_client=True) as client:
+        pool = pool_of(client, deployment)
+        workers = max(1, capacity(client, pool))
+    with PoolProgress("videos", total, key=key) as progress:
+        progress.advance("videos", len(known))
+        wanted = list(requests(workers))
+        dispatcher = Dispatcher(folder, deployment, pool, config, progress)
+        fresh = dispatcher.run(wanted) if wanted else []
+    rows = sorted([*known, *fresh], key=lambda row: row.place)
+    manifest = write_manifest(folder, rows)
+    if dispatcher.failures and all(row.status == FAILED for row in rows):
+        raise BatchError(f"Nothing could be done on the pool {pool!r}: {dispatcher.failures[0]}")
+    return rows, manifest
 
 
 SHOW_EVERY_S = 5.0

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -21,17 +21,20 @@ from tasks.contracts.media import (
     WORKER_VARIABLE,
     BatchRow,
     BatchVideo,
+    DetectorRecord,
     FetchedVideo,
+    ModelRecord,
     VideoOutcome,
 )
 from tasks.contracts.text import shown
 from tasks.detection.boxes import Detector
 from tasks.fan_out.batching import keep_detector
 from tasks.fan_out.ledger import open_request
+from tasks.features.extractor import Extractor
 from tasks.labelling.scores import Labeller
 from tasks.per_video.fetching import Workplace, fetch_each
 from tasks.per_video.jobs import Job, all_done, do_each
-from tasks.per_video.work import DetectWork, Work, open_job
+from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
 from tasks.runs import current_progress
 from tasks.video.overlap import ahead
 from tasks.weights.store import WeightsStore
@@ -78,12 +81,26 @@ def process_videos(
     Raises:
         ReelsiftError: the model or the storage cannot be used.
     """
+    _kept_job(work, workplace)
+    return process_fetched(fetched_batches(sources, workplace, batch), work, workplace, again=again)
+
+
+def process_fetched(
+    batches: Iterable[Sequence[FetchedVideo | VideoOutcome]],
+    work: Work,
+    workplace: Workplace,
+    *,
+    again: bool = False,
+    after_each: Callable[[int], None] = lambda _: None,
+) -> tuple[str, list[VideoOutcome]]:
+    """Do the work for batches of videos that were fetched, as `process_videos`; `after_each` hears of their sizes."""
     job = _kept_job(work, workplace)
     outcomes: list[VideoOutcome] = []
-    for videos in _fetched_batches(sources, workplace, batch):
+    for videos in batches:
         is_there = not again and all_done(job, videos)
         rows = process_batch.with_options(refresh_cache=not is_there)(videos, work, workplace, again=again)
         outcomes += map(VideoOutcome.model_validate, rows)
+        after_each(len(rows))
     return job.record.name, outcomes
 
 
@@ -94,7 +111,7 @@ def _kept_job(work: Work, workplace: Workplace) -> Job[Any]:
 
 
 @lru_cache(maxsize=1)
-def _opened(work: str, weights: str) -> Labeller | Detector:
+def _opened(work: str, weights: str) -> Labeller | Detector | Extractor:
     """Open what the work needs; both come as JSON, which can be hashed, and names one version that never changes."""
     wanted: Work = TypeAdapter(Work).validate_json(work)
     return wanted.open(WeightsStore.model_validate_json(weights))
@@ -103,13 +120,15 @@ def _opened(work: str, weights: str) -> Labeller | Detector:
 FETCHED_AHEAD = 2  # videos: the detector does not wait for the line, and the disk is bounded
 
 
-@task(name="detect-in-batch", persist_result=False, cache_policy=NO_CACHE)
-def detect_in_batch(batch: Path, work: DetectWork, workplace: Workplace, *, run: str, again: bool = False) -> int:
-    """Look at what nobody has looked at yet, and return how many videos that were.
+@task(name="work-in-batch", persist_result=False, cache_policy=NO_CACHE)
+def work_in_batch(
+    batch: Path, work: DetectWork | ExtractWork, workplace: Workplace, *, run: str, again: bool = False
+) -> int:
+    """Work on what nobody has worked on yet, and return how many videos that were.
 
     Raises:
         BatchError: the batch cannot be read.
-        DetectorError: the detector is not available.
+        DetectorError, ConfigError: the detector or the feature space is not available.
         MissingWeightsError: its weights are not on this machine.
     """
     request, ledger = open_request(batch)
@@ -117,10 +136,10 @@ def detect_in_batch(batch: Path, work: DetectWork, workplace: Workplace, *, run:
     with ledger.beating(run):
         known = ledger.rows()
         waiting = [video for video in request.videos if video.place not in known]
-        opened = work.open(workplace.weights)
-        keep_detector(batch.parent.parent, work.detector, work.speed, opened.record)
-        job = open_job(work, workplace, progress, opened=opened)
-        about = _about(request.id, run) | {"detector": f"{opened.record.name} on {opened.record.device}"}
+        job = open_job(work, workplace, progress)
+        if isinstance(work, DetectWork) and isinstance(job.record, DetectorRecord):
+            keep_detector(batch.parent.parent, work.detector, work.speed, job.record)
+        about = _about(request.id, run) | {"detector": _looks(job.record)}
         progress.begin("videos", len(waiting), "videos")
         with closing(ahead(_fetched(waiting, workplace), buffer=FETCHED_AHEAD)) as coming:
             for place, video in coming:
@@ -135,6 +154,11 @@ def _fetched(videos: list[BatchVideo], workplace: Workplace) -> Iterator[tuple[i
     fetched = fetch_each((video.source for video in videos), workplace)
     for video, found in zip(videos, fetched, strict=True):
         yield video.place, found
+
+
+def _looks(record: DetectorRecord | ModelRecord) -> str:
+    """Name what looks at the videos, and on what."""
+    return f"{record.name} on {record.device}" if isinstance(record, DetectorRecord) else record.name
 
 
 def _about(batch: str, run: str) -> dict[str, Any]:
@@ -163,7 +187,7 @@ AHEAD = 2  # batches on their way: disk and line are bounded, however long the l
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)
 
 
-def _fetched_batches(
+def fetched_batches(
     sources: Sequence[str], workplace: Workplace, size: int
 ) -> Iterator[list[FetchedVideo | VideoOutcome]]:
     """Yield the sources' videos in batches; those that could not be fetched are outcomes."""

@@ -58,11 +58,14 @@ def publish_dataset(
     dataset, is_new = publish_request(
         request, taken, root=root, store=store, storage=storage, progress=current_progress()
     )
-    manifest = dataset.manifest
-    summary = summary_of(manifest)
     if is_new:
-        emit_event(PUBLISHED_EVENT, resource=_resource(manifest), payload=summary)
-    return summary
+        announce(dataset.manifest)
+    return summary_of(dataset.manifest)
+
+
+def announce(manifest: DatasetManifest) -> None:
+    """Let the server know of a version that was published."""
+    emit_event(PUBLISHED_EVENT, resource=_resource(manifest), payload=summary_of(manifest))
 
 
 def _resource(manifest: DatasetManifest) -> dict[str, str]:

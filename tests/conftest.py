@@ -35,7 +35,10 @@ WRITES_NO_BYTECODE = sys.dont_write_bytecode
 # What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
 SHARED_SERVERS = ("local_stack", "prefect_server", "prefect_server of commands", "mlflow_server")
 # Tests that type commands beside the Prefect server are as long as all others beside it, and have one of their own.
-COMMANDS = {"test_cli_models", "test_cli_prune", "test_cli_runs", "test_killed_build", "test_tour", "test_two_slugs"}
+COMMANDS = {
+    "test_cli_import", "test_cli_models", "test_cli_prune", "test_cli_runs", "test_killed_build", "test_tour",
+    "test_two_slugs",
+}  # fmt: skip
 # The longest of the rest begin next, so that none begins last while the other processes have nothing left to do.
 LONG_FILES = (
     "test_private_server", "test_fuzz", "test_cli_videos", "test_cli_options", "test_train",

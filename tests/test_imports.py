@@ -18,7 +18,8 @@ STAGES = {stage: set(DATASET_PATH[:place]) for place, stage in enumerate(DATASET
     "tracking": set(DATASET_PATH),
     "labelling": {"classifier", "tracking", "weights", "video", "features"},
     "detection": {"weights", "video"},
-    "per_video": {"shards", "tracking", "weights", "video", "labelling", "detection"},
+    "per_video": {"shards", "tracking", "weights", "video", "features", "labelling", "detection"},
+    "imports": {"records", "datasets", "video", "features", "per_video"},
     "fan_out": set(),
     "pruning": {*DATASET_PATH, "tracking", "video"},
 }

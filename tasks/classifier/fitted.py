@@ -34,6 +34,11 @@ class ClassifierMetadata(FrozenModel):
     dataset_id: str
     feature_space: SpaceName = Field(description="what it looks at")
     space: FeatureSpace | None = Field(default=None, description="all of it; None: that of YouTube-8M")
+    clips: tuple[Sha256, ...] = Field(
+        default=(),
+        exclude_if=lambda clips: not clips,
+        description="SHA-256 of the files of the dataset, the first 1,000; left out where it is of YouTube-8M",
+    )
     weights_sha256: Sha256
 
     @model_validator(mode="after")
@@ -111,6 +116,7 @@ class FittedClassifier:
     dataset_id: str
     has_match: bool = False
     space: FeatureSpace = YT8M
+    clips: tuple[str, ...] = ()  # SHA-256 of the files of the dataset, where that is of a person's own videos
 
     @property
     def match_index(self) -> int | None:
@@ -152,6 +158,7 @@ class FittedClassifier:
             dataset_id=self.dataset_id,
             feature_space=self.space.name,
             space=None if self.space == YT8M else self.space,
+            clips=self.clips,
             weights_sha256=file_digest(folder / WEIGHTS_NAME),
         )
         write_text(folder / METADATA_NAME, metadata.model_dump_json(indent=2, exclude_none=True) + "\n")
@@ -176,6 +183,7 @@ class FittedClassifier:
             dataset_id=metadata.dataset_id,
             has_match=metadata.has_match,
             space=space,
+            clips=metadata.clips,
         )
 
     @torch.inference_mode()

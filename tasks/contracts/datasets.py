@@ -38,6 +38,11 @@ class DropReason(StrEnum):
     WRONG_LENGTH = "wrong-length"
     NON_FINITE = "non-finite"
     LABEL_OUT_OF_RANGE = "label-out-of-range"
+    # Of a video of one's own:
+    NOT_FETCHED = "not-fetched"  # there is no such file, or its host does not give it
+    BROKEN_VIDEO = "broken-video"  # no video or picture, broken, or out of bounds
+    NOTHING_SHOWN = "nothing-shown"  # no frame lies between its start and its end
+    DUPLICATE = "duplicate"  # the same content, times and labels as one before it
 
 
 class Damage(FrozenModel):
@@ -47,6 +52,14 @@ class Damage(FrozenModel):
     offset: int = Field(ge=0, description="bytes from the start of the file to the record")
     reason: DropReason
     detail: str
+
+
+class ClipRecord(FrozenModel):
+    """What a row of an imported dataset was made of: a video, or a part of one."""
+
+    sha256: Sha256 | None = Field(description="of the file's content; none where it could not be fetched")
+    start_s: float | None = Field(default=None, ge=0, description="where the part begins; none: at the beginning")
+    end_s: float | None = Field(default=None, gt=0, description="where the part ends; none: at the end")
 
 
 class ShardTally(FrozenModel):
@@ -60,6 +73,11 @@ class ShardTally(FrozenModel):
     background: int = Field(ge=0)
     drops: dict[DropReason, int]
     damage: tuple[Damage, ...] = ()
+    clip: ClipRecord | None = Field(
+        default=None,
+        exclude_if=lambda clip: clip is None,  # so that a shard's tally has the bytes that it always had
+        description="the video of a dataset of one's own, each of which is a shard; left out of a shard of YouTube-8M",
+    )
 
 
 class Part(FrozenModel):
@@ -134,6 +152,13 @@ class DatasetManifest(FrozenModel):
     def reference(self) -> str:
         """What names exactly this version: the same id may stand under several slugs."""
         return f"{self.slug}/{self.id}"
+
+    @property
+    def clips(self) -> tuple[str, ...]:
+        """The SHA-256 of each file of which it has a row, sorted; none where it is of YouTube-8M."""
+        return tuple(
+            sorted({each.clip.sha256 for each in self.shards if each.clip and each.clip.sha256 and each.matches})
+        )
 
     @property
     def space(self) -> FeatureSpace:

@@ -1,4 +1,4 @@
-"""What stages hand on about videos: sources, fetched files, batches, labels, objects and outcomes."""
+"""What stages hand on about videos: sources, fetched files, batches, labels, objects, features and outcomes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, JsonValue, ValidationError
 
+from tasks.contracts.features import FeatureSpace
 from tasks.contracts.files import is_whole
 from tasks.contracts.model import FrozenModel, Sha256, ShownAddress, ShownLine
 
@@ -115,6 +116,11 @@ class ModelRecord(FrozenModel):
     weights: tuple[WeightsRecord, ...] = Field(description="every file of weights between the frames and the scores")
     dataset_id: str | None = Field(default=None, description="dataset version that it was trained on")
     run_id: str | None = Field(default=None, description="MLflow run that made it")
+    clips: tuple[Sha256, ...] = Field(
+        default=(),
+        exclude_if=lambda clips: not clips,
+        description="SHA-256 of the files of that version, the first 1,000; left out where it is of YouTube-8M",
+    )
 
 
 class LabelScore(FrozenModel):
@@ -206,7 +212,24 @@ class ObjectsManifest(FrozenModel):
     code_revision: str
 
 
-ManifestT = TypeVar("ManifestT", LabelsManifest, ObjectsManifest)
+FEATURES_NAME = "features.json"
+FEATURES_TABLE_NAME = "features.safetensors"
+CONTENT_DIGITS = 32  # of the content's SHA-256, in the name of the folder of a video's features
+
+
+class FeaturesManifest(FrozenModel):
+    """The features of one video, second by second, and what computed them."""
+
+    identity: Sha256 = Field(description="of the content and the feature space: equal means the same features")
+    video: VideoRecord
+    space: FeatureSpace
+    is_silent: bool | None = Field(description="nothing can be heard; None: the space has no sound")
+    mean_s: float | None = Field(description="seconds at the beginning that a video's mean is of; None: all")
+    files: dict[str, Sha256] = Field(description="digests of the files beside this one, by their names")
+    code_revision: str
+
+
+ManifestT = TypeVar("ManifestT", LabelsManifest, ObjectsManifest, FeaturesManifest)
 
 
 @dataclass(frozen=True)
@@ -216,7 +239,8 @@ class AnswerKind(Generic[ManifestT]):
     manifest: type[ManifestT]
     manifest_name: str
     table_name: str  # of the file that every answer has
-    other_names: tuple[str, ...]  # of files and folders that it may have beside these
+    other_names: tuple[str, ...] = ()  # of files and folders that it may have beside these
+    has_report: bool = True
 
     @property
     def file_names(self) -> tuple[str, ...]:
@@ -246,6 +270,7 @@ OBJECTS = AnswerKind(
     OBJECTS_TABLE_NAME,
     (DETECTED_VIDEO_NAME, DETECTED_PICTURE_NAME, THUMBNAILS_FOLDER),
 )
+FEATURES = AnswerKind(FeaturesManifest, FEATURES_NAME, FEATURES_TABLE_NAME, has_report=False)
 
 
 DONE, CACHED, FAILED = "done", "cached", "failed"

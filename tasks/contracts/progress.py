@@ -74,6 +74,20 @@ class Silent:
         """Ignore it."""
 
 
+class Unshown(Silent):
+    """The listener that says nothing, by which every thread hears that the process is to end."""
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        """Raise if the process is to end."""
+        check_ending()
+        super().begin(what, total, unit)
+
+    def advance(self, what: str, amount: float) -> None:
+        """Raise if the process is to end."""
+        check_ending()
+        super().advance(what, amount)
+
+
 class _Shared:
     """One listener for many stages that run side by side and count the same things: their totals add up."""
 

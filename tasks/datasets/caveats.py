@@ -21,11 +21,23 @@ HINTS = {  # why all records of some shards may have been dropped for one reason
 
 def caveats_of(manifest: DatasetManifest) -> tuple[str, ...]:
     """Return what may be wrong with a version although its files are whole."""
+    if is_imported(manifest.options):
+        return (*_repeats(manifest), *_one_sided(manifest))
     return (*_repeats(manifest), *_releases(manifest), *_levels(manifest))
 
 
-def expected_id_length(options: Mapping[str, object]) -> int:
-    """Return how many characters the ids of the release have to which a vocabulary of the filter's size belongs."""
+def is_imported(options: Mapping[str, object]) -> bool:
+    """Say whether a version of these options is of a person's own videos, rather than of YouTube-8M's."""
+    return options.get("origin") == "import"
+
+
+def expected_id_length(options: Mapping[str, object]) -> int | None:
+    """Return how many characters the ids of the release have to which a vocabulary of the filter's size belongs.
+
+    Those of a person's own videos have any number, for which None stands.
+    """
+    if is_imported(options):
+        return None
     return ID_LENGTH if _vocabulary_size(options) <= VOCABULARY_SIZE else OLD_ID_LENGTH
 
 
@@ -101,6 +113,17 @@ def _releases(manifest: DatasetManifest) -> list[str]:
             f"vocabulary has {VOCABULARY_SIZE:,} labels and not {size:,}: {OTHER_RELEASE}."
         )
     return found
+
+
+def _one_sided(manifest: DatasetManifest) -> list[str]:
+    """Say which labels of videos with several are learnt and never judged, or the other way round."""
+    purposes = {"train": "is learnt from no video", "validate": "is judged on no video"}
+    return [
+        f"The label {label.name!r} {purposes[split]}: all that have it are on the other side."
+        for label in sorted(manifest.label_counts, key=lambda label: label.index)
+        for split, count in label.by_split.items()
+        if not count
+    ]
 
 
 def _vocabulary_size(options: Mapping[str, object]) -> int:

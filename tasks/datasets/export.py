@@ -168,7 +168,9 @@ def _write_jsonl(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None
 
 
 def _write_parquet(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
-    schema = pq.read_schema(dataset.paths()[0]).append(pa.field("split", SHARD_TYPE, nullable=False))
+    found = pq.read_schema(dataset.paths()[0])
+    schema = pa.schema([found.field(column) for column in _columns(dataset)])  # without the features of each second
+    schema = schema.append(pa.field("split", SHARD_TYPE, nullable=False))
     name_lists = pa.list_(pa.field("element", pa.string(), nullable=False))
     schema = schema.append(pa.field("label_names", name_lists, nullable=False))
     # The same encodings as in the parts: they are what makes floats of this kind small and quick to read.

@@ -250,10 +250,10 @@ def video_ids(dataset: Dataset, split: str) -> set[str]:
         return set(_ids(dataset.paths(split)).to_pylist())
 
 
-def find_oddities(parts: Mapping[str, Sequence[Path]], *, expected_length: int = ID_LENGTH) -> Oddities | None:
+def find_oddities(parts: Mapping[str, Sequence[Path]], *, expected_length: int | None = ID_LENGTH) -> Oddities | None:
     """Return what is odd about the videos of a version; None where each stands there once and has a usual id.
 
-    `parts` are the Parquet files by split.
+    `parts` are the Parquet files by split; of `expected_length` None, ids of any length are usual.
     """
     by_split = {split: _ids(paths) for split, paths in parts.items()}
     distinct = {split: len(ids.unique()) for split, ids in by_split.items()}
@@ -262,7 +262,7 @@ def find_oddities(parts: Mapping[str, Sequence[Path]], *, expected_length: int =
     oddities = Oddities(
         repeated={split: len(ids) - distinct[split] for split, ids in by_split.items() if len(ids) > distinct[split]},
         shared=sum(distinct.values()) - everywhere,
-        id_lengths=_lengths(chunks),
+        id_lengths={} if expected_length is None else _lengths(chunks),
     )
     is_usual = not oddities.repeated and not oddities.shared and set(oddities.id_lengths) <= {expected_length}
     return None if is_usual else oddities

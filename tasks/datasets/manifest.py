@@ -142,7 +142,7 @@ def damaged(folder: Path, problem: str) -> DamagedDatasetError:
     """Return the error for a version that cannot be trusted, with what to do about it."""
     return DamagedDatasetError(
         f"Dataset {folder.parent.name}/{folder.name} is damaged: {problem}. "
-        f"`reelsift dataset build` with the same label and shards repairs it"
+        "`reelsift dataset build` with the same label and shards, or `dataset import` of the same videos, repairs it"
     )
 
 

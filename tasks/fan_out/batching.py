@@ -1,10 +1,11 @@
 """Batches of about equal work for a pool, sized by the throughput of earlier runs, and the manifest of a run."""
 
+import hashlib
 import heapq
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from tasks.contracts.files import appearing, write_text
-from tasks.contracts.media import DONE, BatchRow, DetectorRecord
+from tasks.contracts.media import DONE, BatchRequest, BatchRow, BatchVideo, DetectorRecord
 from tasks.fan_out.config import PoolConfig
 
 
@@ -41,6 +42,23 @@ def split(expected_s: Sequence[float], *, workers: int, batch_s: float) -> list[
         heapq.heappush(loads, (load + expected_s[place], size + 1, number))
     work = {number: load for load, _, number in loads}
     return [sorted(groups[number]) for number in sorted(work, key=lambda number: (-work[number], number))]
+
+
+def requests_of(
+    videos: Sequence[BatchVideo],
+    expected_s: Sequence[float],
+    form: dict[str, JsonValue],
+    *,
+    workers: int,
+    batch_s: float,
+) -> Iterator[BatchRequest]:
+    """Yield batches of about equal work, as `split` makes them; `form` says what is wanted of each video."""
+    for group in split(expected_s, workers=workers, batch_s=batch_s):
+        some = tuple(videos[place] for place in group)
+        content = json.dumps([form, [video.model_dump() for video in some]], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+        seconds = round(sum(expected_s[place] for place in group), 3)
+        yield BatchRequest(id=digest, videos=some, form=form, expected_s=seconds)
 
 
 MANIFEST_NAME = "manifest.parquet"

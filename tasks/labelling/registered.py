@@ -47,6 +47,7 @@ class RegisteredLabeller:
             weights=(*extractor.records, _weights_record(row, classifier)),
             dataset_id=classifier.dataset_id,
             run_id=row.run_id,
+            clips=classifier.clips,
         )
 
     @classmethod

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal
 
@@ -23,6 +23,7 @@ from tasks.contracts.media import (
 )
 from tasks.contracts.text import shown
 from tasks.reports.video_report import write_report
+from tasks.video.overlap import side_by_side
 from tasks.video.sources import folder_name
 
 
@@ -61,24 +62,28 @@ class Lookup(Generic[ManifestT]):
     identify: Callable[[FetchedVideo], str]  # of content, model and options: equal means the same answer
     find: Callable[[Path, str], ManifestT | None]  # what lies whole in a folder under that identity
     in_words: Callable[[ManifestT], str]
+    folder_name: Callable[[FetchedVideo], str] = folder_name
 
 
 @dataclass(frozen=True)
 class Job(Lookup[ManifestT]):
     """What is to be made of each video, and how to know that it is there."""
 
-    make: Callable[[FetchedVideo, Path], ManifestT]
+    make: Callable[[FetchedVideo, Path], ManifestT] = field(kw_only=True)
+    at_once: int = 1  # videos: one that is long keeps the whole machine busy, of short ones several are needed
 
 
 def do_each(
     job: Job[ManifestT], videos: Iterable[FetchedVideo | VideoOutcome], *, again: bool = False
 ) -> Iterator[VideoOutcome]:
-    """Do the job for one video after the other: each uses the whole machine."""
-    for video in videos:
+    """Do the job for one video after the other, or for some at once; the outcomes come in the order of the videos."""
+
+    def done(video: FetchedVideo | VideoOutcome) -> VideoOutcome:
         if isinstance(video, VideoOutcome):
-            yield video
-        else:
-            yield alone(video.source, lambda video=video: _do(job, video, again=again))
+            return video
+        return alone(video.source, lambda: _do(job, video, again=again))
+
+    yield from side_by_side(done, videos, job.at_once)
 
 
 def all_done(job: Lookup[ManifestT], videos: Iterable[FetchedVideo | VideoOutcome]) -> bool:
@@ -121,11 +126,11 @@ def _outcome(
         answer=lookup.in_words(made),
         warning=made.video.loss,
         folder=folder,
-        report=write_report(folder),
+        report=write_report(folder) if lookup.kind.has_report else None,
         seconds=round(time.monotonic() - started_s, 3),
         video_s=made.video.media.duration_s,
     )
 
 
 def _folder(lookup: Lookup[ManifestT], video: FetchedVideo) -> Path:
-    return lookup.out / folder_name(video)
+    return lookup.out / lookup.folder_name(video)

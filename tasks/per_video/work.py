@@ -2,7 +2,7 @@
 
 An answer that is in the object store is taken from there rather than made, and put there once made. Layout:
 
-    videos/<folder>/labels-<identity>/   videos/<folder>/objects-<identity>/   one bundle an answer, never changed
+    videos/<folder>/labels-<identity>/   one bundle an answer, never changed; so objects-<identity>, features-<identity>
 """
 
 import logging
@@ -13,25 +13,37 @@ from typing import Any, Literal
 from tasks.contracts.errors import DamagedStorageError, ReelsiftError
 from tasks.contracts.files import locked, staged
 from tasks.contracts.media import (
+    FEATURES,
     LABELS,
     OBJECTS,
     DetectorRecord,
+    FeaturesManifest,
     FetchedVideo,
     LabelsManifest,
     ManifestT,
+    ModelRecord,
     ObjectsManifest,
     VideoOutcome,
 )
 from tasks.contracts.model import FrozenModel
-from tasks.contracts.progress import Progress
+from tasks.contracts.progress import Progress, Unshown
 from tasks.detection.boxes import Detector
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects, identity_of_objects
 from tasks.detection.detector import open_detector
+from tasks.features.extractor import Extractor
+from tasks.features.spaces import open_extractor
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.label import identity_of_labels, label_video
 from tasks.labelling.labeller import open_labeller
 from tasks.labelling.scores import Labeller
+from tasks.per_video.extraction import (
+    content_name,
+    extract_features,
+    features_folder,
+    features_in_words,
+    identity_of_features,
+)
 from tasks.per_video.fetching import Workplace
 from tasks.per_video.jobs import Job, Lookup, recall
 from tasks.reports.words import labels_in_words, objects_in_words
@@ -43,6 +55,7 @@ from tasks.weights.store import WeightsStore
 
 PREFIX = "videos"
 IDENTITY_DIGITS = 16
+VIDEOS_AT_ONCE = 2  # one is decoded while the network looks at another
 
 
 class LabelWork(FrozenModel):
@@ -112,7 +125,39 @@ class DetectWork(FrozenModel):
         )
 
 
-Work = LabelWork | DetectWork
+class ExtractWork(FrozenModel):
+    """Compute the features of videos in one space, second by second."""
+
+    verb: Literal["extract"] = "extract"
+    features: str  # as `tasks.features.spaces.open_extractor` takes it
+
+    def open(self, weights: WeightsStore) -> Extractor:
+        """Open the extractor.
+
+        Raises:
+            ConfigError, MissingWeightsError, WeightsError: as `open_extractor`.
+        """
+        return open_extractor(self.features, weights)
+
+    def job(
+        self, extractor: Extractor, workplace: Workplace, _progress: Progress | None = None
+    ) -> Job[FeaturesManifest]:
+        """Return the job of extracting; how far it is within a video is not told, as most are short."""
+        space = extractor.space
+        return Job(
+            kind=FEATURES,
+            out=features_folder(workplace.out, space),
+            record=ModelRecord(name=space.name, feature_space=space.name, weights=extractor.records),
+            identify=lambda video: identity_of_features(video.sha256, space),
+            find=FEATURES.find,
+            in_words=features_in_words,
+            folder_name=lambda video: content_name(video.sha256),
+            make=lambda video, folder: extract_features(video, extractor, workplace.bounds, folder, Unshown()),
+            at_once=VIDEOS_AT_ONCE,
+        )
+
+
+Work = LabelWork | DetectWork | ExtractWork
 
 
 def open_job(

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     DATASET = "dataset"
     PART = "part"
     SHARD = "shard"
+    FEATURES = "features of a video"
     VIDEO = "fetched video"
     LEFTOVER = "leftover"
     LOG = "log"

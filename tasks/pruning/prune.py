@@ -3,7 +3,7 @@
 Touches the home alone: what lies in an object store stays there.
 
 Things are looked at, and go, in the order in which one keeps another: models, runs, kept trainings, notes, versions,
-parts, shards.
+parts, features, shards.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from tasks.contracts.model import FrozenModel
 from tasks.pruning.items import Bounds, Findings, Going, Item, Kept, Kind, Outcome, Remover
 from tasks.pruning.leftovers import FetchedVideos, Leftovers, Notes, Trainings
 from tasks.pruning.models import Models
-from tasks.pruning.versions import Parts, References, Shards, Versions
+from tasks.pruning.versions import KeptFeatures, Parts, References, Shards, Versions
 from tasks.tracking.store import TrackingStore
 
 
@@ -29,6 +29,7 @@ class Places(FrozenModel):
     parts: Path
     shards: Path
     fetched: Path
+    features: Path
     appearing: tuple[Path, ...]  # where files and folders appear by renaming, those above included
     downloads: tuple[Path, ...]  # where downloads that were cut off wait for the next try
     logs: tuple[Path, ...]
@@ -73,7 +74,7 @@ class Pruning:
         except TrackingError as error:
             problem = f"{error} Nothing that a model might refer to is pruned: datasets, runs and models stay."
         going = {item.path for each in found for item in each.goes if item.kind is Kind.DATASET and item.path}
-        found.append(self._parts.find(going))
+        found += [self._parts.find(going), self._features.find(going)]
         found += [self._shards.find()] if self.wanted.shards else []
         found += [self._fetched.find()] if self.wanted.fetched else []
         found.append(self._leftovers.find())
@@ -90,6 +91,7 @@ class Pruning:
             Kind.DATASET: self._versions,
             Kind.PART: self._parts,
             Kind.SHARD: self._shards,
+            Kind.FEATURES: self._features,
             Kind.VIDEO: self._fetched,
             Kind.LEFTOVER: self._leftovers,
             Kind.LOG: self._leftovers,
@@ -125,6 +127,11 @@ class Pruning:
     @property
     def _parts(self) -> Parts:
         return Parts(self.places.parts, self.places.datasets, self.places.home, self.bounds, self._going)
+
+    @property
+    def _features(self) -> KeptFeatures:
+        places = self.places
+        return KeptFeatures(places.features, places.datasets, places.home, self.bounds, self._going)
 
     @property
     def _shards(self) -> Shards:

@@ -1,4 +1,4 @@
-"""Dataset versions, parts and shards that are no longer needed."""
+"""Dataset versions, parts, shards and features that are no longer needed."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks.contracts.datasets import DatasetManifest
 from tasks.contracts.errors import DamagedDatasetError
+from tasks.contracts.media import CONTENT_DIGITS
 from tasks.datasets.catalogue import Entry, list_datasets
 from tasks.datasets.folders import locked, not_in_use
 from tasks.datasets.manifest import LATEST, read_manifest
@@ -25,6 +26,7 @@ from tasks.pruning.items import (
     folders_in,
     is_inside,
     last_touched,
+    newest_change,
     remove,
     removed_if,
 )
@@ -217,6 +219,68 @@ def _manifests(root: Path, home: Path, without: Collection[Path]) -> Iterator[Da
 def _parts(store: Path, home: Path) -> Iterator[Path]:
     for folder in folders_in(store, home):
         yield from (path for path in files_in(folder, home) if path.suffix == ".parquet" and path.name[0] != ".")
+
+
+AN_IMPORT_AT_LEAST = timedelta(days=1)  # between extracting the first video, and publishing the version
+
+
+@dataclass(frozen=True)
+class KeptFeatures:
+    """The features of videos in `folder`, by feature space and content; both it and `root` are folders of `home`."""
+
+    folder: Path
+    root: Path
+    home: Path
+    bounds: Bounds
+    going: Going
+
+    def find(self, versions_going: Collection[Path] = ()) -> Findings:
+        """Say which are old, and which of them are of a video in a version that stays: one more is imported quickly."""
+        owners = self._owners(versions_going)
+        goes, stays = list[Item](), list[Kept]()
+        for path in self._all():
+            used = newest_change(path)
+            if not self._is_old(path):
+                continue
+            name = path.relative_to(self.folder).as_posix()
+            if owner := owners.get(path.name):
+                stays.append(Kept(kind=Kind.FEATURES, name=name, why=f"{owner} is made of them", last_used=used))
+                continue
+            why, size = "no version is made of them", self.going.take(path)
+            goes.append(Item(kind=Kind.FEATURES, name=name, why=why, last_used=used, size_bytes=size, path=path))
+        return Findings(goes=tuple(goes), stays=tuple(stays))
+
+    def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Delete features, unless a version has come to be made of some meanwhile."""
+        if not items:
+            return
+        with locked(self.root):
+            owners = self._owners()
+            for item in items:
+                yield removed_if(item, partial(self._remove, item, owners))
+
+    def _remove(self, item: Item, owners: Mapping[str, str], path: Path) -> Outcome:
+        if owner := owners.get(path.name):
+            return Outcome(item=item, spared=f"{owner} is made of them")
+        if not self._is_old(path):
+            return Outcome(item=item, spared="they were extracted again meanwhile")
+        return Outcome(item=item, freed_bytes=remove(path, self.home))
+
+    def _is_old(self, path: Path) -> bool:
+        return self.bounds.is_old(newest_change(path), at_least=AN_IMPORT_AT_LEAST)
+
+    def _all(self) -> Iterator[Path]:
+        for space in folders_in(self.folder, self.home):
+            yield from (path for path in folders_in(space, self.home) if len(path.name) == CONTENT_DIGITS)
+
+    def _owners(self, without: Collection[Path] = ()) -> dict[str, str]:
+        """Return a version for each content of which one is made, by the name of its folder."""
+        return {
+            shard.clip.sha256[:CONTENT_DIGITS]: manifest.reference
+            for manifest in _manifests(self.root, self.home, without)
+            for shard in manifest.shards
+            if shard.clip and shard.clip.sha256
+        }
 
 
 A_BUILD_AT_LEAST = timedelta(hours=1)  # between finding a shard on the disk, and filtering it

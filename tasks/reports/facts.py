@@ -24,6 +24,7 @@ from tasks.contracts.media import (
 from tasks.contracts.model import FrozenModel
 from tasks.reports.words import link, size, timestamp
 
+DIGITS = 12  # of a file's digest, where there are many
 SCORES = pa.schema({"time_s": pa.float64(), "label_id": pa.int32(), "smoothed": pa.float64()})
 
 ManifestT = TypeVar("ManifestT", bound=FrozenModel)
@@ -206,6 +207,8 @@ def _of_labels(manifest: LabelsManifest) -> Iterator[Fact]:
     yield Fact("Feature space", model.feature_space)
     if model.dataset_id:
         yield Fact("Trained on dataset", model.dataset_id, is_code=True)
+    if model.clips:
+        yield Fact(f"Its {len(model.clips):,} files", " ".join(clip[:DIGITS] for clip in model.clips), is_code=True)
     if model.run_id:
         yield Fact("MLflow run", model.run_id, is_code=True)
     yield from _of_weights(model.weights)

@@ -238,7 +238,7 @@ def cooccurrence_figure(manifest: DatasetManifest) -> Figure:
     A label that all matching videos have says nothing there, so it is left out.
     """
     names, shares = _shares(manifest)
-    figure = new_figure(3.6 + 0.34 * len(names), 2.6 + 0.31 * len(names))
+    figure = new_figure(max(8.0, 3.6 + 0.34 * len(names)), max(4.0, 2.6 + 0.31 * len(names)))  # room for the titles
     title = f"Which of the {len(names)} commonest labels come together"
     axes = dress(figure.subplots(), title, _subtitle(manifest))
     axes.grid(visible=False)

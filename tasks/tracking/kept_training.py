@@ -11,7 +11,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RECORD_NAME = "training.json"  # written last: with it, the others are whole
 PATIENCE_S = 120.0
+CLIPS_NAMED = 1000  # files of a dataset of a person's own that a model names: each label result has them again
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 
 ResultT = TypeVar("ResultT")
@@ -220,6 +221,8 @@ def train_candidate(
                 dataset_id=dataset.manifest.id,
                 progress=progress,
             )
+            classifier = replace(result.classifier, clips=dataset.manifest.clips[:CLIPS_NAMED])
+            result = replace(result, classifier=classifier)
             kept.save(result, dataset.manifest.reference)
         started_by = StartedBy(flow_run_id=flow_run[0], flow_run_url=flow_run[1]) if flow_run else None
         log = partial(log_candidate, store, result, dataset, validate, started_by=started_by, training=kept.name)

@@ -1,9 +1,11 @@
-"""Stages that work ahead in threads of their own, and the seconds that each took."""
+"""Stages that work ahead or side by side in threads of their own, and the seconds that each took."""
 
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -60,6 +62,29 @@ def _offer(item: object, items: queue.Queue[Any], closed: threading.Event) -> bo
             continue
         return True
     return False
+
+
+GivenT = TypeVar("GivenT")
+MadeT = TypeVar("MadeT")
+
+
+def side_by_side(call: Callable[[GivenT], MadeT], items: Iterable[GivenT], count: int) -> Iterator[MadeT]:
+    """Yield what `call` makes of each item, in their order; `count` of them are worked on at once."""
+    if count <= 1:
+        yield from map(call, items)
+        return
+    with ThreadPoolExecutor(count, "side-by-side") as pool:
+        pending = deque[Future[MadeT]]()
+        try:
+            for item in items:
+                pending.append(pool.submit(call, item))
+                if len(pending) > count:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 class Behind:

@@ -80,6 +80,12 @@ def parse_source(text: str) -> Source:
     raise SourceError(f"No video {text[:LONGEST_SHOWN]!r}: {_problem(text)}, and it is no id. {CHOICES}.")
 
 
+def means_elsewhere(text: str) -> bool:
+    """Say whether `text` names, by its form, what is not on this disk: an address or an id."""
+    text = text.strip()
+    return bool(SCHEME.match(text) or YOUTUBE_ID.fullmatch(text) or YT8M_ID.fullmatch(text))
+
+
 def _elsewhere(text: str) -> Source | None:
     """Return what `text` names that is not on this disk."""
     scheme = SCHEME.match(text)
@@ -249,15 +255,28 @@ def _of(source: str) -> Iterator[str]:
 
 def _lines(path: Path) -> Iterator[str]:
     """Yield the lines of a list; names may hold any character but a line's end, and bytes that are no UTF-8."""
+    text = text_of_file(path, "list of videos")
+    yield from (typed_name(line.removesuffix("\r")) for line in text.split("\n"))
+
+
+def text_of_file(path: Path, what: str) -> str:
+    """Read a text of a person's own, marked as editors mark it; bytes that are no UTF-8 become surrogates.
+
+    Args:
+        path: the file.
+        what: it is, as in `list of videos`.
+
+    Raises:
+        SourceError: it cannot be read, is too long, or is no text.
+    """
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             data = file.read(LONGEST_LIST_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise SourceError(f"The list of videos {path} cannot be read: {_reason(error)}.") from error
+        raise SourceError(f"The {what} {path} cannot be read: {_reason(error)}.") from error
     if len(data) > LONGEST_LIST_BYTES:
-        raise SourceError(f"The list of videos {path} is over {LONGEST_LIST_BYTES >> 20} MB: split it.")
-    text = _text(data, path)
-    yield from (typed_name(line.removesuffix("\r")) for line in text.split("\n"))
+        raise SourceError(f"The {what} {path} is over {LONGEST_LIST_BYTES >> 20} MB: split it.")
+    return _text(data, path, what)
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -267,14 +286,14 @@ def _without_waiting(path: str, flags: int) -> int:
     return number
 
 
-def _text(data: bytes, path: Path) -> str:
+def _text(data: bytes, path: Path, what: str) -> str:
     encoding = next((name for mark, name in MARKED if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding, "strict" if encoding != "utf-8" else "surrogateescape")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:  # a video, perhaps
-        raise SourceError(f"{path} is no list of videos: it must be text, in UTF-8 or UTF-16, one source a line.")
+        raise SourceError(f"{path} is no {what}: it must be text, in UTF-8 or UTF-16, one source a line.")
     return text.removeprefix("\ufeff")
 
 

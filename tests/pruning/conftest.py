@@ -40,6 +40,7 @@ class PrunedHome:
             parts=parts,
             shards=shards,
             fetched=fetched,
+            features=self.root / "features",
             appearing=(datasets, parts, shards, fetched, videos, weights),
             downloads=(shards, weights),
             logs=(self.root / "logs", self.root / "stack"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.contracts.datasets import ClipRecord
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.folders import in_use
 from tasks.datasets.verify import verify
@@ -184,3 +185,23 @@ def test_nothing_that_may_be_referred_to_goes_where_the_registry_cannot_be_read(
     assert names(plan.goes) == ["datasets/cooking/.ds.1-2.tmp"]
     home.prune()
     assert len(list_datasets(pruned.folders.root)) == 2
+
+
+def test_features_go_once_no_version_is_made_of_them(pruned: PrunedHome) -> None:
+    content, gone = "a" * 64, "b" * 64
+    part = pruned.part("a")
+    (tally,) = part.shards
+    imported = tally.model_copy(update={"clip": ClipRecord(sha256=content)})
+    pruned.folders.publish([part.model_copy(update={"shards": (imported,)})])
+    space = pruned.places.features / "efficientnet-lite0-0123456789ab"
+    for each in (content, gone):
+        (space / each[:32]).mkdir(parents=True)
+        (space / each[:32] / "features.json").write_text("{}")
+    assert not [item for item in pruned.plan().goes if item.kind is Kind.FEATURES]  # they are new
+    age(space, 40)
+    plan = pruned.plan()
+    assert names(item for item in plan.goes if item.kind is Kind.FEATURES) == [f"{space.name}/{gone[:32]}"]
+    (stays,) = [kept for kept in plan.stays if kept.kind is Kind.FEATURES]
+    assert (stays.name, "cooking/ds-" in stays.why) == (f"{space.name}/{content[:32]}", True)
+    assert not any(outcome.spared for outcome in pruned.prune())
+    assert [path.name for path in space.iterdir()] == [content[:32]]

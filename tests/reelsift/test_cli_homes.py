@@ -112,6 +112,7 @@ def test_a_shell_completes_what_the_home_holds(dataset: Dataset, home: Path) -> 
         pytest.param(["train", "--model"], "m", {"moe", "mine"}, id="preset-of-ones-own"),
         pytest.param(["weights", "fetch"], "y", {"yolox-nano", "yt8m-pca-mean", "yt8m"}, id="weights"),
         pytest.param(["label", "x.mp4", "--model"], "", {"imagenet", "champion"}, id="model"),
+        pytest.param(["dataset", "import", "x", "--features"], "", {"efficientnet-lite0", "yt8m", "own"}, id="space"),
         pytest.param(["dataset", "build", "--runner"], "", {"local", "dask"}, id="choice"),
         pytest.param(["detect", "--detector"], "point", {"pointrend", "pointrend-resnet101"}, id="detector"),
         pytest.param(["shards", "plan", "--partition"], "video/", {"video/train", "video/validate"}, id="partition"),
@@ -123,7 +124,7 @@ def test_a_shell_completes_what_the_home_holds(dataset: Dataset, home: Path) -> 
 def test_choices_of_an_empty_home(
     words: list[str], incomplete: str, expected: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mine.toml").write_text('[presets.mine]\nmodel = "logistic"\n')
+    (tmp_path / "mine.toml").write_text('[presets.mine]\nmodel = "logistic"\n[feature_spaces.own]\nweights = "own"\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REELSIFT_HOME", str(tmp_path / "home"))
     line = [*([] if "--config" in words else ["--config", "mine.toml"]), *words]

@@ -21,12 +21,13 @@ from tests.support.typed_commands import all_options
 FORMS = [
     forms.ShardsForm,
     forms.PrepareDatasetForm,
+    forms.ImportDatasetForm,
     forms.TrainClassifierForm,
     forms.LabelVideosForm,
     forms.DetectObjectsForm,
     forms.PipelineForm,
 ]
-NEEDED = {"labels": ("--label", "Cooking"), "sources": ("a.mp4",)}
+NEEDED = {"labels": ("--label", "Cooking"), "sources": ("a.mp4",), "source": ("kitchen.csv",)}
 BOUNDS = {"minimum": -1, "exclusiveMinimum": 0, "maximum": 1, "exclusiveMaximum": 0}  # the first step outside
 
 
@@ -104,7 +105,7 @@ def numbers(form: type[Form]) -> list[tuple[str, Input, str, float]]:
 @pytest.mark.parametrize("form", FORMS)
 def test_an_option_has_the_bounds_of_the_field(form: type[Form]) -> None:
     bounds = numbers(form)
-    assert bounds or form is forms.MirrorForm
+    assert bounds or form is forms.ImportDatasetForm  # which has no number
     for name, asked, kind, bound in bounds:
         option = asked.names.split()[0] if asked.names else f"--{name.replace('_', '-')}"
         code, _, said = typed(form, f"{option}={bound + BOUNDS[kind]}")
@@ -144,6 +145,7 @@ def test_what_is_typed_is_the_form() -> None:
         pytest.param(reelsift.label, forms.LabelVideosForm, id="label"),
         pytest.param(reelsift.detect, forms.DetectObjectsForm, id="detect"),
         pytest.param(reelsift.build_dataset, forms.PrepareDatasetForm, id="build_dataset"),
+        pytest.param(reelsift.import_dataset, forms.ImportDatasetForm, id="import_dataset"),
         pytest.param(reelsift.train, forms.TrainOptions, id="train"),
     ],
 )

@@ -14,6 +14,7 @@ from tasks.contracts.media import BatchRow
 from tasks.fan_out.batching import MANIFEST_NAME, read_manifest
 from tasks.fan_out.ledger import Ledger
 from tests.deployments.stack.conftest import processes_of
+from tests.imports.made import write_classes
 from tests.support.local_stack import LocalStack, free_port, waited
 from tests.support.square_videos import write_clip
 
@@ -107,6 +108,25 @@ def test_the_command_over_the_pool_writes_where_it_was_typed(local_stack: LocalS
     (row,) = json.loads(whole.stdout)["videos"]
     assert (row["status"], row["folder"]) == ("cached", str(found[0]))
     assert row["objects"]["counts"] == {"apple": 1}
+
+
+def test_an_import_over_the_pool_extracts_each_video_once(local_stack: LocalStack, tmp_path: Path) -> None:
+    folder = write_classes(tmp_path / "clips", each=2)
+    (folder / "warm" / "broken.mp4").write_text("no video at all")
+    typed = ("dataset", "import", "--pool", "clips", "--name", "pooled", "--json")
+    some = local_stack.command(*typed, folder=tmp_path)
+    assert some.returncode == 0, some.stderr
+    made = json.loads(some.stdout)
+    assert (made["rows"], made["extracted"], made["cached"], made["drops"]) == (4, 4, 0, {"broken-video": 1})
+    assert "warm/broken.mp4 is left out (broken-video): " in some.stderr
+    (folder / "warm" / "broken.mp4").unlink()
+    again = local_stack.command(*typed, folder=tmp_path)
+    whole = json.loads(again.stdout)
+    assert (whole["rows"], whole["extracted"], whole["cached"], whole["dropped"]) == (4, 0, 4, [])
+    run_id = local_stack.start("import-dataset", {"source": "clips"})
+    ended = local_stack.ended(run_id, 90)
+    assert ended["state_type"] == "FAILED"
+    assert "source: 'clips' is relative to the folder of a worker" in ended["state"]["message"]
 
 
 def test_a_relative_folder_in_a_form_is_refused(local_stack: LocalStack, long_clips: list[str]) -> None:
