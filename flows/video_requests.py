@@ -16,7 +16,7 @@ from tasks.per_video.fetching import Workplace, fetch_each
 from tasks.per_video.jobs import do_each
 from tasks.per_video.work import DetectWork, LabelWork, Work, open_job
 from tasks.video.sources import listed
-from tasks.weights.config import NEEDED_WEIGHTS
+from tasks.weights.config import NEEDED_WEIGHTS, YT8M_GROUP
 from tasks.weights.store import missing_weights
 
 OptionsT = TypeVar("OptionsT", bound=FrozenModel)
@@ -75,7 +75,7 @@ def video_model(wanted: str, champion: str, settings: Settings) -> tuple[str, st
         return champion, None
     return "imagenet", (
         f"{champion} as the model, since the weights that its features need are not here ({', '.join(missing)}): "
-        f"`reelsift weights fetch {' '.join(missing)}`. Labelled with imagenet instead."
+        f"`reelsift weights fetch {YT8M_GROUP}`. Labelled with imagenet instead."
     )
 
 

@@ -1,5 +1,6 @@
 """Frames of a video through a network: read ahead, in batches, several of them at once, and told of in seconds."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,17 +47,19 @@ class VideoClock:
 MOST_SAMPLES = 50_000  # nearly 7 a second for two hours; of a thousand labels 200 MB, and as much again smoothed
 
 
-def check_samples(path: Path, rate_hz: float, length_s: float | None, advice: str = "with `--fps`") -> None:
+def check_samples(
+    path: Path, rate_hz: float, length_s: float | None, advice: str = "with `--fps`", most: int = MOST_SAMPLES
+) -> None:
     """See that a video of this length, or what has been read of it, has no more sampled frames than can be held.
 
     Raises:
         VideoError: it has.
     """
-    if length_s is None or length_s * rate_hz <= MOST_SAMPLES:
+    if length_s is None or length_s * rate_hz <= most:
         return
     raise VideoError(
-        f"{path.name} would be sampled at over {MOST_SAMPLES:,} frames, {rate_hz:g} a second for {length_s:,.0f} s: "
-        f"ask for {MOST_SAMPLES / length_s:.2g} a second or fewer {advice}."
+        f"{path.name} would be sampled at over {most:,} frames, {rate_hz:g} a second for {length_s:,.0f} s: "
+        f"ask for {most / length_s:.2g} a second or fewer {advice}."
     )
 
 
@@ -97,7 +100,7 @@ class NetworkThreads:
 
     def __init__(self, count: int, begin: Callable[[], object] | None = None) -> None:
         """Make them; with a count of 1 the caller's own thread does the work. `begin` is called in each at first."""
-        self._count = count
+        self.count = count
         self._pool = ThreadPoolExecutor(count, "network", initializer=begin) if count > 1 else None
 
     def map(self, call: Callable[[ItemT], MadeT], items: Iterable[ItemT]) -> Iterator[MadeT]:
@@ -109,7 +112,7 @@ class NetworkThreads:
         try:
             for item in items:
                 pending.append(self._pool.submit(call, item))
-                if len(pending) > self._count:
+                if len(pending) > self.count:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -142,6 +145,7 @@ def sampled_rows(
     what: str,
     progress: Progress | None = None,
     advice: str = "with `--fps`",
+    most: int = MOST_SAMPLES,
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Return the time of each of T sampled frames, (T,), and what a network makes of it, (T, columns).
 
@@ -152,18 +156,20 @@ def sampled_rows(
         what: what progress calls it, with the file's name after it.
         progress: told of the seconds that have been looked at.
         advice: how a lower rate is asked for.
+        most: samples that can be held.
 
     Raises:
         VideoError: the video is broken, shows nothing, or has more samples than can be held.
     """
     length_s, name = reader.facts.duration_s, reader.path.name
     clock = VideoClock(progress or Silent(), f"{what} of {name}", length_s)
-    check_samples(reader.path, rate_hz, length_s, advice)
+    check_samples(reader.path, rate_hz, length_s, advice, most)
     opened = network()
     times_s, kept = list[float](), GrowingRows(opened.columns)
-    for new_s, rows in _looked_at(reader, opened):
+    size = _even_size(length_s and math.ceil(length_s * rate_hz), opened)
+    for new_s, rows in _looked_at(reader, opened, size):
         times_s += new_s
-        check_samples(reader.path, rate_hz, times_s[-1], advice)
+        check_samples(reader.path, rate_hz, times_s[-1], advice, most)
         for row in rows:
             kept.add(row)
         clock.reach(times_s[-1] + 1 / rate_hz)
@@ -176,8 +182,19 @@ def sampled_rows(
 Batch = list[tuple[float, Prepared | None]]
 
 
-def _looked_at(frames: Iterable[Frame], network: FrameNetwork) -> Iterator[tuple[list[float], NDArray[np.float32]]]:
-    """Yield times and rows of a batch of samples at a time, in order.
+def _even_size(samples: float | None, network: FrameNetwork) -> int:
+    """Return the size of batches: of a short video such that each thread has as many as the others."""
+    if not samples:
+        return network.batch_size
+    count = network.threads.count
+    rounds = math.ceil(samples / (count * network.batch_size))
+    return min(network.batch_size, math.ceil(samples / (count * rounds)))
+
+
+def _looked_at(
+    frames: Iterable[Frame], network: FrameNetwork, size: int
+) -> Iterator[tuple[list[float], NDArray[np.float32]]]:
+    """Yield times and rows of `size` samples at a time, in order.
 
     A sample at which the picture before is still on show has that picture's row, and is not looked at again.
     """
@@ -189,7 +206,7 @@ def _looked_at(frames: Iterable[Frame], network: FrameNetwork) -> Iterator[tuple
 
     latest = np.zeros((0, network.columns), np.float32)
     with closing(ahead(_prepared(frames, network.prepare), buffer=max(LEAST_AHEAD, 2 * network.batch_size))) as samples:
-        for batch, rows in network.threads.map(work, _batches(samples, network.batch_size)):
+        for batch, rows in network.threads.map(work, _batches(samples, size)):
             known = np.concatenate([latest, rows])
             places = np.cumsum([image is not None for _, image in batch]) + len(latest) - 1
             latest = known[-1:].copy()

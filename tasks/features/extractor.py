@@ -4,7 +4,7 @@ Memory is bounded but for the features themselves, 4.6 kB a second in the space 
 as labels over time are wanted of all of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contracts.errors import VideoError
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.media import MediaFacts, WeightsRecord
 from tasks.contracts.progress import Progress, Silent
-from tasks.features.batches import FrameNetwork, sampled_rows
+from tasks.features.batches import FrameNetwork, NetworkThreads, sampled_rows
 from tasks.features.sound_network import windows_of
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
@@ -24,6 +25,8 @@ from tasks.video.overlap import ahead
 from tasks.video.sound import read_sound
 
 INAUDIBLE = 1e-4  # of full scale: -80 dB
+AT_ONCE = 2  # videos
+MOST_MOMENTS = 7 * 24 * 3600  # one a second of the longest video that settings admit; 2.8 GB in the space of YouTube-8M
 
 
 class Extractor(Protocol):
@@ -113,13 +116,14 @@ def read_features(
     progress = progress or Silent()
     with open_frames(path, bounds, rate_hz=extractor.space.rate_hz) as reader:
         is_heard = bool(extractor.sound_samples) and reader.facts.has_sound
-        heard = _sound_of(path, bounds, extractor, progress) if is_heard else iter(())
-        with closing(ahead(heard, buffer=0)) as sounds:  # side by side with the pictures; features are small
+        sounds = ahead(_sound_of(path, bounds, extractor, progress, is_heard=is_heard), buffer=0)  # they are small
+        with closing(sounds):
+            kept = [next(sounds)]  # which is there at once, and begins the rest, side by side with the pictures
             rate_hz, network = extractor.space.rate_hz, extractor.frame_network
-            times_s, picture = sampled_rows(reader, rate_hz, network, "features", progress, "in the feature space")
-            kept = list(sounds)
-    sizes = [modality.size for modality in extractor.space.modalities[1:]]
-    sound = np.concatenate([np.zeros((0, sum(sizes)), np.float32), *(values for values, _ in kept)])
+            advice = "in the feature space"
+            times_s, picture = sampled_rows(reader, rate_hz, network, "features", progress, advice, MOST_MOMENTS)
+            kept += sounds
+    sound = np.concatenate([values for values, _ in kept])
     missing = max(0, len(times_s) - len(sound))
     return VideoFeatures(
         space=extractor.space,
@@ -135,13 +139,43 @@ def read_features(
     )
 
 
+def read_each(
+    paths: Iterable[Path],
+    bounds: MediaBounds,
+    extractor: Extractor,
+    progress: Progress | None = None,
+    *,
+    at_once: int = AT_ONCE,
+) -> Iterator[tuple[Path, VideoFeatures | VideoError]]:
+    """Yield the features of each video, or why it has none, in order.
+
+    Several are read at once: while the first frames of one are decoded, the network looks at another. Short clips need
+    that, of which a few batches are all.
+
+    Raises:
+        WeightsError: the networks cannot be run.
+    """
+
+    def read(path: Path) -> tuple[Path, VideoFeatures | VideoError]:
+        try:
+            return path, read_features(path, bounds, extractor, progress)
+        except VideoError as error:
+            return path, error
+
+    return NetworkThreads(at_once).map(read, paths)
+
+
 def _sound_of(
-    path: Path, bounds: MediaBounds, extractor: Extractor, progress: Progress
+    path: Path, bounds: MediaBounds, extractor: Extractor, progress: Progress, *, is_heard: bool
 ) -> Iterator[tuple[NDArray[np.float32], float]]:
-    """Yield the features (n, size) of n moments of sound, and the loudest of their samples.
+    """Yield features (n, size) of n moments of sound, at first of none, and the loudest of their samples.
 
     What is quiet goes through the network as all else: 1.5 % of the dataset's videos have just what it says of silence.
     """
+    size = sum(modality.size for modality in extractor.space.modalities[1:])
+    yield np.zeros((0, size), np.float32), 0.0
+    if not is_heard:
+        return
     what, rate_hz = f"sound of {path.name}", extractor.space.rate_hz
     progress.begin(what, None, "s")
     windows = windows_of(read_sound(path, bounds), extractor.sound_samples, rate_hz, is_filled_up=False)

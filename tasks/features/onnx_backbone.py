@@ -67,8 +67,9 @@ def open_onnx(name: str, backbone: Backbone, weights: Weights) -> BackboneExtrac
         return made[: len(images)] if np.ndim(made) else made
 
     black = prepare(np.zeros((taken.height, taken.width, COLOURS), np.uint8))
-    found = run_whole([black])
-    check_values(found, 1, what)
+    count = taken.batch or 1
+    found = run_whole([black] * count)
+    check_values(found, count, what)
     on_gpu = "CUDAExecutionProvider" in session.get_providers()
     network = FrameNetwork(
         prepare=prepare,

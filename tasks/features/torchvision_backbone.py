@@ -1,5 +1,6 @@
 """A model of torchvision's up to a layer, with weights from a file and the preprocessing that torchvision names."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tasks.weights.store import Weights
 ANY_SIDE = 256  # of a picture that preprocessing is tried on
 LARGER = 64  # pixels by which a second picture is larger, to see which axes are places
 SHOWN = 8  # names in a message
-IMAGENET = (2, 3)  # axes of places in most models
+USUAL_PLACES = (2, 3)  # axes, in most models
 OUTPUT = "features"
 
 
@@ -38,7 +39,7 @@ def open_torchvision(name: str, backbone: Backbone, weights: Weights) -> Backbon
     prepare, preprocessing = _preprocessing(name, backbone)
     layer = backbone.layer or ""
     try:
-        module = create_feature_extractor(model, {layer: OUTPUT}).eval()
+        module = create_feature_extractor(model, {layer: OUTPUT}, suppress_diff_warning=True).eval()
     except ValueError as error:
         raise ConfigError(_no_layer(name, backbone, model)) from error
     _load(module, weights, f"{backbone.model} up to {layer}")
@@ -77,7 +78,9 @@ def _model(name: str, backbone: Backbone) -> nn.Module:
             f"{section(name)} model: torchvision has no {wanted!r}.{did_you_mean(wanted, known)} There are "
             f"{', '.join(known)}."
         )
-    model = models.get_model(wanted, weights=None).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how slow it is to begin with weights that are replaced anyway
+        model = models.get_model(wanted, weights=None).eval()
     if hasattr(model, "transform_input"):
         vars(model)["transform_input"] = True  # as torchvision sets it for its own weights of Inception and GoogLeNet
     return model
@@ -104,7 +107,7 @@ def _preprocessing(name: str, backbone: Backbone) -> tuple[Callable[[NDArray[np.
 
 def _no_layer(name: str, backbone: Backbone, model: nn.Module) -> str:
     """Say which layers there are instead."""
-    nodes = get_graph_node_names(model)[1][1:]  # the first is the picture
+    nodes = get_graph_node_names(model, suppress_diff_warning=True)[1][1:]  # the first is the picture
     wanted = backbone.layer or ""
     tops = list(dict.fromkeys(node.partition(".")[0] for node in nodes))
     shown = ", ".join(tops if len(tops) <= 2 * SHOWN else [*tops[:SHOWN], "…", *tops[-SHOWN:]])
@@ -158,11 +161,11 @@ def _places(
     Some models (Swin) have the values last. Where the size of a picture is fixed, the last two axes are taken.
     """
     if found.ndim != 4 or found.shape[2:] == (1, 1):
-        return IMAGENET
+        return USUAL_PLACES
     _, height, width = picture.shape
     try:
         other = run([np.zeros((3, height + LARGER, width + LARGER), picture.dtype)])
     except (RuntimeError, AssertionError):
-        return IMAGENET
+        return USUAL_PLACES
     longer = tuple(axis for axis in (1, 2, 3) if other.shape[axis] != found.shape[axis])
-    return longer if len(longer) == len(IMAGENET) else IMAGENET
+    return longer if len(longer) == len(USUAL_PLACES) else USUAL_PLACES

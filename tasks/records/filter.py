@@ -1,10 +1,15 @@
-"""One shard filtered to Arrow rows."""
+"""Shards filtered to Arrow rows: read, judged record by record, and every record accounted for."""
 
 import mmap
 import os
 import threading
 import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +23,12 @@ from tasks.contracts.errors import DatasetError
 from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 from tasks.records.config import FilterConfig
 from tasks.records.kernels.crc32c import MASK_DELTA
-from tasks.records.kernels.example import COUNT, FLOAT_BYTES, ID, INT_BYTES, LABELS, START, STOP, Ints
-from tasks.records.kernels.judge import Rules, Verdict, choose
-from tasks.records.kernels.walker import MIN_FRAME_BYTES, VERDICT, gather, new_tables, walk
+from tasks.records.kernels.example import FLOAT_BYTES, INT_BYTES, Ints
+from tasks.records.kernels.judge import MATCH, NO_MATCH, Rules, Verdict, choose
+from tasks.records.kernels.walker import MIN_FRAME_BYTES, VERDICT, new_tables, walk
 from tasks.records.kernels.wire import Bytes
 from tasks.records.part_file import refuse_damage
+from tasks.records.rows import SCHEMA, Rows, copy_rows, table_of
 
 MAX_BYTES = (1 << 31) - 1  # a frame-level shard has about 0.4 GB; with this, 32-bit offsets never overflow
 HEADER_BYTES = 12  # of a frame: its length, and the checksum of that
@@ -32,7 +38,10 @@ BROKEN_STREAM = "the compressed stream is damaged"
 ANY_WRAPPER = 32 + zlib.MAX_WBITS  # GZIP or ZLIB, as the stream says
 FETCH = "Fetch it again: delete it and run `reelsift shards download`."
 
-_buffers = threading.local()
+MAX_DAMAGE = 20  # places reported for one shard; the tally counts all
+NOTED_RECORDS = 1024  # at a time; a shard has about a thousand, but a broken one may have any number
+TASK_SHARDS = 8  # filtered by a thread before it comes back for more
+TABLE_BYTES = 1 << 24  # of rows that are copied into a table, and so are in memory twice, unless one shard has more
 
 
 class ShardBytes(NamedTuple):
@@ -73,7 +82,7 @@ def _read(file: FileIO, path: Path, size_bytes: int | None) -> NDArray[np.uint8]
         raise DatasetError(f"The shard {path} has {size} bytes, and had {size_bytes} when it was checked. {FETCH}")
     if size > MAX_BYTES:
         raise DatasetError(f"The file {path} has {size} bytes; a shard has at most {MAX_BYTES}. {FETCH}")
-    data = _buffer(size)
+    data = _workspace.buffer(size)
     done = 0
     while done < size and (count := file.readinto(data[done:].data)):
         done += count
@@ -121,90 +130,37 @@ def _decompressed(packed: bytes, path: Path) -> ShardBytes:
     return ShardBytes(np.frombuffer(content, np.uint8), fault)
 
 
-def _buffer(size: int) -> NDArray[np.uint8]:
-    """Return this thread's own buffer, which starts on a page: reading into another runs several times slower.
+class _Workspace(threading.local):
+    """What a thread uses again for its next shard: memory that is new each time is mapped and zeroed each time."""
 
-    Read rather than mapped, as a file that changes under a map would change between being checked and being copied.
-    """
-    if size == 0:
-        return np.empty(0, np.uint8)
-    held: NDArray[np.uint8] | None = getattr(_buffers, "data", None)
-    if held is None or held.size < size:
-        _buffers.data = None  # let go of the old one first
-        private = mmap.mmap(-1, size + size // 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        held = _buffers.data = np.frombuffer(private, np.uint8)
-    return held[:size]
+    def __init__(self) -> None:
+        self._buffer = np.empty(0, np.uint8)
+        self._rules: tuple[FilterConfig, Rules] | None = None
+        self.heads, self.features = new_tables(NOTED_RECORDS)
 
+    def buffer(self, size: int) -> NDArray[np.uint8]:
+        """Return room for a shard, which starts on a page: reading into another runs several times slower.
 
-def _element(kind: pa.DataType) -> pa.Field:
-    return pa.field("element", kind, nullable=False)  # nullable elements write and read a third slower
+        Read rather than mapped, as a file that changes under a map would change between being checked and being copied.
+        """
+        if self._buffer.size < size:
+            self._buffer = np.empty(0, np.uint8)  # let go of the old one first
+            private = mmap.mmap(-1, size + size // 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._buffer = np.frombuffer(private, np.uint8)
+        return self._buffer[:size]
 
-
-SCHEMA = pa.schema(
-    [
-        pa.field("video_id", pa.string(), nullable=False),
-        pa.field("labels", pa.list_(_element(pa.int32())), nullable=False),
-        pa.field("mean_rgb", pa.list_(_element(pa.float32()), RGB_SIZE), nullable=False),
-        pa.field("mean_audio", pa.list_(_element(pa.float32()), AUDIO_SIZE), nullable=False),
-        pa.field("shard", pa.dictionary(pa.int32(), pa.string()), nullable=False),
-        pa.field("is_match", pa.bool_(), nullable=False),
-    ]
-)
+    def rules(self, config: FilterConfig) -> Rules:
+        """Return the rules of `config` for a shard that begins."""
+        if self._rules is None or (self._rules[0] is not config and self._rules[0] != config):
+            self._rules = config, _rules(config)
+        rules = self._rules[1]
+        rules.seen.fill(-1)
+        return rules
 
 
-def rows_of(data: Bytes, features: Ints, is_match: NDArray[np.bool_], shard: str) -> pa.Table:
-    """Return the records whose features are given, in their order, as a table of `SCHEMA`."""
-    count = len(features)
-    id_ends = _ends(features[:, ID, STOP] - features[:, ID, START])
-    label_ends = _ends(features[:, LABELS, COUNT])
-    ids = np.empty(id_ends[-1], np.uint8)
-    labels = np.empty(int(label_ends[-1]) * INT_BYTES, np.uint8)
-    rgb, audio = (np.empty((count, size * FLOAT_BYTES), np.uint8) for size in (RGB_SIZE, AUDIO_SIZE))
-    gather(data, features, ids, labels, rgb, audio)
-    columns = [
-        _texts(id_ends, ids),
-        _lists(label_ends, labels.view(np.int64).astype(np.int32)),
-        _vectors("mean_rgb", rgb),
-        _vectors("mean_audio", audio),
-        shard_column(shard, count),
-        pa.Array.from_buffers(pa.bool_(), count, [None, pa.py_buffer(np.packbits(is_match, bitorder="little"))]),
-    ]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+_workspace = _Workspace()
 
-
-def shard_column(name: str, count: int) -> pa.DictionaryArray:
-    """Return a column that names one shard `count` times."""
-    text = np.frombuffer(name.encode(), np.uint8)
-    names = _texts(np.array([0, text.size], np.int32), text)
-    return pa.DictionaryArray.from_arrays(_flat(pa.int32(), np.zeros(count, np.int32)), names)
-
-
-def _ends(sizes: Ints) -> NDArray[np.int32]:
-    """Return where each of some texts or lists ends when they stand end to end, with a 0 before."""
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-
-
-def _flat(kind: pa.DataType, values: NDArray[Any]) -> pa.Array:
-    """Take an array's memory as it is; `pa.array` would first import pandas, to see whether it is one of its own."""
-    return pa.Array.from_buffers(kind, values.nbytes * 8 // kind.bit_width, [None, pa.py_buffer(values)])
-
-
-def _texts(ends: NDArray[np.int32], characters: NDArray[np.uint8]) -> pa.Array:
-    return pa.Array.from_buffers(pa.string(), len(ends) - 1, [None, pa.py_buffer(ends), pa.py_buffer(characters)])
-
-
-def _lists(ends: NDArray[np.int32], values: NDArray[np.int32]) -> pa.Array:
-    kind = SCHEMA.field("labels").type
-    return pa.Array.from_buffers(kind, len(ends) - 1, [None, pa.py_buffer(ends)], children=[_flat(pa.int32(), values)])
-
-
-def _vectors(name: str, floats: NDArray[np.uint8]) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(_flat(pa.float32(), floats), type=SCHEMA.field(name).type)
-
-
-MAX_DAMAGE = 20  # places reported for one shard; the tally counts all
-TABLE_RECORDS = 1024  # judged at a time; a shard has about a thousand, but a broken one may have any number
-
+DAMAGED = slice(Verdict.TRUNCATED, Verdict.MALFORMED + 1)  # verdicts that are reported with their places
 REASONS = {
     Verdict.TRUNCATED: DropReason.TRUNCATED,
     Verdict.BAD_LENGTH_CRC: DropReason.BAD_CRC,
@@ -218,6 +174,7 @@ REASONS = {
     Verdict.EXCLUDED: DropReason.NO_MATCH,
     Verdict.NO_MATCH: DropReason.NO_MATCH,
 }
+VERDICTS = {reason: [int(verdict) for verdict in REASONS if REASONS[verdict] == reason] for reason in DropReason}
 DETAILS = {
     Verdict.TRUNCATED: "the file ends within this record",
     Verdict.BAD_LENGTH_CRC: "the checksum of the record's length is wrong, so nothing after it can be found",
@@ -226,11 +183,84 @@ DETAILS = {
 }
 
 
-class FilteredShard(NamedTuple):
-    """The rows of a shard, as `SCHEMA` in rows.py has them, and what became of all its records."""
+class FilteredShard:
+    """The rows of a shard and what became of all its records.
+
+    Table and tally are made when they are asked for, and best for many shards after another: right after a shard has
+    been read, it fills the processor's caches, and code that makes objects takes three times as long.
+    """
+
+    def __init__(self, shard: PlannedShard, counts: Ints, damage: tuple[Damage, ...], rows: Rows) -> None:
+        self.rows, self.damage = rows, damage
+        self._shard, self._counts = shard, counts
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the table, then the tally."""
+        yield self.table
+        yield self.tally
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The rows, as `SCHEMA` has them."""
+        return table_of([self.rows])
+
+    @cached_property
+    def tally(self) -> ShardTally:
+        """What became of the records."""
+        shard, counts = self._shard, self._counts.tolist()
+        matches, rows = int(self.rows.is_match.sum()), len(self.rows.is_match)
+        background = rows - matches
+        counts[NO_MATCH] -= background
+        drops = [(reason, sum(counts[verdict] for verdict in verdicts)) for reason, verdicts in VERDICTS.items()]
+        return ShardTally(
+            name=shard.name,
+            partition=shard.partition,
+            md5=shard.md5,
+            records=sum(counts) + background,
+            matches=matches,
+            background=background,
+            drops={reason: count for reason, count in drops if count},
+            damage=self.damage,
+        )
+
+
+class FilteredShards(NamedTuple):
+    """The rows of several shards in one table, and the tally of each."""
 
     table: pa.Table
-    tally: ShardTally
+    tallies: tuple[ShardTally, ...]
+
+
+def filter_shards(shards: Sequence[Shard], config: FilterConfig, threads: int = 1) -> FilteredShards:
+    """Return the rows that `config` keeps of all shards, in memory, in the order given and of the files.
+
+    Raises:
+        DatasetError: a file cannot be read, or is not as it was when it was checked, or changes meanwhile.
+        DamagedShardError: a shard is damaged and `config.strict` is set.
+    """
+    tasks = [shards[at : at + TASK_SHARDS] for at in range(0, len(shards), TASK_SHARDS)]
+    with ThreadPoolExecutor(threads, thread_name_prefix="filter") as pool:
+        some = map if threads == 1 else pool.map  # to wait for a single thread takes longer than to do its work
+        done = deque(chain.from_iterable(some(partial(_filtered, config=config), tasks)))
+    tallies = tuple(each.tally for each in done)
+    return FilteredShards(pa.concat_tables([SCHEMA.empty_table(), *_tables(done)]), tallies)
+
+
+def _filtered(shards: Sequence[Shard], config: FilterConfig) -> list[FilteredShard]:
+    return [filter_shard(shard, config) for shard in shards]
+
+
+def _tables(done: deque[FilteredShard]) -> Iterator[pa.Table]:
+    """Take shards out of `done` and make tables of them, each of as many as have `TABLE_BYTES` together."""
+    rows, size = list[Rows](), 0
+    while done:
+        size += done[0].rows.nbytes
+        if rows and size > TABLE_BYTES:
+            yield table_of(rows)
+            rows, size = [], done[0].rows.nbytes
+        rows.append(done.popleft().rows)
+    if rows:
+        yield table_of(rows)
 
 
 def filter_shard(shard: Shard, config: FilterConfig) -> FilteredShard:
@@ -247,12 +277,13 @@ def filter_file(shard: PlannedShard, path: Path, config: FilterConfig, size_byte
     """Do the same for a shard at `path`, whatever its size where that is not known."""
     data, fault = read_shard(path, size_bytes)
     judged = _judge_all(data, config)
-    is_match = judged.verdicts == Verdict.MATCH
-    kept = _kept(data, judged.features, is_match, config)
-    tally = _tally(shard, judged, int(is_match.sum()), len(kept), _file_damage(shard, data.size, fault))
-    if config.strict:
-        refuse_damage(tally, path)
-    return FilteredShard(rows_of(data, judged.features[kept], is_match[kept], shard.name), tally)
+    features, is_match = _kept(data, judged, config)
+    rows = copy_rows(data, features, is_match, shard.name)
+    damage = (_damage(shard, offset, Verdict(verdict)) for offset, verdict in judged.damaged)
+    filtered = FilteredShard(shard, judged.counts, (*damage, *_file_damage(shard, data.size, fault)), rows)
+    if config.strict and filtered.damage:
+        refuse_damage(filtered.tally, path)
+    return filtered
 
 
 def compile_kernels() -> None:
@@ -263,30 +294,30 @@ def compile_kernels() -> None:
     data, config = np.zeros(MIN_FRAME_BYTES, np.uint8), FilterConfig(label_ids=(0,), background=1)
     judged = _judge_all(data, config)
     choose(data, judged.features, 0)
-    rows_of(data, judged.features, judged.verdicts == Verdict.MATCH, "")
+    copy_rows(data, judged.features, judged.verdicts == Verdict.MATCH, "")
 
 
 class _Judged(NamedTuple):
-    counts: NDArray[np.intp]  # by verdict
+    counts: Ints  # by verdict
     damaged: list[tuple[int, int]]  # (offset, verdict) of the first few
-    verdicts: NDArray[np.int64]  # of the records that may be kept: matches, and the unmatched where they are wanted
+    verdicts: Ints  # of the records that may be kept: matches, and the unmatched where they are wanted
     features: Ints  # of the same records
 
 
 def _judge_all(data: Bytes, config: FilterConfig) -> _Judged:
-    rules = _rules(config)
-    last_kept = Verdict.NO_MATCH if config.background else Verdict.MATCH
-    heads, features = new_tables(min(TABLE_RECORDS, data.size // MIN_FRAME_BYTES + 1))
-    counts, damaged, kept = np.zeros(len(Verdict), np.intp), [], [(heads[:0, VERDICT], features[:0])]
+    rules, heads, features = _workspace.rules(config), _workspace.heads, _workspace.features
+    counts, damaged, kept = np.zeros(len(Verdict), np.int64), [], list[tuple[Ints, Ints]]()
     at = 0
-    while at < data.size:
-        records, at = walk(data, at, heads, features, rules)
-        verdicts = heads[:records, VERDICT]
-        counts += np.bincount(verdicts, minlength=len(Verdict))
-        wanted = (verdicts == Verdict.MATCH) | (verdicts == last_kept)
-        kept.append((verdicts[wanted], features[:records][wanted]))
-        broken = heads[:records][(verdicts >= Verdict.TRUNCATED) & (verdicts <= Verdict.MALFORMED)]
-        damaged += broken[: MAX_DAMAGE - len(damaged)].tolist()
+    while at < data.size or not kept:
+        noted, at = walk(data, at, counts, heads, features, rules)
+        verdicts, wanted = heads[:noted, VERDICT], slice(noted)
+        if any(counts[DAMAGED].tolist()):
+            is_damaged = (verdicts >= DAMAGED.start) & (verdicts < DAMAGED.stop)
+            damaged += heads[:noted][is_damaged][: MAX_DAMAGE - len(damaged)].tolist()
+            wanted = np.flatnonzero(~is_damaged)
+        kept.append((verdicts[wanted].copy(), features[wanted].copy()))
+    if len(kept) == 1:
+        return _Judged(counts, damaged, *kept[0])
     return _Judged(counts, damaged, np.concatenate([v for v, _ in kept]), np.concatenate([f for _, f in kept]))
 
 
@@ -297,33 +328,20 @@ def _rules(config: FilterConfig) -> Rules:
     need = len(config.label_ids) if config.match == "all" else 1
     seen = np.full(len(config.label_ids) + 1, -1, np.int64)
     room = np.empty(max(RGB_SIZE * FLOAT_BYTES, config.vocabulary_size * INT_BYTES), np.uint8)
-    return Rules(roles, need, seen, room, RGB_SIZE, AUDIO_SIZE, config.check_crc)
+    wanted = (Verdict.MATCH, Verdict.NO_MATCH) if config.background else (Verdict.MATCH,)
+    noted = sum(1 << verdict for verdict in (*wanted, *range(DAMAGED.start, DAMAGED.stop)))
+    return Rules(roles, need, seen, room, RGB_SIZE, AUDIO_SIZE, config.check_crc, noted)
 
 
-def _kept(data: Bytes, features: Ints, is_match: NDArray[np.bool_], config: FilterConfig) -> NDArray[np.intp]:
-    """Return which of the records that may be kept are, in the order of the file."""
+def _kept(data: Bytes, judged: _Judged, config: FilterConfig) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return the features of the records that are kept, in the order of the file, and which of them match."""
+    is_match = judged.verdicts == MATCH
     if config.background in {0, "all"}:
-        return np.arange(len(features))
+        return judged.features, is_match
     unmatched = np.flatnonzero(~is_match)
-    sampled = unmatched[choose(data, features[unmatched], int(config.background) * int(is_match.sum()))]
-    return np.sort(np.concatenate([np.flatnonzero(is_match), sampled]))
-
-
-def _tally(shard: PlannedShard, judged: _Judged, matches: int, rows: int, of_file: tuple[Damage, ...]) -> ShardTally:
-    drops = dict.fromkeys(DropReason, 0)
-    for verdict, reason in REASONS.items():
-        drops[reason] += int(judged.counts[verdict])
-    drops[DropReason.NO_MATCH] -= rows - matches
-    return ShardTally(
-        name=shard.name,
-        partition=shard.partition,
-        md5=shard.md5,
-        records=int(judged.counts.sum()),
-        matches=matches,
-        background=rows - matches,
-        drops={reason: count for reason, count in drops.items() if count},
-        damage=(*(_damage(shard, offset, Verdict(verdict)) for offset, verdict in judged.damaged), *of_file),
-    )
+    sampled = unmatched[choose(data, judged.features[unmatched], int(config.background) * int(is_match.sum()))]
+    kept = np.sort(np.concatenate([np.flatnonzero(is_match), sampled]))
+    return judged.features[kept], is_match[kept]
 
 
 def _file_damage(shard: PlannedShard, size_bytes: int, fault: str) -> tuple[Damage, ...]:

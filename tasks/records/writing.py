@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,8 +20,9 @@ from tasks.contracts.errors import DiskSpaceError
 from tasks.contracts.files import appearing, file_digest, temporary_file
 from tasks.contracts.progress import Progress
 from tasks.records.config import FilterConfig
-from tasks.records.filter import SCHEMA, FilteredShard, filter_file, shard_column
+from tasks.records.filter import FilteredShard, filter_file
 from tasks.records.part_file import footer_of, part_name, read_tallies, refuse_damage
+from tasks.records.rows import SCHEMA, shard_column
 
 ABANDONED_AFTER_S = 86_400
 GROUP_ROWS = 2048  # rows of a row group: 9.4 MB of floats
@@ -38,7 +39,14 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def write_batch(folder: Path, batch_key: str, filtered: Iterable[FilteredShard]) -> Path:
+class StoredShard(NamedTuple):
+    """What a `FilteredShard` has, of a part that was written earlier."""
+
+    table: pa.Table
+    tally: ShardTally
+
+
+def write_batch(folder: Path, batch_key: str, filtered: Iterable[FilteredShard | StoredShard]) -> Path:
     """Write the rows and tallies of all shards as a part into `folder`, and return its path.
 
     Raises:
@@ -62,7 +70,7 @@ def _clear_away(folder: Path) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def write_rows(path: Path, filtered: Iterable[FilteredShard]) -> None:
+def write_rows(path: Path, filtered: Iterable[FilteredShard | StoredShard]) -> None:
     """Write the rows and tallies of all shards to `path`.
 
     Raises:
@@ -81,11 +89,11 @@ def write_rows(path: Path, filtered: Iterable[FilteredShard]) -> None:
         raise DiskSpaceError(f"No space is left in {path.parent} for filtered records. {hint}") from error
 
 
-def _tables(filtered: Iterable[FilteredShard], tallies: list[ShardTally]) -> Iterator[pa.Table]:
+def _tables(filtered: Iterable[FilteredShard | StoredShard], tallies: list[ShardTally]) -> Iterator[pa.Table]:
     """Yield the tables, and put the tallies aside."""
-    for table, tally in filtered:
-        tallies.append(tally)
-        yield table
+    for shard in filtered:
+        tallies.append(shard.tally)
+        yield shard.table
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -111,13 +119,14 @@ class StoredRows:
         self._starts = dict(zip(self._tallies, accumulate(sizes, initial=0), strict=False))
         self._held: tuple[int, pa.Table] | None = None
 
-    def filtered(self, shard: PlannedShard) -> FilteredShard:
+    def filtered(self, shard: PlannedShard) -> StoredShard:
         """Return what `filter_shard` returned for `shard`, whose rows are in this part."""
         tally = self._tallies[shard.name]
         start = self._starts[shard.name]
         rows = pa.concat_tables(self._slices(start, start + tally.matches + tally.background))
         column = SCHEMA.get_field_index("shard")
-        return FilteredShard(rows.set_column(column, SCHEMA.field(column), shard_column(shard.name, len(rows))), tally)
+        named = rows.set_column(column, SCHEMA.field(column), shard_column([shard.name], [len(rows)]))
+        return StoredShard(named, tally)
 
     def _slices(self, start: int, stop: int) -> Iterator[pa.Table]:
         """Yield rows `start` to `stop`, group by group; at least one table, be it empty."""
@@ -145,7 +154,7 @@ def filtered_shards(
     config: FilterConfig,
     locate: Callable[[PlannedShard], Path],
     progress: Progress,
-) -> Iterator[FilteredShard]:
+) -> Iterator[FilteredShard | StoredShard]:
     """Yield each shard's rows and tally in the order given; those not in `kept` are filtered a few at a time.
 
     Raises:
@@ -157,7 +166,7 @@ def filtered_shards(
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="filter")
 
-    def finished() -> FilteredShard:
+    def finished() -> FilteredShard | StoredShard:
         shard, job = ahead.popleft()
         filtered = job.result() if job else stored[kept[shard]].filtered(shard)
         if config.strict:

@@ -112,11 +112,11 @@ def timed(frames: Iterable[VideoFrame], time_base: Fraction, start_s: float, ste
 
     Such a frame comes `step_s` after the one before it.
     """
-    last_s = -step_s
+    last_s, above, below = -step_s, time_base.numerator, time_base.denominator  # products of Fractions are slow
     for index, frame in enumerate(frames):
-        time_s = last_s + step_s if frame.pts is None else float(frame.pts * time_base) - start_s
+        time_s = last_s + step_s if frame.pts is None else frame.pts * above / below - start_s
         last_s = max(time_s if time_s > last_s else last_s + step_s, 0.0)
-        yield Shown(index, last_s, float(frame.duration * time_base) or step_s, frame)
+        yield Shown(index, last_s, frame.duration * above / below or step_s, frame)
 
 
 QUARTER_DEG = 90

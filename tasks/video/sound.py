@@ -62,7 +62,7 @@ def aligned_samples(
         return
     place, left, latest_s = 0, round(longest_s * rate_hz), -math.inf
     for piece in _resampled(container, stream, timeline, layout, rate_hz):
-        samples = np.nan_to_num(np.asarray(piece.to_ndarray(), np.float32)).clip(-1, 1)
+        samples = _bounded(np.asarray(piece.to_ndarray(), np.float32))
         late = 0 if piece.time is None else round((piece.time - timeline.start_s) * rate_hz) - place
         is_telling = piece.time is not None and piece.time > latest_s  # else time stands still, as broken clocks do
         latest_s = latest_s if piece.time is None else piece.time
@@ -76,6 +76,13 @@ def aligned_samples(
         place, left = place + samples.shape[1], left - samples.shape[1]
         if left <= 0:
             return
+
+
+def _bounded(samples: Samples) -> Samples:
+    """Return samples within [-1, 1], zeros in the place of what is no number."""
+    if not np.isfinite(np.vdot(samples, samples)):  # NaN or infinite, or so large that its square is
+        samples = np.nan_to_num(samples)
+    return np.minimum(np.maximum(samples, np.float32(-1)), np.float32(1))
 
 
 def _silence(channels: int, count: int, rate_hz: int) -> Iterator[Samples]:

@@ -1,7 +1,7 @@
 """Records a second through the filter, beside the notebook loop that it replaces: the same shards, CRC on, warm cache.
 
-The loop is `tf_record_iterator`, `Example.FromString` and a pandas frame. Each side runs in a process of its own, the
-sides in turn, so that neither a warm cache nor a busy neighbour favours one; each side's best pass counts.
+The loop is `tf_record_iterator`, `Example.FromString` and a pandas frame. Each side runs in a process of its own, and
+their passes take turns, so that neither a warm cache nor a busy neighbour favours one; each side's best pass counts.
 """
 
 import hashlib
@@ -9,15 +9,20 @@ import json
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 from tasks.records.synthetic import ALPHABET, encode_example, write_shard
+from tests.conftest import REAL_DATA
 
+SMALL_SHARDS, SMALL_VIDEOS, SMALL_SHARE = 100, 290, 0.019  # as the real ones of the validate partition
 SHARDS, VIDEOS = 64, 1000  # as large as those of the train partition: 64,000 records, 300 MB
-ROUNDS, SECONDS = 3, 1.5  # each side in turn, for so long each time; its best pass over all shards counts
+ROUNDS = 12  # each side in turn
+PASSES = 2  # of a side before it is another one's turn
 WANTED, OTHERS = 22, (0, 1, 4, 7, 11)
 
 LOOP = """
@@ -38,31 +43,31 @@ def work():
                     "mean_rgb": list(features["mean_rgb"].float_list.value),
                     "mean_audio": list(features["mean_audio"].float_list.value),
                 })
-    return records, len(pd.DataFrame(rows))
+    return records, pd.DataFrame(rows)
+def plain(frame):
+    return frame.to_dict("records")
 """
 OURS = """
-import pyarrow as pa
-from concurrent.futures import ThreadPoolExecutor
 from tasks.contracts.datasets import Shard
 from tasks.records.config import FilterConfig
-from tasks.records.filter import filter_shard
+from tasks.records.filter import filter_shards
 config = FilterConfig.model_validate({"label_ids": (22,)})
-def one(path):
-    path = Path(path)
-    return filter_shard(
-        Shard(name=path.name, partition="video/train", md5="0" * 32, size_bytes=path.stat().st_size, path=path), config
-    )
+def shard(path):
+    return Shard(name=path.name, partition="video/train", md5="0" * 32, size_bytes=path.stat().st_size, path=path)
+def filtered(paths):
+    return filter_shards([shard(Path(path)) for path in paths], config, threads)
 started = time.perf_counter()
-one(paths[0])
+filtered(paths[:1])
 start_s = time.perf_counter() - started
 def work():
-    with ThreadPoolExecutor(threads) as pool:
-        done = list(pool.map(one, paths))
-    return sum(each.tally.records for each in done), len(pa.concat_tables([each.table for each in done]))
+    done = filtered(paths)
+    return sum(tally.records for tally in done.tallies), done.table
+def plain(table):
+    return table.to_pylist()
 """
 TO_DISK = """
+import pyarrow.parquet as pq
 from tasks.contracts.datasets import PlannedShard
-from tasks.contracts.files import file_digest
 from tasks.records.config import FilterConfig
 from tasks.records.parts import write_part
 config = FilterConfig.model_validate({"label_ids": (22,)})
@@ -70,79 +75,132 @@ where = {Path(path).name: Path(path) for path in paths}
 shards = [PlannedShard(name=name, partition="video/train", md5=f"{n:032x}") for n, name in enumerate(where)]
 write_part(Path(folder, "warm-up"), shards[:1], config, lambda shard: where[shard.name])
 def work():
-    store = tempfile.mkdtemp(dir=folder)
-    part = write_part(Path(store), shards, config, lambda shard: where[shard.name])
-    return sum(tally.records for tally in part.shards), part.rows
+    store = Path(tempfile.mkdtemp(dir=folder))
+    part = write_part(store, shards, config, lambda shard: where[shard.name])
+    return sum(tally.records for tally in part.shards), store / part.path
+def plain(path):
+    return pq.read_table(path).to_pylist()
 """
 FRAME = """
-import json, resource, sys, tempfile, time
+import hashlib, json, resource, struct, sys, tempfile, time
 from pathlib import Path
-paths = sorted(str(path) for path in Path(sys.argv[1]).glob("*.tfrecord"))
+paths = sorted(str(path) for path in Path(sys.argv[1]).rglob("*.tfrecord"))
 folder, start_s = tempfile.mkdtemp(dir=sys.argv[2]), None
 {side}
-passes, ends = [], time.perf_counter() + {seconds}
-while not passes or time.perf_counter() < ends:
-    started = time.perf_counter()
-    records, rows = work()
-    passes.append(time.perf_counter() - started)
-seconds = min(passes)
-peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({{"per_s": records / seconds, "rows": rows, "peak_mb": peak_mb, "start_s": start_s}}))
+def digest(rows):
+    content = sorted(
+        (row["video_id"], row["labels"], *(struct.pack(f"<{{len(row[name])}}f", *row[name]) for name in vectors))
+        for row in rows
+    )
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+vectors = ("mean_rgb", "mean_audio")
+records, rows = work()
+rows = plain(rows)
+print(json.dumps({{"records": records, "rows": len(rows), "digest": digest(rows), "start_s": start_s}}), flush=True)
+del rows
+for turn in sys.stdin:
+    passes = []
+    for _ in range(int(turn)):
+        started = time.perf_counter()
+        work()
+        passes.append(time.perf_counter() - started)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({{"seconds": min(passes), "peak_mb": peak_mb}}), flush=True)
 """
+SIDES = {"loop": LOOP, "one": "threads = 1" + OURS, "two": "threads = 2" + OURS, "disk": TO_DISK}
+
+
+class _Side:
+    """A process that makes a pass over all shards whenever it is asked to."""
+
+    def __init__(self, code: str, shards: Path, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", FRAME.format(side=code), str(shards), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.first = self._answer()
+        self.seconds, self.peak_mb = float("inf"), 0.0
+
+    def take_turn(self) -> None:
+        assert self.process.stdin
+        print(PASSES, file=self.process.stdin, flush=True)
+        turn = self._answer()
+        self.seconds, self.peak_mb = min(self.seconds, turn["seconds"]), turn["peak_mb"]
+
+    @property
+    def per_s(self) -> float:
+        return self.first["records"] / self.seconds
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        return json.loads(self.process.stdout.readline())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Measure at the two shares of wanted records that the figures are held to."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Measure small shards, real ones where they are there, and large ones at two shares of wanted records."""
+    real = REAL_DATA / "yt8m-mirror" / "2" / "video"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        small, few, many = (folder / each for each in ("small", "few", "many"))
+        if not real.is_dir():
+            write_shards(small, SMALL_SHARE, SMALL_SHARDS, SMALL_VIDEOS)
+        write_shards(few, 0.013)
+        write_shards(many, 0.15)
         return [
-            *_compared(Path(folder), 0.013, "at least 4 x"),
-            *_compared(Path(folder), 0.15, "at least 6 x"),
+            *(_compared(real, folder, "real", 4, 7) if real.is_dir() else _compared(small, folder, "small", 4, 7)),
+            *_compared(few, folder, "large", None, 4),
+            *_compared(many, folder, "large", None, 6),
         ]
 
 
-def _compared(folder: Path, share: float, required: str) -> list[tuple[str, str, str]]:
-    shards = folder / f"{share}"
-    write_shards(shards, share)
-    _run(f"threads = 1{OURS}", shards, folder)  # compiles where no cache is
-    sides = {"loop": LOOP, "one": "threads = 1" + OURS, "ours": "threads = 2" + OURS, "to disk": TO_DISK}
-    rounds = [{name: _run(side, shards, folder) for name, side in sides.items()} for _ in range(ROUNDS)]
-    best = {name: max((each[name] for each in rounds), key=lambda side: side["per_s"]) for name in sides}
-    assert len({side["rows"] for side in best.values()}) == 1, best
-    loop, one, ours, disk = best["loop"], best["one"], best["ours"], best["to disk"]
-    what = f"{share:.1%} of {SHARDS * VIDEOS:,} records"
-    speeds = f"loop {loop['per_s'] / 1e3:,.0f} K, ours {ours['per_s'] / 1e3:,.0f} K records/s on two threads"
+def _compared(shards: Path, folder: Path, kind: str, on_one: int | None, on_two: int) -> list[tuple[str, str, str]]:
+    """Compare the sides on shards that lie there; `on_one` and `on_two` threads are held to so many times the loop."""
+    _Side(SIDES["one"], shards, folder).__exit__()  # compiles where no cache is
+    with ExitStack() as stack:
+        sides = {name: stack.enter_context(_Side(code, shards, folder)) for name, code in SIDES.items()}
+        for _ in range(ROUNDS):
+            for side in sides.values():
+                side.take_turn()
+    loop, one, two, disk = sides.values()
+    assert len({(side.first["records"], side.first["rows"], side.first["digest"]) for side in sides.values()}) == 1
+    count = len(list(shards.rglob("*.tfrecord")))
+    what = f"{kind} shards, {loop.first['rows'] / loop.first['records']:.1%} of {loop.first['records']:,} records"
+    best = ", ".join(f"{name} {side.per_s / 1e3:,.0f} K" for name, side in sides.items())
+    peak_mb = max(each.peak_mb for each in (one, two, disk))
+    start_s = min(each.first["start_s"] for each in (one, two))
     return [
-        (f"{what}: {speeds}", f"{ours['per_s'] / loop['per_s']:.1f} x", required),
-        (f"{what}: ours on one thread, {one['per_s'] / 1e3:,.0f} K", f"{one['per_s'] / loop['per_s']:.1f} x", "-"),
-        (f"{what}, to Parquet on disk", f"{disk['per_s'] / loop['per_s']:.1f} x the loop in memory", "-"),
-        (
-            f"{what}: peak memory (loop {loop['peak_mb']:,.0f} MB)",
-            f"{max(ours['peak_mb'], disk['peak_mb']):.0f} MB",
-            "< 350 MB",
-        ),
-        (f"{what}: first shard of a new process", f"{min(each['ours']['start_s'] for each in rounds):.2f} s", "< 1 s"),
+        (f"{what} in {count}: {best} records/s", "", ""),
+        (f"{what}: one thread beside the loop", f"{one.per_s / loop.per_s:.1f} x", _at_least(on_one)),
+        (f"{what}: two threads beside the loop", f"{two.per_s / loop.per_s:.1f} x", _at_least(on_two)),
+        (f"{what}: to Parquet on disk beside the loop in memory", f"{disk.per_s / loop.per_s:.1f} x", "-"),
+        (f"{what}: peak memory (loop {loop.peak_mb:,.0f} MB)", f"{peak_mb:.0f} MB", "< 350 MB"),
+        (f"{what}: first shard of a new process", f"{start_s:.2f} s", "< 1 s"),
     ]
 
 
-def write_shards(folder: Path, share: float) -> None:
+def _at_least(ratio: int | None) -> str:
+    return f"at least {ratio} x" if ratio else "-"
+
+
+def write_shards(folder: Path, share: float, shards: int = SHARDS, videos: int = VIDEOS) -> None:
     """Write shards of records as large as real ones, `share` of which have the label that is wanted."""
     rng = np.random.default_rng(0)
-    for number in range(SHARDS):
+    for number in range(shards):
         payloads = []
-        for video in range(VIDEOS):
+        for video in range(videos):
             labels = [*rng.choice(OTHERS, 2, replace=False), *([WANTED] if rng.random() < share else [])]
             rgb, audio = (rng.standard_normal(size, dtype=np.float32) for size in (RGB_SIZE, AUDIO_SIZE))
             video_id = f"{number:02d}{ALPHABET[video // 62]}{ALPHABET[video % 62]}"
             payloads.append(encode_example(video_id.encode(), sorted(map(int, labels)), rgb, audio))
         write_shard(folder / f"train{hashlib.md5(str(number).encode()).hexdigest()[:2]}{number:02d}.tfrecord", payloads)
-
-
-def _run(side: str, shards: Path, folder: Path) -> dict[str, float]:
-    run = subprocess.run(
-        [sys.executable, "-c", FRAME.format(side=side, seconds=SECONDS), str(shards), str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
-    )
-    return json.loads(run.stdout.splitlines()[-1])

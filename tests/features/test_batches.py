@@ -81,3 +81,16 @@ def test_a_video_that_shows_nothing_is_refused() -> None:
 def test_too_many_samples_are_refused_before_the_network_is_loaded() -> None:
     with pytest.raises(VideoError, match=r"over 50,000 frames, 6000 a second for 9 s: .* in the feature space"):
         sampled_rows(reader(), 6000.0, lambda: pytest.fail("loaded"), "features", advice="in the feature space")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "threads", "sizes"),
+    [(6, 2, [3, 3]), (9, 1, [3, 3, 3]), (9, 2, [3, 3, 3]), (16, 2, [4, 4, 4, 4]), (3, 1, [3])],
+)
+def test_a_short_video_is_shared_evenly(seconds: int, threads: int, sizes: list[int]) -> None:
+    seen = list[int]()
+    opened = network(seen, NetworkThreads(threads), batch_size=4)
+    source = reader(range(seconds))
+    source.facts = FACTS.model_copy(update={"duration_s": float(seconds)})
+    sampled_rows(source, 1.0, lambda: opened, "features")
+    assert sorted(seen) == sorted(sizes)

@@ -1,5 +1,6 @@
 """The space that needs no download: pictures beside the package's own network, sound beside another library."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 
 from tasks.contracts.errors import VideoError
+from tasks.features.batches import FrameNetwork
 from tasks.features.efficientnet import EfficientNetExtractor, prepare
 from tasks.features.efficientnet_network import torch_threads
-from tasks.features.extractor import read_features
+from tasks.features.extractor import VideoFeatures, read_each, read_features
 from tasks.features.sound_network import LOWEST_HZ
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
@@ -113,9 +115,36 @@ def test_a_video_without_sound_is_flagged(opened: EfficientNetExtractor, tone: T
     np.testing.assert_allclose(found.mean()[0, 1280:], wanted, atol=0.05)
 
 
-def test_what_is_no_video_is_refused(opened: EfficientNetExtractor, tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match=r"text\.mp4"):
-        read_features(write_text(tmp_path / "text.mp4"), BOUNDS, opened)
+def test_pictures_and_sound_are_worked_on_at_the_same_time(opened: EfficientNetExtractor, tmp_path: Path) -> None:
+    together = threading.Barrier(2, timeout=20)
+
+    class Meeting(EfficientNetExtractor):
+        def frame_network(self) -> FrameNetwork:
+            together.wait()
+            return super().frame_network()
+
+        def of_sound(self, windows: np.ndarray) -> np.ndarray:
+            together.wait()  # would time out if one came after the other
+            return super().of_sound(windows)
+
+    path = write_video(tmp_path / "one.mp4", shades(10), tone=Tone(duration_s=1.0))
+    assert read_features(path, BOUNDS, Meeting(opened.weights)).has_sound.all()
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_videos_are_read_at_once_and_come_in_order_with_what_is_wrong_with_them(
+    opened: EfficientNetExtractor, at_once: int, tmp_path: Path
+) -> None:
+    first, last = (write_video(tmp_path / name, shades(count)) for name, count in (("a.mp4", 20), ("c.mp4", 10)))
+    text = write_text(tmp_path / "text.mp4")
+    found = list(read_each(iter([first, text, last]), BOUNDS, opened, at_once=at_once))
+    assert [path for path, _ in found] == [first, text, last]
+    alone = read_features(first, BOUNDS, opened)
+    assert isinstance(found[0][1], VideoFeatures)
+    np.testing.assert_allclose(found[0][1].per_second(), alone.per_second(), atol=1e-5)
+    assert isinstance(found[1][1], VideoError)
+    assert "text.mp4" in str(found[1][1])
+    assert isinstance(found[2][1], VideoFeatures)
 
 
 def test_threads_of_one_core_each_leave_the_others_their_cores() -> None:

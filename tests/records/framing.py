@@ -13,6 +13,7 @@ from tasks.records.kernels.walker import OFFSET, VERDICT, gather, new_tables, wa
 
 RGB_FLOATS, AUDIO_FLOATS, VOCABULARY = 4, 3, 50
 WANTED, EXCLUDED = (7,), (9,)
+EVERY_VERDICT = (1 << len(Verdict)) - 1
 
 
 class Judged(NamedTuple):
@@ -44,14 +45,16 @@ def small_rules(
     roles[list(excluded)] = -1
     roles[list(wanted)] = np.arange(1, len(wanted) + 1)
     room = np.empty(VOCABULARY * 8, np.uint8)
-    return Rules(roles, need, np.full(len(wanted) + 1, -1, np.int64), room, RGB_FLOATS, AUDIO_FLOATS, check_crc)
+    seen = np.full(len(wanted) + 1, -1, np.int64)
+    return Rules(roles, need, seen, room, RGB_FLOATS, AUDIO_FLOATS, check_crc, EVERY_VERDICT)
 
 
 def judge_shard(content: bytes, rules: Rules | None = None, room_for: int = 100_000) -> list[Judged]:
     """Walk over a whole shard; the values of every record that has them are gathered."""
     data = np.frombuffer(bytearray(content), np.uint8)
     heads, features = new_tables(room_for)
-    count, _ = walk(data, 0, heads, features, rules or small_rules())
+    counts = np.zeros(len(Verdict), np.int64)
+    count, _ = walk(data, 0, counts, heads, features, rules or small_rules())
     verdicts = [Verdict(verdict) for verdict in heads[:count, VERDICT]]
     well = [n for n, verdict in enumerate(verdicts) if verdict in {Verdict.MATCH, Verdict.NO_MATCH, Verdict.EXCLUDED}]
     values = dict(zip(well, _gathered(data, features[well]), strict=True))

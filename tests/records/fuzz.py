@@ -132,11 +132,13 @@ def check(
 ) -> Counter[Verdict]:
     """Walk over a shard and gather what is well in it; say what was found."""
     heads, features = tables
-    count, end = walk(data, 0, heads, features, rules)
+    counts = np.zeros(len(Verdict), np.int64)
+    count, end = walk(data, 0, counts, heads, features, rules)
     assert 0 <= count <= len(data) // MIN_FRAME_BYTES + 1
     assert end == len(data)
     assert (np.diff(heads[:count, OFFSET]) >= MIN_FRAME_BYTES).all()
     verdicts = heads[:count, VERDICT]
+    assert (np.bincount(verdicts, minlength=len(Verdict)) == counts).all()
     for n in np.flatnonzero(np.isin(verdicts, WELL)):
         _gather_one(data, features[n : n + 1])
     return Counter(map(Verdict, verdicts.tolist()))

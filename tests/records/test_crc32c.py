@@ -13,6 +13,7 @@ from tests.records.framing import masked_crc
 
 DATA = np.random.default_rng(0).integers(0, 256, 8000, dtype=np.uint8)
 RANGES = [(0, 0), (0, 1), (3, 10), (5, 13), (1, 1536), (1, 1537), (7, 1551), (2, 4702), (0, 8000)]
+RANGES += [(0, 4607), (1, 4608), (1, 4609), (5, 6148), (5, 6149)]  # three long streams, then three short ones
 
 
 @pytest.mark.parametrize(("start", "end"), RANGES, ids=str)
@@ -31,7 +32,8 @@ def test_a_processor_without_the_instruction_gets_the_same_from_tables() -> None
         "import numpy as np, google_crc32c\n"
         "from tasks.records.kernels.crc32c import KIND, crc32c\n"
         "data = np.random.default_rng(1).integers(0, 256, 5000, dtype=np.uint8)\n"
-        "same = [crc32c(data, 0, n) == google_crc32c.value(data[:n].tobytes()) for n in (0, 7, 8, 1535, 1536, 5000)]\n"
+        "sizes = (0, 7, 8, 1535, 1536, 4607, 4608, 5000)\n"
+        "same = [crc32c(data, 0, n) == google_crc32c.value(data[:n].tobytes()) for n in sizes]\n"
         "print(KIND, all(same))"
     )
     environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}

@@ -9,8 +9,9 @@ import pytest
 
 from tasks.contracts.datasets import DropReason, ShardTally
 from tasks.contracts.errors import DamagedShardError
+from tasks.records import filter as module
 from tasks.records.config import FilterConfig
-from tasks.records.filter import MAX_DAMAGE, SCHEMA, FilteredShard, filter_shard
+from tasks.records.filter import MAX_DAMAGE, SCHEMA, FilteredShard, filter_shard, filter_shards
 from tasks.records.synthetic import encode_example
 from tests.records.framing import frame, frames, masked_crc
 from tests.records.shards import record, shard_of, shard_with, vectors
@@ -220,3 +221,42 @@ def test_shards_of_the_same_content_give_the_same(tmp_path: Path) -> None:
     results = [filter_shard(shard_of(tmp_path / folder / "traina0.tfrecord", payloads), COOKING) for folder in "xy"]
     assert results[0].tally == results[1].tally
     assert results[0].table.equals(results[1].table)
+
+
+def test_a_thread_begins_every_shard_anew(tmp_path: Path) -> None:
+    """Records of two shards start at the same bytes, and the labels found in the first count nothing in the second."""
+    both = FilterConfig(label_ids=(3, 22), match="all")
+    first = shard_of(tmp_path / "traina0.tfrecord", [record(b"aaa0", [3, 22]), record(b"bba0", [22, 30])])
+    second = shard_of(tmp_path / "traina1.tfrecord", [record(b"aaa1", [3, 22]), record(b"bba1", [3, 22])])
+    found = [filter_shard(shard, config).tally.matches for config in (both, COOKING, both) for shard in (first, second)]
+    assert found == [1, 2, 2, 2, 1, 2]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("table_bytes", [1, 40_000, module.TABLE_BYTES])
+def test_many_shards_are_filtered_in_the_order_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, table_bytes: int
+) -> None:
+    monkeypatch.setattr(module, "TABLE_BYTES", table_bytes)
+    shards, wanted = [], []
+    for number in range(20, 0, -1):
+        name = f"train{number:02d}.tfrecord"
+        ids = [f"{n:02d}{number:02d}" for n in range(number % 4)]
+        content = frames([record(b"no00", [3]), *(record(each.encode(), [22, number]) for each in ids)])
+        shards.append(shard_with(tmp_path / name, content + b"cut"[: number % 3]))
+        wanted += [{"video_id": each, "labels": [22, number], "shard": name, "is_match": True} for each in ids]
+    table, tallies = filter_shards(shards, COOKING, threads)
+    assert table.select(["video_id", "labels", "shard", "is_match"]).to_pylist() == wanted
+    assert np.array(table.column("mean_rgb").to_pylist(), np.float32).tobytes() == vectors(0)[0].tobytes() * len(wanted)
+    assert table.schema == SCHEMA
+    assert [tally.name for tally in tallies] == [shard.name for shard in shards]
+    assert [tally.matches for tally in tallies] == [number % 4 for number in range(20, 0, -1)]
+    assert [len(tally.damage) for tally in tallies] == [int(number % 3 > 0) for number in range(20, 0, -1)]
+
+
+def test_many_shards_may_be_none_and_a_damaged_one_is_fatal_where_asked(tmp_path: Path) -> None:
+    empty = filter_shards([], COOKING, 2)
+    assert (empty.table.num_rows, empty.table.schema, empty.tallies) == (0, SCHEMA, ())
+    shards = [shard_with(tmp_path / f"traina{n}.tfrecord", frame(GOOD) + b"x" * (n == 1)) for n in range(3)]
+    with pytest.raises(DamagedShardError, match=r"traina1\.tfrecord is damaged at byte"):
+        filter_shards(shards, COOKING.model_copy(update={"strict": True}), 2)

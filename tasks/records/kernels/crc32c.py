@@ -16,11 +16,12 @@ from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from tasks.records.kernels.compiled import U32, U64, kernel
+from tasks.records.kernels.compiled import U32, U64, inlined, kernel
 
 POLYNOMIAL = 0x82F63B78  # reflected
 MASK_DELTA = 0xA282EAD8  # tensorflow/core/lib/hash/crc32c.h
-STREAM_BYTES = 512  # three of them, three times over, nearly cover a record of 4.7 KB
+STREAM_BYTES = 1536  # three of them nearly cover a record of 4.7 KB, so that they are joined once
+SHORT_STREAM_BYTES = 512  # of what is shorter
 
 
 def _byte_tables() -> NDArray[np.uint32]:
@@ -43,7 +44,7 @@ def _shift_tables(zeros: int) -> NDArray[np.uint32]:
 
 
 TABLES = _byte_tables()
-SHIFTS = _shift_tables(STREAM_BYTES)
+SHIFTS, SHORT_SHIFTS = _shift_tables(STREAM_BYTES), _shift_tables(SHORT_STREAM_BYTES)
 
 
 def _instruction(name: str, crc_bits: int, data_bits: int) -> Callable[[int, int], int]:
@@ -111,30 +112,39 @@ def word_at(data: NDArray[np.uint8], at: int) -> int:
 
 
 @kernel
-def _shift(crc: int) -> int:
-    """Return the checksum as it is after `STREAM_BYTES` zero bytes."""
+def _shift(crc: int, shifts: NDArray[np.uint32]) -> int:
+    """Return the checksum as it is after as many zero bytes as the tables are for."""
     return (
-        SHIFTS[0][crc & U32(0xFF)]
-        ^ SHIFTS[1][crc >> U32(8) & U32(0xFF)]
-        ^ SHIFTS[2][crc >> U32(16) & U32(0xFF)]
-        ^ SHIFTS[3][crc >> U32(24)]
+        shifts[0][crc & U32(0xFF)]
+        ^ shifts[1][crc >> U32(8) & U32(0xFF)]
+        ^ shifts[2][crc >> U32(16) & U32(0xFF)]
+        ^ shifts[3][crc >> U32(24)]
     )
+
+
+@inlined
+def _three_streams(data: NDArray[np.uint8], at: int, crc: int, size: int, shifts: NDArray[np.uint32]) -> int:
+    """Return the checksum as it is after three streams of `size` bytes each; `shifts` are for so many zero bytes."""
+    second, third, stream = U32(0), U32(0), U64(size)
+    for n in range(0, size, 8):
+        here = at + U64(n)
+        crc = _step_8(crc, word_at(data, here))
+        second = _step_8(second, word_at(data, here + stream))
+        third = _step_8(third, word_at(data, here + stream * U64(2)))
+    return _shift(_shift(crc, shifts) ^ second, shifts) ^ third
 
 
 @kernel
 def crc32c(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Return the CRC-32C of `data[start:end]` as uint32; the caller has checked the bounds."""
     crc = U32(0xFFFFFFFF)
-    at, stop, stream = U64(start), U64(end), U64(STREAM_BYTES)
-    while stop - at >= stream * U64(3):
-        second, third = U32(0), U32(0)
-        for n in range(0, STREAM_BYTES, 8):
-            here = at + U64(n)
-            crc = _step_8(crc, word_at(data, here))
-            second = _step_8(second, word_at(data, here + stream))
-            third = _step_8(third, word_at(data, here + stream * U64(2)))
-        crc = _shift(_shift(crc) ^ second) ^ third
-        at += stream * U64(3)
+    at, stop = U64(start), U64(end)
+    while stop - at >= U64(3 * STREAM_BYTES):
+        crc = _three_streams(data, at, crc, STREAM_BYTES, SHIFTS)
+        at += U64(3 * STREAM_BYTES)
+    while stop - at >= U64(3 * SHORT_STREAM_BYTES):
+        crc = _three_streams(data, at, crc, SHORT_STREAM_BYTES, SHORT_SHIFTS)
+        at += U64(3 * SHORT_STREAM_BYTES)
     while stop - at >= U64(8):
         crc = _step_8(crc, word_at(data, at))
         at += U64(8)

@@ -66,6 +66,7 @@ class Rules(NamedTuple):
     rgb_size: int
     audio_size: int
     check_crc: bool
+    noted: int  # the verdicts of records to be noted, each as a bit: 1 << verdict
 
 
 @kernel

@@ -67,16 +67,17 @@ def _frame(data: Bytes, at: int, check_crc: bool) -> tuple[int, int]:
 
 
 @kernel
-def _walk(data: Bytes, at: int, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
-    count = 0
-    while at < data.size and count < len(heads):
+def _walk(data: Bytes, at: int, counts: Ints, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
+    noted = 0
+    while at < data.size and noted < len(heads):
         verdict, stop = _frame(data, at, rules.check_crc)
         if verdict == MATCH:
-            verdict = judge(data, at + HEADER_BYTES, stop, features[count], rules)
-        heads[count, OFFSET], heads[count, VERDICT] = at, verdict
-        count += 1
+            verdict = judge(data, at + HEADER_BYTES, stop, features[noted], rules)
+        counts[verdict] += 1
+        heads[noted, OFFSET], heads[noted, VERDICT] = at, verdict
+        noted += rules.noted >> verdict & 1  # else the next record takes its place
         at = stop + FOOTER_BYTES if stop > 0 else data.size
-    return count, at
+    return noted, at
 
 
 @kernel
@@ -95,13 +96,14 @@ def _gather(data: Bytes, features: Ints, ids: Bytes, labels: Bytes, rgb: Bytes, 
 
 
 def _compile(revision: str) -> tuple[Callable[..., tuple[int, int]], Callable[..., None]]:
-    def walk(data: Bytes, at: int, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
-        """Judge records from `at` on, as many as the tables have room for; return (their number, position after them).
+    def walk(data: Bytes, at: int, counts: Ints, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
+        """Judge records from `at` on until the tables are full; return (number of records noted, position after them).
 
-        The position is the size of the data at the end, and also where nothing more can be found.
+        `counts`, (verdicts,), is increased for every record; the tables get those whose verdicts `rules` notes. The
+        position is the size of the data at the end, and also where nothing more can be found.
         """
         _ = revision
-        return _walk(data, at, heads, features, rules)
+        return _walk(data, at, counts, heads, features, rules)
 
     def gather(data: Bytes, features: Ints, ids: Bytes, labels: Bytes, rgb: Bytes, audio: Bytes) -> None:
         """Copy the values of the records whose features are given, in order, into arrays that have just the room.

@@ -1,0 +1,89 @@
+"""Extraction in the space that needs no download, end to end, beside the bare network, in one run.
+
+The bare network gets prepared pictures, all there beforehand, a batch at a time, as a program would call PyTorch. End
+to end, files are opened, decoded, prepared, looked at and listened to: one after the other, and two at a time as when
+many are extracted. Rounds take turns, and the medians of their ratios count: whatever else the machine does is shared.
+
+The clips are those of `data/clips`, else made here: 320x240 with a tone.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from tasks.features.efficientnet import EfficientNetExtractor, prepare
+from tasks.features.extractor import AT_ONCE, VideoFeatures, read_each
+from tasks.video.config import MediaBounds
+from tasks.video.frames import open_frames
+from tests.conftest import REAL_DATA
+from tests.support.media import Tone, write_video
+
+ROUNDS = 7
+CLIPS = 20
+MADE_CLIPS, MADE_SECONDS, RATE = 8, 8, 25
+REQUIRED = 0.9
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """Yield frames a second of each way, and their ratios to the bare network."""
+    with TemporaryDirectory() as folder:
+        clips = _clips(Path(folder))
+        extractor = EfficientNetExtractor.open()
+        bare = _bare(extractor, clips)
+        ways: dict[str, Callable[[], int]] = {
+            "the bare network": bare,
+            "end to end, one clip after the other": lambda: _at_once(extractor, clips, 1),
+            f"end to end, {AT_ONCE} clips at once": lambda: _at_once(extractor, clips, AT_ONCE),
+        }
+        for way in ways.values():
+            way()  # whatever is done once
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(ROUNDS):
+            for name, way in ways.items():
+                started_s = time.perf_counter()
+                rates[name].append(way() / (time.perf_counter() - started_s))
+    against = rates["the bare network"]
+    for name, found in rates.items():
+        yield f"{name}, {len(clips)} clips of 320x240", f"{median(found):.0f} frames/s", ""
+        if found is not against:
+            ratio = median(each / other for each, other in zip(found, against, strict=True))
+            yield f"{name}, of the bare network's", f"{ratio:.2f}", f"{REQUIRED:.2f}"
+
+
+def _bare(extractor: EfficientNetExtractor, clips: Sequence[Path]) -> Callable[[], int]:
+    """Return the network alone on the clips' own frames."""
+    network, pictures = extractor.frame_network(), []
+    for clip in clips:
+        with open_frames(clip, MediaBounds(), rate_hz=1) as reader:
+            pictures += [prepare(frame.image) for frame in reader]
+    size = network.batch_size
+    batches = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+    return lambda: sum(len(network.run(batch)) for batch in batches)
+
+
+def _at_once(extractor: EfficientNetExtractor, clips: Sequence[Path], at_once: int) -> int:
+    found = read_each(clips, MediaBounds(), extractor, at_once=at_once)
+    return sum(len(each.times_s) for _, each in found if isinstance(each, VideoFeatures))
+
+
+def _clips(folder: Path) -> list[Path]:
+    real = sorted((REAL_DATA / "clips").glob("*/*.avi"))
+    if real:
+        return real[:: max(1, len(real) // CLIPS)]
+    random = np.random.default_rng(0)
+    return [
+        write_video(
+            folder / f"{number}.mp4",
+            (
+                np.roll(random.integers(0, 256, (240, 320, 3), np.uint8), step, axis=1)
+                for step in range(MADE_SECONDS * RATE)
+            ),
+            times_s=[step / RATE for step in range(MADE_SECONDS * RATE)],
+            tone=Tone(float(MADE_SECONDS)),
+        )
+        for number in range(MADE_CLIPS)
+    ]
