@@ -14,7 +14,7 @@ from tasks.shards.plan import split_of
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum")
 DEPLOYMENTS = {each["name"]: each for each in read_yaml(PREFECT_FILE)["deployments"]}
 # What has no default that is anybody's: which videos, of which batch.
-FOR_A_PERSON_TO_SAY = {"sources", "batch"}
+FOR_A_PERSON_TO_SAY = {"source", "sources", "batch"}
 
 
 @cache

@@ -22,8 +22,10 @@ def test_an_import_is_typed_told_and_found_again(tmp_path: Path) -> None:
     home, clips = tmp_path / "home", write_classes(tmp_path / "clips", each=3)
     (clips / "warm" / "broken.mp4").write_bytes(b"no video")
     table = write_table(clips)
-    options = ("--features", "efficientnet-lite0", "--name", "kitchen", "--again", "--json")
-    run = typed("dataset", "import", table.relative_to(tmp_path), *options, home=home)
+    run = typed(
+        "dataset", "import", table.relative_to(tmp_path), "--features", "efficientnet-lite0", "--name", "kitchen",
+        "--again", "--json", home=home,
+    )  # fmt: skip
     assert run.returncode == 0, run.stderr
     made = json.loads(run.stdout)
     assert (made["slug"], made["rows"], made["extracted"], made["cached"]) == ("kitchen", 6, 6, 0)
