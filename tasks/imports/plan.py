@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 from tasks.contracts.datasets import ClipRecord, DropReason, ShardTally
 from tasks.imports.table import TRAIN, VALIDATE, ClipTable, LabelledClip
+from tasks.video.sources import means_elsewhere
 
 PARTITIONS = {TRAIN: "import/train", VALIDATE: "import/validate"}
 HELD_OUT = 0.2  # share of the groups to judge on, where the table does not say which
@@ -35,6 +37,7 @@ class ImportedClip:
     def name(self) -> str:
         """The id of the video: the file's name, the beginning of its digest, and from when to when."""
         last = self.clip.named.rpartition("/")[2]
+        last = unquote(last) if means_elsewhere(self.clip.named) else last
         plain = unicodedata.normalize("NFKD", last.rpartition(".")[0] or last).encode("ascii", "ignore").decode()
         word = re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-")[:LONGEST_STEM].strip("-")
         part = (

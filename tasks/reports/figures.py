@@ -238,7 +238,7 @@ def cooccurrence_figure(manifest: DatasetManifest) -> Figure:
     A label that all matching videos have says nothing there, so it is left out.
     """
     names, shares = _shares(manifest)
-    figure = new_figure(max(8.0, 3.6 + 0.34 * len(names)), max(4.0, 2.6 + 0.31 * len(names)))  # room for the titles
+    figure = _map_figure(len(names))
     title = f"Which of the {len(names)} commonest labels come together"
     axes = dress(figure.subplots(), title, _subtitle(manifest))
     axes.grid(visible=False)
@@ -258,7 +258,7 @@ def confusion_figure(confusion: NDArray[np.int64], names: Sequence[str], subtitl
     counts = confusion[np.ix_(chosen, chosen)]
     videos = confusion.sum(axis=1)[chosen, np.newaxis]
     shares = np.divide(counts, videos, out=np.full(counts.shape, np.nan), where=videos > 0)
-    figure = new_figure(3.6 + 0.34 * len(chosen), 2.6 + 0.31 * len(chosen))
+    figure = _map_figure(len(chosen))
     axes = dress(figure.subplots(), "What is taken for what", subtitle, x="predicted", y="label")
     axes.grid(visible=False)
     axes.set_facecolor(FAINT)
@@ -287,6 +287,11 @@ def _draw_map(
     bar.set_label(meaning, color=MUTED, fontsize=9)
     bar.ax.tick_params(colors=MUTED, labelsize=8, length=0)
     bar.outline.set_visible(False)
+
+
+def _map_figure(labels: int) -> Figure:
+    """Return a figure for a map of labels by labels; of few, as wide as its titles need."""
+    return new_figure(max(8.0, 3.6 + 0.34 * labels), max(4.0, 2.6 + 0.31 * labels))
 
 
 def _shares(manifest: DatasetManifest) -> tuple[list[str], NDArray[np.float64]]:

@@ -25,9 +25,10 @@ from tasks.imports.plan import ImportedClip
 from tasks.imports.request import features_reader
 from tasks.imports.table import LabelledClip
 from tasks.video.config import MediaBounds
-from tests.imports.made import write_class_clip, write_classes, write_table
+from tests.imports.made import CLASSES, write_class_clip, write_classes, write_table
 from tests.support.folders import digests
 from tests.support.media import Tone
+from tests.support.mirror_server import MirrorServer
 
 SPACE = "efficientnet-lite0"
 
@@ -157,6 +158,25 @@ def test_a_file_that_was_renamed_or_labelled_anew_is_not_extracted_again(kitchen
     reelsift.import_dataset(clips, home=home)
     name = str(damaged.relative_to(home / "features"))
     assert kept(home)[name] == before[name]
+
+
+def test_addresses_are_fetched_and_a_storage_keeps_features_and_version(
+    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REELSIFT_FETCH__ALLOW_PRIVATE", "true")
+    monkeypatch.setenv("REELSIFT_STORAGE", f"file://{tmp_path}/storage")
+    shutil.copytree(kitchen.home / "features", tmp_path / "home" / "features")
+    with MirrorServer(kitchen.clips) as server:
+        lines = [f"{server.url}/{label}/{label}%20{number}.mp4,{label}\n" for label in CLASSES for number in (0, 1)]
+        (tmp_path / "web.csv").write_text("source,label\n" + "".join(lines))
+        version = reelsift.import_dataset(tmp_path / "web.csv", home=tmp_path / "home")
+        elsewhere = reelsift.import_dataset(tmp_path / "web.csv", home=tmp_path / "elsewhere")
+    names = sorted(shard.name.rpartition("-")[0] for shard in version.manifest.shards)
+    assert (names, version.warnings) == (["cool-0", "cool-1", "warm-0", "warm-1"], ())
+    assert kept(tmp_path / "elsewhere").items() <= kept(kitchen.home).items()
+    third = reelsift.open_dataset("web", home=tmp_path / "third")
+    assert third.manifest == elsewhere.manifest == version.manifest
+    assert verify(third.dataset) == []
 
 
 def test_a_worker_wants_the_whole_path() -> None:

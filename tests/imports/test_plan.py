@@ -143,7 +143,7 @@ def test_a_clips_name_is_readable_and_its_own() -> None:
             for named, start_s, end_s in (
                 ("b/Crème brûlée (1).mp4", None, None),
                 ("b/Crème brûlée (1).mp4", 1.5, 3.0),
-                ("https://host/watch?v=abc", 2.0, None),
+                ("https://host/watch%20this?v=abc", 2.0, None),
                 ("日本.mp4", None, None),
             )
         ),
@@ -152,7 +152,7 @@ def test_a_clips_name_is_readable_and_its_own() -> None:
     assert names == [
         "Creme-brulee-1-01234567",
         "Creme-brulee-1-01234567-1.5-3",
-        "watch-v-abc-01234567-2-end",
+        "watch-this-v-abc-01234567-2-end",
         "video-01234567",
     ]
 

@@ -95,6 +95,13 @@ def test_no_more_labels_than_can_be_read() -> None:
     assert len(names_on(cooccurrence_figure(many), "y")) == 25
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_few_long_names_leave_room_for_the_map(tmp_path: Path, count: int) -> None:
+    """Matplotlib warns where its layout finds none, and a warning is an error here."""
+    names = [f"Cutting vegetables in a kitchen {number}" for number in range(count)]
+    save_png(cooccurrence_figure(manifest_of(names, (np.eye(count, dtype=int) * 20).tolist())), tmp_path / "map.png")
+
+
 @pytest.mark.parametrize("draw", [label_counts_figure, cooccurrence_figure])
 def test_png(tmp_path: Path, draw: Callable[[DatasetManifest], Figure]) -> None:
     path = save_png(draw(FOUR), tmp_path / "figure.png")
