@@ -99,7 +99,9 @@ def test_no_more_labels_than_can_be_read() -> None:
 def test_few_long_names_leave_room_for_the_map(tmp_path: Path, count: int) -> None:
     """Matplotlib warns where its layout finds none, and a warning is an error here."""
     names = [f"Cutting vegetables in a kitchen {number}" for number in range(count)]
-    save_png(cooccurrence_figure(manifest_of(names, (np.eye(count, dtype=int) * 20).tolist())), tmp_path / "map.png")
+    manifest = manifest_of(names, (np.eye(count, dtype=int) * 20).tolist())
+    own = manifest.model_copy(update={"label_names": tuple(names), "matches": 20 * count})
+    save_png(cooccurrence_figure(own), tmp_path / "map.png")
 
 
 @pytest.mark.parametrize("draw", [label_counts_figure, cooccurrence_figure])
