@@ -72,8 +72,12 @@ def filtered(folder: Path, records: Iterable[bytes], **options: object) -> Filte
     return filter_shard(shard, OPTIONS.model_copy(update=options))
 
 
+# No record's: videos of one's own are left out for these, which tests/imports shows.
+OF_IMPORTS = {DropReason.BROKEN_VIDEO, DropReason.NOT_FETCHED, DropReason.NOTHING_SHOWN, DropReason.DUPLICATE}
+
+
 def test_there_is_a_fault_for_every_reason() -> None:
-    assert set(FAULTS) == set(DropReason)
+    assert set(FAULTS) == set(DropReason) - OF_IMPORTS
 
 
 @pytest.mark.parametrize("faults", PAIRS, ids=lambda pair: f"{pair[0]} before {pair[1]}")
