@@ -1,9 +1,8 @@
 """Frames of a video through a network: read ahead, in batches, several of them at once, and told of in seconds."""
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from tasks.contracts.errors import VideoError
 from tasks.contracts.progress import Progress, Silent
 from tasks.video.frames import Frame, FrameReader
-from tasks.video.overlap import ahead
+from tasks.video.overlap import ahead, in_order
 
 ItemT = TypeVar("ItemT")
 MadeT = TypeVar("MadeT")
@@ -108,17 +107,7 @@ class NetworkThreads:
         if self._pool is None:
             yield from map(call, items)
             return
-        pending = deque[Future[MadeT]]()
-        try:
-            for item in items:
-                pending.append(self._pool.submit(call, item))
-                if len(pending) > self.count:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        yield from in_order(self._pool, call, items, self.count)
 
 
 Prepared = NDArray[Any]  # what a network takes of one frame

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.classifier.classes import ClassMetrics
 from tasks.classifier.data import multi_hot
-from tasks.classifier.evaluate import evaluate, score_matches
+from tasks.classifier.evaluate import Evaluation, Scores, evaluation_of, score_matches
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.splits import split_digest
 from tasks.classifier.train import TrainingResult
@@ -54,16 +54,13 @@ from tasks.tracking.store import TrackingStore
 SHOWN_METRICS = {"gap_at_20": "GAP", "map": "MAP", "match_ap": "AP of the match"}
 
 
-def candidate_figures(result: TrainingResult, validate: Videos, manifest: DatasetManifest) -> Mapping[str, Figure]:
-    """Draw all figures of a training.
-
-    Raises:
-        ModelError: there is no matching video to judge on.
-    """
-    scores = score_matches(result.classifier, validate)
+def candidate_figures(
+    result: TrainingResult, scores: Scores, evaluation: Evaluation, validate: Videos, manifest: DatasetManifest
+) -> Mapping[str, Figure]:
+    """Draw all figures of a training, of what it says of the validation videos and how that was judged."""
     truth = multi_hot(validate, scores.label_ids)[validate.is_match].astype(bool)
     names = result.classifier.label_names
-    classes = evaluate(result.classifier, validate).classes
+    classes = evaluation.classes
     confusion = {"figures/confusion.png": _confusion(classes, result.classifier)} if classes else {}
     return confusion | {
         "figures/precision_recall.png": precision_recall_figure(scores.scores_NL, truth, names),
@@ -147,7 +144,8 @@ def log_candidate(
         TrackingError: the store cannot be used.
         ModelError: there is no matching video to judge on.
     """
-    evaluation = evaluate(result.classifier, validate)
+    scores = score_matches(result.classifier, validate)
+    evaluation = evaluation_of(result.classifier, scores, validate)
     slug, kind = dataset.manifest.slug, str(result.classifier.config.model)
     metrics = final_metrics(evaluation)
     tags = _tags(result, dataset, started_by) | {SPLIT_DIGEST_TAG: split_digest(validate)}
@@ -163,7 +161,8 @@ def log_candidate(
                 log_numbers(client, run_id, result, metrics)
                 log_dataset(client, run_id, dataset)
                 log_files(client, run_id, evaluation)
-                for path, figure in candidate_figures(result, validate, dataset.manifest).items():
+                figures = candidate_figures(result, scores, evaluation, validate, dataset.manifest)
+                for path, figure in figures.items():
                     client.log_figure(run_id, figure, path)
                 known = {
                     EXPERIMENT_TAG: experiment_id,

@@ -74,17 +74,24 @@ def side_by_side(call: Callable[[GivenT], MadeT], items: Iterable[GivenT], count
         yield from map(call, items)
         return
     with ThreadPoolExecutor(count, "side-by-side") as pool:
-        pending = deque[Future[MadeT]]()
-        try:
-            for item in items:
-                pending.append(pool.submit(call, item))
-                if len(pending) > count:
-                    yield pending.popleft().result()
-            while pending:
+        yield from in_order(pool, call, items, count)
+
+
+def in_order(
+    pool: ThreadPoolExecutor, call: Callable[[GivenT], MadeT], items: Iterable[GivenT], waiting: int
+) -> Iterator[MadeT]:
+    """Yield what `call` makes of each item in a pool, in their order; at most `waiting` are asked for ahead."""
+    pending = deque[Future[MadeT]]()
+    try:
+        for item in items:
+            pending.append(pool.submit(call, item))
+            if len(pending) > waiting:
                 yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 class Behind:
