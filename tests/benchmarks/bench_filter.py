@@ -143,7 +143,9 @@ class _Side:
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout
-        return json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        assert line, f"a side ended with the status {self.process.wait()}"
+        return json.loads(line)
 
     def __enter__(self) -> Self:
         return self
