@@ -7,9 +7,8 @@ import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import cached_property
 from io import FileIO
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +39,6 @@ FETCH = "Fetch it again: delete it and run `reelsift shards download`."
 
 MAX_DAMAGE = 20  # places reported for one shard; the tally counts all
 NOTED_RECORDS = 1024  # at a time; a shard has about a thousand, but a broken one may have any number
-TASK_SHARDS = 8  # filtered by a thread before it comes back for more
 TABLE_BYTES = 1 << 24  # of rows that are copied into a table, and so are in memory twice, unless one shard has more
 
 
@@ -161,20 +159,19 @@ class _Workspace(threading.local):
 _workspace = _Workspace()
 
 DAMAGED = slice(Verdict.TRUNCATED, Verdict.MALFORMED + 1)  # verdicts that are reported with their places
-REASONS = {
-    Verdict.TRUNCATED: DropReason.TRUNCATED,
+REASONS = {  # in the order of a tally's drops, which is that of `DropReason`
+    Verdict.EXCLUDED: DropReason.NO_MATCH,
+    Verdict.NO_MATCH: DropReason.NO_MATCH,
+    Verdict.NO_LABELS: DropReason.NO_LABELS,
     Verdict.BAD_LENGTH_CRC: DropReason.BAD_CRC,
     Verdict.BAD_DATA_CRC: DropReason.BAD_CRC,
+    Verdict.TRUNCATED: DropReason.TRUNCATED,
     Verdict.MALFORMED: DropReason.MALFORMED,
     Verdict.MISSING_FEATURE: DropReason.MISSING_FEATURE,
     Verdict.WRONG_LENGTH: DropReason.WRONG_LENGTH,
     Verdict.NON_FINITE: DropReason.NON_FINITE,
-    Verdict.NO_LABELS: DropReason.NO_LABELS,
     Verdict.LABEL_OUT_OF_RANGE: DropReason.LABEL_OUT_OF_RANGE,
-    Verdict.EXCLUDED: DropReason.NO_MATCH,
-    Verdict.NO_MATCH: DropReason.NO_MATCH,
 }
-VERDICTS = {reason: [int(verdict) for verdict in REASONS if REASONS[verdict] == reason] for reason in DropReason}
 DETAILS = {
     Verdict.TRUNCATED: "the file ends within this record",
     Verdict.BAD_LENGTH_CRC: "the checksum of the record's length is wrong, so nothing after it can be found",
@@ -207,19 +204,20 @@ class FilteredShard:
     @cached_property
     def tally(self) -> ShardTally:
         """What became of the records."""
-        shard, counts = self._shard, self._counts.tolist()
-        matches, rows = int(self.rows.is_match.sum()), len(self.rows.is_match)
-        background = rows - matches
+        shard, counts, drops = self._shard, self._counts.tolist(), dict[DropReason, int]()
+        background = len(self.rows.is_match) - counts[MATCH]
         counts[NO_MATCH] -= background
-        drops = [(reason, sum(counts[verdict] for verdict in verdicts)) for reason, verdicts in VERDICTS.items()]
+        for verdict, reason in REASONS.items():
+            if counts[verdict]:
+                drops[reason] = drops.get(reason, 0) + counts[verdict]
         return ShardTally(
             name=shard.name,
             partition=shard.partition,
             md5=shard.md5,
             records=sum(counts) + background,
-            matches=matches,
+            matches=counts[MATCH],
             background=background,
-            drops={reason: count for reason, count in drops if count},
+            drops=drops,
             damage=self.damage,
         )
 
@@ -238,16 +236,30 @@ def filter_shards(shards: Sequence[Shard], config: FilterConfig, threads: int = 
         DatasetError: a file cannot be read, or is not as it was when it was checked, or changes meanwhile.
         DamagedShardError: a shard is damaged and `config.strict` is set.
     """
-    tasks = [shards[at : at + TASK_SHARDS] for at in range(0, len(shards), TASK_SHARDS)]
-    with ThreadPoolExecutor(threads, thread_name_prefix="filter") as pool:
-        some = map if threads == 1 else pool.map  # to wait for a single thread takes longer than to do its work
-        done = deque(chain.from_iterable(some(partial(_filtered, config=config), tasks)))
-    tallies = tuple(each.tally for each in done)
-    return FilteredShards(pa.concat_tables([SCHEMA.empty_table(), *_tables(done)]), tallies)
+    waiting, done = deque(enumerate(shards)), dict[int, FilteredShard]()
+    with ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="filter") as pool:
+        others = [pool.submit(_filter_waiting, waiting, done, config) for _ in range(threads - 1)]
+        _filter_waiting(waiting, done, config)
+        for other in others:
+            other.result()
+    in_order = deque(done[at] for at in range(len(shards)))
+    done.clear()
+    tallies = tuple(each.tally for each in in_order)
+    return FilteredShards(pa.concat_tables([SCHEMA.empty_table(), *_tables(in_order)]), tallies)
 
 
-def _filtered(shards: Sequence[Shard], config: FilterConfig) -> list[FilteredShard]:
-    return [filter_shard(shard, config) for shard in shards]
+def _filter_waiting(waiting: deque[tuple[int, Shard]], done: dict[int, FilteredShard], config: FilterConfig) -> None:
+    """Filter shards until none is waiting: a thread that has finished never waits for another one."""
+    while True:
+        try:
+            at, shard = waiting.popleft()
+        except IndexError:
+            return
+        try:
+            done[at] = filter_shard(shard, config)
+        except BaseException:
+            waiting.clear()  # so that the other threads end
+            raise
 
 
 def _tables(done: deque[FilteredShard]) -> Iterator[pa.Table]:
