@@ -6,10 +6,11 @@ never among its pairs, and counts as missed in every video that has it.
 Shapes: N videos, L labels.
 """
 
-# ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
+# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -17,13 +18,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.classifier.classes import ClassMetrics, class_metrics, has_one_label_each
-from tasks.classifier.data import multi_hot
-from tasks.classifier.fitted import FittedClassifier
-from tasks.classifier.metrics import NO_PREDICTION, Metrics, YouTube8MMetrics, average_precision, ranking
+from tasks.classifier.data import Targets, sparse_targets
+from tasks.classifier.fitted import FittedClassifier, block_rows
+from tasks.classifier.metrics import (
+    TOP_K,
+    BestPairs,
+    Metrics,
+    YouTube8MMetrics,
+    average_precision,
+    best_pairs,
+    ranking,
+)
 from tasks.contracts.errors import ModelError
 from tasks.datasets.load import Videos
 
-JUDGED_ROWS = 4096  # videos a batch of the metrics: bounds the memory
+JUDGED_ROWS = 4096  # videos a batch of the metrics, fewer where there are many labels: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -62,16 +71,34 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a classifier says about the matching videos of a dataset version, in their order."""
+    """What a classifier says about the matching videos of a dataset version, in their order: its best pairs.
 
-    label_ids: tuple[int, ...]
-    scores_NL: NDArray[np.float32]
+    There are enough of each video for all figures over any further labels: `TOP_K`, and as many as it has labels.
+    """
 
-    def over(self, label_ids: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the scores in the columns of `label_ids`, ascending, which hold at least the model's own."""
-        wide_NL = np.full((len(self.scores_NL), len(label_ids)), NO_PREDICTION, np.float32)
-        wide_NL[:, np.searchsorted(label_ids, self.label_ids)] = self.scores_NL
-        return wide_NL
+    label_ids: tuple[int, ...]  # that the classifier knows
+    pairs: BestPairs  # whose labels are columns of `label_ids`
+
+    def __len__(self) -> int:
+        """Return how many videos there are."""
+        return len(self.pairs)
+
+    def over(self, label_ids: tuple[int, ...]) -> BestPairs:
+        """Return the pairs in the columns of `label_ids`, ascending, which hold at least the classifier's own."""
+        columns_L = torch.from_numpy(np.searchsorted(label_ids, self.label_ids).astype(np.int32))
+        return replace(self.pairs, labels_NK=columns_L[self.pairs.labels_NK.long()])
+
+    @classmethod
+    def of(cls, label_ids: tuple[int, ...], blocks: Iterable[NDArray[np.float32]], matching: Videos) -> Self:
+        """Keep the best pairs of the scores (rows, L) of all matching videos, which come in blocks, in their order."""
+        truth = sparse_targets(matching, label_ids)
+        depth = max(TOP_K, int(np.diff(matching.label_offsets).max(initial=0)))
+        parts, begin = list[BestPairs](), 0
+        for scores_BL in blocks:
+            rows_B = torch.arange(begin, begin + len(scores_BL))
+            parts.append(best_pairs(torch.from_numpy(scores_BL), truth.dense(rows_B), depth))
+            begin += len(scores_BL)
+        return cls(label_ids, BestPairs.joined(parts))
 
 
 def evaluate(classifier: FittedClassifier, videos: Videos, label_ids: Collection[int] = ()) -> Evaluation:
@@ -89,7 +116,7 @@ def evaluation_of(
     """Judge scores that `score_matches` returned, as `evaluate` does."""
     matching = matches_of(videos)
     judged_ids = union_of_labels(scores.label_ids, label_ids)
-    metrics = judge(scores.over(judged_ids), multi_hot(matching, judged_ids))
+    metrics = judge(scores, sparse_targets(matching, judged_ids), judged_ids)
     labels = _label_results(classifier, judged_ids, metrics)
     return Evaluation(
         videos=metrics.videos,
@@ -133,7 +160,11 @@ def score_matches(classifier: FittedClassifier, videos: Videos) -> Scores:
         FeatureSpaceError: the videos' features are of another space than the classifier's.
     """
     classifier.space.check_same(videos.space, who=f"The model of {classifier.dataset_id}", what="the dataset")
-    return Scores(classifier.label_ids, classifier.predict(matches_of(videos).features))
+    matching = matches_of(videos)
+    rows = block_rows(len(classifier.label_ids), JUDGED_ROWS)
+    firsts = range(0, len(matching), rows)
+    blocks = (classifier.predict(matching.features[first : first + rows]) for first in firsts)
+    return Scores.of(classifier.label_ids, blocks, matching)
 
 
 def matches_of(videos: Videos) -> Videos:
@@ -147,15 +178,13 @@ def matches_of(videos: Videos) -> Videos:
             f"None of the {len(videos)} videos matches, so there is nothing to judge on. Choose a dataset with "
             "matches: `reelsift dataset list`."
         )
-    return videos.take(videos.is_match)
+    return videos.matches()
 
 
-def judge(scores_NL: NDArray[np.float32], targets_NL: NDArray[np.uint8]) -> Metrics:
-    """Return the challenge's metrics of all rows."""
+def judge(scores: Scores, truth: Targets, judged_ids: tuple[int, ...]) -> Metrics:
+    """Return the challenge's metrics over `judged_ids`, in whose columns the truth is."""
     metrics = YouTube8MMetrics()
-    for first in range(0, len(scores_NL), JUDGED_ROWS):
-        rows = slice(first, first + JUDGED_ROWS)
-        metrics.update(torch.from_numpy(scores_NL[rows]), torch.from_numpy(targets_NL[rows]))
+    metrics.add(scores.over(judged_ids), truth.positives_N, truth.positives_L)
     return metrics.compute()
 
 

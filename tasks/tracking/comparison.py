@@ -124,7 +124,7 @@ def compare(
         name=name,
         dataset_id=dataset_id,
         split_digest=split_digest(videos),
-        videos=len(judged[0].scores.scores_NL),
+        videos=len(judged[0].scores),
         labels=len(label_ids),
         rows=tuple(sorted(compared, key=lambda row: (-row.gap, CHAMPION not in row.aliases))),
         compare_url=store.compare_url([row.experiment_id for row in rows], [row.run_id for row in rows]),

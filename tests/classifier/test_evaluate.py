@@ -77,7 +77,10 @@ def test_match_average_precision_by_hand() -> None:
 def test_scores_are_of_the_matches_in_their_order() -> None:
     scores = score_matches(made(COOKING, 3), VIDEOS)
     assert scores.label_ids == (COOKING, 3)
-    assert np.array_equal(scores.scores_NL, made(COOKING, 3).predict(VIDEOS.features[VIDEOS.is_match]))
+    expected = made(COOKING, 3).predict(VIDEOS.features[VIDEOS.is_match])
+    assert np.array_equal(scores.pairs.scores_NK, -np.sort(-expected, axis=1))
+    assert np.array_equal(scores.pairs.labels_NK, np.argsort(-expected, axis=1))
+    assert len(scores) == VIDEOS.is_match.sum()
 
 
 def test_nothing_to_judge_on() -> None:

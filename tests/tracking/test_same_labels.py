@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,15 +44,23 @@ def made_videos(rng: np.random.Generator, count: int, labels: int) -> Videos:
     )
 
 
-def made_scores(rng: np.random.Generator, videos: Videos, labels: int) -> Scores:
+@dataclass(frozen=True)
+class Said(Scores):
+    """What is kept of scores, with the scores themselves."""
+
+    scores_NL: np.ndarray  # noqa: N815
+
+
+def made_scores(rng: np.random.Generator, videos: Videos, labels: int) -> Said:
     """Return scores of a random set of labels, more or less right, and often equal."""
     known = tuple(sorted(rng.choice(labels, rng.integers(1, labels + 1), replace=False).tolist()))
     truth = multi_hot(videos, known)
     scores = rng.random(truth.shape) + rng.choice([0, 0.2, 1]) * truth
-    return Scores(known, (scores / 2).round(rng.integers(1, 4)).astype(np.float32))
+    rounded = (scores / 2).round(rng.integers(1, 4)).astype(np.float32)
+    return Said(known, Scores.of(known, np.array_split(rounded, 2), videos).pairs, rounded)
 
 
-def gap_by_hand(scores: Scores, videos: Videos, label_ids: Sequence[int]) -> float:
+def gap_by_hand(scores: Said, videos: Videos, label_ids: Sequence[int]) -> float:
     """Return GAP@20 over `label_ids` in plain Python; of equal scores the misses come first."""
     truth = [set(videos.label_ids[a:b].tolist()) for a, b in pairwise(videos.label_offsets)]
     pool = []
