@@ -49,7 +49,7 @@ def _input(field: FieldInfo) -> Input:
     return next(each for each in field.metadata if isinstance(each, Input))
 
 
-LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: more than these a form fetches only where it is told to
+LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: a form fetches more than these only with its switch
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 
 
@@ -184,7 +184,7 @@ class TrainClassifierForm(TrainOptions):
     dataset: Annotated[str, Input(10, metavar="REF")] = Field(default="latest", min_length=1, description=DATASET)
 
 
-Source = Annotated[str, Field(max_length=1 << 16)]  # what cannot be one is told of it alone, as the others may be good
+Source = Annotated[str, Field(max_length=1 << 16)]  # a bad one is an error of its own row, as the others may be good
 SOURCES = (
     "A file, an http(s) address, a YouTube id (11 characters), a YouTube-8M id (4), or @FILE: a text file with one of "
     "these a line"
@@ -281,7 +281,7 @@ class PipelineForm(PrepareDatasetForm, TrainOptions):
     video_model: Annotated[str, Input(31, metavar="MODEL")] = Field(
         default="auto",
         min_length=1,
-        description="auto: the champion where the weights of YouTube-8M's features are at hand, else imagenet",
+        description="auto: the champion where the weights of YouTube-8M's features are here, else imagenet",
     )
     detector: Annotated[DetectorName, Input(32, metavar="DETECTOR")] = Field(default="auto", description=DETECTORS)
 

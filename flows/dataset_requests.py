@@ -153,7 +153,7 @@ def build_here(
 
 
 def refuse_gaps(request: DatasetRequest, absent: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a version of too few of its shards: a mirror that refuses most of them refuses whoever asks.
+    """Refuse a version of too few of its shards: a mirror that refuses most of them refuses this client.
 
     Raises:
         DownloadError: no mirror gives any of the shards, or most are there and not given.

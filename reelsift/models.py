@@ -313,7 +313,7 @@ def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tup
 def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = False) -> None:
     """Train candidates, log them to MLflow, and register them under the dataset's slug."""
     session: Session = context.obj
-    session.settings.candidates(form.models)  # a wrong name is told at once, before any server starts
+    session.settings.candidates(form.models)  # a wrong name fails at once, before any server starts
     session.open_dataset(form.dataset)
     trained = session.run_flow("train_classifier", form)
     for warning in trained["warnings"]:

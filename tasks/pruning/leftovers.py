@@ -57,7 +57,7 @@ class Leftovers:
         for path in [*_hidden(self.folders, self.home), *_unfinished(self.downloads, self.home)]:
             if self._is_abandoned(path):
                 with suppress(OSError), _if_free(path) as is_free:
-                    goes += [self._item(Kind.LEFTOVER, path, "whoever was making it is gone")] if is_free else []
+                    goes += [self._item(Kind.LEFTOVER, path, "its maker is gone")] if is_free else []
         goes += [self._item(Kind.LOG, path, "old") for path in _logs(self.logs, self.home) if self._is_abandoned(path)]
         return Findings(goes=tuple(goes))
 
@@ -164,7 +164,7 @@ class FetchedVideos:
 
 
 def _asked_for(folder: Path) -> datetime:
-    """Return when a video was last asked for: whoever does opens the lock for writing, which the file's time tells."""
+    """Return when a video was last asked for: asking opens the lock for writing, which sets the file's time."""
     lock = folder / LOCK_NAME
     return at(lock.lstat().st_mtime) if lock.exists() else newest_change(folder)
 
@@ -240,7 +240,7 @@ class Trainings:
         """Say why a training may go; nothing where it must stay."""
         name, is_old = training.record.get("name"), self._is_old(training.folder)
         if fnmatch(training.folder.name, TEMPORARY):
-            return "whoever was deleting it is gone"
+            return "its deleter is gone"
         if name is None:
             return "it was cut off as it was written" if is_old else ""
         if any(version.tags.get(TRAINING_TAG) == name for version in registered_versions(self.store)):

@@ -58,7 +58,7 @@ class PruningPlan(FrozenModel):
 
 @dataclass(frozen=True)
 class Pruning:
-    """One look at a home, and what comes of it."""
+    """One look at a home, and what it found."""
 
     places: Places
     store: TrackingStore

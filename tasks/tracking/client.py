@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for one JSON object
 }
 os.environ.update(ENVIRONMENT)
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each step otherwise
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it logs each step otherwise
 # Half a minute a request, rather than four: `kept_training` tries again, with less to repeat than a training.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
 
