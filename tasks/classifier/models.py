@@ -16,7 +16,7 @@ RARE_LOGIT = -4.0  # where the outputs of a network start: most labels are rare
 SMALLEST_DEVIATION = 1e-5  # of a feature's mean: what differs by less is rounding
 FARTHEST = 10.0  # deviations from the mean: an outlier may not outweigh all other features
 SCALED_ROWS = 1 << 14  # whose deviation is computed at once: 151 MB in float64
-CHAINED_SIZE = 512  # to which the predictions of a stage are made small for the next ones
+CHAINED_SIZE = 256  # to which the predictions of a stage are made small for the next ones, as in the paper
 OPEN_LOGIT = 3.0  # where the gates start: open, so that what is behind them learns from the first step
 
 

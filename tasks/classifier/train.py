@@ -67,11 +67,12 @@ class Trainer:
         self.model.train()
         first = (epoch - 1) * self.steps_an_epoch
         batches = torch.randperm(len(self.videos)).split(self.config.batch_size)
-        losses_S = torch.stack([self._step(first + n, rows_B) for n, rows_B in enumerate(batches)]).cpu()
+        losses_S = torch.stack([self.train_step(first + n, rows_B) for n, rows_B in enumerate(batches)]).cpu()
         self._check_finite(losses_S, first, epoch)
         return losses_S.mean().item(), self._learning_rate(first + len(batches) - 1)
 
-    def _step(self, step: int, rows_B: Tensor) -> Tensor:
+    def train_step(self, step: int, rows_B: Tensor) -> Tensor:
+        """Learn from some videos, and return the loss; `step` counts from 0 over all epochs."""
         loss = self._loss(rows_B)
         self.model.zero_grad(set_to_none=True)
         penalty = l2_penalty(self.model, self.config.l2_penalty) if self.config.l2_penalty else 0.0
@@ -261,7 +262,7 @@ def _best_epoch(
     for epoch in range(1, config.epochs + 1):
         started = perf_counter()
         loss, learning_rate = trainer.train_epoch(epoch)
-        metrics = _validated(trainer.averaged, to_judge)
+        metrics = validated(trainer.averaged, to_judge)
         history.append(EpochRecord(epoch, loss, learning_rate, perf_counter() - started, metrics))
         progress.advance(what, 1)
         if on_epoch:
@@ -282,7 +283,7 @@ def _best(history: Sequence[EpochRecord], config: TrainConfig) -> EpochRecord:
 
 
 @torch.inference_mode()
-def _validated(module: nn.Module, videos: Examples) -> dict[str, float]:
+def validated(module: nn.Module, videos: Examples) -> dict[str, float]:
     """Return the metrics of the matching videos, and the AP of the match where the module has such an output."""
     labels = videos.targets.labels
     metrics = YouTube8MMetrics()
