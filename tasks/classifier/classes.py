@@ -65,10 +65,9 @@ def has_one_label_each(videos: Videos) -> bool:
 
 def class_metrics(pairs: BestPairs, own_N: NDArray[np.int64], label_ids: tuple[int, ...]) -> ClassMetrics:
     """Judge the best pairs, five a video at least, of videos whose own labels stand in the columns `own_N`."""
-    hits_NK = pairs.hits_NK.numpy()
-    rank_N = np.where(hits_NK.any(axis=1), hits_NK.argmax(axis=1), len(label_ids))
+    rank_N = np.where(pairs.hits_NK.any(axis=1), pairs.hits_NK.argmax(axis=1), len(label_ids))
     confusion_LL = np.zeros((len(label_ids),) * 2, np.int64)
-    np.add.at(confusion_LL, (own_N, pairs.labels_NK[:, 0].numpy()), 1)
+    np.add.at(confusion_LL, (own_N, pairs.labels_NK[:, 0]), 1)
     return ClassMetrics(
         label_ids=label_ids,
         top_1=float((rank_N < 1).mean()),

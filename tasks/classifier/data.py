@@ -3,7 +3,7 @@
 Shapes: N videos, B videos of a batch, F features, L labels, P pairs of a video and a label that it has.
 """
 
-# ruff: noqa: N802, N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
+# ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,16 +35,6 @@ class Targets:
     def __len__(self) -> int:
         """Return how many videos there are."""
         return len(self.offsets) - 1
-
-    @property
-    def positives_N(self) -> Tensor:
-        """How many labels each video has."""
-        return self.offsets.diff()
-
-    @property
-    def positives_L(self) -> Tensor:
-        """How many videos have each label."""
-        return torch.bincount(self.columns, minlength=self.labels)
 
     def dense(self, rows_B: Tensor) -> Tensor:
         """Return the targets_BL of some rows: 1 where a video has the label, as uint8."""
@@ -102,17 +92,8 @@ def kept_labels(videos: Videos, *, min_positives: int, always: tuple[int, ...]) 
 
 def sparse_targets(videos: Videos, label_ids: tuple[int, ...]) -> Targets:
     """Return which labels the videos have, in the columns of `label_ids`. Other labels are left out."""
-    columns = np.full(max(*label_ids, int(videos.label_ids.max(initial=0))) + 1, -1, np.int32)
-    columns[list(label_ids)] = np.arange(len(label_ids))
-    column = columns[videos.label_ids]
-    row = np.repeat(np.arange(len(videos)), np.diff(videos.label_offsets))
-    pairs = np.unique((row << 32 | column)[column >= 0])
-    counts = np.bincount(pairs >> 32, minlength=len(videos))
-    return Targets(
-        offsets=torch.from_numpy(np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])),
-        columns=torch.from_numpy((pairs & 0xFFFFFFFF).astype(np.int32)),
-        labels=len(label_ids),
-    )
+    found = videos.labels_among(label_ids)
+    return Targets(torch.from_numpy(found.offsets), torch.from_numpy(found.columns), found.labels)
 
 
 def multi_hot(videos: Videos, label_ids: tuple[int, ...]) -> NDArray[np.uint8]:

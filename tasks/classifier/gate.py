@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.classifier.config import GateConfig
-from tasks.classifier.data import Targets, sparse_targets
 from tasks.classifier.evaluate import Scores, judge, matches_of, union_of_labels
 from tasks.classifier.metrics import TOP_K, BestPairs, ranking
 from tasks.contracts.errors import ModelError
-from tasks.datasets.load import Videos
+from tasks.datasets.load import SparseLabels, Videos
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
@@ -99,7 +98,7 @@ def _interval(gains: NDArray[np.float64], confidence: float) -> tuple[float, flo
 def _pool(pairs: BestPairs) -> _Pool:
     best = pairs.first(TOP_K)
     order_P = ranking(best.scores_NK.flatten(), best.hits_NK.flatten())
-    return _Pool((order_P // best.scores_NK.shape[1]).int().numpy(), best.hits_NK.flatten()[order_P].numpy())
+    return _Pool((order_P // best.scores_NK.shape[1]).astype(np.int32), best.hits_NK.flatten()[order_P])
 
 
 def _resampled_gains(
@@ -182,11 +181,11 @@ def decide(
     if champion is None:
         return Decision(True, "There is no champion yet, so the challenger becomes it unopposed.", None, ())
     judged_ids = union_of_labels(champion.label_ids, challenger.label_ids, label_ids)
-    truth = sparse_targets(matching, judged_ids)
+    truth = matching.labels_among(judged_ids)
     gain = gap_gain(
         champion.pairs,
         challenger.pairs,
-        truth.positives_N.numpy(),
+        truth.per_video,
         confidence=config.confidence,
         resamples=config.resamples,
         seed=config.seed,
@@ -196,7 +195,7 @@ def decide(
 
 
 def _lost_labels(
-    label_ids: tuple[int, ...], champion: Scores, challenger: Scores, truth: Targets, config: GateConfig
+    label_ids: tuple[int, ...], champion: Scores, challenger: Scores, truth: SparseLabels, config: GateConfig
 ) -> tuple[LostLabel, ...]:
     before, after = judge(champion, truth, label_ids), judge(challenger, truth, label_ids)
     columns = zip(label_ids, before.positives_L.tolist(), before.ap_L.tolist(), after.ap_L.tolist(), strict=True)

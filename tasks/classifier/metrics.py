@@ -1,4 +1,4 @@
-"""The metrics of the YouTube-8M challenges: Hit@1, PERR, GAP@k and MAP, on tensors, over batches.
+"""The metrics of the YouTube-8M challenges: Hit@1, PERR, GAP@k and MAP, over batches.
 
 Follows `eval_util.py` of the starter code (github.com/google/youtube-8m), which is not what scikit-learn computes:
 
@@ -19,9 +19,13 @@ Shapes: B videos of a batch, N of all, L labels, K pairs kept a video, P = N x K
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor  # whose import takes a second: a promotion of models that have been judged needs none
 
 TOP_K = 20  # pairs a video: GAP@20 ranked the challenges
 NO_PREDICTION = -math.inf  # the score of a label unknown to a model: never a hit
@@ -36,8 +40,8 @@ class Metrics:
     map: float
     hit_at_1: float
     perr: float
-    ap_L: Tensor = field(repr=False, compare=False)  # float64, NaN where a label has no positive
-    positives_L: Tensor = field(repr=False, compare=False)  # int64
+    ap_L: NDArray[np.float64] = field(repr=False, compare=False)  # NaN where a label has no positive
+    positives_L: NDArray[np.int64] = field(repr=False, compare=False)
 
     def named(self) -> dict[str, float]:
         """Return the figures under the names that they are logged by."""
@@ -48,13 +52,13 @@ class Metrics:
 class BestPairs:
     """The K best labels of each of N videos, by falling score; of equal scores the misses come first, then the hits.
 
-    All that the figures need of a video's scores, however many labels there are; on the CPU.
+    All that the figures need of a video's scores, however many labels there are.
     """
 
-    scores_NK: Tensor
-    labels_NK: Tensor  # int32: the columns that the labels had in the scores
-    hits_NK: Tensor  # bool
-    first_N: Tensor  # bool: whether the best label, the first of equals, is one of the video's
+    scores_NK: NDArray[np.float32]
+    labels_NK: NDArray[np.int32]  # the columns that the labels had in the scores
+    hits_NK: NDArray[np.bool_]
+    first_N: NDArray[np.bool_]  # whether the best label, the first of equals, is one of the video's
 
     def __len__(self) -> int:
         """Return how many videos there are."""
@@ -68,7 +72,7 @@ class BestPairs:
     def joined(cls, parts: Sequence["BestPairs"]) -> "BestPairs":
         """Return the pairs of all parts, which have as many a video."""
         columns = ([getattr(part, name) for part in parts] for name in ("scores_NK", "labels_NK", "hits_NK", "first_N"))
-        return cls(*map(torch.cat, columns))
+        return cls(*map(np.concatenate, columns))
 
 
 class YouTube8MMetrics:
@@ -81,10 +85,10 @@ class YouTube8MMetrics:
         self._videos = 0
         self._hits = 0.0
         self._precision = 0.0
-        self._positives_L: Tensor | None = None
+        self._positives_L: NDArray[np.int64] | None = None
         self._kept: list[BestPairs] = []
 
-    def update(self, scores_BL: Tensor, targets_BL: Tensor) -> None:
+    def update(self, scores_BL: "Tensor", targets_BL: "Tensor") -> None:
         """Add a batch of scores (in [0, 1]) and of targets (0 or 1, or bool) of the same shape.
 
         Raises:
@@ -93,12 +97,12 @@ class YouTube8MMetrics:
         self._check(scores_BL, targets_BL)
         if len(scores_BL) == 0:
             return
-        targets_BL = targets_BL.to(torch.bool)
+        targets_BL = targets_BL.bool()
         positives_B = targets_BL.sum(dim=1)
         pairs = best_pairs(scores_BL, targets_BL, max(self.k, int(positives_B.max())))
-        self.add(pairs, positives_B.cpu(), targets_BL.sum(dim=0).cpu())
+        self.add(pairs, positives_B.cpu().numpy(), targets_BL.sum(dim=0).cpu().numpy())
 
-    def add(self, pairs: BestPairs, positives_B: Tensor, positives_L: Tensor) -> None:
+    def add(self, pairs: BestPairs, positives_B: NDArray[np.int64], positives_L: NDArray[np.int64]) -> None:
         """Add the best pairs of a batch: `k` of each video or more, and as many as it has labels, if there are so many.
 
         The positives are how many labels each video has, and how many videos have each label.
@@ -106,8 +110,8 @@ class YouTube8MMetrics:
         self._kept.append(pairs.first(self.k))
         self._positives_L = positives_L if self._positives_L is None else self._positives_L + positives_L
         self._videos += len(pairs)
-        self._hits += pairs.first_N.double().sum().item()
-        self._precision += precision_at_equal_recall(pairs, positives_B).sum().item()
+        self._hits += float(pairs.first_N.sum())
+        self._precision += float(precision_at_equal_recall(pairs, positives_B).sum())
 
     def compute(self) -> Metrics:
         """Return the figures over all batches.
@@ -119,19 +123,19 @@ class YouTube8MMetrics:
             raise ValueError("metrics of no video at all are undefined; call update() first")
         kept = BestPairs.joined(self._kept)
         order_P = ranking(kept.scores_NK.flatten(), kept.hits_NK.flatten())
-        labels_P, hits_P = kept.labels_NK.flatten()[order_P].long(), kept.hits_NK.flatten()[order_P]
+        labels_P, hits_P = kept.labels_NK.flatten()[order_P], kept.hits_NK.flatten()[order_P]
         ap_L = average_precision_by_label(labels_P, hits_P, self._positives_L)
         return Metrics(
             videos=self._videos,
             gap=average_precision(hits_P, int(self._positives_L.sum())),
-            map=ap_L.nanmean().nan_to_num().item(),
+            map=float(np.nanmean(ap_L)) if (self._positives_L > 0).any() else 0.0,
             hit_at_1=self._hits / self._videos,
             perr=self._precision / self._videos,
             ap_L=ap_L,
             positives_L=self._positives_L,
         )
 
-    def _check(self, scores_BL: Tensor, targets_BL: Tensor) -> None:
+    def _check(self, scores_BL: "Tensor", targets_BL: "Tensor") -> None:
         if scores_BL.ndim != 2 or scores_BL.shape != targets_BL.shape or scores_BL.shape[1] == 0:
             raise ValueError(
                 f"scores and targets must both have shape (videos, labels), got {tuple(scores_BL.shape)} "
@@ -141,7 +145,7 @@ class YouTube8MMetrics:
             raise ValueError(f"earlier batches had {len(self._positives_L)} labels, this one {scores_BL.shape[1]}")
 
 
-def best_pairs(scores_BL: Tensor, targets_BL: Tensor, k: int = TOP_K) -> BestPairs:
+def best_pairs(scores_BL: "Tensor", targets_BL: "Tensor", k: int = TOP_K) -> BestPairs:
     """Return the `k` best pairs of each video, or all where there are fewer labels."""
     kept = min(k, scores_BL.shape[1])
     scores_BK, labels_BK = scores_BL.topk(kept, dim=1)
@@ -156,53 +160,53 @@ def best_pairs(scores_BL: Tensor, targets_BL: Tensor, k: int = TOP_K) -> BestPai
     order_BK = _misses_first(scores_BK, hits_BK)
     scores_BK, labels_BK, hits_BK = (each.gather(1, order_BK) for each in (scores_BK, labels_BK, hits_BK))
     return BestPairs(
-        scores_NK=scores_BK.cpu(),
-        labels_NK=labels_BK.int().cpu(),
-        hits_NK=(hits_BK & (scores_BK > NO_PREDICTION)).cpu(),
-        first_N=targets_BL.gather(1, scores_BL.argmax(dim=1, keepdim=True)).squeeze(1).bool().cpu(),
+        scores_NK=scores_BK.cpu().numpy(),
+        labels_NK=labels_BK.int().cpu().numpy(),
+        hits_NK=(hits_BK & (scores_BK > NO_PREDICTION)).cpu().numpy(),
+        first_N=targets_BL.gather(1, scores_BL.argmax(dim=1, keepdim=True)).squeeze(1).bool().cpu().numpy(),
     )
 
 
-def _misses_first(scores_BL: Tensor, targets_BL: Tensor) -> Tensor:
+def _misses_first(scores_BL: "Tensor", targets_BL: "Tensor") -> "Tensor":
     """Return the labels of each video by falling score; of equal scores the misses come first, then the hits."""
-    labels_BL = targets_BL.to(torch.uint8).argsort(dim=1, stable=True)
+    labels_BL = targets_BL.byte().argsort(dim=1, stable=True)
     return labels_BL.gather(1, scores_BL.gather(1, labels_BL).argsort(dim=1, descending=True, stable=True))
 
 
-def precision_at_equal_recall(pairs: BestPairs, positives_N: Tensor) -> Tensor:
-    """Return for each video with n labels the precision of its n best labels, as float64.
+def precision_at_equal_recall(pairs: BestPairs, positives_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for each video with n labels the precision of its n best labels.
 
     A hit counts only where its score is above 0; a video without labels counts 0.
     """
-    counted_NK = torch.arange(pairs.scores_NK.shape[1]) < positives_N[:, None]
+    counted_NK = np.arange(pairs.scores_NK.shape[1]) < positives_N[:, None]
     hits_NK = pairs.hits_NK & counted_NK & (pairs.scores_NK > 0)
-    return hits_NK.sum(dim=1).double() / positives_N.clamp(min=1)
+    return hits_NK.sum(axis=1) / np.maximum(positives_N, 1)
 
 
-def ranking(scores_P: Tensor, hits_P: Tensor) -> Tensor:
+def ranking(scores_P: NDArray[np.floating[Any]], hits_P: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the order of pairs by falling score; of equal scores the misses come first."""
-    misses_first_P = hits_P.to(torch.uint8).argsort(stable=True)
-    return misses_first_P[scores_P[misses_first_P].argsort(descending=True, stable=True)]
+    return np.lexsort((hits_P, -scores_P))
 
 
-def average_precision(hits_P: Tensor, positives: int) -> float:
+def average_precision(hits_P: NDArray[np.bool_], positives: int) -> float:
     """Return the non-interpolated AP of pairs in ranking order: the mean over all positives of the precision at each.
 
     0 where there is no positive.
     """
-    ranks_H = hits_P.nonzero().squeeze(1).double() + 1
-    found_H = torch.arange(1, len(ranks_H) + 1, dtype=torch.float64)
-    return (found_H / ranks_H).sum().item() / max(1, positives)
+    ranks_H = np.flatnonzero(hits_P) + 1
+    return float((np.arange(1, len(ranks_H) + 1) / ranks_H).sum()) / max(1, positives)
 
 
-def average_precision_by_label(labels_P: Tensor, hits_P: Tensor, positives_L: Tensor) -> Tensor:
-    """Return each label's AP (float64, NaN without positives) of pairs in ranking order."""
-    by_label_P = labels_P.argsort(stable=True)
+def average_precision_by_label(
+    labels_P: NDArray[np.int32], hits_P: NDArray[np.bool_], positives_L: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return each label's AP (NaN without positives) of pairs in ranking order."""
+    by_label_P = labels_P.argsort(kind="stable")
     labels_P, hits_P = labels_P[by_label_P], hits_P[by_label_P]
-    pairs_L = torch.bincount(labels_P, minlength=len(positives_L))
-    hits_L = torch.bincount(labels_P, weights=hits_P.double(), minlength=len(positives_L))
-    first_L, earlier_hits_L = pairs_L.cumsum(0) - pairs_L, hits_L.cumsum(0) - hits_L
-    rank_P = torch.arange(1, len(labels_P) + 1) - first_L[labels_P]
-    found_P = hits_P.double().cumsum(0) - earlier_hits_L[labels_P]
-    sums_L = torch.bincount(labels_P, weights=hits_P * found_P / rank_P, minlength=len(positives_L))
-    return torch.where(positives_L > 0, sums_L / positives_L.clamp(min=1), torch.nan)
+    pairs_L = np.bincount(labels_P, minlength=len(positives_L))
+    hits_L = np.bincount(labels_P, hits_P, minlength=len(positives_L))
+    first_L, earlier_hits_L = pairs_L.cumsum() - pairs_L, hits_L.cumsum() - hits_L
+    rank_P = np.arange(1, len(labels_P) + 1) - first_L[labels_P]
+    found_P = hits_P.cumsum() - earlier_hits_L[labels_P]
+    sums_L = np.bincount(labels_P, hits_P * found_P / rank_P, minlength=len(positives_L))
+    return np.where(positives_L > 0, sums_L / np.maximum(positives_L, 1), np.nan)

@@ -13,10 +13,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tasks.classifier.config import TrainConfig
 from tasks.classifier.data import Examples, chosen_device, examples, kept_labels, multiplies_halves
-from tasks.classifier.evaluate import JUDGED_ROWS, match_average_precision
+from tasks.classifier.evaluate import match_average_precision
 from tasks.classifier.fitted import FittedClassifier, block_rows
 from tasks.classifier.metrics import YouTube8MMetrics
 from tasks.classifier.models import VideoModel, build_model, cross_entropy, l2_penalty
+from tasks.classifier.scoring import JUDGED_ROWS
 from tasks.contracts.errors import NonFiniteLossError, TrainingError
 from tasks.contracts.progress import Progress, Silent, stop
 from tasks.datasets.load import Videos
@@ -294,6 +295,7 @@ def validated(module: nn.Module, videos: Examples) -> dict[str, float]:
         metrics.update(outputs_BO[is_match_B, :labels], targets_BL[is_match_B])
         outputs_NO.append(outputs_BO[:, labels:].cpu())
     named = metrics.compute().named()
-    match_N1 = torch.cat(outputs_NO)
-    match_ap = match_average_precision(match_N1[:, 0], videos.is_match_N.cpu()) if match_N1.shape[1] else None
+    match_N1 = torch.cat(outputs_NO).numpy()
+    is_match_N = videos.is_match_N.cpu().numpy()
+    match_ap = match_average_precision(match_N1[:, 0], is_match_N) if match_N1.shape[1] else None
     return named if match_ap is None else named | {"match_ap": match_ap}

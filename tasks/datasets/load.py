@@ -115,6 +115,25 @@ def _damaged(path: Path, problem: str) -> DamagedDatasetError:
 
 
 @dataclass(frozen=True)
+class SparseLabels:
+    """Which of some labels each of n videos has: those of row i are `columns[offsets[i]:offsets[i + 1]]`, each once."""
+
+    offsets: NDArray[np.int64]  # (n + 1,)
+    columns: NDArray[np.int32]
+    labels: int  # how many there are to have
+
+    @property
+    def per_video(self) -> NDArray[np.int64]:
+        """How many each video has (n,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def per_label(self) -> NDArray[np.int64]:
+        """How many videos have each (labels,)."""
+        return np.bincount(self.columns, minlength=self.labels)
+
+
+@dataclass(frozen=True)
 class Videos:
     """The rows of a split as arrays; n rows, and all their labels one after the other.
 
@@ -145,6 +164,20 @@ class Videos:
     def __len__(self) -> int:
         """Return how many rows there are."""
         return len(self.video_ids)
+
+    def labels_among(self, label_ids: tuple[int, ...]) -> SparseLabels:
+        """Return which of `label_ids` the videos have, as columns of these; other labels are left out."""
+        columns = np.full(max(*label_ids, int(self.label_ids.max(initial=0))) + 1, -1, np.int32)
+        columns[list(label_ids)] = np.arange(len(label_ids))
+        column = columns[self.label_ids]
+        row = np.repeat(np.arange(len(self)), np.diff(self.label_offsets))
+        pairs = np.unique((row << 32 | column)[column >= 0])
+        counts = np.bincount(pairs >> 32, minlength=len(self))
+        return SparseLabels(
+            offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
+            columns=(pairs & 0xFFFFFFFF).astype(np.int32),
+            labels=len(label_ids),
+        )
 
     def matches(self) -> Self:
         """Return the videos that match, in their order; themselves where all do."""

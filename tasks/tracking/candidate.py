@@ -10,8 +10,9 @@ from pydantic import Field
 
 from tasks.classifier.classes import ClassMetrics
 from tasks.classifier.data import multi_hot
-from tasks.classifier.evaluate import Evaluation, evaluate
+from tasks.classifier.evaluate import Evaluation, evaluation_of
 from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.scoring import score_matches
 from tasks.classifier.splits import split_digest, spread_rows
 from tasks.classifier.train import TrainingResult
 from tasks.contracts.datasets import DatasetManifest
@@ -28,6 +29,7 @@ from tasks.reports.figures import (
 )
 from tasks.tracking.client import MlflowClient, connect, temporary_files, translated
 from tasks.tracking.describe import describe
+from tasks.tracking.loading import keep_scores
 from tasks.tracking.logged import final_metrics, log_dataset, log_files, log_numbers
 from tasks.tracking.model import register_classifier
 from tasks.tracking.registry import (
@@ -48,6 +50,7 @@ from tasks.tracking.registry import (
     SPLIT_DIGEST_TAG,
     TRAINING_TAG,
     list_models,
+    resolve,
 )
 from tasks.tracking.store import TrackingStore
 
@@ -151,7 +154,8 @@ def log_candidate(
         TrackingError: the store cannot be used.
         ModelError: there is no matching video to judge on.
     """
-    evaluation = evaluate(result.classifier, validate)
+    scores = score_matches(result.classifier, validate)
+    evaluation = evaluation_of(scores, validate)
     slug, kind = dataset.manifest.slug, str(result.classifier.config.model)
     metrics = final_metrics(evaluation)
     tags = _tags(result, dataset, started_by) | {SPLIT_DIGEST_TAG: split_digest(validate)}
@@ -181,6 +185,7 @@ def log_candidate(
         if _is_up_for_promotion(store, slug, version):
             client.set_registered_model_alias(slug, CHALLENGER, str(version))
         describe(client, store, slug, version)
+        keep_scores(store, resolve(store, f"{slug}/{version}"), validate, scores)
     return Candidate(
         name=slug,
         version=version,

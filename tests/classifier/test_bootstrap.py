@@ -100,9 +100,9 @@ def test_it_is_fast() -> None:
     ],
 )
 def test_videos_are_checked(a: int, b: int, y: int, message: str) -> None:
-    both = (pairs(np.zeros((rows, 4), np.float32), np.zeros((rows, 4), np.uint8)) for rows in (a, b))
+    one, other = (pairs(np.zeros((rows, 4), np.float32), np.zeros((rows, 4), np.uint8)) for rows in (a, b))
     with pytest.raises(ValueError, match=message):
-        gap_gain(*both, np.zeros(y, np.int64), confidence=0.95, resamples=100, seed=0)
+        gap_gain(one, other, np.zeros(y, np.int64), confidence=0.95, resamples=100, seed=0)
 
 
 def test_a_model_without_a_hit_gains_nothing() -> None:

@@ -11,8 +11,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, t
 
 from tasks.classifier.classes import ClassMetrics, class_metrics, has_one_label_each
 from tasks.classifier.config import ModelKind
-from tasks.classifier.evaluate import evaluate
 from tasks.classifier.metrics import NO_PREDICTION, BestPairs, best_pairs
+from tasks.classifier.scoring import evaluate
 from tasks.datasets.load import Videos
 from tasks.tracking.logged import final_metrics
 from tests.support.classifiers import made_up_videos, untrained

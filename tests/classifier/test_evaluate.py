@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.classifier import evaluate as evaluation
+from tasks.classifier import scoring
 from tasks.classifier.config import PRESETS
 from tasks.classifier.data import multi_hot
-from tasks.classifier.evaluate import evaluate, match_average_precision, score_matches
+from tasks.classifier.evaluate import match_average_precision
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.metrics import YouTube8MMetrics
 from tasks.classifier.models import build_model
+from tasks.classifier.scoring import evaluate, score_matches
 from tasks.contracts.errors import ModelError
 from tests.classifier.videos import COOKING, NAMES, made_videos
 
@@ -29,7 +30,7 @@ def made(*label_ids: int, has_match: bool = True) -> FittedClassifier:
 
 
 def test_equals_the_metrics_of_the_matches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "JUDGED_ROWS", 7)
+    monkeypatch.setattr(scoring, "JUDGED_ROWS", 7)
     classifier = made(COOKING, 3, 37, UNSEEN)
     found = evaluate(classifier, VIDEOS)
     matching = VIDEOS.take(VIDEOS.is_match)
@@ -70,7 +71,7 @@ def test_no_match_ap(has_match: bool, background: float) -> None:
 
 
 def test_match_average_precision_by_hand() -> None:
-    scores, truth = torch.tensor([0.9, 0.8, 0.7, 0.1]), torch.tensor([True, False, True, False])
+    scores, truth = np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False])
     assert match_average_precision(scores, truth) == pytest.approx((1 + 2 / 3) / 2)
 
 

@@ -8,15 +8,16 @@ import torch
 
 from tasks.classifier.config import PRESETS, GateConfig, ModelKind, TrainConfig
 from tasks.classifier.data import examples, multi_hot, sparse_targets
-from tasks.classifier.evaluate import Scores, evaluate, evaluation_of
-from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.evaluate import evaluation_of
 from tasks.classifier.gate import decide
 from tasks.classifier.metrics import YouTube8MMetrics
-from tasks.classifier.models import Chain, Standard, build_model
+from tasks.classifier.models import Chain, Standard
+from tasks.classifier.scoring import evaluate
 from tasks.classifier.train import fit
 from tasks.contracts.features import YT8M
 from tasks.datasets.load import Videos
 from tests.classifier.videos import COOKING, made_videos
+from tests.support.classifiers import scores_from
 
 LABELS, VIDEOS = 900, 400
 
@@ -48,8 +49,9 @@ def test_sparse_targets_are_the_dense_ones() -> None:
     targets = sparse_targets(videos, label_ids)
     rows = torch.from_numpy(np.random.default_rng(1).integers(VIDEOS, size=50))
     assert np.array_equal(targets.dense(rows), dense[rows])
-    assert np.array_equal(targets.positives_N, dense.sum(axis=1))
-    assert np.array_equal(targets.positives_L, dense.sum(axis=0))
+    found = videos.labels_among(label_ids)
+    assert np.array_equal(found.per_video, dense.sum(axis=1))
+    assert np.array_equal(found.per_label, dense.sum(axis=0))
     assert targets.dense(torch.zeros(0, dtype=torch.int64)).shape == (0, len(label_ids))
 
 
@@ -62,10 +64,8 @@ def test_figures_of_the_best_pairs_are_those_of_whole_matrices() -> None:
     whole = YouTube8MMetrics()
     whole.update(torch.from_numpy(wide), torch.from_numpy(multi_hot(videos, judged)))
     expected = whole.compute()
-    module = build_model(TrainConfig(model=ModelKind.LOGISTIC), len(known))
-    classifier = FittedClassifier(module, known, tuple(map(str, known)), TrainConfig(model=ModelKind.LOGISTIC), "ds")
-    kept = Scores.of(known, np.array_split(scores, 7), videos)
-    found = evaluation_of(classifier, kept, videos, judged)
+    kept = scores_from(known, np.array_split(scores, 7), videos)
+    found = evaluation_of(kept, videos, judged)
     assert (found.gap, found.map, found.hit1, found.perr) == pytest.approx(
         (expected.gap, expected.map, expected.hit_at_1, expected.perr), abs=1e-12
     )
@@ -75,7 +75,7 @@ def test_figures_of_the_best_pairs_are_those_of_whole_matrices() -> None:
 
 def test_the_gate_says_the_same_of_the_best_pairs_alone() -> None:
     videos, label_ids = labelled(), tuple(range(LABELS))
-    weak, strong = (Scores.of(label_ids, [said(videos, label_ids, skill)], videos) for skill in (0.5, 0.7))
+    weak, strong = (scores_from(label_ids, [said(videos, label_ids, skill)], videos) for skill in (0.5, 0.7))
     config = GateConfig(resamples=200, max_ap_loss=1.0)
     decision = decide(weak, strong, videos, config)
     assert decision.promote

@@ -10,7 +10,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 import reelsift
-from tasks.classifier.evaluate import evaluate, labels_of
+from tasks.classifier.evaluate import labels_of
+from tasks.classifier.scoring import evaluate
 from tasks.classifier.splits import all_videos
 from tests.reelsift.test_cli import reelsift as command
 
