@@ -135,7 +135,9 @@ def test_a_mixture_of_the_chain_is_its_formula() -> None:
         model.get_submodule(f"stages.0.{part}") for part in ("hidden", "norm", "gate", "expert")
     )
     x = torch.randn(4, YT8M.size)
-    unit = torch.nn.functional.normalize(x) * YT8M.size**0.5
+    unit = torch.cat(
+        [torch.nn.functional.normalize(part) * part.shape[1] ** 0.5 for part in x.split([1024, 128], 1)], 1
+    )
     hidden_1 = torch.nn.functional.gelu(norm(hidden(unit[None])))
     gates = gate(hidden_1).reshape(4, 3, 2).exp()
     experts = expert(hidden_1).reshape(4, 3, 2).sigmoid()
