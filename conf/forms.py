@@ -51,7 +51,7 @@ def _input(field: FieldInfo) -> Input:
 
 
 MOST_MODELS = 4  # that label one video side by side: a report of more could not be read
-LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: more than these a form fetches only where it is told to
+LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: a form fetches more than these only with its switch
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 
 
@@ -66,7 +66,7 @@ LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
 # The choices of a form are the ones that have labels, and features of whole videos; elsewhere any can be named.
 PARTITIONS = ("video/train", "video/validate", "video_level/train", "video_level/validate")
 Partition = Annotated[str, Field(pattern=r"^[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
-LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking"
+LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking; all: every video, whichever labels it has"
 DATASET = "Dataset version: slug/id, an id or the beginning of one, a slug, or latest"
 
 
@@ -170,7 +170,7 @@ class TrainOptions(Form):
     """Which candidates are trained."""
 
     models: Annotated[tuple[str, ...], Input(20, "--model", metavar="PRESET", empty="as configured")] = Field(
-        default=(), description="Presets to train, one candidate each: logistic, moe, gated or your own"
+        default=(), description="Presets to train, one candidate each: logistic, moe, gated, chain or your own"
     )
     seed: Annotated[int | None, Input(21, metavar="N", empty="as configured")] = Field(
         default=None, ge=0, lt=2**32, description="Seed of every candidate, 0 to 4294967295"
@@ -186,7 +186,7 @@ class TrainClassifierForm(TrainOptions):
     dataset: Annotated[str, Input(10, metavar="REF")] = Field(default="latest", min_length=1, description=DATASET)
 
 
-Source = Annotated[str, Field(max_length=1 << 16)]  # what cannot be one is told of it alone, as the others may be good
+Source = Annotated[str, Field(max_length=1 << 16)]  # a bad one is an error of its own row, as the others may be good
 SOURCES = (
     "A file, an http(s) address, a YouTube id (11 characters), a YouTube-8M id (4), or @FILE: a text file with one of "
     "these a line"

@@ -190,7 +190,7 @@ class _Owners:
     by_shard: dict[tuple[str, str, str], str]
 
     def of(self, path: Path) -> str:
-        """Return a version that is made of a part; a part without rows is no file of it, but tells of its shards."""
+        """Return a version that is made of a part; a part without rows is no file of it, but lists its shards."""
         if owner := self.by_digest.get(path.stem.rpartition("-")[2]):
             return owner
         tallies = read_tallies(path) or ()
