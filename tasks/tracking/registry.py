@@ -362,7 +362,7 @@ def champions(store: TrackingStore, *, within_s: float = SERVER_WITHIN_S) -> lis
 
 
 def registered_versions(store: TrackingStore, *, within_s: float = SERVER_WITHIN_S) -> list[RegisteredVersion]:
-    """Return every version in the registry, also those that others registered; a server has so long for each of its answers.
+    """Return every version in the registry, also those of others; a server has so long for each of its answers.
 
     Raises:
         TrackingError: the store cannot be read.
