@@ -269,7 +269,8 @@ def show_clips(made: dict[str, Any]) -> None:
     outcomes = read_outcomes(labels)
     if held_back:
         rows = [(Path(each["source"]).name, each["is"], each["labelled"], each["score"]) for each in held_back]
-        print_table(f"Clips that {labels['model']} has not seen, nor others of their groups", HEADS, rows)
+        say(f"Clips that {labels['model']} has not seen, nor others of their groups:")
+        print_table("Held back", HEADS, rows)
         say(f"{sum(each['right'] for each in held_back)} of {len(held_back)} are right. The surest:")
         surest = max(held_back, key=lambda each: each["score"])["report"]
         print_labels(next(outcome for outcome in outcomes if str(outcome.report) == surest))

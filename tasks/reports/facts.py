@@ -27,6 +27,7 @@ from tasks.contracts.model import FrozenModel
 from tasks.reports.words import link, size, timestamp
 
 DIGITS = 12  # of a file's digest, where there are many
+SHOWN_DIGESTS = 20  # of more, the list starts folded
 SCORES = pa.schema({"time_s": pa.float64(), "label_id": pa.int32(), "smoothed": pa.float64()})
 SCORES_OF_SEVERAL = SCORES.append(pa.field("model", pa.string()))
 
@@ -137,6 +138,7 @@ class Fact:
     value: str
     is_code: bool = False  # ids and digests are set in a fixed width, and may break anywhere
     link: str | None = None
+    is_long: bool = False  # many ids: folded, and never cut
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,8 @@ def _of_model(model: ModelRecord) -> Iterator[Fact]:
     if model.dataset_id:
         yield Fact("Trained on dataset", model.dataset_id, is_code=True)
     if model.clips:
-        yield Fact(f"Its {len(model.clips):,} files", " ".join(clip[:DIGITS] for clip in model.clips), is_code=True)
+        digests, is_long = " ".join(clip[:DIGITS] for clip in model.clips), len(model.clips) > SHOWN_DIGESTS
+        yield Fact(f"Its {len(model.clips):,} files", digests, is_code=True, is_long=is_long)
     if model.run_id:
         yield Fact("MLflow run", model.run_id, is_code=True)
     yield from _of_weights(model.weights)
