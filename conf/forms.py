@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
+from tasks.labelling.config import AUTO, IMAGENET
 from tasks.weights.config import EFFICIENTNET_LITE0
 
 
@@ -49,6 +50,7 @@ def _input(field: FieldInfo) -> Input:
     return next(each for each in field.metadata if isinstance(each, Input))
 
 
+MOST_MODELS = 4  # that label one video side by side: a report of more could not be read
 LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: a form fetches more than these only with its switch
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 
@@ -206,13 +208,26 @@ class VideosForm(Form):
     again: Annotated[bool, Input(42)] = Field(default=False, description="Recompute, ignoring cached results")
 
 
+ModelName = Annotated[str, Field(min_length=1, max_length=300)]
+# Of one model, its name alone will do: as in forms and schedules of earlier releases.
+ModelNames = ModelName | Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=MOST_MODELS)]
+CHOSEN = (AUTO,)
+MODELS = (
+    f"{AUTO} (the newest champion whose features can be computed here, else {IMAGENET}), {IMAGENET} (needs no "
+    "download), champion, NAME@champion, NAME/3, models:/NAME/3 or a run's id; several label side by side"
+)
+
+
+def names_of(models: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the models that a form names."""
+    return (models,) if isinstance(models, str) else models
+
+
 class LabelVideosForm(VideosForm):
     """What videos show over time."""
 
-    model: Annotated[str, Input(10, metavar="MODEL")] = Field(
-        default="imagenet",
-        min_length=1,
-        description="imagenet (needs no download), champion, NAME@champion, NAME/3, models:/NAME/3 or a run's id",
+    model: Annotated[ModelNames, Input(10, metavar="MODEL"), AfterValidator(names_of)] = Field(
+        default=CHOSEN, description=MODELS
     )
     rate_hz: Annotated[float | None, Input(11, "--fps", metavar="R", empty="as configured")] = Field(
         default=None, gt=0, le=60, description="Sampled frames per second, above 0 and up to 60"
@@ -226,6 +241,11 @@ class LabelVideosForm(VideosForm):
     keep_frames: Annotated[bool | None, Input(14, "--keep-frames", empty="as configured")] = Field(
         default=None, description="Keep the annotated frames as pictures too"
     )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models, each by the name that was given."""
+        return names_of(self.model)
 
 
 DetectorName = Literal["auto", "pointrend", "pointrend-resnet101", "yolox-nano"]
@@ -276,14 +296,17 @@ class PipelineForm(PrepareDatasetForm, TrainOptions):
     """The whole path: a dataset version, its candidates, their comparison, the gate, and the videos to look at."""
 
     videos: Annotated[tuple[Source, ...], Input(30, "--video", metavar="SOURCE")] = Field(
-        default=(), description=f"Videos that the champion labels and a detector looks at. {SOURCES}"
+        default=(), description=f"Videos that are labelled, and that a detector looks at. {SOURCES}"
     )
-    video_model: Annotated[str, Input(31, metavar="MODEL")] = Field(
-        default="auto",
-        min_length=1,
-        description="auto: the champion where the weights of YouTube-8M's features are here, else imagenet",
+    video_model: Annotated[ModelNames, Input(31, metavar="MODEL"), AfterValidator(names_of)] = Field(
+        default=CHOSEN, description=f"What labels them: {MODELS}"
     )
     detector: Annotated[DetectorName, Input(32, metavar="DETECTOR")] = Field(default="auto", description=DETECTORS)
+
+    @property
+    def video_models(self) -> tuple[str, ...]:
+        """The models that label, each by the name that was given."""
+        return names_of(self.video_model)
 
 
 class RetrainForm(PrepareDatasetForm, TrainOptions):

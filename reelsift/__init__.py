@@ -62,7 +62,8 @@ def __dir__() -> list[str]:
 def label(
     source: list[PathLike] | tuple[PathLike, ...],
     *,
-    model: str = ...,
+    model: "str | Sequence[str]" = ...,
+    models: "Sequence[str] | None" = ...,
     rate_hz: float | None = ...,
     window: int | None = ...,
     centred: bool | None = ...,
@@ -76,7 +77,8 @@ def label(
 def label(
     source: PathLike,
     *,
-    model: str = ...,
+    model: "str | Sequence[str]" = ...,
+    models: "Sequence[str] | None" = ...,
     rate_hz: float | None = ...,
     window: int | None = ...,
     centred: bool | None = ...,
@@ -89,7 +91,8 @@ def label(
 def label(
     source: "PathLike | Sequence[PathLike]",
     *,
-    model: str = "imagenet",
+    model: "str | Sequence[str]" = ("auto",),
+    models: "Sequence[str] | None" = None,
     rate_hz: float | None = None,
     window: int | None = None,
     centred: bool | None = None,
@@ -104,7 +107,10 @@ def label(
     Args:
         source: a file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4): one answer. A list of
             these, a folder of videos, or `@FILE`, a text file with one of these a line: a list of answers.
-        model: `imagenet`, which needs no download, or a registered one: champion, NAME@champion, NAME/3, a run's id.
+        model: `auto` (the newest champion whose features can be computed here, else `imagenet`), `imagenet`, which
+            needs no download, or a registered one: champion, NAME@champion, NAME/3, a run's id. Several label the same
+            frames: `by_model` of the answer has what each says.
+        models: the same, in the place of `model`.
         rate_hz: sampled frames per second.
         window: the score is the mean of this many samples; 1 for none.
         centred: use a centred smoothing window, which does not lag.
@@ -122,7 +128,8 @@ def label(
     from reelsift.results import labelled
 
     said = {"rate_hz": rate_hz, "window": window, "centred": centred, "annotate": annotate, "keep_frames": keep_frames}
-    return _worked_on(source, home, labelled, LabelVideosForm, model=model, out=out, again=again, **said)
+    named = _texts(model if models is None else models)
+    return _worked_on(source, home, labelled, LabelVideosForm, model=named, out=out, again=again, **said)
 
 
 @overload
@@ -422,13 +429,13 @@ def _worked_on(
     Raises:
         ReelsiftError: as `label` and `detect`.
     """
-    from flows.video_requests import do_here
+    from flows.video_requests import do_here, work_of
     from tasks.contracts.model import checked
 
     settings = _settings(home)
     sources, is_one = _sources(source)
     form = checked(kind, sources=sources, **options)
-    _, outcomes = do_here(form, sources, settings, _progress())
+    _, outcomes = do_here(form, work_of(form, settings), sources, settings, _progress())
     return _answers(list(outcomes), read, is_one=is_one)
 
 

@@ -101,7 +101,7 @@ def process_fetched(
         rows = process_batch.with_options(refresh_cache=not is_there)(videos, work, workplace, again=again)
         outcomes += map(VideoOutcome.model_validate, rows)
         after_each(len(rows))
-    return job.record.name, outcomes
+    return job.made_by, outcomes
 
 
 def _kept_job(work: Work, workplace: Workplace) -> Job[Any]:
@@ -111,7 +111,7 @@ def _kept_job(work: Work, workplace: Workplace) -> Job[Any]:
 
 
 @lru_cache(maxsize=1)
-def _opened(work: str, weights: str) -> Labeller | Detector | Extractor:
+def _opened(work: str, weights: str) -> tuple[Labeller, ...] | Detector | Extractor:
     """Open what the work needs; both come as JSON, which can be hashed, and names one version that never changes."""
     wanted: Work = TypeAdapter(Work).validate_json(work)
     return wanted.open(WeightsStore.model_validate_json(weights))

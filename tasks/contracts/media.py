@@ -141,6 +141,16 @@ class LabelSegment(FrozenModel):
     score: float = Field(ge=0, le=1, description="mean of the smoothed score over the segment")
 
 
+class ModelLabels(FrozenModel):
+    """What one model says of a video: its labels over time, and of the video as a whole."""
+
+    model: ModelRecord
+    is_silent: bool | None = Field(default=None, description="the sound could not be used; None: it was not looked at")
+    match_score: float | None = Field(default=None, description="probability that the video is of the dataset's kind")
+    top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
+    segments: tuple[LabelSegment, ...] = Field(description="by start, then by label")
+
+
 class LabelsManifest(FrozenModel):
     """The labels of one video over time, and what made them."""
 
@@ -153,9 +163,25 @@ class LabelsManifest(FrozenModel):
     match_score: float | None = Field(default=None, description="probability that the video is of the dataset's kind")
     top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
     segments: tuple[LabelSegment, ...] = Field(description="by start, then by label")
+    others: tuple[ModelLabels, ...] = Field(
+        default=(),
+        exclude_if=lambda others: not others,
+        description="what further models say of the same frames; left out where one model was asked",
+    )
+    chosen: ShownLine | None = Field(
+        default=None,
+        exclude_if=lambda chosen: chosen is None,
+        description="which model was taken and why, where that was left to reelsift; left out where one was named",
+    )
     annotated_video: str | None = Field(default=None, description="file beside this one, with the current label drawn")
     files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")
     code_revision: str
+
+    @property
+    def by_model(self) -> dict[str, ModelLabels]:
+        """What each model says, by its name, in the order in which they were asked."""
+        own = {name: getattr(self, name) for name in ModelLabels.model_fields}
+        return {each.model.name: each for each in (ModelLabels(**own), *self.others)}
 
 
 OBJECTS_NAME = "objects.json"

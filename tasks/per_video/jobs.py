@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal
@@ -63,6 +63,17 @@ class Lookup(Generic[ManifestT]):
     find: Callable[[Path, str], ManifestT | None]  # what lies whole in a folder under that identity
     in_words: Callable[[ManifestT], str]
     folder_name: Callable[[FetchedVideo], str] = folder_name
+    others: tuple[ModelRecord, ...] = ()  # further models that give the same answers
+
+    @property
+    def made_by(self) -> str:
+        """What gives the answers, by name."""
+        return in_one([each.name for each in (self.record, *self.others)])
+
+
+def in_one(names: Sequence[str]) -> str:
+    """Name several models, or the one."""
+    return " and ".join(names)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from tasks.per_video.extraction import (
     identity_of_features,
 )
 from tasks.per_video.fetching import Workplace
-from tasks.per_video.jobs import Job, Lookup, recall
+from tasks.per_video.jobs import Job, Lookup, in_one, recall
 from tasks.reports.words import labels_in_words, objects_in_words
 from tasks.storage.bundles import find_bundle, pull_bundle, push_bundle
 from tasks.storage.object_store import ObjectStore, open_store
@@ -59,32 +59,50 @@ VIDEOS_AT_ONCE = 3  # some are decoded while the network looks at others: of sho
 
 
 class LabelWork(FrozenModel):
-    """Label videos with one model and one set of options."""
+    """Label videos with one model or several, and one set of options."""
 
     verb: Literal["label"] = "label"
-    model: str  # as `tasks.labelling.labeller.open_labeller` takes it
+    models: tuple[str, ...]  # each as `tasks.labelling.labeller.open_labeller` takes it
     store: TrackingStore
     options: LabelOptions
+    chosen: str | None = None  # which model was taken and why, where that was left to us
+    left_out: tuple[str, ...] = ()  # champions that could not be taken, and why
 
-    def open(self, weights: WeightsStore) -> Labeller:
-        """Open the model.
+    def open(self, weights: WeightsStore) -> tuple[Labeller, ...]:
+        """Open the models.
 
         Raises:
             UnknownModelError, MissingWeightsError, FeatureSpaceError, ModelError, TrackingError: as `open_labeller`.
         """
-        return open_labeller(self.model, store=self.store, weights=weights)
+        return tuple(open_labeller(model, store=self.store, weights=weights) for model in self.models)
 
-    def job(self, labeller: Labeller, workplace: Workplace, progress: Progress | None = None) -> Job[LabelsManifest]:
-        """Return the job of labelling with an open model."""
+    def job(
+        self, labellers: tuple[Labeller, ...], workplace: Workplace, progress: Progress | None = None
+    ) -> Job[LabelsManifest]:
+        """Return the job of labelling with open models."""
+        first, *others = labellers
         return Job(
             kind=LABELS,
             out=workplace.out,
-            record=labeller.record,
-            identify=lambda video: identity_of_labels(video, labeller, self.options),
+            record=first.record,
+            others=tuple(each.record for each in others),
+            identify=lambda video: identity_of_labels(video, first, self.options, others),
             find=LABELS.find,
             in_words=labels_in_words,
-            make=lambda video, folder: label_video(video, labeller, self.options, workplace.bounds, folder, progress),
+            make=lambda video, folder: label_video(
+                video, first, self.options, workplace.bounds, folder, progress, others=others, chosen=self.chosen
+            ),
         )
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What an answer about many videos says of the models: their names, and why they were taken."""
+        return {
+            "model": in_one(self.models),
+            "models": list(self.models),
+            "why": self.chosen,
+            "left_out": list(self.left_out),
+        }
 
 
 class DetectWork(FrozenModel):
