@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from tasks.contracts.media import (
     DEVICES_VARIABLE,
+    FAILED,
     WORKER_VARIABLE,
     BatchRow,
     BatchVideo,
@@ -32,7 +33,7 @@ from tasks.fan_out.batching import keep_detector
 from tasks.fan_out.ledger import open_request
 from tasks.features.extractor import Extractor
 from tasks.labelling.scores import Labeller
-from tasks.per_video.fetching import Workplace, fetch_each
+from tasks.per_video.fetching import Workplace, discard, fetch_each
 from tasks.per_video.jobs import Job, all_done, do_each
 from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
 from tasks.runs import current_progress
@@ -140,11 +141,14 @@ def work_in_batch(
         if isinstance(work, DetectWork) and isinstance(job.record, DetectorRecord):
             keep_detector(batch.parent.parent, work.detector, work.speed, job.record)
         about = _about(request.id, run) | {"detector": _looks(job.record)}
+        sources = {video.place: video.source for video in waiting}
         progress.begin("videos", len(waiting), "videos")
         with closing(ahead(_fetched(waiting, workplace), buffer=FETCHED_AHEAD)) as coming:
             for place, video in coming:
                 ledger.begin(run, place)
                 for outcome in do_each(job, [video], again=again):
+                    if outcome.status != FAILED:
+                        discard(sources[place], workplace)
                     ledger.add(run, BatchRow.of(outcome, place=place, **about))
                 progress.advance("videos", 1)
     return len(waiting)
