@@ -64,7 +64,7 @@ LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
 # The choices of a form are the ones that have labels, and features of whole videos; elsewhere any can be named.
 PARTITIONS = ("video/train", "video/validate", "video_level/train", "video_level/validate")
 Partition = Annotated[str, Field(pattern=r"^[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
-LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking"
+LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking; all: every video, whichever labels it has"
 DATASET = "Dataset version: slug/id, an id or the beginning of one, a slug, or latest"
 
 
@@ -202,7 +202,7 @@ class TrainOptions(Form):
     """Which candidates are trained."""
 
     models: Annotated[tuple[str, ...], Input(20, "--model", metavar="PRESET", empty="as configured")] = Field(
-        default=(), description="Presets to train, one candidate each: logistic, moe, gated or your own"
+        default=(), description="Presets to train, one candidate each: logistic, moe, gated, chain or your own"
     )
     seed: Annotated[int | None, Input(21, metavar="N", empty="as configured")] = Field(
         default=None, ge=0, lt=2**32, description="Seed of every candidate, 0 to 4294967295"

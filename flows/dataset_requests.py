@@ -186,7 +186,8 @@ def train_here(dataset: Dataset, options: TrainOptions, settings: Settings, prog
         ConfigError: there is no such preset.
         TrainingError, TrackingError: as `train_candidate`.
     """
-    configs, store = settings.candidates(options.models, options.seed), store_of(settings)
+    is_all, store = dataset.manifest.is_whole_vocabulary, store_of(settings)
+    configs = settings.candidates(options.models, options.seed, whole_vocabulary=is_all)
     return [_trained(dataset, config, store, progress, again=options.again) for config in configs.values()]
 
 

@@ -297,6 +297,7 @@ def _kind(manifest: "DatasetManifest") -> str:
     if is_imported(manifest.options) and not origin:
         return f"{len(manifest.label_names):,} classes"
     names = f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
+    names = f"all {len(manifest.label_names):,} labels" if manifest.is_whole_vocabulary else names
     return f"{names}, of {origin}" if origin else names
 
 

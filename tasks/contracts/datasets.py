@@ -165,6 +165,13 @@ class DatasetManifest(FrozenModel):
         return f"{self.slug}/{self.id}"
 
     @property
+    def is_whole_vocabulary(self) -> bool:
+        """Whether a video with any label of YouTube-8M matches, but for those that are excluded."""
+        excluded = self.options.get("exclude_ids")
+        labels = len(self.label_ids) + (len(excluded) if isinstance(excluded, list) else 0)
+        return labels > 1 and labels == self.options.get("vocabulary_size")
+
+    @property
     def clips(self) -> tuple[str, ...]:
         """The SHA-256 of each file of which it has a row, sorted; none where it is of YouTube-8M."""
         return tuple(

@@ -56,11 +56,7 @@ class ImportRequest:
         origin = self.plan.table.origin
         if origin is None:
             return about | {"label_names": list(self.plan.label_names), "match": "any"}
-        return about | {
-            "extracted_from": origin.reference,
-            "label_ids": list(origin.label_ids),
-            "match": origin.match,
-        }
+        return about | {"extracted_from": origin.reference, "label_ids": list(origin.label_ids), **origin.options}
 
     @cached_property
     def id(self) -> str:

@@ -64,7 +64,7 @@ class Origin:
 
     reference: str  # slug/id
     label_ids: tuple[int, ...]  # that make a match
-    match: str  # whether any of them does, or all
+    options: Mapping[str, Any]  # of the version, about its labels
     indices: Mapping[str, int]  # name -> index, of all labels of the videos
 
 

@@ -15,6 +15,7 @@ from tasks.datasets.verify import parts_checked
 from tasks.imports.table import TRAIN, VALIDATE, ClipTable, LabelledClip, Origin
 from tasks.video.sources import YT8M_MARK, watch_page
 
+ABOUT_LABELS = ("match", "exclude_ids", "vocabulary_size")  # among the options of a version
 Labelled = dict[str, tuple[int, ...]]  # a video's id -> its labels
 
 
@@ -54,7 +55,8 @@ def clips_of_version(dataset: Dataset, *, partitions: Sequence[str] = (), limit:
         raise DatasetError(f"{manifest.reference} has no matching video in {', '.join(splits.values())}.")
     notes = (f"{repeated:,} videos are in more than one split; they are learnt from.",) if repeated else ()
     indices = {name: index for index, name in names.items()}
-    origin = Origin(manifest.reference, manifest.label_ids, str(manifest.options["match"]), indices)
+    about = {name: manifest.options[name] for name in ABOUT_LABELS if name in manifest.options}
+    origin = Origin(manifest.reference, manifest.label_ids, about, indices)
     return ClipTable(Path(manifest.reference), tuple(clips), notes, origin)
 
 

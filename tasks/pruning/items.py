@@ -26,6 +26,7 @@ class Kind(StrEnum):
     RUN = "MLflow run"
     TRAINING = "kept training"
     NOTE = "note of a training"
+    SCORES = "scores of a model"
     DATASET = "dataset"
     PART = "part"
     SHARD = "shard"

@@ -51,6 +51,7 @@ with warnings.catch_warnings():
     from mlflow.pyfunc import save_model
     from mlflow.store.entities import PagedList
     from mlflow.types import Schema, TensorSpec
+    from mlflow.utils import requirements_utils
 
 
 ANSWER_WITHIN_S = 10.0
@@ -249,6 +250,7 @@ __all__ = [
     "TensorSpec",
     "connect",
     "download_artifacts",
+    "requirements_utils",
     "save_model",
     "temporary_files",
     "translated",
