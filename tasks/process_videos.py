@@ -107,7 +107,8 @@ def process_fetched(
 
 def _kept_job(work: Work, workplace: Workplace) -> Job[Any]:
     """Open a job, its model or detector once for all batches of a process."""
-    opened = _opened(work.model_dump_json(), workplace.weights.model_dump_json())
+    # Defaults stay out: a setting of another kind of feature space is refused, even if it has its default.
+    opened = _opened(work.model_dump_json(), workplace.weights.model_dump_json(exclude_defaults=True))
     return open_job(work, workplace, current_progress(), opened=opened)
 
 
