@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tasks.contracts.columns import memory_of
 from tasks.contracts.media import LabelSegment, LabelsManifest, ObjectsManifest, ObjectTrack
 from tasks.reports.words import counted, percent, timestamp
 
@@ -42,9 +43,9 @@ def score_chart(manifest: LabelsManifest, table: pa.Table, whole_s: float) -> Sc
     The table has only the best labels of each timestamp, so a label that is not among them has score 0 there. Where
     there are more than `MOST_COLUMNS` of them, neighbours are drawn as the highest of them.
     """
-    times_s, place = np.unique(table.column("time_s").to_numpy(), return_inverse=True)
-    ids = table.column("label_id").to_numpy()
-    scores = np.clip(np.nan_to_num(table.column("smoothed").to_numpy()), 0, 1)
+    times_s, place = np.unique(memory_of(table["time_s"]), return_inverse=True)
+    ids = memory_of(table["label_id"])
+    scores = np.clip(np.nan_to_num(memory_of(table["smoothed"])), 0, 1)
     group = -(-max(len(times_s), 1) // MOST_COLUMNS)
     names = {label.label_id: label.name for label in (*manifest.segments, *manifest.top)}
     rows = []
