@@ -143,26 +143,60 @@ class PrepareDatasetForm(ShardsForm):
     )
 
 
-class ImportDatasetForm(Form):
-    """A dataset version of one's own videos: what is labelled, and which features are learnt from."""
+class FeaturesForm(Form):
+    """A dataset version of videos whose features are extracted: which features, and where that is done."""
 
-    source: Annotated[Path, Input(0, "FILE|FOLDER")] = Field(
-        description="Labelled videos: a CSV file, JSON lines or Parquet with the columns source and label (or labels), "
-        "perhaps split, group, start_s, end_s; or a folder with one folder for each class"
-    )
     features: Annotated[str, Input(1, metavar="SPACE")] = Field(
         default=EFFICIENTNET_LITE0,
         min_length=1,
         max_length=64,
         description=f"Feature space; {EFFICIENTNET_LITE0} needs no download",
     )
-    name: Annotated[str | None, Input(2, metavar="NAME", empty="that of the file or folder")] = Field(
-        default=None, min_length=1, max_length=200, description="What the dataset is called, e.g. kitchen"
-    )
     again: Annotated[bool, Input(42)] = Field(default=False, description="Recompute, ignoring cached results")
     where: Annotated[Literal["auto", "here", "pool"], Input(43, is_typed=False)] = Field(
         default="auto",
         description="pool: in batches on the workers of the pool gpu; here: in this run; auto: pool in a deployed run",
+    )
+
+
+class ImportDatasetForm(FeaturesForm):
+    """A dataset version of one's own videos: what is labelled, and which features are learnt from."""
+
+    source: Annotated[Path, Input(0, "FILE|FOLDER")] = Field(
+        description="Labelled videos: a CSV file, JSON lines or Parquet with the columns source and label (or labels), "
+        "perhaps split, group, start_s, end_s; or a folder with one folder for each class"
+    )
+    name: Annotated[str | None, Input(2, metavar="NAME", empty="that of the file or folder")] = Field(
+        default=None, min_length=1, max_length=200, description="What the dataset is called, e.g. kitchen"
+    )
+
+
+LARGE_FETCH_VIDEOS = 300  # that YouTube gives a guest in an hour: more than these a form fetches only if told to
+
+
+class ExtractDatasetForm(FeaturesForm):
+    """The matching videos of a version of YouTube-8M, fetched from YouTube, by their features in another space."""
+
+    dataset: Annotated[str, Input(0, "REF")] = Field(
+        default="latest", min_length=1, description=f"{DATASET}; one of YouTube-8M"
+    )
+    name: Annotated[str | None, Input(2, metavar="NAME", empty="that of the version, and the feature space")] = Field(
+        default=None, min_length=1, max_length=200, description="What the new dataset is called, e.g. cooking-today"
+    )
+    partitions: Annotated[tuple[Partition, ...], Input(3, "--partition", metavar="PARTITION", empty="all it has")] = (
+        Field(default=(), description="Partitions of the version whose matching videos are taken")
+    )
+    limit: Annotated[int | None, Input(5, metavar="N", empty="all")] = Field(
+        default=None,
+        ge=1,
+        description="Take at most this many videos of each partition, 1 or more: a higher one takes these and others",
+    )
+    keep_videos: Annotated[bool, Input(6)] = Field(
+        default=False, description="Keep fetched videos, which are otherwise deleted once their features are extracted"
+    )
+    large_download: Annotated[bool, Input(10, is_typed=False)] = Field(
+        default=False,
+        description=f"Allow more than {LARGE_FETCH_VIDEOS} videos to be fetched, the most that a guest gets in an hour",
     )
 
 
@@ -287,7 +321,7 @@ class DetectObjectsForm(VideosForm):
 
 
 class BatchForm(Form):
-    """One batch of videos, as detect-objects or import-dataset hands it to a worker of a pool."""
+    """One batch of videos, as detect-objects, import-dataset or extract-dataset hands it to a worker of a pool."""
 
     batch: Annotated[Path, Input(0)] = Field(description="File that says which videos, and what is wanted of them")
 

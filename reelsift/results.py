@@ -307,7 +307,8 @@ class DatasetVersion:
 
         found = self.manifest
         head = (
-            f"{found.rows:,} of {found.records:,} videos of {len(found.label_names):,} classes"
+            f"{found.rows:,} of {found.records:,} videos of {len(found.label_counts):,} "
+            f"{'labels' if 'extracted_from' in found.options else 'classes'}"
             if is_imported(found.options)
             else f"{found.matches:,} matching videos of {found.records:,} records in {len(found.shards):,} shards"
         )

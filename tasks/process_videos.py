@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from tasks.contracts.media import (
     DEVICES_VARIABLE,
+    FAILED,
     WORKER_VARIABLE,
     BatchRow,
     BatchVideo,
@@ -32,7 +33,7 @@ from tasks.fan_out.batching import keep_detector
 from tasks.fan_out.ledger import open_request
 from tasks.features.extractor import Extractor
 from tasks.labelling.scores import Labeller
-from tasks.per_video.fetching import Workplace, fetch_each
+from tasks.per_video.fetching import Workplace, discard, fetch_each
 from tasks.per_video.jobs import Job, all_done, do_each
 from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
 from tasks.runs import current_progress
@@ -106,7 +107,8 @@ def process_fetched(
 
 def _kept_job(work: Work, workplace: Workplace) -> Job[Any]:
     """Open a job, its model or detector once for all batches of a process."""
-    opened = _opened(work.model_dump_json(), workplace.weights.model_dump_json())
+    # Defaults stay out: a setting of another kind of feature space is refused, even if it has its default.
+    opened = _opened(work.model_dump_json(), workplace.weights.model_dump_json(exclude_defaults=True))
     return open_job(work, workplace, current_progress(), opened=opened)
 
 
@@ -140,11 +142,14 @@ def work_in_batch(
         if isinstance(work, DetectWork) and isinstance(job.record, DetectorRecord):
             keep_detector(batch.parent.parent, work.detector, work.speed, job.record)
         about = _about(request.id, run) | {"detector": _looks(job.record)}
+        sources = {video.place: video.source for video in waiting}
         progress.begin("videos", len(waiting), "videos")
         with closing(ahead(_fetched(waiting, workplace), buffer=FETCHED_AHEAD)) as coming:
             for place, video in coming:
                 ledger.begin(run, place)
                 for outcome in do_each(job, [video], again=again):
+                    if outcome.status != FAILED:
+                        discard(sources[place], workplace)
                     ledger.add(run, BatchRow.of(outcome, place=place, **about))
                 progress.advance("videos", 1)
     return len(waiting)

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, JsonValue, ValidationError
 
+from tasks.contracts.datasets import DropReason
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.files import is_whole
 from tasks.contracts.model import FrozenModel, Sha256, ShownAddress, ShownLine
@@ -23,6 +24,11 @@ class FetchedVideo(FrozenModel):
     address: ShownAddress | None = Field(default=None, description="web page of the video, where it has one")
     youtube_id: str | None = Field(default=None, description="11 characters")
     yt8m_id: str | None = Field(default=None, description="4 characters")
+    is_temporary: bool = Field(
+        default=False,
+        exclude_if=lambda value: not value,
+        description="fetched for its features alone: its file goes once they are kept, and this record stays",
+    )
 
 
 class MediaFacts(FrozenModel):
@@ -89,7 +95,7 @@ class VideoRecord(FrozenModel):
     @classmethod
     def of(cls, video: FetchedVideo, media: MediaFacts, *, frames_read: int, corrupt_frames: int) -> "VideoRecord":
         """Put together what was fetched and what was found."""
-        known = video.model_dump(exclude={"path"})
+        known = video.model_dump(exclude={"path", "is_temporary"})
         return cls(**known, media=media, frames_read=frames_read, corrupt_frames=corrupt_frames)
 
 
@@ -308,6 +314,9 @@ class VideoOutcome(FrozenModel):
     source: ShownAddress = Field(description="as the person named it")
     status: Literal["done", "cached", "failed"] = Field(description="cached: the same answer was there already")
     reason: ShownLine | None = Field(default=None, description="why it failed, in one line")
+    cause: DropReason | None = Field(
+        default=None, description="why it could not be fetched; None: it was, and what then failed is the work on it"
+    )
     title: ShownLine | None = None
     answer: str | None = Field(default=None, description="what was found, in words")
     warning: ShownLine | None = Field(default=None, description="what of the video is missing in the answer")

@@ -3,9 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,7 @@ class Version:
     code_revision: str
     parts: tuple[Part, ...]
     space: FeatureSpace = YT8M
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def shards(self) -> tuple[ShardTally, ...]:
@@ -145,6 +147,7 @@ class Version:
             code_revision=self.code_revision,
             feature_space=None if self.space == YT8M else self.space,
             oddities=find_oddities(paths, expected_length=expected_id_length(self.options)),
+            **self.about,
         )
 
     def is_of(self, manifest: DatasetManifest) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal
 
+from tasks.contracts.datasets import DropReason
 from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.files import FULL, check_no_link
 from tasks.contracts.media import (
@@ -47,9 +48,9 @@ def unexpected(source: str, error: Exception) -> VideoOutcome:
     return failed(source, f"{type(error).__name__}: {error} (unexpected: `--debug` shows where)")
 
 
-def failed(source: str, reason: str) -> VideoOutcome:
-    """Return the outcome of a source that failed for this reason."""
-    return VideoOutcome(source=source, status=FAILED, reason=reason)
+def failed(source: str, reason: str, cause: DropReason | None = None) -> VideoOutcome:
+    """Return the outcome of a source that failed for this reason; `cause` says why it could not be fetched."""
+    return VideoOutcome(source=source, status=FAILED, reason=reason, cause=cause)
 
 
 @dataclass(frozen=True)

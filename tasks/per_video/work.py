@@ -26,7 +26,7 @@ from tasks.contracts.media import (
     VideoOutcome,
 )
 from tasks.contracts.model import FrozenModel
-from tasks.contracts.progress import Progress, Unshown
+from tasks.contracts.progress import LongAlone, Progress, Silent
 from tasks.detection.boxes import Detector
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects, identity_of_objects
@@ -55,6 +55,7 @@ from tasks.weights.store import WeightsStore
 
 PREFIX = "videos"
 IDENTITY_DIGITS = 16
+LONG_S = 120.0  # of a video whose features take more than a few seconds on a CPU
 VIDEOS_AT_ONCE = 3  # some are decoded while the network looks at others: of short ones, no core waits
 
 
@@ -158,10 +159,10 @@ class ExtractWork(FrozenModel):
         return open_extractor(self.features, weights)
 
     def job(
-        self, extractor: Extractor, workplace: Workplace, _progress: Progress | None = None
+        self, extractor: Extractor, workplace: Workplace, progress: Progress | None = None
     ) -> Job[FeaturesManifest]:
-        """Return the job of extracting; how far it is within a video is not told, as most are short."""
-        space = extractor.space
+        """Return the job of extracting, which tells how far it is within a video that is long."""
+        space, told = extractor.space, LongAlone(progress or Silent(), LONG_S)
         return Job(
             kind=FEATURES,
             out=features_folder(workplace.out, space),
@@ -170,7 +171,7 @@ class ExtractWork(FrozenModel):
             find=FEATURES.find,
             in_words=features_in_words,
             folder_name=lambda video: content_name(video.sha256),
-            make=lambda video, folder: extract_features(video, extractor, workplace.bounds, folder, Unshown()),
+            make=lambda video, folder: extract_features(video, extractor, workplace.bounds, folder, told),
             at_once=VIDEOS_AT_ONCE,
         )
 
