@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
+from tasks.contracts.datasets import Level
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
 from tasks.weights.config import EFFICIENTNET_LITE0
@@ -61,8 +62,10 @@ def _checked_share(text: str) -> str:
 
 Share = Annotated[str, Field(json_schema_extra={"pattern": SHARE_PATTERN}), AfterValidator(_checked_share)]
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
-# The choices of a form are the ones that have labels, and features of whole videos; elsewhere any can be named.
-PARTITIONS = ("video/train", "video/validate", "video_level/train", "video_level/validate")
+# The choices of a form are the ones that have labels; elsewhere any can be named.
+PARTITIONS = (
+    "video/train", "video/validate", "frame/train", "frame/validate", "video_level/train", "video_level/validate",
+)  # fmt: skip
 Partition = Annotated[str, Field(pattern=r"^[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
 LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking"
 DATASET = "Dataset version: slug/id, an id or the beginning of one, a slug, or latest"
@@ -116,6 +119,11 @@ class PrepareDatasetForm(ShardsForm):
     background: Annotated[
         Annotated[int, Field(ge=0)] | Literal["all"] | None, Input(7, metavar="N|all", empty="as configured")
     ] = Field(default=None, description="Unmatched videos kept for each match, 0 or more, or all")
+    level: Annotated[Level, Input(11)] = Field(
+        default="video",
+        description="video: the features of whole videos; frame: those of each second, of frame/train and "
+        "frame/validate unless other partitions are named",
+    )
     strict: Annotated[bool, Input(8)] = Field(
         default=False, description="Fail on a damaged shard instead of reporting it"
     )
@@ -139,6 +147,13 @@ class PrepareDatasetForm(ShardsForm):
         max_length=300,
         description="Dask scheduler, e.g. tcp://10.0.0.7:8786",
     )
+
+    @property
+    def chosen_partitions(self) -> tuple[str, ...]:
+        """The partitions that are named, or those of the level where none is."""
+        if self.level == "frame" and self.partitions == PARTITIONS[:2]:
+            return PARTITIONS[2:4]
+        return self.partitions
 
 
 class ImportDatasetForm(Form):

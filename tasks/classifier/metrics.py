@@ -11,7 +11,9 @@ Pairs of equal score count against the model: misses are taken before hits, also
 starter code shuffles them.) So a model's GAP over more labels than it knows differs by the denominator alone, which all
 models on the same videos share: their order does not depend on which labels the others know.
 
-Shapes: B videos of a batch, N of all, L labels, K pairs kept a video, P = N x K pooled pairs.
+Segments are judged by the MAP@K of the challenge of 2019 (`segment_eval_inference.py`), on rated segments alone.
+
+Shapes: B videos of a batch, N of all, S segments, L labels, K pairs kept a video, P = N x K pooled pairs.
 """
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
@@ -170,3 +172,34 @@ def average_precision_by_label(labels_P: Tensor, hits_P: Tensor, positives_L: Te
     found_P = hits_P.double().cumsum(0) - earlier_hits_L[labels_P]
     sums_L = torch.bincount(labels_P, weights=hits_P * found_P / rank_P, minlength=len(positives_L))
     return torch.where(positives_L > 0, sums_L / positives_L.clamp(min=1), torch.nan)
+
+
+SEGMENT_TOP_K = 100_000  # segments that a submission may name for each label
+
+
+def segment_ap(scores_SL: Tensor, is_rated_SL: Tensor, is_positive_SL: Tensor, k: int = SEGMENT_TOP_K) -> Tensor:
+    """Return each label's AP (float64 (L,), NaN without a positive) over its k best segments; MAP@K is `nanmean()`.
+
+    The k best are of all segments, rated or not, and of them only those are judged that people have rated for the
+    label: what nobody looked at is neither a hit nor a miss. The denominator is all positives of the label, also those
+    outside the k best, and those without a prediction (`NO_PREDICTION`). Of equal scores misses come before hits.
+
+    Raises:
+        ValueError: the shapes differ, k is less than 1, or a score is NaN.
+    """
+    if scores_SL.ndim != 2 or not scores_SL.shape == is_rated_SL.shape == is_positive_SL.shape:
+        raise ValueError(
+            f"scores, ratings and positives must all have shape (segments, labels), got {tuple(scores_SL.shape)}, "
+            f"{tuple(is_rated_SL.shape)} and {tuple(is_positive_SL.shape)}"
+        )
+    if k < 1 or scores_SL.isnan().any():
+        raise ValueError(f"k must be at least 1 and no score NaN, got k = {k}")
+    is_rated_SL = is_rated_SL.to(torch.bool).cpu()
+    is_hit_SL = is_rated_SL & is_positive_SL.to(torch.bool).cpu()
+    ap_L = torch.full((scores_SL.shape[1],), torch.nan, dtype=torch.float64)
+    for label in is_hit_SL.any(dim=0).nonzero().squeeze(1).tolist():
+        scores_S, hits_S = scores_SL[:, label].cpu(), is_hit_SL[:, label]
+        best_S = ranking(scores_S, hits_S)[:k]
+        best_S = best_S[is_rated_SL[best_S, label] & (scores_S[best_S] > NO_PREDICTION)]
+        ap_L[label] = average_precision(hits_S[best_S], int(hits_S.sum()))
+    return ap_L

@@ -99,7 +99,7 @@ def part_name(split: str, number: int) -> str:
 def manifest_bytes(manifest: DatasetManifest) -> bytes:
     """Return the manifest's JSON: its digest, then keys sorted, a line for each and for each element of its lists."""
     fields: dict[str, JsonValue] = manifest.model_dump(mode="json")
-    for name in ("oddities", "feature_space"):  # so that what is as usual has the bytes that it always had
+    for name in ("oddities", "feature_space", "frames"):  # so that what is as usual has the bytes that it always had
         if fields[name] is None:
             del fields[name]
     lines = ",\n".join(f"{json.dumps(key)}: {_value(fields[key])}" for key in sorted(fields))
