@@ -50,7 +50,7 @@ def _input(field: FieldInfo) -> Input:
     return next(each for each in field.metadata if isinstance(each, Input))
 
 
-LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: more than these a form fetches only where it is told to
+LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: a form fetches more than these only with its switch
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 
 
@@ -66,8 +66,8 @@ LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
 PARTITIONS = (
     "video/train", "video/validate", "frame/train", "frame/validate", "video_level/train", "video_level/validate",
 )  # fmt: skip
-Partition = Annotated[str, Field(pattern=r"^[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
-LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking"
+Partition = Annotated[str, Field(pattern=r"^(3/)?[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
+LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking; all: every video, whichever labels it has"
 DATASET = "Dataset version: slug/id, an id or the beginning of one, a slug, or latest"
 
 
@@ -85,7 +85,7 @@ class ShardsForm(MirrorForm):
     partitions: Annotated[tuple[Partition, ...], Input(3, "--partition", metavar="PARTITION")] = Field(
         default=PARTITIONS[:2],
         min_length=1,
-        description="Partitions of YouTube-8M; each becomes a split of a dataset version",
+        description="Partitions of YouTube-8M, of which 3/frame/validate has segments; each becomes a split",
     )
     limit: Annotated[int | None, Input(5, metavar="N", empty="all")] = Field(
         default=None, ge=1, description="Take at most this many shards of each partition, 1 or more"
@@ -183,7 +183,7 @@ class TrainOptions(Form):
     """Which candidates are trained."""
 
     models: Annotated[tuple[str, ...], Input(20, "--model", metavar="PRESET", empty="as configured")] = Field(
-        default=(), description="Presets to train, one candidate each: logistic, moe, gated or your own"
+        default=(), description="Presets to train, one candidate each: logistic, moe, gated, chain or your own"
     )
     seed: Annotated[int | None, Input(21, metavar="N", empty="as configured")] = Field(
         default=None, ge=0, lt=2**32, description="Seed of every candidate, 0 to 4294967295"
@@ -199,7 +199,7 @@ class TrainClassifierForm(TrainOptions):
     dataset: Annotated[str, Input(10, metavar="REF")] = Field(default="latest", min_length=1, description=DATASET)
 
 
-Source = Annotated[str, Field(max_length=1 << 16)]  # what cannot be one is told of it alone, as the others may be good
+Source = Annotated[str, Field(max_length=1 << 16)]  # a bad one is an error of its own row, as the others may be good
 SOURCES = (
     "A file, an http(s) address, a YouTube id (11 characters), a YouTube-8M id (4), or @FILE: a text file with one of "
     "these a line"
@@ -296,7 +296,7 @@ class PipelineForm(PrepareDatasetForm, TrainOptions):
     video_model: Annotated[str, Input(31, metavar="MODEL")] = Field(
         default="auto",
         min_length=1,
-        description="auto: the champion where the weights of YouTube-8M's features are at hand, else imagenet",
+        description="auto: the champion where the weights of YouTube-8M's features are here, else imagenet",
     )
     detector: Annotated[DetectorName, Input(32, metavar="DETECTOR")] = Field(default="auto", description=DETECTORS)
 

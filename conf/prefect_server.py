@@ -1,4 +1,4 @@
-"""The Prefect server that a command is told to use: whether one is named at all, and whether it answers.
+"""The Prefect server that a command was given: whether one is named at all, and whether it answers.
 
 What would end a run after minutes of retries is looked at before: the server, its database, the home's disk.
 """

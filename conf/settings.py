@@ -53,6 +53,11 @@ class TrainSection(FrozenModel):
     models: tuple[str, ...] = Field(
         default=("logistic", "moe", "gated"), min_length=1, description="presets; one candidate each"
     )
+    vocabulary_models: tuple[str, ...] = Field(
+        default=("logistic", "gated", "chain"),
+        min_length=1,
+        description="the same for a dataset of the whole vocabulary (`--label all`)",
+    )
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of every candidate")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where there is one")
 
@@ -179,15 +184,19 @@ class Settings(BaseSettings):
         }
         return {**shipped, **own}
 
-    def candidates(self, models: tuple[str, ...] = (), seed: int | None = None) -> dict[str, TrainConfig]:
+    def candidates(
+        self, models: tuple[str, ...] = (), seed: int | None = None, *, whole_vocabulary: bool = False
+    ) -> dict[str, TrainConfig]:
         """Return the configs of the presets named, or of those in the section `train`, by name.
+
+        That has others for a dataset of the whole vocabulary.
 
         Raises:
             ConfigError: there is no such preset.
         """
         known = {**PRESETS, **self.presets}
         chosen = {"seed": self.train.seed if seed is None else seed, "device": self.train.device}
-        names = models or self.train.models
+        names = models or (self.train.vocabulary_models if whole_vocabulary else self.train.models)
         if unknown := [name for name in names if name not in known]:
             raise ConfigError(
                 f"No model preset {unknown[0]!r}; there are {', '.join(known)}.{did_you_mean(unknown[0], known)} "

@@ -66,7 +66,7 @@ class RunningPart(FrozenModel):
 
     @property
     def has_its_port(self) -> bool:
-        """Whether it is this process, or one that came of it, that listens on its port: another stack might."""
+        """Whether this process or one of its children listens on its port: another stack might."""
         with suppress(psutil.Error):
             root = psutil.Process(self.pid)
             return any(_listens(process, self.port) for process in [root, *root.children(recursive=True)])
@@ -120,7 +120,7 @@ class StackState(FrozenModel):
 
 
 def running_part(home: Home, name: str) -> RunningPart | None:
-    """Return a server of a home's stack, if it lives and answers where it should; `reelsift status` tells of damage."""
+    """Return a server of a home's stack, if it lives and answers where it should; `reelsift status` shows damage."""
     try:
         state = read_state(home)
     except StackError:

@@ -158,7 +158,7 @@ def build_here(
 
 
 def refuse_gaps(request: DatasetRequest, absent: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a version of too few of its shards: a mirror that refuses most of them refuses whoever asks.
+    """Refuse a version of too few of its shards: a mirror that refuses most of them refuses this client.
 
     Raises:
         DownloadError: no mirror gives any of the shards, or most are there and not given.
@@ -191,7 +191,8 @@ def train_here(dataset: Dataset, options: TrainOptions, settings: Settings, prog
         ConfigError: there is no such preset.
         TrainingError, TrackingError: as `train_candidate`.
     """
-    configs, store = settings.candidates(options.models, options.seed), store_of(settings)
+    is_all, store = dataset.manifest.is_whole_vocabulary, store_of(settings)
+    configs = settings.candidates(options.models, options.seed, whole_vocabulary=is_all)
     return [_trained(dataset, config, store, progress, again=options.again) for config in configs.values()]
 
 

@@ -45,7 +45,7 @@ def import_dataset(form: ImportDatasetForm) -> Any:  # noqa: ANN401 - a state; w
     if deployment.id is not None:
         check_source(form.source)
     table, place, size = checked_table(form), import_place(settings), settings.flow.videos_per_batch
-    space_of(form, settings)  # a wrong name is told before any video is fetched
+    space_of(form, settings)  # a wrong name fails before any video is fetched
     fetched = (video for batch in fetched_batches(table.sources, place, size) for video in batch)
     found = dict(zip(table.sources, fetched, strict=True))
     plan = planned(table, found)

@@ -51,7 +51,7 @@ def champion_from(version: str, options: TrainOptions, settings: Settings) -> di
 def pipeline(form: PipelineForm) -> Any:  # noqa: ANN401 - perhaps a state; who calls it gets what that holds
     """Make the dataset version, train its candidates, compare them with the champion, and let the gate decide."""
     settings = running_settings()
-    settings.candidates(form.models, form.seed)  # a wrong name is told now, not after hours of downloads
+    settings.candidates(form.models, form.seed)  # a wrong name fails now, not after hours of downloads
     version = dataset_for(form)
     made = {"dataset": version, **champion_from(f"{version['slug']}/{version['id']}", form, settings)}
     if not form.videos:

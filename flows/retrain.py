@@ -25,7 +25,7 @@ from tasks.tracking.registry import settled_champion
 def retrain(form: RetrainForm) -> dict[str, Any]:
     """Publish a version if the plan has new shards, train on what the gate has not judged, and say what was done."""
     settings = running_settings()
-    settings.candidates(form.models, form.seed)  # a wrong name is told now, not after hours of downloads
+    settings.candidates(form.models, form.seed)  # a wrong name fails now, not after hours of downloads
     store = store_of(settings)
     request = request_of(form, settings)
     stored = stored_manifests(request.slug, settings.storage) if settings.storage else []

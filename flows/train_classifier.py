@@ -30,7 +30,8 @@ def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
     store = store_of(settings)
     fit = fit_classifier.with_options(refresh_cache=form.again)
     trained = []
-    for config in settings.candidates(form.models, form.seed).values():
+    configs = settings.candidates(form.models, form.seed, whole_vocabulary=dataset.manifest.is_whole_vocabulary)
+    for config in configs.values():
         candidate = fit(dataset.manifest.reference, config, store, root=root)
         if not is_kept(candidate, store):
             candidate = fit.with_options(refresh_cache=True)(dataset.manifest.reference, config, store, root=root)

@@ -23,7 +23,7 @@ OptionsT = TypeVar("OptionsT", bound=FrozenModel)
 
 
 def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
-    """Return where videos are kept, and how they are come by.
+    """Return where videos are kept, and how they are fetched.
 
     Raises:
         OutputError: nothing can be written there.

@@ -327,7 +327,7 @@ def train(
     Args:
         data: what `build_dataset`, `import_dataset` or `open_dataset` returned, or a reference such as `cooking` or
             `latest`.
-        models: presets to train, one candidate each: logistic, moe, gated, or your own; as configured by default.
+        models: presets to train, one candidate each: logistic, moe, gated, chain or your own; by default as configured.
         seed: of every candidate.
         again: train again what was trained before with the same data and settings.
         home: folder of everything that is written; by default that of `data`, or `REELSIFT_HOME`.

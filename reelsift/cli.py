@@ -152,7 +152,7 @@ def run() -> None:
         with printing():
             app()
     except BaseException as error:
-        if code := leave():  # whatever came of the unwinding
+        if code := leave():  # however the unwinding ended
             sys.exit(code)
         if isinstance(error, SystemExit):
             _print_usage_error(error)

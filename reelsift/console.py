@@ -53,7 +53,7 @@ def printing() -> Iterator[None]:
 
 
 def _open_streams() -> None:
-    """Stand in for streams that whoever started us has closed, and let none fail for a character that it lacks."""
+    """Stand in for streams that our parent has closed, and let none fail for a character that it lacks."""
     for name in ("stdin", "stderr"):
         stream = getattr(sys, name)
         if stream is None or (name == "stderr" and _problem_of(stream)):  # no work is lost for a word beside the result

@@ -283,6 +283,8 @@ def _kind(manifest: "DatasetManifest") -> str:
 
     if is_imported(manifest.options):
         return f"{len(manifest.label_names):,} classes"
+    if manifest.is_whole_vocabulary:
+        return f"all {len(manifest.label_names):,} labels"
     return f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
 
 

@@ -127,13 +127,13 @@ def evaluate_version(
     session: Session = context.obj
     row, version = _model_and_dataset(session, model, dataset)
 
-    from tasks.classifier.evaluate import evaluation_of, labels_of, score_matches
+    from tasks.classifier.evaluate import evaluation_of, labels_of
     from tasks.classifier.splits import all_videos
-    from tasks.tracking.loading import load_classifier
+    from tasks.tracking.loading import scores_of
 
-    videos, classifier = all_videos(version), load_classifier(session.store, row)
-    scores = score_matches(classifier, videos)
-    result = evaluation_of(classifier, scores, videos, labels_of(videos))
+    videos = all_videos(version)
+    scores = scores_of(session.store, row, videos)
+    result = evaluation_of(scores, videos, labels_of(videos))
     learnt = _learnt_from(session, row, version)
     figures = {
         "gap": result.gap,
@@ -143,7 +143,7 @@ def evaluate_version(
         "match_ap": result.match_ap,
         "coverage": result.coverage,
         **(result.classes.named() if result.classes else {}),
-        "gap_own_labels": evaluation_of(classifier, scores, videos).gap,
+        "gap_own_labels": evaluation_of(scores, videos).gap,
         "videos": result.videos,
         "model": row.reference,
         "dataset": version.manifest.id,
@@ -313,7 +313,7 @@ def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tup
 def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = False) -> None:
     """Train candidates, log them to MLflow, and register them under the dataset's slug."""
     session: Session = context.obj
-    session.settings.candidates(form.models)  # a wrong name is told at once, before any server starts
+    session.settings.candidates(form.models)  # a wrong name fails at once, before any server starts
     session.open_dataset(form.dataset)
     trained = session.run_flow("train_classifier", form)
     for warning in trained["warnings"]:

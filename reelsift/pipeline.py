@@ -29,7 +29,7 @@ def pipeline(context: typer.Context, form: PipelineForm, yes: Yes = False, as_js
     from flows.dataset_requests import handing_on
 
     session: Session = context.obj
-    session.settings.candidates(form.models)  # a wrong name is told at once, before any question
+    session.settings.candidates(form.models)  # a wrong name fails at once, before any question
     request = planned(form, session)
     form = confirmed(form, request, session, yes=yes)
     with handing_on(request, form, session.settings):

@@ -30,7 +30,7 @@ SHOW_CURSOR = "\x1b[?25h"  # which a progress bar hides
 
 _received: list[int] = []
 _leaving = threading.Event()  # the command has done its work, or has been unwound
-_said = threading.Lock()  # taken by whoever says the last line
+_said = threading.Lock()  # held by the thread that prints the last line
 
 
 def catch_signals() -> None:

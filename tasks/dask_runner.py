@@ -45,7 +45,7 @@ def tasks_on(runner: str, address: str | None, processes: int) -> Iterator[None]
 
 
 def tell_of(batches: Sequence[PrefectFuture[Any]]) -> None:
-    """Count the batches as they end, for their own progress is told in processes that nobody here listens to."""
+    """Count the batches as they end, for their own progress is reported in processes that nobody here listens to."""
     progress = current_progress()
     progress.begin("batches", len(batches), "batches")
     for batch in batches:
@@ -93,7 +93,7 @@ def _cluster(processes: int) -> dict[str, Any]:
         "n_workers": processes,
         "threads_per_worker": THREADS,
         "host": "127.0.0.1",
-        "security": True,  # whoever reaches a scheduler runs code as we do: others on this machine shall not
+        "security": True,  # anyone who reaches a scheduler runs code as we do: others on this machine shall not
         "dashboard_address": ANY_PORT,
         "memory_limit": 0,  # the stages bound their own
     }

@@ -72,7 +72,7 @@ def makes_jobs(client: SyncPrefectClient, pool: str) -> bool:
 
 ENDS_WITHIN_S = 10.0  # what a lost run whose process still lives gets to end in
 WARN_EVERY_S = 60.0
-PAGE_RUNS = 200  # the most that the server tells of at once
+PAGE_RUNS = 200  # the most that the server lists at once
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Task: a batch of shards of one partition is on the disk, whole.
 
-The cache key is the shards' digests, so a batch is fetched once however many datasets are made from it; whoever asks
+The cache key is the shards' digests, so a batch is fetched once however many datasets are made from it; the caller
 checks that the files are still there.
 """
 

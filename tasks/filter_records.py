@@ -1,6 +1,6 @@
 """Task: a batch of shards becomes one Parquet part.
 
-The cache key is the shards' digests and the filter's options; whoever asks checks that the part is still there and
+The cache key is the shards' digests and the filter's options; the caller checks that the part is still there and
 whole.
 """
 

@@ -17,7 +17,7 @@ USER_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME"
 PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_PASSWORD"  # noqa: S105 - a name
 ONE_USER, ANYBODY = "one-user", "anybody"
 SETTINGS_NAME, USERS_NAME = "users.ini", "users.db"
-# The password is in the environment, and in no file. Whoever is let in later may look. Deriving a key from a password
+# The password is in the environment, and in no file. A user with access may look. Deriving a key from a password
 # takes most of the time of a request, so what was right is remembered: by the one worker, which hears of every change.
 SETTINGS = """\
 [mlflow]

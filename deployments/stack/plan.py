@@ -153,7 +153,7 @@ def _mlflow_login(credentials: Credentials | None) -> dict[str, str]:
 # A run whose parent was cancelled is cancelled within this many seconds, and its process ended soon after.
 CANCELLATION_LOOP_S = 5
 # Prefect's own command would start the server without the guard. Headers by which a proxy names its client are not
-# read: whoever guesses passwords could name another one.
+# read: someone who guesses passwords could name another one.
 PROGRAM = (
     *(sys.executable, "-m", "uvicorn", "--factory", "conf.guarded_server:prefect_app"),
     *("--no-proxy-headers", "--log-level", "warning"),
@@ -227,7 +227,7 @@ def _worker(name: str, pool: str, runs: int, environment: Mapping[str, str], *, 
 
 
 def visible_devices() -> list[str]:
-    """Return the GPUs of this machine: those of `CUDA_VISIBLE_DEVICES`, else all that the driver tells of."""
+    """Return the GPUs of this machine: those of `CUDA_VISIBLE_DEVICES`, else all that the driver lists."""
     if DEVICES_VARIABLE in os.environ:
         return [device.strip() for device in os.environ[DEVICES_VARIABLE].split(",") if device.strip()]
     command = shutil.which("nvidia-smi")

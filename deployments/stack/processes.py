@@ -54,7 +54,7 @@ def start(part: StackPart, log: Path, variables: Mapping[str, str]) -> RunningPa
 
 
 def trees(parts: Iterable[RunningPart]) -> list[psutil.Process]:
-    """Return the processes of the parts that live, and all that came of them."""
+    """Return the processes of the parts that live, and all their children."""
     found: dict[int, psutil.Process] = {}
     for part in parts:
         if part.is_alive:
@@ -65,7 +65,7 @@ def trees(parts: Iterable[RunningPart]) -> list[psutil.Process]:
 
 
 def marked(stack: Path) -> list[psutil.Process]:
-    """Return the processes that bear the mark of a home's stack, whoever their parents are by now."""
+    """Return the processes that bear the mark of a home's stack, whatever their parents are by now."""
     return bearing(STACK_VARIABLE, str(stack))
 
 

@@ -116,7 +116,7 @@ class Downed:
     """What a call of `take_down` did."""
 
     parts: tuple[str, ...]  # that lived
-    processes: int  # that were ended, the parts' own and those that came of them
+    processes: int  # that were ended, the parts' own and their children
     killed: int  # of these, that did not end when they were asked to
 
 
@@ -335,7 +335,7 @@ class PartStatus(FrozenModel):
     state: Literal["ready", "not ready", "dead"]
     pid: int
     since: AwareDatetime
-    memory_bytes: int = Field(description="resident, of the process and of all that came of it")
+    memory_bytes: int = Field(description="resident, of the process and of all its children")
     address: str | None
     log: Path
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.classifier.metrics import NO_PREDICTION
+from tasks.classifier.metrics import BestPairs
 from tasks.datasets.load import Videos
 
 TOP_K = 5
@@ -63,21 +63,15 @@ def has_one_label_each(videos: Videos) -> bool:
     return len(counts) > 0 and bool((counts == 1).all()) and len(np.unique(matching)) > 1
 
 
-def class_metrics(scores_NL: NDArray[np.float32], own_N: NDArray[np.int64], label_ids: tuple[int, ...]) -> ClassMetrics:
-    """Judge scores of videos whose own labels stand in the columns `own_N`."""
-    rows_N = np.arange(len(scores_NL))
-    own_N1 = scores_NL[rows_N, own_N][:, None]
-    others_NL = scores_NL.copy()
-    others_NL[rows_N, own_N] = NO_PREDICTION
-    rank_N = ((others_NL >= own_N1) & (others_NL > NO_PREDICTION)).sum(axis=1)
-    is_known_N = own_N1[:, 0] > NO_PREDICTION
-    predicted_N = np.where(is_known_N & (rank_N == 0), own_N, others_NL.argmax(axis=1))
+def class_metrics(pairs: BestPairs, own_N: NDArray[np.int64], label_ids: tuple[int, ...]) -> ClassMetrics:
+    """Judge the best pairs, five a video at least, of videos whose own labels stand in the columns `own_N`."""
+    rank_N = np.where(pairs.hits_NK.any(axis=1), pairs.hits_NK.argmax(axis=1), len(label_ids))
     confusion_LL = np.zeros((len(label_ids),) * 2, np.int64)
-    np.add.at(confusion_LL, (own_N, predicted_N), 1)
+    np.add.at(confusion_LL, (own_N, pairs.labels_NK[:, 0]), 1)
     return ClassMetrics(
         label_ids=label_ids,
-        top_1=float((is_known_N & (rank_N < 1)).mean()),
-        top_5=float((is_known_N & (rank_N < TOP_K)).mean()),
+        top_1=float((rank_N < 1).mean()),
+        top_5=float((rank_N < TOP_K).mean()),
         confusion_LL=confusion_LL,
     )
 

@@ -1,9 +1,9 @@
 """Videos of a dataset version as tensors that stay in memory for the whole training.
 
-Shapes: N videos, B videos of a batch, F = 1152 features, L labels.
+Shapes: N videos, B videos of a batch, F features, L labels, P pairs of a video and a label that it has.
 """
 
-# ruff: noqa: N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
+# ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,20 +18,65 @@ from tasks.datasets.load import Videos
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Videos to learn from or to judge on. `features_NF` is raw: normalising is part of the model."""
+class Targets:
+    """Which of L labels each of N videos has, sparse: dense they would outweigh the features.
 
-    features_NF: Tensor  # float32
-    targets_NL: Tensor  # uint8, 0 or 1
+    The labels of row i are `columns[offsets[i]:offsets[i + 1]]`, none of them twice.
+    """
+
+    offsets: Tensor  # int64, (N + 1,)
+    columns: Tensor  # int32
+    labels: int
+
+    def __len__(self) -> int:
+        """Return how many videos there are."""
+        return len(self.offsets) - 1
+
+    def dense(self, rows_B: Tensor) -> Tensor:
+        """Return the targets_BL of some rows: 1 where a video has the label, as uint8."""
+        first_B = self.offsets[rows_B]
+        counts_B = self.offsets[rows_B + 1] - first_B
+        row_P = torch.repeat_interleave(torch.arange(len(rows_B), device=rows_B.device), counts_B)
+        place_P = torch.arange(len(row_P), device=rows_B.device) + (first_B - counts_B.cumsum(0) + counts_B)[row_P]
+        targets_BL = torch.zeros((len(rows_B), self.labels), dtype=torch.uint8, device=rows_B.device)
+        targets_BL[row_P, self.columns[place_P].long()] = 1
+        return targets_BL
+
+    def to(self, device: torch.device) -> "Targets":
+        """Return the same on a device."""
+        return Targets(self.offsets.to(device), self.columns.to(device), self.labels)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Videos to learn from or to judge on. The features are raw: normalising is part of the model.
+
+    They stay as they were loaded, and where they were where a GPU has no room for them; batches are float32, on the
+    device of the targets.
+    """
+
+    features_NF: Tensor  # float32 or float16
+    targets: Targets
     is_match_N: Tensor  # bool
 
     def __len__(self) -> int:
         """Return how many videos there are."""
         return len(self.is_match_N)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self.is_match_N.device
+
+    def batch(self, rows_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features_BF, targets_BL and is_match_B of some rows."""
+        features_BF = self.features_NF[rows_B.to(self.features_NF.device)].to(self.device).float()
+        rows_B = rows_B.to(self.device)
+        return features_BF, self.targets.dense(rows_B), self.is_match_N[rows_B]
+
     def split(self, rows: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield features_BF, targets_BL and is_match_B of `rows` videos at a time, in order."""
-        return zip(self.features_NF.split(rows), self.targets_NL.split(rows), self.is_match_N.split(rows), strict=True)
+        return map(self.batch, torch.arange(len(self)).split(rows))
 
 
 def kept_labels(videos: Videos, *, min_positives: int, always: tuple[int, ...]) -> tuple[int, ...]:
@@ -41,23 +86,29 @@ def kept_labels(videos: Videos, *, min_positives: int, always: tuple[int, ...]) 
     return tuple(sorted({*ids[counts >= min_positives].tolist(), *always}))
 
 
+def sparse_targets(videos: Videos, label_ids: tuple[int, ...]) -> Targets:
+    """Return which labels the videos have, in the columns of `label_ids`. Other labels are left out."""
+    found = videos.labels_among(label_ids)
+    return Targets(torch.from_numpy(found.offsets), torch.from_numpy(found.columns), found.labels)
+
+
 def multi_hot(videos: Videos, label_ids: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return targets (n, L): 1 where a video has the label of that column. Other labels are left out."""
-    columns = np.full(max(*label_ids, int(videos.label_ids.max(initial=0))) + 1, -1)
-    columns[list(label_ids)] = np.arange(len(label_ids))
-    column = columns[videos.label_ids]
-    row = np.repeat(np.arange(len(videos)), np.diff(videos.label_offsets))
-    targets = np.zeros((len(videos), len(label_ids)), np.uint8)
-    targets[row[column >= 0], column[column >= 0]] = 1
-    return targets
+    """Return targets (n, L) of a few videos: 1 where a video has the label of that column."""
+    return sparse_targets(videos, label_ids).dense(torch.arange(len(videos))).numpy()
+
+
+ROOM_SHARE = 0.5  # of a GPU's free memory: the rest is for the model and its batches
 
 
 def examples(videos: Videos, label_ids: tuple[int, ...], device: torch.device, *, matches_only: bool) -> Examples:
     """Return the videos as tensors on the device; features that are there already are shared, not copied."""
-    chosen = videos.take(videos.is_match) if matches_only and not videos.is_match.all() else videos
+    chosen = videos.matches() if matches_only else videos
+    features_NF = torch.from_numpy(chosen.features)
+    if device.type == "cuda" and features_NF.nbytes < ROOM_SHARE * torch.cuda.mem_get_info(device)[0]:
+        features_NF = features_NF.to(device)
     return Examples(
-        features_NF=torch.from_numpy(chosen.features).to(device),
-        targets_NL=torch.from_numpy(multi_hot(chosen, label_ids)).to(device),
+        features_NF=features_NF,
+        targets=sparse_targets(chosen, label_ids).to(device),
         is_match_N=torch.from_numpy(chosen.is_match).to(device),
     )
 

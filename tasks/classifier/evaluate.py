@@ -6,24 +6,22 @@ never among its pairs, and counts as missed in every video that has it.
 Shapes: N videos, L labels.
 """
 
-# ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
+# ruff: noqa: N803, N806 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tasks.classifier.classes import ClassMetrics, class_metrics, has_one_label_each
-from tasks.classifier.data import multi_hot
-from tasks.classifier.fitted import FittedClassifier
-from tasks.classifier.metrics import NO_PREDICTION, Metrics, YouTube8MMetrics, average_precision, ranking
+from tasks.classifier.metrics import BestPairs, Metrics, YouTube8MMetrics, average_precision, ranking
 from tasks.contracts.errors import ModelError
-from tasks.datasets.load import Videos
-
-JUDGED_ROWS = 4096  # videos a batch of the metrics: bounds the memory
+from tasks.contracts.files import appearing
+from tasks.datasets.load import SparseLabels, Videos
 
 
 @dataclass(frozen=True)
@@ -60,37 +58,63 @@ class Evaluation:
         return sum(label.positives > 0 for label in self.labels)
 
 
+PAIRS = tuple(field.name for field in fields(BestPairs))
+
+
 @dataclass(frozen=True)
 class Scores:
-    """What a classifier says about the matching videos of a dataset version, in their order."""
+    """What a classifier says about the matching videos of a dataset version, in their order: its best pairs.
 
-    label_ids: tuple[int, ...]
-    scores_NL: NDArray[np.float32]
+    There are enough of each video for all figures over any further labels: `TOP_K`, and as many as it has labels.
+    """
 
-    def over(self, label_ids: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the scores in the columns of `label_ids`, ascending, which hold at least the model's own."""
-        wide_NL = np.full((len(self.scores_NL), len(label_ids)), NO_PREDICTION, np.float32)
-        wide_NL[:, np.searchsorted(label_ids, self.label_ids)] = self.scores_NL
-        return wide_NL
+    label_ids: tuple[int, ...]  # that the classifier knows
+    label_names: tuple[str, ...]
+    pairs: BestPairs  # whose labels are columns of `label_ids`
+    match_ap: float | None = None  # AP of 'does it match at all' over all videos; None where it cannot say
+
+    def __len__(self) -> int:
+        """Return how many videos there are."""
+        return len(self.pairs)
+
+    def over(self, label_ids: tuple[int, ...]) -> BestPairs:
+        """Return the pairs in the columns of `label_ids`, ascending, which hold at least the classifier's own."""
+        columns_L = np.searchsorted(label_ids, self.label_ids).astype(np.int32)
+        return replace(self.pairs, labels_NK=columns_L[self.pairs.labels_NK])
+
+    def write(self, path: Path) -> None:
+        """Keep them in a file, which `read` reads."""
+        arrays = {name: getattr(self.pairs, name) for name in PAIRS}
+        match_ap = np.nan if self.match_ap is None else self.match_ap
+        with appearing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, label_ids=self.label_ids, label_names=self.label_names, match_ap=match_ap, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Return what `write` wrote; None where it is not there, or damaged: the checksums of the file tell."""
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                match_ap = float(held["match_ap"])
+                return cls(
+                    label_ids=tuple(held["label_ids"].tolist()),
+                    label_names=tuple(held["label_names"].tolist()),
+                    pairs=BestPairs(**{name: held[name] for name in PAIRS}),
+                    match_ap=None if np.isnan(match_ap) else match_ap,
+                )
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
 
 
-def evaluate(classifier: FittedClassifier, videos: Videos, label_ids: Collection[int] = ()) -> Evaluation:
-    """Judge the classifier on all matching videos, over the labels that it knows and `label_ids`.
+def evaluation_of(scores: Scores, videos: Videos, label_ids: Collection[int] = ()) -> Evaluation:
+    """Judge the scores of all matching videos, over the labels that the classifier knows and `label_ids`.
 
     Raises:
         ModelError: there is no matching video.
     """
-    return evaluation_of(classifier, score_matches(classifier, videos), videos, label_ids)
-
-
-def evaluation_of(
-    classifier: FittedClassifier, scores: Scores, videos: Videos, label_ids: Collection[int] = ()
-) -> Evaluation:
-    """Judge scores that `score_matches` returned, as `evaluate` does."""
     matching = matches_of(videos)
     judged_ids = union_of_labels(scores.label_ids, label_ids)
-    metrics = judge(scores.over(judged_ids), multi_hot(matching, judged_ids))
-    labels = _label_results(classifier, judged_ids, metrics)
+    metrics = judge(scores, matching.labels_among(judged_ids), judged_ids)
+    labels = _label_results(scores, judged_ids, metrics)
     return Evaluation(
         videos=metrics.videos,
         gap=metrics.gap,
@@ -98,7 +122,7 @@ def evaluation_of(
         hit1=metrics.hit_at_1,
         perr=metrics.perr,
         coverage=sum(label.positives for label in labels) / max(1, len(matching.label_ids)),
-        match_ap=_match_ap(classifier, videos),
+        match_ap=scores.match_ap,
         labels=labels,
         classes=_classes(scores, matching, judged_ids),
     )
@@ -125,17 +149,6 @@ def labels_of(videos: Videos) -> tuple[int, ...]:
     return union_of_labels(np.unique(matches_of(videos).label_ids).tolist())
 
 
-def score_matches(classifier: FittedClassifier, videos: Videos) -> Scores:
-    """Return the classifier's scores of the matching videos.
-
-    Raises:
-        ModelError: there is no matching video.
-        FeatureSpaceError: the videos' features are of another space than the classifier's.
-    """
-    classifier.space.check_same(videos.space, who=f"The model of {classifier.dataset_id}", what="the dataset")
-    return Scores(classifier.label_ids, classifier.predict(matches_of(videos).features))
-
-
 def matches_of(videos: Videos) -> Videos:
     """Return the matching videos, in their order.
 
@@ -147,19 +160,17 @@ def matches_of(videos: Videos) -> Videos:
             f"None of the {len(videos)} videos matches, so there is nothing to judge on. Choose a dataset with "
             "matches: `reelsift dataset list`."
         )
-    return videos.take(videos.is_match)
+    return videos.matches()
 
 
-def judge(scores_NL: NDArray[np.float32], targets_NL: NDArray[np.uint8]) -> Metrics:
-    """Return the challenge's metrics of all rows."""
+def judge(scores: Scores, truth: SparseLabels, judged_ids: tuple[int, ...]) -> Metrics:
+    """Return the challenge's metrics over `judged_ids`, in whose columns the truth is."""
     metrics = YouTube8MMetrics()
-    for first in range(0, len(scores_NL), JUDGED_ROWS):
-        rows = slice(first, first + JUDGED_ROWS)
-        metrics.update(torch.from_numpy(scores_NL[rows]), torch.from_numpy(targets_NL[rows]))
+    metrics.add(scores.over(judged_ids), truth.per_video, truth.per_label)
     return metrics.compute()
 
 
-def match_average_precision(scores_N: Tensor, is_match_N: Tensor) -> float | None:
+def match_average_precision(scores_N: NDArray[np.floating[Any]], is_match_N: NDArray[np.bool_]) -> float | None:
     """Return the AP of 'does it match at all' over all videos, None where all match or none does."""
     matches = int(is_match_N.sum())
     if matches in {0, len(is_match_N)}:
@@ -167,20 +178,11 @@ def match_average_precision(scores_N: Tensor, is_match_N: Tensor) -> float | Non
     return average_precision(is_match_N[ranking(scores_N, is_match_N)], matches)
 
 
-def _match_ap(classifier: FittedClassifier, videos: Videos) -> float | None:
-    if classifier.match_index is None:
-        return None
-    scores = classifier.predict_match(videos.features)
-    return match_average_precision(torch.from_numpy(scores), torch.from_numpy(videos.is_match))
-
-
-def _label_results(
-    classifier: FittedClassifier, judged_ids: tuple[int, ...], metrics: Metrics
-) -> tuple[LabelResult, ...]:
+def _label_results(scores: Scores, judged_ids: tuple[int, ...], metrics: Metrics) -> tuple[LabelResult, ...]:
     """Return the results of the model's own labels, in its order."""
     positives, aps = metrics.positives_L.tolist(), metrics.ap_L.tolist()
-    columns = np.searchsorted(judged_ids, classifier.label_ids).tolist()
-    named = zip(classifier.label_ids, classifier.label_names, columns, strict=True)
+    columns = np.searchsorted(judged_ids, scores.label_ids).tolist()
+    named = zip(scores.label_ids, scores.label_names, columns, strict=True)
     return tuple(
         LabelResult(index, name, positives[column], aps[column] if positives[column] else None)
         for index, name, column in named

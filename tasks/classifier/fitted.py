@@ -1,5 +1,6 @@
 """A trained classifier: its predictions, and its two files, `classifier.json` and `model.safetensors`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -98,6 +99,12 @@ def read_weights(path: Path, metadata: ClassifierMetadata, module: nn.Module) ->
 
 
 PREDICT_ROWS = 4096  # rows a forward pass: bounds the memory of a large prediction
+BLOCK_ELEMENTS = 4 << 20  # rows x labels at once: 17 MB in float32, of which a mixture of experts makes a dozen
+
+
+def block_rows(labels: int, most: int = PREDICT_ROWS) -> int:
+    """Return how many rows of so many labels are computed at once, `most` at most."""
+    return max(1, min(most, BLOCK_ELEMENTS // max(1, labels)))
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ class FittedClassifier:
         """The module's output that says whether a video matches at all, after those of the labels."""
         return len(self.label_ids) if self.has_match else None
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the labels' probabilities (n, L), in the order of `label_ids`, of raw features (n, F).
 
         Raises:
@@ -131,7 +138,7 @@ class FittedClassifier:
         """
         return self._outputs(features)[:, : len(self.label_ids)]
 
-    def predict_match(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict_match(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the probabilities (n,) that videos of raw features (n, F) match the dataset at all.
 
         Raises:
@@ -187,16 +194,15 @@ class FittedClassifier:
         )
 
     @torch.inference_mode()
-    def _outputs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        checked = checked_features(features, self.space)
-        device = next(self.module.parameters()).device
+    def _outputs(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        device, rows = next(self.module.parameters()).device, block_rows(len(self.label_ids))
         self.module.eval()
-        blocks = [self.module(block.to(device)).cpu() for block in torch.from_numpy(checked).split(PREDICT_ROWS)]
-        return torch.cat(blocks).numpy()
+        blocks = checked_blocks(features, self.space, rows)
+        return torch.cat([self.module(torch.from_numpy(block).to(device)).cpu() for block in blocks]).numpy()
 
 
-def checked_features(features: NDArray[np.float32], space: FeatureSpace) -> NDArray[np.float32]:
-    """Return features (n, F) of a space as contiguous float32 that may be shared with a tensor.
+def checked_blocks(features: NDArray[np.floating], space: FeatureSpace, rows: int) -> Iterator[NDArray[np.float32]]:
+    """Yield features (n, F) of a space as contiguous float32 that may be shared with a tensor, some rows at a time.
 
     Raises:
         ModelError: another shape, or a NaN or an infinity in it.
@@ -204,8 +210,10 @@ def checked_features(features: NDArray[np.float32], space: FeatureSpace) -> NDAr
     if features.ndim != 2 or features.shape[1] != space.size:
         parts = ", then ".join(f"{each.size} of {each.name}" for each in space.modalities)
         raise ModelError(f"features must have shape (n, {space.size}), got {features.shape}: {parts}, one row a video.")
-    checked = np.require(features, np.float32, ["C", "W"])
-    finite = np.isfinite(checked).all(axis=1)
-    if not finite.all():
-        raise ModelError(f"features of row {int(np.argmin(finite))} of {len(checked)} are not finite; filter them out.")
-    return checked
+    for first in range(0, max(1, len(features)), rows):
+        block = np.require(features[first : first + rows], np.float32, ["C", "W"])
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            row = first + int(np.argmin(finite))
+            raise ModelError(f"features of row {row} of {len(features)} are not finite; filter them out.")
+        yield block

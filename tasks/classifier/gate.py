@@ -4,15 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tasks.classifier.config import GateConfig
-from tasks.classifier.data import multi_hot
 from tasks.classifier.evaluate import Scores, judge, matches_of, union_of_labels
-from tasks.classifier.metrics import best_pairs, ranking
+from tasks.classifier.metrics import TOP_K, BestPairs, ranking
 from tasks.contracts.errors import ModelError
-from tasks.datasets.load import Videos
+from tasks.datasets.load import SparseLabels, Videos
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
@@ -51,32 +49,33 @@ class Gain:
 class _Pool:
     """A model's pooled pairs, best first: whose video each is, and which are hits."""
 
-    video_P: NDArray[np.int64]
+    video_P: NDArray[np.int32]
     hit_P: NDArray[np.bool_]
 
 
 def gap_gain(
-    scores_a_VL: NDArray[np.float32],
-    scores_b_VL: NDArray[np.float32],
-    targets_VL: NDArray[np.uint8],
+    pairs_a: BestPairs,
+    pairs_b: BestPairs,
+    positives_V: NDArray[np.int64],
     *,
     confidence: float,
     resamples: int,
     seed: int,
 ) -> Gain:
-    """Return the gain in GAP@20 of scores B over scores A, with its paired bootstrap interval.
+    """Return the gain in GAP@20 of the pairs of B over those of A, with its paired bootstrap interval.
+
+    `positives_V` is how many labels each video has.
 
     Raises:
-        ValueError: the shapes differ, or there is no video.
+        ValueError: they are not of the same videos, or there is none.
     """
-    if not scores_a_VL.shape == scores_b_VL.shape == targets_VL.shape or len(targets_VL) == 0:
+    if not len(pairs_a) == len(pairs_b) == len(positives_V) or len(positives_V) == 0:
         raise ValueError(
-            f"scores and targets must have one shape (videos, labels) and at least one video, got {scores_a_VL.shape}, "
-            f"{scores_b_VL.shape} and {targets_VL.shape}"
+            "both models must have scored the same videos, at least one, got "
+            f"{len(pairs_a)}, {len(pairs_b)} and the labels of {len(positives_V)}"
         )
-    pools = [_pool(scores_VL, targets_VL) for scores_VL in (scores_a_VL, scores_b_VL)]
-    positives_V = targets_VL.sum(axis=1, dtype=np.int64)
-    once = np.ones((1, len(targets_VL)), np.int64)
+    pools = [_pool(pairs) for pairs in (pairs_a, pairs_b)]
+    once = np.ones((1, len(positives_V)), np.int32)
     gap_a, gap_b = (float(_gaps(pool, once, positives_V)[0]) for pool in pools)
     gains = _resampled_gains(pools[0], pools[1], positives_V, resamples, np.random.default_rng(seed))
     low, high = _interval(gains, confidence)
@@ -96,10 +95,10 @@ def _interval(gains: NDArray[np.float64], confidence: float) -> tuple[float, flo
     return outer_low if outer_low <= 0 < low else low, outer_high if high < 0 <= outer_high else high
 
 
-def _pool(scores_VL: NDArray[np.float32], targets_VL: NDArray[np.uint8]) -> _Pool:
-    scores_VK, _, hits_VK = best_pairs(torch.from_numpy(scores_VL), torch.from_numpy(targets_VL).bool())
-    order_P = ranking(scores_VK.flatten(), hits_VK.flatten())
-    return _Pool((order_P // scores_VK.shape[1]).numpy(), hits_VK.flatten()[order_P].numpy())
+def _pool(pairs: BestPairs) -> _Pool:
+    best = pairs.first(TOP_K)
+    order_P = ranking(best.scores_NK.flatten(), best.hits_NK.flatten())
+    return _Pool((order_P // best.scores_NK.shape[1]).astype(np.int32), best.hits_NK.flatten()[order_P])
 
 
 def _resampled_gains(
@@ -110,18 +109,22 @@ def _resampled_gains(
     gains = []
     for first in range(0, resamples, block):
         drawn = rng.integers(videos, size=(min(block, resamples - first), videos))
-        times_RV = np.stack([np.bincount(row, minlength=videos) for row in drawn])
+        times_RV = np.stack([np.bincount(row, minlength=videos) for row in drawn]).astype(np.int32)
         gains.append(_gaps(pool_b, times_RV, positives_V) - _gaps(pool_a, times_RV, positives_V))
     return np.concatenate(gains)
 
 
-def _gaps(pool: _Pool, times_RV: NDArray[np.int64], positives_V: NDArray[np.int64]) -> NDArray[np.float64]:
+def _gaps(pool: _Pool, times_RV: NDArray[np.int32], positives_V: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the GAP of each resample, given how many times it holds each video."""
-    times_RP = times_RV[:, pool.video_P]
-    pairs_RP = times_RP.cumsum(axis=1)
-    times_RT, pairs_RT = times_RP[:, pool.hit_P], pairs_RP[:, pool.hit_P]
+    hits_T = np.flatnonzero(pool.hit_P)
+    if not len(hits_T):
+        return np.zeros(len(times_RV))
+    times_RP = times_RV[:, pool.video_P[: hits_T[-1] + 1]]
+    times_RT = times_RP[:, hits_T]
+    since_the_hit_before_T = np.concatenate([[0], hits_T[:-1] + 1])
+    pairs_RT = np.add.reduceat(times_RP, since_the_hit_before_T, axis=1).cumsum(axis=1)
     misses_RT = pairs_RT - times_RT.cumsum(axis=1)
-    harmonic = np.concatenate([[0.0], (1 / np.arange(1, len(pool.hit_P) + 1)).cumsum()])
+    harmonic = np.concatenate([[0.0], (1 / np.arange(1, pairs_RT.max() + 1)).cumsum()])
     sums_RT = times_RT - misses_RT * (harmonic[pairs_RT] - harmonic[pairs_RT - times_RT])
     return sums_RT.sum(axis=1) / np.maximum(1, times_RV @ positives_V)
 
@@ -170,36 +173,31 @@ def decide(
     """
     matching = matches_of(videos)
     for scores in filter(None, (champion, challenger)):
-        if len(scores.scores_NL) != len(matching):
+        if len(scores) != len(matching):
             raise ModelError(
-                f"The scores are of {len(scores.scores_NL)} videos, but {len(matching)} match: score both models on "
+                f"The scores are of {len(scores)} videos, but {len(matching)} match: score both models on "
                 "the same dataset version."
             )
     if champion is None:
         return Decision(True, "There is no champion yet, so the challenger becomes it unopposed.", None, ())
     judged_ids = union_of_labels(champion.label_ids, challenger.label_ids, label_ids)
-    targets_VL = multi_hot(matching, judged_ids)
-    champion_VL, challenger_VL = champion.over(judged_ids), challenger.over(judged_ids)
+    truth = matching.labels_among(judged_ids)
     gain = gap_gain(
-        champion_VL,
-        challenger_VL,
-        targets_VL,
+        champion.pairs,
+        challenger.pairs,
+        truth.per_video,
         confidence=config.confidence,
         resamples=config.resamples,
         seed=config.seed,
     )
-    lost = _lost_labels(judged_ids, champion_VL, challenger_VL, targets_VL, config)
+    lost = _lost_labels(judged_ids, champion, challenger, truth, config)
     return Decision(gain.is_above_zero and not lost, _reason(gain, lost, len(matching), config), gain, lost)
 
 
 def _lost_labels(
-    label_ids: tuple[int, ...],
-    champion_VL: NDArray[np.float32],
-    challenger_VL: NDArray[np.float32],
-    targets_VL: NDArray[np.uint8],
-    config: GateConfig,
+    label_ids: tuple[int, ...], champion: Scores, challenger: Scores, truth: SparseLabels, config: GateConfig
 ) -> tuple[LostLabel, ...]:
-    before, after = judge(champion_VL, targets_VL), judge(challenger_VL, targets_VL)
+    before, after = judge(champion, truth, label_ids), judge(challenger, truth, label_ids)
     columns = zip(label_ids, before.positives_L.tolist(), before.ap_L.tolist(), after.ap_L.tolist(), strict=True)
     return tuple(
         LostLabel(label, positives, ap_before, ap_after)

@@ -1,4 +1,4 @@
-"""The metrics of the YouTube-8M challenges: Hit@1, PERR, GAP@k and MAP, on tensors, over batches.
+"""The metrics of the YouTube-8M challenges: Hit@1, PERR, GAP@k and MAP, over batches.
 
 Follows `eval_util.py` of the starter code (github.com/google/youtube-8m), which is not what scikit-learn computes:
 
@@ -19,10 +19,15 @@ Shapes: B videos of a batch, N of all, S segments, L labels, K pairs kept a vide
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor  # whose import takes a second: a promotion of models that have been judged needs none
 
 TOP_K = 20  # pairs a video: GAP@20 ranked the challenges
 NO_PREDICTION = -math.inf  # the score of a label unknown to a model: never a hit
@@ -37,28 +42,55 @@ class Metrics:
     map: float
     hit_at_1: float
     perr: float
-    ap_L: Tensor = field(repr=False, compare=False)  # float64, NaN where a label has no positive
-    positives_L: Tensor = field(repr=False, compare=False)  # int64
+    ap_L: NDArray[np.float64] = field(repr=False, compare=False)  # NaN where a label has no positive
+    positives_L: NDArray[np.int64] = field(repr=False, compare=False)
 
     def named(self) -> dict[str, float]:
         """Return the figures under the names that they are logged by."""
         return {"gap_at_20": self.gap, "map": self.map, "hit_at_1": self.hit_at_1, "perr": self.perr}
 
 
+@dataclass(frozen=True)
+class BestPairs:
+    """The K best labels of each of N videos, by falling score; of equal scores the misses come first, then the hits.
+
+    All that the figures need of a video's scores, however many labels there are.
+    """
+
+    scores_NK: NDArray[np.float32]
+    labels_NK: NDArray[np.int32]  # the columns that the labels had in the scores
+    hits_NK: NDArray[np.bool_]
+    first_N: NDArray[np.bool_]  # whether the best label, the first of equals, is one of the video's
+
+    def __len__(self) -> int:
+        """Return how many videos there are."""
+        return len(self.scores_NK)
+
+    def first(self, k: int) -> "BestPairs":
+        """Return the `k` best of each video, or as many as there are."""
+        return BestPairs(self.scores_NK[:, :k], self.labels_NK[:, :k], self.hits_NK[:, :k], self.first_N)
+
+    @classmethod
+    def joined(cls, parts: Sequence["BestPairs"]) -> "BestPairs":
+        """Return the pairs of all parts, which have as many a video."""
+        columns = ([getattr(part, name) for part in parts] for name in ("scores_NK", "labels_NK", "hits_NK", "first_N"))
+        return cls(*map(np.concatenate, columns))
+
+
 class YouTube8MMetrics:
-    """Accumulates batches; `compute` gives the figures over all of them so far."""
+    """Accumulates batches, of which it keeps the best pairs; `compute` gives the exact figures over all of them."""
 
     def __init__(self, k: int = TOP_K) -> None:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         self.k = k
         self._videos = 0
-        self._hits = torch.zeros((), dtype=torch.float64)
-        self._precision = torch.zeros((), dtype=torch.float64)
-        self._positives_L: Tensor | None = None
-        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._hits = 0.0
+        self._precision = 0.0
+        self._positives_L: NDArray[np.int64] | None = None
+        self._kept: list[BestPairs] = []
 
-    def update(self, scores_BL: Tensor, targets_BL: Tensor) -> None:
+    def update(self, scores_BL: "Tensor", targets_BL: "Tensor") -> None:
         """Add a batch of scores (in [0, 1]) and of targets (0 or 1, or bool) of the same shape.
 
         Raises:
@@ -67,13 +99,21 @@ class YouTube8MMetrics:
         self._check(scores_BL, targets_BL)
         if len(scores_BL) == 0:
             return
-        targets_BL = targets_BL.to(torch.bool)
-        positives_L = targets_BL.sum(dim=0).cpu()
-        self._kept.append(best_pairs(scores_BL, targets_BL, self.k))
+        targets_BL = targets_BL.bool()
+        positives_B = targets_BL.sum(dim=1)
+        pairs = best_pairs(scores_BL, targets_BL, max(self.k, int(positives_B.max())))
+        self.add(pairs, positives_B.cpu().numpy(), targets_BL.sum(dim=0).cpu().numpy())
+
+    def add(self, pairs: BestPairs, positives_B: NDArray[np.int64], positives_L: NDArray[np.int64]) -> None:
+        """Add the best pairs of a batch: `k` of each video or more, and as many as it has labels, if there are so many.
+
+        The positives are how many labels each video has, and how many videos have each label.
+        """
+        self._kept.append(pairs.first(self.k))
         self._positives_L = positives_L if self._positives_L is None else self._positives_L + positives_L
-        self._videos += len(scores_BL)
-        self._hits += hits_at_one(scores_BL, targets_BL).sum().cpu()
-        self._precision += precision_at_equal_recall(scores_BL, targets_BL).sum().cpu()
+        self._videos += len(pairs)
+        self._hits += float(pairs.first_N.sum())
+        self._precision += float(precision_at_equal_recall(pairs, positives_B).sum())
 
     def compute(self) -> Metrics:
         """Return the figures over all batches.
@@ -83,21 +123,21 @@ class YouTube8MMetrics:
         """
         if self._positives_L is None or self._videos == 0:
             raise ValueError("metrics of no video at all are undefined; call update() first")
-        scores_P, labels_P, hits_P = (torch.cat(parts).flatten() for parts in zip(*self._kept, strict=True))
-        order_P = ranking(scores_P, hits_P)
-        labels_P, hits_P = labels_P[order_P], hits_P[order_P]
+        kept = BestPairs.joined(self._kept)
+        order_P = ranking(kept.scores_NK.flatten(), kept.hits_NK.flatten())
+        labels_P, hits_P = kept.labels_NK.flatten()[order_P], kept.hits_NK.flatten()[order_P]
         ap_L = average_precision_by_label(labels_P, hits_P, self._positives_L)
         return Metrics(
             videos=self._videos,
             gap=average_precision(hits_P, int(self._positives_L.sum())),
-            map=ap_L.nanmean().nan_to_num().item(),
-            hit_at_1=self._hits.item() / self._videos,
-            perr=self._precision.item() / self._videos,
+            map=float(np.nanmean(ap_L)) if (self._positives_L > 0).any() else 0.0,
+            hit_at_1=self._hits / self._videos,
+            perr=self._precision / self._videos,
             ap_L=ap_L,
             positives_L=self._positives_L,
         )
 
-    def _check(self, scores_BL: Tensor, targets_BL: Tensor) -> None:
+    def _check(self, scores_BL: "Tensor", targets_BL: "Tensor") -> None:
         if scores_BL.ndim != 2 or scores_BL.shape != targets_BL.shape or scores_BL.shape[1] == 0:
             raise ValueError(
                 f"scores and targets must both have shape (videos, labels), got {tuple(scores_BL.shape)} "
@@ -107,8 +147,8 @@ class YouTube8MMetrics:
             raise ValueError(f"earlier batches had {len(self._positives_L)} labels, this one {scores_BL.shape[1]}")
 
 
-def best_pairs(scores_BL: Tensor, targets_BL: Tensor, k: int = TOP_K) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores_BK, labels_BK and hits_BK of each video's k best labels, on the CPU."""
+def best_pairs(scores_BL: "Tensor", targets_BL: "Tensor", k: int = TOP_K) -> BestPairs:
+    """Return the `k` best pairs of each video, or all where there are fewer labels."""
     kept = min(k, scores_BL.shape[1])
     scores_BK, labels_BK = scores_BL.topk(kept, dim=1)
     last_B1 = scores_BK[:, -1:]
@@ -117,89 +157,100 @@ def best_pairs(scores_BL: Tensor, targets_BL: Tensor, k: int = TOP_K) -> tuple[T
         labels_BK[ends_amid_equals_B] = _misses_first(
             scores_BL[ends_amid_equals_B], targets_BL[ends_amid_equals_B].bool()
         )[:, :kept]
-        scores_BK = scores_BL.gather(1, labels_BK)
-    hits_BK = targets_BL.gather(1, labels_BK) & (scores_BK > NO_PREDICTION)
-    return scores_BK.cpu(), labels_BK.cpu(), hits_BK.cpu()
+    labels_BK = labels_BK.sort(dim=1).values
+    scores_BK, hits_BK = scores_BL.gather(1, labels_BK), targets_BL.gather(1, labels_BK).bool()
+    order_BK = _misses_first(scores_BK, hits_BK)
+    scores_BK, labels_BK, hits_BK = (each.gather(1, order_BK) for each in (scores_BK, labels_BK, hits_BK))
+    return BestPairs(
+        scores_NK=scores_BK.cpu().numpy(),
+        labels_NK=labels_BK.int().cpu().numpy(),
+        hits_NK=(hits_BK & (scores_BK > NO_PREDICTION)).cpu().numpy(),
+        first_N=targets_BL.gather(1, scores_BL.argmax(dim=1, keepdim=True)).squeeze(1).bool().cpu().numpy(),
+    )
 
 
-def _misses_first(scores_BL: Tensor, targets_BL: Tensor) -> Tensor:
+def _misses_first(scores_BL: "Tensor", targets_BL: "Tensor") -> "Tensor":
     """Return the labels of each video by falling score; of equal scores the misses come first, then the hits."""
-    labels_BL = targets_BL.to(torch.uint8).argsort(dim=1, stable=True)
+    labels_BL = targets_BL.byte().argsort(dim=1, stable=True)
     return labels_BL.gather(1, scores_BL.gather(1, labels_BL).argsort(dim=1, descending=True, stable=True))
 
 
-def hits_at_one(scores_BL: Tensor, targets_BL: Tensor) -> Tensor:
-    """Return for each video whether its best label, the first of equals, is one of its labels; as float64."""
-    return targets_BL.gather(1, scores_BL.argmax(dim=1, keepdim=True)).squeeze(1).double()
-
-
-def precision_at_equal_recall(scores_BL: Tensor, targets_BL: Tensor) -> Tensor:
-    """Return for each video with n labels the precision of its n best labels, as float64.
+def precision_at_equal_recall(pairs: BestPairs, positives_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for each video with n labels the precision of its n best labels.
 
     A hit counts only where its score is above 0; a video without labels counts 0.
     """
-    n_B1 = targets_BL.sum(dim=1, keepdim=True)
-    best_BN, labels_BN = scores_BL.topk(max(1, int(n_B1.max())), dim=1)
-    counted_BN = torch.arange(best_BN.shape[1], device=n_B1.device) < n_B1
-    hits_BN = targets_BL.gather(1, labels_BN) & counted_BN & (best_BN > 0)
-    return hits_BN.sum(dim=1).double() / n_B1.squeeze(1).clamp(min=1)
+    counted_NK = np.arange(pairs.scores_NK.shape[1]) < positives_N[:, None]
+    hits_NK = pairs.hits_NK & counted_NK & (pairs.scores_NK > 0)
+    return hits_NK.sum(axis=1) / np.maximum(positives_N, 1)
 
 
-def ranking(scores_P: Tensor, hits_P: Tensor) -> Tensor:
+def ranking(scores_P: NDArray[np.floating[Any]], hits_P: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the order of pairs by falling score; of equal scores the misses come first."""
-    misses_first_P = hits_P.to(torch.uint8).argsort(stable=True)
-    return misses_first_P[scores_P[misses_first_P].argsort(descending=True, stable=True)]
+    return np.lexsort((hits_P, -scores_P))
 
 
-def average_precision(hits_P: Tensor, positives: int) -> float:
+def average_precision(hits_P: NDArray[np.bool_], positives: int) -> float:
     """Return the non-interpolated AP of pairs in ranking order: the mean over all positives of the precision at each.
 
     0 where there is no positive.
     """
-    ranks_H = hits_P.nonzero().squeeze(1).double() + 1
-    found_H = torch.arange(1, len(ranks_H) + 1, dtype=torch.float64)
-    return (found_H / ranks_H).sum().item() / max(1, positives)
+    ranks_H = np.flatnonzero(hits_P) + 1
+    return float((np.arange(1, len(ranks_H) + 1) / ranks_H).sum()) / max(1, positives)
 
 
-def average_precision_by_label(labels_P: Tensor, hits_P: Tensor, positives_L: Tensor) -> Tensor:
-    """Return each label's AP (float64, NaN without positives) of pairs in ranking order."""
-    by_label_P = labels_P.argsort(stable=True)
+def average_precision_by_label(
+    labels_P: NDArray[np.int32], hits_P: NDArray[np.bool_], positives_L: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return each label's AP (NaN without positives) of pairs in ranking order."""
+    by_label_P = labels_P.argsort(kind="stable")
     labels_P, hits_P = labels_P[by_label_P], hits_P[by_label_P]
-    pairs_L = torch.bincount(labels_P, minlength=len(positives_L))
-    hits_L = torch.bincount(labels_P, weights=hits_P.double(), minlength=len(positives_L))
-    first_L, earlier_hits_L = pairs_L.cumsum(0) - pairs_L, hits_L.cumsum(0) - hits_L
-    rank_P = torch.arange(1, len(labels_P) + 1) - first_L[labels_P]
-    found_P = hits_P.double().cumsum(0) - earlier_hits_L[labels_P]
-    sums_L = torch.bincount(labels_P, weights=hits_P * found_P / rank_P, minlength=len(positives_L))
-    return torch.where(positives_L > 0, sums_L / positives_L.clamp(min=1), torch.nan)
+    pairs_L = np.bincount(labels_P, minlength=len(positives_L))
+    hits_L = np.bincount(labels_P, hits_P, minlength=len(positives_L))
+    first_L, earlier_hits_L = pairs_L.cumsum() - pairs_L, hits_L.cumsum() - hits_L
+    rank_P = np.arange(1, len(labels_P) + 1) - first_L[labels_P]
+    found_P = hits_P.cumsum() - earlier_hits_L[labels_P]
+    sums_L = np.bincount(labels_P, hits_P * found_P / rank_P, minlength=len(positives_L))
+    return np.where(positives_L > 0, sums_L / np.maximum(positives_L, 1), np.nan)
 
 
 SEGMENT_TOP_K = 100_000  # segments that a submission may name for each label
 
 
-def segment_ap(scores_SL: Tensor, is_rated_SL: Tensor, is_positive_SL: Tensor, k: int = SEGMENT_TOP_K) -> Tensor:
-    """Return each label's AP (float64 (L,), NaN without a positive) over its k best segments; MAP@K is `nanmean()`.
+def segment_ap(
+    scores_SL: NDArray[np.floating[Any]],
+    is_rated_SL: NDArray[np.bool_],
+    is_confirmed_SL: NDArray[np.bool_],
+    k: int = SEGMENT_TOP_K,
+) -> NDArray[np.float64]:
+    """Return each label's AP (L,) over its k best segments, NaN without a positive; MAP@K is the mean of the others.
 
     The k best are of all segments, rated or not, and of them only those are judged that people have rated for the
     label: what nobody looked at is neither a hit nor a miss. The denominator is all positives of the label, also those
     outside the k best, and those without a prediction (`NO_PREDICTION`). Of equal scores misses come before hits.
 
+    Args:
+        scores_SL: any order of preference, higher first.
+        is_rated_SL: whether people have said that the segment shows the label, or that it does not.
+        is_confirmed_SL: whether they have said that it does; of no account where it is not rated.
+        k: segments of each label that count.
+
     Raises:
         ValueError: the shapes differ, k is less than 1, or a score is NaN.
     """
-    if scores_SL.ndim != 2 or not scores_SL.shape == is_rated_SL.shape == is_positive_SL.shape:
+    if scores_SL.ndim != 2 or not scores_SL.shape == is_rated_SL.shape == is_confirmed_SL.shape:
         raise ValueError(
-            f"scores, ratings and positives must all have shape (segments, labels), got {tuple(scores_SL.shape)}, "
-            f"{tuple(is_rated_SL.shape)} and {tuple(is_positive_SL.shape)}"
+            "scores, ratings and confirmations must all have shape (segments, labels), got "
+            f"{scores_SL.shape}, {is_rated_SL.shape} and {is_confirmed_SL.shape}"
         )
-    if k < 1 or scores_SL.isnan().any():
+    if k < 1 or np.isnan(scores_SL).any():
         raise ValueError(f"k must be at least 1 and no score NaN, got k = {k}")
-    is_rated_SL = is_rated_SL.to(torch.bool).cpu()
-    is_hit_SL = is_rated_SL & is_positive_SL.to(torch.bool).cpu()
-    ap_L = torch.full((scores_SL.shape[1],), torch.nan, dtype=torch.float64)
-    for label in is_hit_SL.any(dim=0).nonzero().squeeze(1).tolist():
-        scores_S, hits_S = scores_SL[:, label].cpu(), is_hit_SL[:, label]
-        best_S = ranking(scores_S, hits_S)[:k]
-        best_S = best_S[is_rated_SL[best_S, label] & (scores_S[best_S] > NO_PREDICTION)]
-        ap_L[label] = average_precision(hits_S[best_S], int(hits_S.sum()))
+    ap_L = np.full(scores_SL.shape[1], np.nan)
+    for label in range(scores_SL.shape[1]):
+        scores_S, is_rated_S = scores_SL[:, label], is_rated_SL[:, label].astype(np.bool_)
+        hits_S = is_rated_S & is_confirmed_SL[:, label].astype(np.bool_)
+        if hits_S.any():
+            best_S = ranking(scores_S, hits_S)[:k]
+            judged_S = best_S[is_rated_S[best_S] & (scores_S[best_S] > NO_PREDICTION)]
+            ap_L[label] = average_precision(hits_S[judged_S], int(hits_S.sum()))
     return ap_L

@@ -15,6 +15,8 @@ from tasks.contracts.features import YT8M, FeatureSpace
 RARE_LOGIT = -4.0  # where the outputs of a network start: most labels are rare
 SMALLEST_DEVIATION = 1e-5  # of a feature's mean: what differs by less is rounding
 FARTHEST = 10.0  # deviations from the mean: an outlier may not outweigh all other features
+SCALED_ROWS = 1 << 14  # whose deviation is computed at once: 151 MB in float64
+CHAINED_SIZE = 256  # to which a stage's predictions are made small for the next; as in the paper's video-level models
 OPEN_LOGIT = 3.0  # where the gates start: open, so that what is behind them learns from the first step
 
 
@@ -95,6 +97,58 @@ class Gated(VideoModel):
         return ungated_MBO * self.gate(ungated_MBO).float().sigmoid()
 
 
+class Chain(VideoModel):
+    """Stages of a hidden layer and a mixture of experts an output, each of which sees what those before it predicted.
+
+    Follows the deep chain of Wang et al., "The Monkeytyping Solution to the YouTube-8M Video Understanding Challenge"
+    (arXiv:1706.05150): a stage's predictions, made small and of unit length, stand beside the features for the stages
+    after it, so that labels that come together are learnt together, without a weight for each pair of labels. While it
+    is trained, the predictions of all stages are members, each with a loss of its own.
+    """
+
+    def __init__(self, outputs: int, config: TrainConfig, space: FeatureSpace = YT8M) -> None:
+        super().__init__(space)
+        self.input_scale = math.sqrt(space.size)  # each feature's mean square is 1
+        sizes = [space.size + CHAINED_SIZE * stage for stage in range(config.stages)]
+        self.stages = nn.ModuleList(ChainStage(size, outputs, config) for size in sizes)
+        links = (MemberLinear(config.members, outputs, CHAINED_SIZE) for _ in sizes[1:])
+        self.links = nn.ModuleList(links)
+        self.input_dropout = nn.Dropout(config.input_dropout)
+
+    def members(self, features_BF: Tensor) -> Tensor:
+        """Return probabilities_MBO of the last stage; in training of all stages, one after the other."""
+        x_MBI = self.input_dropout(self.scaling(features_BF) * self.input_scale)[None]
+        found = list[Tensor]()
+        for number, stage in enumerate(self.stages):
+            if number:
+                small_MBC = functional.relu(self.links[number - 1](found[-1]))
+                unit_MBC = functional.normalize(small_MBC, dim=2) * math.sqrt(CHAINED_SIZE)
+                x_MBI = torch.cat([x_MBI.expand(len(unit_MBC), -1, -1), unit_MBC], dim=2)
+            found.append(stage(x_MBI))
+        return torch.cat(found) if self.training else found[-1]
+
+
+class ChainStage(nn.Module):
+    """A hidden layer, and for each output a softmax over experts and a dummy that always says 0."""
+
+    def __init__(self, inputs: int, outputs: int, config: TrainConfig) -> None:
+        super().__init__()
+        self.experts = config.experts
+        self.hidden = MemberLinear(config.members, inputs, config.hidden_size)
+        self.norm = MemberNorm(config.members, config.hidden_size)
+        self.gate = MemberLinear(config.members, config.hidden_size, outputs * (config.experts + 1))
+        self.expert = MemberLinear(config.members, config.hidden_size, outputs * config.experts)
+        nn.init.constant_(self.expert.bias, RARE_LOGIT)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x_MBI: Tensor) -> Tensor:
+        """Return probabilities_MBO in float32 of inputs that all members share, or of one's own each."""
+        hidden_MBH = self.dropout(functional.gelu(self.norm(self.hidden(x_MBI))))
+        gates_MBOE = self.gate(hidden_MBH).float().unflatten(2, (-1, self.experts + 1)).softmax(dim=3)
+        experts_MBOE = self.expert(hidden_MBH).float().unflatten(2, (-1, self.experts)).sigmoid()
+        return (gates_MBOE[..., :-1] * experts_MBOE).sum(dim=3)
+
+
 class MemberLinear(nn.Module):
     """A linear layer a member, all in one batched product."""
 
@@ -131,6 +185,8 @@ def build_model(config: TrainConfig, outputs: int, space: FeatureSpace = YT8M) -
             return MixtureOfExperts(outputs, config.experts, space)
         case ModelKind.GATED:
             return Gated(outputs, config, space)
+        case ModelKind.CHAIN:
+            return Chain(outputs, config, space)
 
 
 class UnitLength(nn.Module):
@@ -157,7 +213,7 @@ class Standard(nn.Module):
 
     def learn(self, features_NF: Tensor) -> None:
         """Learn the mean and deviation of each feature; one that never differs counts for nothing."""
-        deviation_F, mean_F = torch.std_mean(features_NF.double(), dim=0, correction=0)
+        deviation_F, mean_F = deviations(features_NF)
         factor_F = torch.where(deviation_F > SMALLEST_DEVIATION * mean_F.abs(), 1 / deviation_F, 0.0)
         self.mean_F.copy_(mean_F)
         self.factor_F.copy_(factor_F.nan_to_num(posinf=0.0) / math.sqrt(len(factor_F)))
@@ -166,6 +222,24 @@ class Standard(nn.Module):
         """Return scaled features_BF, within 10 deviations."""
         bound = FARTHEST / math.sqrt(len(self.factor_F))
         return ((features_BF - self.mean_F) * self.factor_F).clamp(-bound, bound)
+
+
+def deviations(features_NF: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the deviation and the mean of each feature in float64, of some rows at a time.
+
+    Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
+    """
+    first, *others = features_NF.split(SCALED_ROWS)
+    count = len(first)
+    deviation_F, mean_F = torch.std_mean(first.double(), dim=0, correction=0)
+    for rows_BF in others:
+        here_F, here_mean_F = torch.std_mean(rows_BF.double(), dim=0, correction=0)
+        before, share, count = count, len(rows_BF) / (count + len(rows_BF)), count + len(rows_BF)
+        apart_F = here_mean_F - mean_F
+        squares_F = deviation_F.square() * (1 - share) + here_F.square() * share
+        deviation_F = (squares_F + apart_F.square() * share * before / count).sqrt()
+        mean_F = mean_F + apart_F * share
+    return deviation_F, mean_F
 
 
 def _starter_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:

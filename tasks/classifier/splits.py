@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.contracts.datasets import DatasetManifest, ShardTally
 from tasks.contracts.errors import DatasetError
-from tasks.datasets.load import Videos, load_videos, once, split_by_id, video_ids
+from tasks.datasets.load import Videos, first_rows, held_out_rows, load_videos, video_ids
 from tasks.datasets.manifest import Dataset
 
 TRAIN, VALIDATE = "train", "validate"
@@ -15,12 +16,12 @@ DIGEST_BYTES = 16
 HELD_OUT = 0.2  # share of the videos to judge on, where a version has a single split
 
 
-def training_splits(dataset: Dataset) -> tuple[Videos, Videos]:
+def training_splits(dataset: Dataset, most_judged: int | None = None) -> tuple[Videos, Videos]:
     """Return the videos to learn from and those to judge on.
 
     They are the version's splits `train` and `validate`; a version with a single split, whatever its name, gives
     a fifth of its videos to the judgement, chosen by their ids. No video is twice in them: one that is learnt from is
-    not judged on.
+    not judged on. Of those to judge on, `most_judged` are taken at most, spread evenly.
 
     Raises:
         DatasetError: the version has several splits, but not these two; or it has no other videos to judge on than
@@ -28,14 +29,11 @@ def training_splits(dataset: Dataset) -> tuple[Videos, Videos]:
     """
     names = set(dataset.manifest.splits)
     if {TRAIN, VALIDATE} <= names:
-        train = once(load_videos(dataset, TRAIN))
-        return train, _held_out(dataset, set(train.video_ids))
-    if len(names) == 1:
-        return split_by_id(once(load_videos(dataset, names.pop())), HELD_OUT)
-    raise DatasetError(
-        f"Dataset {dataset.manifest.id} has the splits {', '.join(sorted(names))}: training needs {TRAIN} and "
-        f"{VALIDATE}, or a single one. `reelsift dataset build --partition video/train --partition video/validate`"
-    )
+        train = load_videos(dataset, TRAIN, first_rows)
+        return train, _held_out(dataset, set(train.video_ids), most_judged)
+    name = _single(dataset)
+    train = load_videos(dataset, name, lambda ids: _single_rows(ids, held_out=False))
+    return train, _held_out_of(dataset, name, most_judged)
 
 
 def frozen_split(dataset: Dataset) -> Videos:
@@ -47,12 +45,51 @@ def frozen_split(dataset: Dataset) -> Videos:
     splits = dataset.manifest.splits
     if VALIDATE in splits:
         return _held_out(dataset, video_ids(dataset, TRAIN) if TRAIN in splits else set())
-    return training_splits(dataset)[1]
+    return _held_out_of(dataset, _single(dataset))
+
+
+def _single(dataset: Dataset) -> str:
+    """Return the only split of a version."""
+    names = sorted(dataset.manifest.splits)
+    if len(names) > 1:
+        raise DatasetError(
+            f"Dataset {dataset.manifest.id} has the splits {', '.join(names)}: training needs {TRAIN} and "
+            f"{VALIDATE}, or a single one. `reelsift dataset build --partition video/train --partition video/validate`"
+        )
+    return names[0]
+
+
+def _held_out_of(dataset: Dataset, split: str, most: int | None = None) -> Videos:
+    return load_videos(dataset, split, lambda ids: _spread(_single_rows(ids, held_out=True), most))
+
+
+def _single_rows(ids: NDArray[np.object_], *, held_out: bool) -> NDArray[np.bool_]:
+    """Say which rows of a single split are judged on, or which are learnt from; each video once."""
+    chosen = first_rows(ids)
+    chosen[chosen] = held_out_rows(ids[chosen], HELD_OUT) == held_out
+    return chosen
+
+
+def _spread(chosen: NDArray[np.bool_], most: int | None) -> NDArray[np.bool_]:
+    """Leave `most` rows at most of those chosen, spread evenly over them."""
+    if most is None:
+        return chosen
+    spread = chosen.copy()
+    spread[chosen] = spread_rows(int(chosen.sum()), most)
+    return spread
+
+
+def spread_rows(rows: int, most: int) -> NDArray[np.bool_]:
+    """Return which of `rows` rows are taken (n,): all, or `most` of them, evenly spread."""
+    taken = np.full(rows, rows <= most)
+    if rows > most:
+        taken[np.arange(most) * rows // most] = True
+    return taken
 
 
 def all_videos(dataset: Dataset) -> Videos:
     """Return every video of a version once, whatever its split."""
-    return once(_joined([load_videos(dataset, split) for split in dataset.manifest.splits]))
+    return load_videos(dataset, choose=first_rows)
 
 
 def learnt_shards(own: DatasetManifest, judged: DatasetManifest) -> tuple[ShardTally, ...]:
@@ -62,28 +99,17 @@ def learnt_shards(own: DatasetManifest, judged: DatasetManifest) -> tuple[ShardT
     return tuple(shard for shard in judged.shards if shard.md5 in md5s)
 
 
-def _held_out(dataset: Dataset, learnt: Collection[str]) -> Videos:
+def _held_out(dataset: Dataset, learnt: Collection[str], most: int | None = None) -> Videos:
     """Return the validation videos that are not among those learnt from."""
-    videos = load_videos(dataset, VALIDATE)
-    held_out = once(videos, learnt)
-    if videos.is_match.any() and not held_out.is_match.any():
+    held_out = load_videos(dataset, VALIDATE, lambda ids: _spread(first_rows(ids, learnt), most))
+    matches = sum(part.matches for part in dataset.parts(VALIDATE))
+    if matches and not held_out.is_match.any():
         raise DatasetError(
-            f"All {np.count_nonzero(videos.is_match):,} matching videos of the {VALIDATE} split of "
+            f"All {matches:,} matching videos of the {VALIDATE} split of "
             f"{dataset.manifest.reference} are in its {TRAIN} split too: nothing is left to judge on. "
             "`reelsift dataset build` from shards of which none is in both partitions"
         )
     return held_out
-
-
-def _joined(splits: list[Videos]) -> Videos:
-    counts = [np.diff(videos.label_offsets) for videos in splits]
-    return Videos(
-        video_ids=np.concatenate([videos.video_ids for videos in splits]),
-        features=np.concatenate([videos.features for videos in splits]),
-        label_offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))]),
-        label_ids=np.concatenate([videos.label_ids for videos in splits]),
-        is_match=np.concatenate([videos.is_match for videos in splits]),
-    )
 
 
 def split_digest(videos: Videos) -> str:

@@ -13,10 +13,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tasks.classifier.config import TrainConfig
 from tasks.classifier.data import Examples, chosen_device, examples, kept_labels
-from tasks.classifier.evaluate import JUDGED_ROWS, match_average_precision
-from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.evaluate import match_average_precision
+from tasks.classifier.fitted import FittedClassifier, block_rows
 from tasks.classifier.metrics import YouTube8MMetrics
 from tasks.classifier.models import VideoModel, build_model, cross_entropy, l2_penalty
+from tasks.classifier.scoring import JUDGED_ROWS
 from tasks.contracts.errors import NonFiniteLossError, TrainingError
 from tasks.contracts.progress import Progress, Silent, stop
 from tasks.datasets.load import Videos
@@ -64,8 +65,7 @@ class Trainer:
         """
         self.model.train()
         first = (epoch - 1) * self.steps_an_epoch
-        order_N = torch.randperm(len(self.videos)).to(self.videos.features_NF.device)
-        batches = order_N.split(self.config.batch_size)
+        batches = torch.randperm(len(self.videos)).split(self.config.batch_size)
         losses_S = torch.stack([self._step(first + n, rows_B) for n, rows_B in enumerate(batches)]).cpu()
         self._check_finite(losses_S, first, epoch)
         return losses_S.mean().item(), self._learning_rate(first + len(batches) - 1)
@@ -82,15 +82,14 @@ class Trainer:
         return loss.detach()
 
     def _loss(self, rows_B: Tensor) -> Tensor:
-        features_BF = self.videos.features_NF[rows_B]
+        features_BF, targets_BL, is_match_B = self.videos.batch(rows_B)
         with torch.autocast(features_BF.device.type, torch.bfloat16, enabled=features_BF.is_cuda):
             probabilities_MBO = self.model.members(features_BF)
-        return cross_entropy(probabilities_MBO, *self._targets_and_weights(rows_B))
+        targets_BO, weights_BO = self._targets_and_weights(targets_BL.float(), is_match_B[:, None].float())
+        return cross_entropy(probabilities_MBO, targets_BO, weights_BO)
 
-    def _targets_and_weights(self, rows_B: Tensor) -> tuple[Tensor, Tensor]:
+    def _targets_and_weights(self, targets_BO: Tensor, match_B1: Tensor) -> tuple[Tensor, Tensor]:
         """Return targets_BO and weights_BO: a matching video counts `match_weight` times for its labels."""
-        targets_BO = self.videos.targets_NL[rows_B].float()
-        match_B1 = self.videos.is_match_N[rows_B, None].float()
         weights_BO = (1 + (self.config.match_weight - 1) * match_B1).expand_as(targets_BO)
         if not self.has_match:
             return targets_BO, weights_BO
@@ -284,15 +283,16 @@ def _best(history: Sequence[EpochRecord], config: TrainConfig) -> EpochRecord:
 @torch.inference_mode()
 def _validated(module: nn.Module, videos: Examples) -> dict[str, float]:
     """Return the metrics of the matching videos, and the AP of the match where the module has such an output."""
-    labels = videos.targets_NL.shape[1]
+    labels = videos.targets.labels
     metrics = YouTube8MMetrics()
     outputs_NO = []
     module.eval()
-    for features_BF, targets_BL, is_match_B in videos.split(JUDGED_ROWS):
+    for features_BF, targets_BL, is_match_B in videos.split(block_rows(labels, JUDGED_ROWS)):
         outputs_BO = module(features_BF)
         metrics.update(outputs_BO[is_match_B, :labels], targets_BL[is_match_B])
         outputs_NO.append(outputs_BO[:, labels:].cpu())
     named = metrics.compute().named()
-    match_N1 = torch.cat(outputs_NO)
-    match_ap = match_average_precision(match_N1[:, 0], videos.is_match_N.cpu()) if match_N1.shape[1] else None
+    match_N1 = torch.cat(outputs_NO).numpy()
+    is_match_N = videos.is_match_N.cpu().numpy()
+    match_ap = match_average_precision(match_N1[:, 0], is_match_N) if match_N1.shape[1] else None
     return named if match_ap is None else named | {"match_ap": match_ap}

@@ -16,7 +16,13 @@ LEVELS: tuple[Level, ...] = ("video", "frame")
 
 def level_of(partition: str) -> Level:
     """Return the level of a partition's records, such as `frame/train`, or `frame_level/train` as it was in 2017."""
-    return "frame" if partition.startswith("frame") else "video"
+    return "frame" if partition.split("/")[-2:][0].startswith("frame") else "video"
+
+
+def placed(partition: str, release: int) -> tuple[int, str]:
+    """Return the release of a partition and its name there: `3/frame/validate` names its own, the others have none."""
+    first, _, rest = partition.partition("/")
+    return (int(first), rest) if first.isdecimal() else (release, partition)
 
 
 class PlannedShard(FrozenModel):
@@ -178,6 +184,13 @@ class DatasetManifest(FrozenModel):
     def reference(self) -> str:
         """What names exactly this version: the same id may stand under several slugs."""
         return f"{self.slug}/{self.id}"
+
+    @property
+    def is_whole_vocabulary(self) -> bool:
+        """Whether a video with any label of YouTube-8M matches, but for those that are excluded."""
+        excluded = self.options.get("exclude_ids")
+        labels = len(self.label_ids) + (len(excluded) if isinstance(excluded, list) else 0)
+        return labels > 1 and labels == self.options.get("vocabulary_size")
 
     @property
     def clips(self) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ class FeatureSpace(FrozenModel):
         return f"they differ in {', '.join(fields)}"
 
 
-# Of the release of 2018. Its `weights` are those of whoever made it; `conf/weights.toml` has the published ones.
+# Of the release of 2018. Its `weights` are those of its makers; `conf/weights.toml` has the published ones.
 YT8M = FeatureSpace(
     name=YT8M_FEATURE_SPACE,
     modalities=(Modality(name="mean_rgb", size=RGB_SIZE), Modality(name="mean_audio", size=AUDIO_SIZE)),

@@ -248,7 +248,7 @@ def staged(folder: Path, *, files: tuple[str, ...], manifest: str) -> Iterator[P
     """Yield an empty folder; when the block ends well, what it holds takes the place of what was in `folder`.
 
     Args:
-        folder: made where it is missing, and removed again where nothing came of it.
+        folder: made where it is missing, and removed again where nothing was written.
         files: names of all files and folders that an answer may have, the manifest's left out.
         manifest: the name of the one whose presence says that the others are whole.
 
@@ -333,7 +333,7 @@ def _stage_in(folder: Path) -> Iterator[Path]:
         with ExitStack() as stack:
             try:
                 stage = stack.enter_context(temporary_folder(folder, PREFIX))
-            except FileNotFoundError:  # another process has just removed the folder, as nothing came of its own try
+            except FileNotFoundError:  # another process has just removed the folder, as its own try wrote nothing
                 continue
             yield stage
             return

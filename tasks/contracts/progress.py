@@ -20,7 +20,7 @@ _ending = threading.Event()
 
 
 def end_all() -> None:
-    """Let every thread meet an error where it next tells of its progress, or asks."""
+    """Raise an error in every thread where it next reports its progress, or asks."""
     _ending.set()
 
 
@@ -134,7 +134,7 @@ def listening(progress: Progress) -> Iterator[None]:
 
 
 def listener() -> Progress | None:
-    """Return a way to tell whoever listens in this context, if anybody does; each stage asks for its own."""
+    """Return a way to report to the listener of this context, if there is one; each stage asks for its own."""
     shared = _LISTENER.get()
     return _Share(shared) if shared else None
 

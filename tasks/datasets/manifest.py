@@ -19,6 +19,7 @@ ID_PATTERN = r"ds-[0-9a-f]{12}"
 SLUG_PATTERN = r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"
 SLUG_LENGTH = 64  # characters; as long as SLUG_PATTERN allows
 LATEST = "latest"  # the name of the pointers, so that no slug may have it
+ALL = "all"  # the slug of the whole vocabulary, so that no label's may be it
 
 
 def dataset_id(
@@ -34,15 +35,19 @@ def dataset_id(
     return f"ds-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def slug_of(label_names: Sequence[str], *, match: Literal["any", "all"] = "any", exclude: Sequence[str] = ()) -> str:
+def slug_of(
+    label_names: Sequence[str] | None, *, match: Literal["any", "all"] = "any", exclude: Sequence[str] = ()
+) -> str:
     """Return a name for datasets of these labels: `cooking`, `cooking-or-food`, `cooking-and-food-not-game`.
 
+    Of the whole vocabulary, for which None stands, it is `all`, or `all-not-game`.
     It has only a-z, 0-9 and -, at most 64 characters, and is the same in whatever order the labels come.
     """
-    wanted = f"-{'or' if match == 'any' else 'and'}-".join(sorted(map(_word, label_names)))
+    words = [ALL] if label_names is None else sorted(map(_word, label_names))
+    wanted = f"-{'or' if match == 'any' else 'and'}-".join(words)
     unwanted = "".join(f"-not-{word}" for word in sorted(map(_word, exclude)))
     slug = (wanted or "any") + unwanted
-    if slug == LATEST or re.fullmatch(ID_PATTERN, slug):
+    if slug == LATEST or re.fullmatch(ID_PATTERN, slug) or (label_names is not None and slug == ALL):
         return f"label-{slug}"
     if len(slug) <= SLUG_LENGTH:
         return slug

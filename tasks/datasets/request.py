@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tasks.contracts.datasets import VOCABULARY_SIZE, DatasetManifest, PlannedShard, ShardTally, level_of
 from tasks.contracts.errors import ConfigError, DatasetError, MirrorError
 from tasks.datasets.catalogue import list_datasets, open_dataset
-from tasks.datasets.manifest import dataset_id, slug_of
+from tasks.datasets.manifest import ALL, dataset_id, slug_of
 from tasks.records.config import FilterConfig
 from tasks.records.parts import FILTER_VERSION, batches_of, options_of
 from tasks.shards.config import DownloadConfig
@@ -40,7 +40,7 @@ class DatasetRequest:
     def slug(self) -> str:
         """The name that all versions of these labels share."""
         names = self.label_names
-        wanted = [names[index] for index in self.filter.label_ids]
+        wanted = None if self.filter.is_whole_vocabulary else [names[index] for index in self.filter.label_ids]
         return slug_of(wanted, match=self.filter.match, exclude=[names[index] for index in self.filter.exclude_ids])
 
     def without(self, absent: Collection[tuple[str, str]]) -> Self:
@@ -107,7 +107,7 @@ def _vocabulary_for(labels: Sequence[str], folder: Path, download: DownloadConfi
     try:
         return load_vocabulary(folder, download)
     except MirrorError:
-        if all(label.isdecimal() for label in labels):
+        if all(label.isdecimal() or _is_all(label) for label in labels):
             return None
         raise
 
@@ -129,17 +129,28 @@ def label_names(vocabulary: Vocabulary | None, vocabulary_size: int) -> dict[int
 def label_filter(
     vocabulary: Vocabulary | None, labels: Sequence[str], exclude: Sequence[str], options: Mapping[str, Any]
 ) -> FilterConfig:
-    """Return the filter's config for labels as a person names them.
+    """Return the filter's config for labels as a person names them; `all` means every label but the excluded ones.
 
     Raises:
         UnknownLabelError: a label is not in the vocabulary.
         ConfigError: an option is out of its bounds, or a label is both wanted and excluded.
     """
-    wanted, unwanted = (tuple(_index_of(label, vocabulary) for label in each) for each in (labels, exclude))
+    unwanted = tuple(_index_of(label, vocabulary) for label in exclude)
+    if any(map(_is_all, labels)):
+        if options.get("match") == "all":
+            raise ConfigError("No video has every label, which `all` of all labels would ask for: match any of them.")
+        size = int(options.get("vocabulary_size", VOCABULARY_SIZE))
+        wanted = tuple(sorted(set(range(size)) - set(unwanted)))
+    else:
+        wanted = tuple(_index_of(label, vocabulary) for label in labels)
     try:
         return FilterConfig(label_ids=wanted, exclude_ids=unwanted, **options)
     except ValidationError as error:
         raise ConfigError("; ".join(detail["msg"] for detail in error.errors(include_url=False)) + ".") from error
+
+
+def _is_all(label: str) -> bool:
+    return label.strip().casefold() == ALL
 
 
 def _index_of(label: str, vocabulary: Vocabulary | None) -> int:

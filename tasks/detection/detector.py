@@ -36,7 +36,7 @@ def open_detector(name: str, *, speed: str, weights: WeightsStore, min_score: fl
     if speed not in SPEEDS:
         raise DetectorError(f"No speed {speed!r}; the choices are {', '.join(SPEEDS)}.")
     if chosen == YOLOX_NANO:
-        from tasks.detection.yolox import YoloxDetector  # noqa: PLC0415 - whoever takes PointRend does not pay for it
+        from tasks.detection.yolox import YoloxDetector  # noqa: PLC0415 - PointRend's users do not pay for it
 
         return YoloxDetector.open(speed=speed, weights=weights, min_score=min_score)
     from tasks.detection.pointrend import PointRendDetector  # noqa: PLC0415 - torch takes seconds; YOLOX needs none of it

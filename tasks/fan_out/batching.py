@@ -145,7 +145,7 @@ class RunState(StrEnum):
     WORKING = "working"
     ENDED = "ended"  # by itself, well or badly
     CANCELLED = "cancelled"  # somebody does not want it
-    LOST = "lost"  # it was taken up, and whoever did is gone
+    LOST = "lost"  # it was taken up, and its worker is gone
 
 
 TAKEN_UP = {"PENDING", "RUNNING"}

@@ -6,7 +6,7 @@ from tasks.contracts.model import FrozenModel
 
 
 class PoolConfig(FrozenModel):
-    """Batches, and patience with whoever works on them."""
+    """Batches, and patience with the workers that do them."""
 
     batch_s: float = Field(
         default=300, ge=1, le=86_400, description="seconds of work in a batch: starting one costs some 10"

@@ -5,7 +5,7 @@
     <batch>.<run>.heartbeat       a number that grows as long as the run lives
     <batch>.<run>.at          the place of the video that the run is at
 
-Whoever reads a heartbeat compares it with what it was by a clock of their own, as the clocks of machines differ.
+A reader of a heartbeat compares it with what it was by its own clock, as the clocks of machines differ.
 """
 
 import math

@@ -93,7 +93,7 @@ class EfficientNetLite0:
 
     @torch.inference_mode()
     def describe(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return the features (n, 1280) of n pictures, each RGB uint8 (224, 224, 3): what the classes are told by.
+        """Return the features (n, 1280) of n pictures, each RGB uint8 (224, 224, 3): the input of the classes.
 
         They are the means over all places of the last convolution's channels.
         """

@@ -132,7 +132,7 @@ def plan_import(
     Args:
         table: what is labelled.
         found: the SHA-256 of each source's file, None where there is none. As long as no file is known the sources
-            stand in for them, so that what is wrong with the table alone is told before any video is fetched.
+            stand in for them, so that what is wrong with the table alone is raised before any video is fetched.
         failures: why a source has no file.
 
     Raises:

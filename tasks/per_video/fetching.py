@@ -1,4 +1,4 @@
-"""Where videos are kept and how they are come by: the sources of a list, fetched one after the other."""
+"""Where videos are kept and how they are fetched: the sources of a list, fetched one after the other."""
 
 import logging
 from collections.abc import Iterable, Iterator

@@ -176,7 +176,7 @@ def open_job(
         opened: what `work.open` returned, where that is kept.
 
     Raises:
-        ReelsiftError: the model, the detector or the storage cannot be used, which is told before any video is worked
+        ReelsiftError: the model, the detector or the storage cannot be used, which is raised before any video is worked
             on.
     """
     model: Any = opened or work.open(workplace.weights)

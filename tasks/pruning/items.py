@@ -26,6 +26,7 @@ class Kind(StrEnum):
     RUN = "MLflow run"
     TRAINING = "kept training"
     NOTE = "note of a training"
+    SCORES = "scores of a model"
     DATASET = "dataset"
     PART = "part"
     SHARD = "shard"
@@ -86,7 +87,7 @@ class Findings(FrozenModel):
 
 
 class Remover(Protocol):
-    """Whoever deletes things of one kind."""
+    """What deletes things of one kind."""
 
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
         """Delete things that were found, but for those that somebody has come to need since."""
@@ -177,7 +178,7 @@ def removed_if(item: Item, remove_it: Callable[[Path], Outcome]) -> Outcome:
 def remove(path: Path, home: Path) -> int:
     """Delete a file or folder of the home and return the bytes that this freed.
 
-    A folder is renamed first: whoever is killed now leaves what the next publisher, or pruning, takes for a leftover.
+    A folder is renamed first: a process killed now leaves what the next publisher, or pruning, takes for a leftover.
 
     Raises:
         OSError: it is not there, lies elsewhere, or cannot be deleted.

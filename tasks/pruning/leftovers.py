@@ -37,6 +37,7 @@ from tasks.video.cache import LOCK_NAME, Place
 ABANDONED_AFTER = timedelta(days=1)
 # The stack's parts write to `<name>.log` for as long as they run, be it without a word for weeks.
 OLD_LOGS = ("*.log.[0-9]*", "*.previous.log", "reelsift.log")
+OLD_SCORES = "*.npz"  # what a model said of videos: it says so again where a comparison wants it
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Leftovers:
     folders: Sequence[Path]  # where things appear by renaming
     downloads: Sequence[Path]  # where what was cut off is kept for the next try
     logs: Sequence[Path]
+    scores: Path
     root: Path  # where dataset versions are published
     home: Path
     bounds: Bounds
@@ -57,8 +59,10 @@ class Leftovers:
         for path in [*_hidden(self.folders, self.home), *_unfinished(self.downloads, self.home)]:
             if self._is_abandoned(path):
                 with suppress(OSError), _if_free(path) as is_free:
-                    goes += [self._item(Kind.LEFTOVER, path, "whoever was making it is gone")] if is_free else []
-        goes += [self._item(Kind.LOG, path, "old") for path in _logs(self.logs, self.home) if self._is_abandoned(path)]
+                    goes += [self._item(Kind.LEFTOVER, path, "its maker is gone")] if is_free else []
+        for kind, folders, names in ((Kind.LOG, self.logs, OLD_LOGS), (Kind.SCORES, [self.scores], [OLD_SCORES])):
+            old = filter(self._is_abandoned, _named(folders, names, self.home))
+            goes += [self._item(kind, path, "old") for path in old]
         return Findings(goes=tuple(goes))
 
     def remove(self, items: Sequence[Item]) -> Iterator[Outcome]:
@@ -107,10 +111,10 @@ def _unfinished(folders: Sequence[Path], home: Path) -> Iterator[Path]:
             yield from (Path(folder) / name for name in sorted(files) if name.endswith(PART_SUFFIX))
 
 
-def _logs(folders: Sequence[Path], home: Path) -> Iterator[Path]:
+def _named(folders: Sequence[Path], names: Sequence[str], home: Path) -> Iterator[Path]:
     for folder in folders:
         if folder.is_dir() and not folder.is_symlink() and is_inside(folder / "any", home):
-            named = (path for path in sorted(folder.iterdir()) if any(fnmatch(path.name, each) for each in OLD_LOGS))
+            named = (path for path in sorted(folder.iterdir()) if any(fnmatch(path.name, each) for each in names))
             yield from (path for path in named if path.is_file() and not path.is_symlink())
 
 
@@ -164,7 +168,7 @@ class FetchedVideos:
 
 
 def _asked_for(folder: Path) -> datetime:
-    """Return when a video was last asked for: whoever does opens the lock for writing, which the file's time tells."""
+    """Return when a video was last asked for: asking opens the lock for writing, which sets the file's time."""
     lock = folder / LOCK_NAME
     return at(lock.lstat().st_mtime) if lock.exists() else newest_change(folder)
 
@@ -240,7 +244,7 @@ class Trainings:
         """Say why a training may go; nothing where it must stay."""
         name, is_old = training.record.get("name"), self._is_old(training.folder)
         if fnmatch(training.folder.name, TEMPORARY):
-            return "whoever was deleting it is gone"
+            return "its deleter is gone"
         if name is None:
             return "it was cut off as it was written" if is_old else ""
         if any(version.tags.get(TRAINING_TAG) == name for version in registered_versions(self.store)):

@@ -1,6 +1,6 @@
 """Runs as MLflow knows them, and their deletion.
 
-Hidden is what MLflow's pages call deleted. Only whoever has the database can forget: the home's own is at hand, also
+Hidden is what MLflow's pages call deleted. Only the owner of the database can forget: the home's own is here, also
 while a server serves it; another server's runs stay hidden until it runs `mlflow gc`.
 """
 
@@ -72,7 +72,7 @@ class Runs:
                 self._client.delete_run(run.run_id)
 
     def forget(self, run: KnownRun) -> None:
-        """Delete what MLflow still knows of a run and its models, where the database is at hand."""
+        """Delete what MLflow still knows of a run and its models, where the database is here."""
         from tasks.tracking.client import translated  # noqa: PLC0415
 
         with translated(self.store):

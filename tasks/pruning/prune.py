@@ -58,7 +58,7 @@ class PruningPlan(FrozenModel):
 
 @dataclass(frozen=True)
 class Pruning:
-    """One look at a home, and what comes of it."""
+    """One look at a home, and what it found."""
 
     places: Places
     store: TrackingStore
@@ -88,6 +88,7 @@ class Pruning:
             Kind.RUN: self._models,
             Kind.TRAINING: self._trainings,
             Kind.NOTE: self._notes,
+            Kind.SCORES: self._leftovers,
             Kind.DATASET: self._versions,
             Kind.PART: self._parts,
             Kind.SHARD: self._shards,
@@ -144,5 +145,5 @@ class Pruning:
     @property
     def _leftovers(self) -> Leftovers:
         places = self.places
-        folders, root = (places.appearing, places.downloads, places.logs), places.datasets
+        folders, root = (places.appearing, places.downloads, places.logs, self.store.scores), places.datasets
         return Leftovers(*folders, root, places.home, self.bounds, self._going)

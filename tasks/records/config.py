@@ -28,6 +28,11 @@ class FilterConfig(FrozenModel):
     check_crc: bool = Field(default=True, description="check both CRC-32C of every record")
     strict: bool = Field(default=False, description="fail on a damaged shard instead of reporting it")
 
+    @property
+    def is_whole_vocabulary(self) -> bool:
+        """Whether every label is wanted, but for those that are excluded."""
+        return len(self.label_ids) + len(self.exclude_ids) == self.vocabulary_size > 1
+
     @field_validator("label_ids", "exclude_ids", mode="after")
     @classmethod
     def _in_order(cls, ids: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """A mirror of made-up videos in the wire format and layout of YouTube-8M's own hosts.
 
 The videos hold a structure that can be learnt, so a demonstration and a test mean something where no real shard is
-available; but they are synthetic, and whoever shows them says so.
+available; but they are synthetic, and every output that shows them says so.
 """
 
 import csv

@@ -308,4 +308,5 @@ def _shares(manifest: DatasetManifest) -> tuple[list[str], NDArray[np.float64]]:
 
 def _subtitle(manifest: DatasetManifest) -> str:
     videos = f"{manifest.matches:,} matching videos · {manifest.slug}/{manifest.id}"
-    return f"{shortened(', '.join(manifest.label_names), SUBTITLE_LENGTH - len(videos))} · {videos}"
+    names = ["All labels"] if manifest.is_whole_vocabulary else manifest.label_names
+    return f"{shortened(', '.join(names), SUBTITLE_LENGTH - len(videos))} · {videos}"

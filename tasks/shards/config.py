@@ -42,7 +42,7 @@ class DownloadConfig(FrozenModel):
         default=1 << 30, ge=0, le=1 << 50, description="bytes of disk that downloads leave free (1 GiB)"
     )
     largest_file_bytes: int = Field(
-        default=4 << 30, ge=1, le=1 << 50, description="bytes above which a file is refused, whoever sends it (4 GiB)"
+        default=4 << 30, ge=1, le=1 << 50, description="bytes above which a file is refused, from any mirror (4 GiB)"
     )
     size_samples: int = Field(
         default=16, ge=1, le=10_000, description="files whose size is asked for to estimate a download; plans give none"

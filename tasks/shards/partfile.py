@@ -97,7 +97,7 @@ def locked_part(destination: Path, algorithm: str | None, stop: Event) -> Iterat
 @contextmanager
 def _locked(path: Path, stop: Event) -> Iterator[FileIO]:
     while True:
-        # Never through a link: whoever may write to the folder could have us write elsewhere.
+        # Never through a link: another user who may write to the folder could have us write elsewhere.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         with FileIO(descriptor, "r+") as file:
             if _lock(file) and is_at(file.fileno(), path):  # not published or removed by its former holder

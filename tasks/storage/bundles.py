@@ -37,7 +37,7 @@ class Bundle(FrozenModel):
     """What a bundle consists of."""
 
     files: tuple[StoredFile, ...]
-    about: JsonValue = Field(default=None, description="what the thing says of itself, for whoever only looks")
+    about: JsonValue = Field(default=None, description="what the thing says of itself, for readers that only look")
 
 
 def find_bundle(store: ObjectStore, key: str) -> Bundle | None:
@@ -101,7 +101,7 @@ def pull_bundle(store: ObjectStore, key: str, folder: Path, progress: Progress |
 
     Raises:
         DamagedStorageError: a file is missing or not what the list says. The list is deleted, so that the thing counts
-            as not there, and whoever recomputes it can put it back.
+            as not there, and a process that recomputes it can put it back.
         StorageError: the store cannot be read.
     """
     bundle = find_bundle(store, key)

@@ -157,7 +157,7 @@ class ObjectStore:
                 stream.write(content)
 
     def upload(self, path: Path, key: str, told: Callable[[int], None]) -> str:
-        """Put a file there, and return the sha256 of what was sent; tells of the bytes as they go."""
+        """Put a file there, and return the sha256 of what was sent; reports the bytes as they go."""
         digest = hashlib.sha256()
         with self.doing(f"Writing {key}"), path.open("rb") as file:
             self._make_room(key)

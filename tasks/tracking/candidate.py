@@ -10,9 +10,10 @@ from pydantic import Field
 
 from tasks.classifier.classes import ClassMetrics
 from tasks.classifier.data import multi_hot
-from tasks.classifier.evaluate import Evaluation, Scores, evaluation_of, score_matches
+from tasks.classifier.evaluate import Evaluation, evaluation_of
 from tasks.classifier.fitted import FittedClassifier
-from tasks.classifier.splits import split_digest
+from tasks.classifier.scoring import score_matches
+from tasks.classifier.splits import split_digest, spread_rows
 from tasks.classifier.train import TrainingResult
 from tasks.contracts.datasets import DatasetManifest
 from tasks.contracts.model import FrozenModel
@@ -28,6 +29,7 @@ from tasks.reports.figures import (
 )
 from tasks.tracking.client import MlflowClient, connect, temporary_files, translated
 from tasks.tracking.describe import describe
+from tasks.tracking.loading import keep_scores
 from tasks.tracking.logged import final_metrics, log_dataset, log_files, log_numbers
 from tasks.tracking.model import register_classifier
 from tasks.tracking.registry import (
@@ -48,6 +50,7 @@ from tasks.tracking.registry import (
     SPLIT_DIGEST_TAG,
     TRAINING_TAG,
     list_models,
+    resolve,
 )
 from tasks.tracking.store import TrackingStore
 
@@ -55,16 +58,22 @@ SHOWN_METRICS = {"gap_at_20": "GAP", "map": "MAP", "match_ap": "AP of the match"
 
 
 def candidate_figures(
-    result: TrainingResult, scores: Scores, evaluation: Evaluation, validate: Videos, manifest: DatasetManifest
+    result: TrainingResult, evaluation: Evaluation, validate: Videos, manifest: DatasetManifest
 ) -> Mapping[str, Figure]:
-    """Draw all figures of a training, of what it says of the validation videos and how that was judged."""
-    truth = multi_hot(validate, scores.label_ids)[validate.is_match].astype(bool)
+    """Draw all figures of a training, of what it says of the validation videos and how that was judged.
+
+    Of many videos and labels, those of all pairs of the two are drawn of some videos, spread evenly.
+    """
+    matching = validate.matches()
+    drawn = matching.take(spread_rows(len(matching), DRAWN_ELEMENTS // len(result.classifier.label_ids)))
+    scores = result.classifier.predict(drawn.features)
+    truth = multi_hot(drawn, result.classifier.label_ids).astype(bool)
     names = result.classifier.label_names
     classes = evaluation.classes
     confusion = {"figures/confusion.png": _confusion(classes, result.classifier)} if classes else {}
     return confusion | {
-        "figures/precision_recall.png": precision_recall_figure(scores.scores_NL, truth, names),
-        "figures/calibration.png": calibration_figure(scores.scores_NL, truth),
+        "figures/precision_recall.png": precision_recall_figure(scores, truth, names),
+        "figures/calibration.png": calibration_figure(scores, truth),
         "figures/training.png": _training(result),
         "figures/cooccurrence.png": cooccurrence_figure(manifest),
     }
@@ -86,6 +95,7 @@ def _training(result: TrainingResult) -> Figure:
     return training_figure([record.loss for record in result.history], series, result.best_epoch)
 
 
+DRAWN_ELEMENTS = 8_000_000  # pairs of video and label in a figure: sorting these takes seconds, and 200 MB
 TAG_LENGTH = 8000  # characters, the most that MLflow keeps of a run's tag
 
 
@@ -145,7 +155,7 @@ def log_candidate(
         ModelError: there is no matching video to judge on.
     """
     scores = score_matches(result.classifier, validate)
-    evaluation = evaluation_of(result.classifier, scores, validate)
+    evaluation = evaluation_of(scores, validate)
     slug, kind = dataset.manifest.slug, str(result.classifier.config.model)
     metrics = final_metrics(evaluation)
     tags = _tags(result, dataset, started_by) | {SPLIT_DIGEST_TAG: split_digest(validate)}
@@ -161,7 +171,7 @@ def log_candidate(
                 log_numbers(client, run_id, result, metrics)
                 log_dataset(client, run_id, dataset)
                 log_files(client, run_id, evaluation)
-                figures = candidate_figures(result, scores, evaluation, validate, dataset.manifest)
+                figures = candidate_figures(result, evaluation, validate, dataset.manifest)
                 for path, figure in figures.items():
                     client.log_figure(run_id, figure, path)
                 known = {
@@ -175,6 +185,7 @@ def log_candidate(
         if _is_up_for_promotion(store, slug, version):
             client.set_registered_model_alias(slug, CHALLENGER, str(version))
         describe(client, store, slug, version)
+        keep_scores(store, resolve(store, f"{slug}/{version}"), validate, scores)
     return Candidate(
         name=slug,
         version=version,

@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for one JSON object
 }
 os.environ.update(ENVIRONMENT)
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each step otherwise
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it logs each step otherwise
 # Half a minute a request, rather than four: `kept_training` tries again, with less to repeat than a training.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
 
@@ -51,6 +51,7 @@ with warnings.catch_warnings():
     from mlflow.pyfunc import save_model
     from mlflow.store.entities import PagedList
     from mlflow.types import Schema, TensorSpec
+    from mlflow.utils import requirements_utils
 
 
 ANSWER_WITHIN_S = 10.0
@@ -249,6 +250,7 @@ __all__ = [
     "TensorSpec",
     "connect",
     "download_artifacts",
+    "requirements_utils",
     "save_model",
     "temporary_files",
     "translated",

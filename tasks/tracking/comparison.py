@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field
 
 from tasks.classifier.config import GateConfig
-from tasks.classifier.evaluate import Evaluation, Scores, evaluation_of, score_matches, union_of_labels
-from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.evaluate import Evaluation, Scores, evaluation_of, union_of_labels
 from tasks.classifier.gate import Decision, decide
 from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import UnknownModelError
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.load import Videos
-from tasks.tracking.loading import load_classifier
+from tasks.tracking.loading import scores_of
 from tasks.tracking.registry import CHAMPION, TRAIN_HINT, ModelRow, list_models, resolve
 from tasks.tracking.server import pages_answer
 from tasks.tracking.store import TrackingStore
@@ -77,18 +76,16 @@ class Judged:
     """A registered model with what it says of the matching videos."""
 
     row: ModelRow
-    classifier: FittedClassifier
     scores: Scores
 
     @classmethod
     def of(cls, store: TrackingStore, row: ModelRow, videos: Videos) -> Self:
-        """Fetch the model and let it score the videos."""
-        classifier = load_classifier(store, row)
-        return cls(row, classifier, score_matches(classifier, videos))
+        """Let the model score the videos, or find what it has said of them."""
+        return cls(row, scores_of(store, row, videos))
 
     def evaluation(self, videos: Videos, label_ids: Collection[int] = ()) -> Evaluation:
         """Return how good it is over its own labels and `label_ids`."""
-        return evaluation_of(self.classifier, self.scores, videos, label_ids)
+        return evaluation_of(self.scores, videos, label_ids)
 
 
 def labels_of_all(models: Collection[Judged]) -> tuple[int, ...]:
@@ -124,7 +121,7 @@ def compare(
         name=name,
         dataset_id=dataset_id,
         split_digest=split_digest(videos),
-        videos=len(judged[0].scores.scores_NL),
+        videos=len(judged[0].scores),
         labels=len(label_ids),
         rows=tuple(sorted(compared, key=lambda row: (-row.gap, CHAMPION not in row.aliases))),
         compare_url=store.compare_url([row.experiment_id for row in rows], [row.run_id for row in rows]),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 RECORD_NAME = "training.json"  # written last: with it, the others are whole
 PATIENCE_S = 120.0
 CLIPS_NAMED = 1000  # files of a dataset of a person's own that a model names: each label result has them again
+MOST_JUDGED = 100_000  # videos that each epoch is judged on; the model that is kept, on all of them
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 
 ResultT = TypeVar("ResultT")
@@ -202,28 +203,32 @@ def train_candidate(
         TrackingError: MLflow's store cannot be used.
     """
     # Imported here: a run whose candidates are all there needs neither torch nor mlflow, 5 s of imports.
-    from tasks.classifier.splits import training_splits  # noqa: PLC0415
+    from tasks.classifier.splits import frozen_split, training_splits  # noqa: PLC0415
     from tasks.classifier.train import fit  # noqa: PLC0415
     from tasks.tracking.candidate import StartedBy, log_candidate  # noqa: PLC0415
 
     kept = KeptTraining.of(store, training_key(dataset.manifest.reference, config, store))
     # Until a model is registered that refers to the version, and MLflow has the training.
     with in_use(dataset.folder), in_use(kept.folder):
-        train, validate = training_splits(dataset)
-        result = kept.load()
+        result, validate = kept.load(), None
         if result is None:
+            train, validate = training_splits(dataset, MOST_JUDGED)
+            manifest = dataset.manifest
             result = fit(
                 train,
                 validate,
-                label_names={label.index: label.name for label in dataset.manifest.label_counts},
-                target_label_ids=dataset.manifest.label_ids,
+                label_names={label.index: label.name for label in manifest.label_counts},
+                target_label_ids=() if manifest.is_whole_vocabulary else manifest.label_ids,
                 config=config,
-                dataset_id=dataset.manifest.id,
+                dataset_id=manifest.id,
                 progress=progress,
             )
+            del train  # which may fill the memory: what it is judged on in the end is read after it
             classifier = replace(result.classifier, clips=dataset.manifest.clips[:CLIPS_NAMED])
             result = replace(result, classifier=classifier)
             kept.save(result, dataset.manifest.reference)
+        if validate is None or len(validate) >= MOST_JUDGED:
+            validate = frozen_split(dataset)
         started_by = StartedBy(flow_run_id=flow_run[0], flow_run_url=flow_run[1]) if flow_run else None
         log = partial(log_candidate, store, result, dataset, validate, started_by=started_by, training=kept.name)
         try:

@@ -7,9 +7,9 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from tasks.classifier.evaluate import Evaluation
-from tasks.classifier.train import TrainingResult
 from tasks.contracts.text import in_csv
 from tasks.datasets.manifest import Dataset
 from tasks.tracking.client import (
@@ -22,6 +22,9 @@ from tasks.tracking.client import (
     Param,
 )
 from tasks.tracking.registry import COVERAGE_TAG, GAP, MAP, OWN_GAP_TAG, OWN_LABELS, OWN_MAP_TAG, ModelRow
+
+if TYPE_CHECKING:
+    from tasks.classifier.train import TrainingResult
 
 # What depends on the labels that it is judged over. In MLflow, the plain names are for the figures over all labels that
 # one of the models knows, which are logged as the registry is described: by these anybody may rank.
@@ -70,7 +73,7 @@ def log_comparable(client: MlflowClient, row: ModelRow) -> None:
         client.log_batch(row.run_id, [Metric(name, value, now_ms, step) for name, value in news.items()])
 
 
-def log_numbers(client: MlflowClient, run_id: str, result: TrainingResult, metrics: dict[str, float]) -> None:
+def log_numbers(client: MlflowClient, run_id: str, result: "TrainingResult", metrics: dict[str, float]) -> None:
     """Log the parameters, each epoch's metrics below `epoch/`, and the final ones of the epoch that was kept."""
     now_ms = int(time.time() * 1000)
     params = result.classifier.config.model_dump(mode="json") | {"best_epoch": result.best_epoch}

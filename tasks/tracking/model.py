@@ -22,6 +22,7 @@ from tasks.tracking.client import (
     ModelSignature,
     Schema,
     TensorSpec,
+    requirements_utils,
     save_model,
 )
 
@@ -133,7 +134,7 @@ def _saved(classifier: FittedClassifier, described: Model, folder: Path) -> Path
     classifier.save(weights)
     (folder / "code").mkdir()
     code = write_model_code(folder / "code")
-    with _importable(code.package.parent):  # MLflow runs the script as it saves it
+    with _importable(code.package.parent), _without_survey():  # MLflow runs the script as it saves it
         save_model(
             folder / "model",
             mlflow_model=described,
@@ -154,6 +155,21 @@ def _importable(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
+
+
+@contextmanager
+def _without_survey() -> Iterator[None]:
+    """Keep MLflow from reading the file lists of all installed packages, which takes it a second.
+
+    It does so to warn of requirements that differ from what is installed. Ours are read from what is installed.
+    """
+    name = "_MODULES_TO_PACKAGES"  # what such a survey found; None before the first
+    known = getattr(requirements_utils, name, None)
+    setattr(requirements_utils, name, known or {})
+    try:
+        yield
+    finally:
+        setattr(requirements_utils, name, known)
 
 
 def _signature(features: int, labels: int) -> ModelSignature:

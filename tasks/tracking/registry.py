@@ -348,7 +348,7 @@ def _choices(rows: list[ModelRow]) -> str:
 
 
 def registered_versions(store: TrackingStore) -> list[RegisteredVersion]:
-    """Return every version in the registry, whoever registered it.
+    """Return every version in the registry, also those that others registered.
 
     Raises:
         TrackingError: the store cannot be read.

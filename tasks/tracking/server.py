@@ -43,7 +43,7 @@ def turned_away(address: str, status: int, why: str) -> TrackingError:
     user = os.environ.get(USERNAME)
     if status == httpx.codes.FORBIDDEN:
         return TrackingError(
-            f"MLflow at {address} does not allow this to {user or 'whoever gives no name'} (403). Ask for the "
+            f"MLflow at {address} does not allow this to {user or 'a user without a name'} (403). Ask for the "
             f"permission, or set {USERNAME} and {PASSWORD} to those of somebody who has it."
         )
     if user and os.environ.get(PASSWORD):

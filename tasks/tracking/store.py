@@ -74,6 +74,11 @@ class TrackingStore(FrozenModel):
         return self.folder / "kept"
 
     @property
+    def scores(self) -> Path:
+        """The folder of what models of a local store have said of videos."""
+        return self.folder / "scores"
+
+    @property
     def notes(self) -> Path:
         """The folder of notes, one a training, that name the candidate which it became."""
         return self.folder / "candidates"

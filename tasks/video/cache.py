@@ -69,7 +69,7 @@ class Place:
 
 
 def peek(cache: Path, key: str) -> FetchedVideo | None:
-    """Return the video of a key if it is whole, without waiting for whoever fills its place."""
+    """Return the video of a key if it is whole, without waiting for the process that fills its place."""
     return _place(cache, key).find()
 
 

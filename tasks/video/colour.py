@@ -69,7 +69,7 @@ SCREEN = ColorPrimaries.BT709
 HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 LIGHT_LEVEL = struct.Struct("=II")  # the brightest pixel of all, and the brightest frame on average, in nits
-MASTERING = struct.Struct("=20iii")  # ratios: three primaries, white, darkest, brightest; then whether they are told
+MASTERING = struct.Struct("=20iii")  # ratios: three primaries, white, darkest, brightest; then whether each is given
 
 GRID = 49  # points a side of the table of colours: within a step of 8 bits of the formulas
 DEEP = "gbrp12le"  # what goes into the table

@@ -27,7 +27,7 @@ class Counts:
     """What the decoder met."""
 
     packets: int = 0
-    corrupt: int = 0  # packets, or frames that came of them, which could not be decoded
+    corrupt: int = 0  # packets, or their frames, which could not be decoded
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def timed(frames: Iterable[VideoFrame], time_base: Fraction, start_s: float, ste
 QUARTER_DEG = 90
 MATRIX = struct.Struct("=9i")  # a b u, c d v, x y w, for (x', y') = (a x + c y, b x + d y)
 LARGEST_ASPECT = 16  # of a pixel; SVCD has 2.13, half-width 3D 2, and what is far beyond is a broken header
-# Formats that say nothing of the shape of pixels. What FFmpeg tells of their streams may be what it read far ahead.
+# Formats that say nothing of the shape of pixels. What FFmpeg reports of their streams may be what it read far ahead.
 STREAMS_ALONE = {"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v"}
 SAME_ASPECT = 0.02  # by which two pictures may differ and still be of one shape: sizes are whole numbers
 

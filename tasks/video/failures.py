@@ -56,7 +56,7 @@ def _refusal(said: str, error: type[SourceError], means: str, advice: str) -> Re
 
 
 # As hosts say it and yt-dlp passes it on, above all YouTube (yt_dlp/extractor/youtube/_video.py). The first that fits
-# counts, and most begin with "Video unavailable": what is told apart comes before what is merely gone.
+# counts, and most begin with "Video unavailable": what has a cause of its own comes before what is merely gone.
 REFUSALS = (
     _refusal(
         r"rate-limited|content isn.?t available, try again later|HTTP Error 429",
@@ -165,7 +165,7 @@ def translated(error: Exception, address: str, guard: AddressGuard, heard: Heard
     if guard.refused:
         return RefusedSourceError(
             f"{address} leads to {guard.refused}, which is not on the public internet, and is not fetched from. If you "
-            "trust whoever names videos, set `fetch.allow_private`: REELSIFT_FETCH__ALLOW_PRIVATE=true."
+            "trust those who name videos, set `fetch.allow_private`: REELSIFT_FETCH__ALLOW_PRIVATE=true."
         )
     if OTHER_SCHEME.search(str(error)):
         return RefusedSourceError(f"{address} leads to an address that is neither http nor https, and is not fetched.")
@@ -193,7 +193,7 @@ def _spared_proxy(address: str) -> str:
         return ""
     return (
         f" T{str(proxy)[1:]} was not used, as it would get around the refusal of private addresses: if you trust "
-        "whoever names videos, set REELSIFT_FETCH__ALLOW_PRIVATE=true."
+        "those who name videos, set REELSIFT_FETCH__ALLOW_PRIVATE=true."
     )
 
 

@@ -19,7 +19,7 @@ from tasks.video.probe import probe
 from tasks.video.sources import Source, SourceKind, source_of, watch_page
 from tasks.video.youtube import Turns, is_on_youtube, resolve_yt8m_id
 
-# How large pictures may be is for whoever reads them to say.
+# How large pictures may be is decided where they are read.
 WIDEST = MediaBounds(largest_side=32768, largest_pixels=1 << 30, longest_s=7 * 24 * 3600)
 
 

@@ -24,7 +24,7 @@ TIME_BASE = Fraction(1, 90_000)  # of MPEG: fine enough for any frame rate
 ENCODER = {"preset": "superfast", "crf": "23", "bf": "0"}
 KEY_EVERY_S = 2.0  # a click on a lane seeks: from key frame to key frame
 LEAST_KEY_FRAMES = 12
-FASTEST, SLOWEST = Fraction(240), Fraction(1, 100)  # frames a second that the encoder is told of
+FASTEST, SLOWEST = Fraction(240), Fraction(1, 100)  # frames a second that the encoder is given
 FRAME_DURATION_FLAG = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: the encoder hands on how long a frame is shown
 
 

@@ -30,7 +30,7 @@ def open_session(path: Path, what_to_do: str, *, largest: str = "no network for 
     """
     # Else its builds for Linux, from 1.29 on, tell Microsoft of each model, and keep the machine's number in ~/.cache.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    # onnxruntime takes half a second to import, which whoever takes PointRend need not wait for.
+    # onnxruntime takes half a second to import, which users of PointRend need not wait for.
     import onnxruntime as ort  # noqa: PLC0415
 
     options = ort.SessionOptions()

@@ -8,7 +8,7 @@ import torch
 
 from tasks.classifier import gate as bootstrap
 from tasks.classifier.gate import Gain, gap_gain
-from tasks.classifier.metrics import YouTube8MMetrics
+from tasks.classifier.metrics import BestPairs, YouTube8MMetrics, best_pairs
 
 
 def made(videos: int, labels: int, *, skills: tuple[float, ...], seed: int = 0) -> list[np.ndarray]:
@@ -19,8 +19,14 @@ def made(videos: int, labels: int, *, skills: tuple[float, ...], seed: int = 0) 
     return [targets, *scores]
 
 
+def pairs(scores: np.ndarray, targets: np.ndarray) -> BestPairs:
+    return best_pairs(torch.from_numpy(scores), torch.from_numpy(targets), 25)
+
+
 def gain(scores_a: np.ndarray, scores_b: np.ndarray, targets: np.ndarray, **changes: int) -> Gain:
-    return gap_gain(scores_a, scores_b, targets, confidence=0.95, **{"resamples": 1000, "seed": 0} | changes)
+    positives = targets.sum(axis=1, dtype=np.int64)
+    options = {"resamples": 1000, "seed": 0} | changes
+    return gap_gain(pairs(scores_a, targets), pairs(scores_b, targets), positives, confidence=0.95, **options)
 
 
 def gap(scores: np.ndarray, targets: np.ndarray) -> float:
@@ -34,8 +40,10 @@ def test_every_resample_is_judged_as_the_metrics_would() -> None:
     drawn = np.random.default_rng(5).integers(30, size=(50, 30))
     times = np.stack([np.bincount(row, minlength=30) for row in drawn])
     expected = [gap(scores[row], targets[row]) for row in drawn]
-    pool = bootstrap._pool(scores, targets)
-    assert bootstrap._gaps(pool, times, targets.sum(axis=1, dtype=np.int64)) == pytest.approx(expected, abs=1e-12)
+    pool = bootstrap._pool(pairs(scores, targets))
+    assert bootstrap._gaps(pool, times.astype(np.int32), targets.sum(axis=1, dtype=np.int64)) == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_gain_is_the_difference_of_the_gaps() -> None:
@@ -86,11 +94,20 @@ def test_it_is_fast() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "y", "message"),
     [
-        pytest.param((3, 4), (3, 5), (3, 4), r"got \(3, 4\), \(3, 5\) and \(3, 4\)", id="models-differ"),
-        pytest.param((3, 4), (3, 4), (2, 4), r"and \(2, 4\)", id="targets-differ"),
-        pytest.param((0, 4), (0, 4), (0, 4), "at least one video", id="no-video"),
+        pytest.param(3, 2, 3, "got 3, 2 and the labels of 3", id="models-differ"),
+        pytest.param(3, 3, 2, "and the labels of 2", id="targets-differ"),
+        pytest.param(0, 0, 0, "at least one, got 0", id="no-video"),
     ],
 )
-def test_shapes_are_checked(a: tuple[int, int], b: tuple[int, int], y: tuple[int, int], message: str) -> None:
+def test_videos_are_checked(a: int, b: int, y: int, message: str) -> None:
+    one, other = (pairs(np.zeros((rows, 4), np.float32), np.zeros((rows, 4), np.uint8)) for rows in (a, b))
     with pytest.raises(ValueError, match=message):
-        gain(np.zeros(a, np.float32), np.zeros(b, np.float32), np.zeros(y, np.uint8))
+        gap_gain(one, other, np.zeros(y, np.int64), confidence=0.95, resamples=100, seed=0)
+
+
+def test_a_model_without_a_hit_gains_nothing() -> None:
+    """As one has that knows none of the labels that the videos have."""
+    targets, scores = made(20, 30, skills=(0.2,))
+    nothing = pairs(scores, np.zeros_like(targets))
+    found = gap_gain(nothing, nothing, targets.sum(axis=1), confidence=0.95, resamples=100, seed=0)
+    assert (found.gap_a, found.gap_b, found.low, found.high) == (0, 0, 0, 0)

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
 from tasks.classifier.classes import ClassMetrics, class_metrics, has_one_label_each
 from tasks.classifier.config import ModelKind
-from tasks.classifier.evaluate import evaluate
-from tasks.classifier.metrics import NO_PREDICTION
+from tasks.classifier.metrics import NO_PREDICTION, BestPairs, best_pairs
+from tasks.classifier.scoring import evaluate
 from tasks.datasets.load import Videos
 from tasks.tracking.logged import final_metrics
 from tests.support.classifiers import made_up_videos, untrained
@@ -24,11 +25,16 @@ def one_label_each(rows: int = 200, labels: int = 8) -> Videos:
     return replace(videos, label_offsets=np.arange(rows + 1), label_ids=ids.astype(np.int32))
 
 
+def pairs(scores: np.ndarray, own: np.ndarray) -> BestPairs:
+    truth = np.arange(scores.shape[1]) == own[:, np.newaxis]
+    return best_pairs(torch.from_numpy(scores), torch.from_numpy(truth))
+
+
 def test_figures_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(1)
     own, scores = one_label_each().label_ids, rng.random((200, 8)).astype(np.float32)
     scores[np.arange(200), own] += 0.3
-    found = class_metrics(scores, own.astype(np.int64), tuple(range(8)))
+    found = class_metrics(pairs(scores, own), own.astype(np.int64), tuple(range(8)))
     labels = list(range(8))
     assert found.top_1 == pytest.approx(top_k_accuracy_score(own, scores, k=1, labels=labels))
     assert found.top_5 == pytest.approx(top_k_accuracy_score(own, scores, k=5, labels=labels))
@@ -45,7 +51,8 @@ def test_figures_are_those_of_scikit_learn() -> None:
 def test_equals_count_against_the_model_and_unknown_labels_are_never_hit() -> None:
     scores = np.full((3, 6), 0.5, np.float32)
     scores[2] = [NO_PREDICTION, 0.1, 0.2, NO_PREDICTION, NO_PREDICTION, NO_PREDICTION]
-    found = class_metrics(scores, np.array([0, 5, 3]), tuple(range(6)))
+    own = np.array([0, 5, 3])
+    found = class_metrics(pairs(scores, own), own, tuple(range(6)))
     assert (found.top_1, found.top_5) == (0, 0)
     assert found.confusion_LL.diagonal().sum() == 0
     assert found.confusion_LL[3, 2] == 1

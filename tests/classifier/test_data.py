@@ -54,7 +54,8 @@ def test_examples_of_all_or_of_the_matches() -> None:
     matching = examples(VIDEOS, (3, 22), CPU, matches_only=True)
     assert len(matching) == 2
     assert matching.features_NF.tolist() == VIDEOS.features[:2].tolist()
-    assert matching.targets_NL.tolist() == [[1, 1], [0, 1]]
+    assert matching.targets.dense(torch.arange(2)).tolist() == [[1, 1], [0, 1]]
+    assert matching.targets.dense(torch.tensor([1, 0, 1])).tolist() == [[0, 1], [1, 1], [0, 1]]
 
 
 def test_examples_of_matches_alone_are_not_copied() -> None:

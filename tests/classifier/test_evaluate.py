@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.classifier import evaluate as evaluation
+from tasks.classifier import scoring
 from tasks.classifier.config import PRESETS
 from tasks.classifier.data import multi_hot
-from tasks.classifier.evaluate import evaluate, match_average_precision, score_matches
+from tasks.classifier.evaluate import match_average_precision
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.metrics import YouTube8MMetrics
 from tasks.classifier.models import build_model
+from tasks.classifier.scoring import evaluate, score_matches
 from tasks.contracts.errors import ModelError
 from tests.classifier.videos import COOKING, NAMES, made_videos
 
@@ -29,7 +30,7 @@ def made(*label_ids: int, has_match: bool = True) -> FittedClassifier:
 
 
 def test_equals_the_metrics_of_the_matches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "JUDGED_ROWS", 7)
+    monkeypatch.setattr(scoring, "JUDGED_ROWS", 7)
     classifier = made(COOKING, 3, 37, UNSEEN)
     found = evaluate(classifier, VIDEOS)
     matching = VIDEOS.take(VIDEOS.is_match)
@@ -70,14 +71,17 @@ def test_no_match_ap(has_match: bool, background: float) -> None:
 
 
 def test_match_average_precision_by_hand() -> None:
-    scores, truth = torch.tensor([0.9, 0.8, 0.7, 0.1]), torch.tensor([True, False, True, False])
+    scores, truth = np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False])
     assert match_average_precision(scores, truth) == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_scores_are_of_the_matches_in_their_order() -> None:
     scores = score_matches(made(COOKING, 3), VIDEOS)
     assert scores.label_ids == (COOKING, 3)
-    assert np.array_equal(scores.scores_NL, made(COOKING, 3).predict(VIDEOS.features[VIDEOS.is_match]))
+    expected = made(COOKING, 3).predict(VIDEOS.features[VIDEOS.is_match])
+    assert np.array_equal(scores.pairs.scores_NK, -np.sort(-expected, axis=1))
+    assert np.array_equal(scores.pairs.labels_NK, np.argsort(-expected, axis=1))
+    assert len(scores) == VIDEOS.is_match.sum()
 
 
 def test_nothing_to_judge_on() -> None:

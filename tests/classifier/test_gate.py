@@ -9,10 +9,12 @@ from tasks.classifier.evaluate import Scores
 from tasks.classifier.gate import Decision, decide
 from tasks.contracts.errors import ModelError
 from tests.classifier.videos import COOKING, OTHERS, made_videos
+from tests.support.classifiers import scores_from
 
 VIDEOS = made_videos(300, background=0.3)
 LABELS = tuple(sorted((COOKING, *OTHERS)))
-TRUTH = multi_hot(VIDEOS.take(VIDEOS.is_match), LABELS)
+MATCHING = VIDEOS.take(VIDEOS.is_match)
+TRUTH = multi_hot(MATCHING, LABELS)
 CONFIG = GateConfig()
 
 
@@ -23,7 +25,7 @@ def scores(skill: float, *, labels: tuple[int, ...] = LABELS, confused: int | No
     if confused is not None:
         noisy[:, LABELS.index(confused)] = rng.random(len(TRUTH))
     columns = [LABELS.index(label) for label in labels]
-    return Scores(labels, (noisy[:, columns] / 4).astype(np.float32))
+    return scores_from(labels, [(noisy[:, columns] / 4).astype(np.float32)], MATCHING)
 
 
 def test_the_first_model_passes_and_the_reason_says_so() -> None:

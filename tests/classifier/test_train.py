@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tasks.classifier.config import PRESETS, ModelKind, TrainConfig
-from tasks.classifier.evaluate import evaluate
 from tasks.classifier.models import build_model
+from tasks.classifier.scoring import evaluate
 from tasks.classifier.train import AdamW, EpochRecord, TrainingResult, fit
 from tasks.contracts.errors import NonFiniteLossError, TrainingError
 from tasks.contracts.progress import Progress

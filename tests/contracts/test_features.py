@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.classifier.config import ModelKind, TrainConfig
-from tasks.classifier.evaluate import score_matches
 from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.scoring import score_matches
 from tasks.classifier.train import fit
 from tasks.contracts.errors import DamagedDatasetError, FeatureSpaceError, ModelError
 from tasks.contracts.features import YT8M, FeatureSpace, Modality, SpaceWeights

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.contracts.errors import DamagedDatasetError, DatasetError
-from tasks.datasets.load import Videos, load_videos, split_by_id
+from tasks.datasets.load import Videos, first_rows, held_out_rows, load_videos
 from tasks.datasets.manifest import Dataset
 from tests.datasets.made import LABEL_LISTS, LONG, rows_of, table_of, write_part
 
@@ -155,28 +155,47 @@ def test_take() -> None:
     assert list(taken.is_match) == [True, True, False]
 
 
-def test_split_by_id_is_a_partition_that_the_ids_alone_decide() -> None:
-    videos = made_videos(1000)
-    train, validate = split_by_id(videos)
-    assert not set(train.video_ids) & set(validate.video_ids)
-    assert len(train) + len(validate) == 1000
-    assert 160 < len(validate) < 240
-    assert list(validate.video_ids[:4]) == ["id1", "id7", "id11", "id17"]
-    backwards = videos.take(np.arange(1000) < 500)
-    assert set(split_by_id(backwards)[1].video_ids) == set(validate.video_ids) & set(backwards.video_ids)
+def ids_of(count: int) -> np.ndarray:
+    return np.array([f"id{number}" for number in range(count)], np.object_)
+
+
+def test_the_ids_alone_decide_what_is_held_out() -> None:
+    ids = ids_of(1000)
+    held_out = held_out_rows(ids)
+    assert 160 < held_out.sum() < 240
+    assert list(ids[held_out][:4]) == ["id1", "id7", "id11", "id17"]
+    assert np.array_equal(held_out_rows(ids[500:]), held_out[500:])
 
 
 def test_a_larger_fraction_holds_the_same_videos_and_more() -> None:
-    videos = made_videos(300)
-    assert set(split_by_id(videos, 0.1)[1].video_ids) < set(split_by_id(videos, 0.5)[1].video_ids)
+    few, many = held_out_rows(ids_of(300), 0.1), held_out_rows(ids_of(300), 0.5)
+    assert few.sum() < many.sum()
+    assert not (few & ~many).any()
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.2, float("nan")])
 def test_a_fraction_that_holds_nothing_or_all_out(fraction: float) -> None:
     with pytest.raises(DatasetError, match=r"^The fraction to hold out must lie between 0 and 1, got "):
-        split_by_id(made_videos(3), fraction)
+        held_out_rows(ids_of(3), fraction)
 
 
 def test_too_few_to_hold_any_out() -> None:
     with pytest.raises(DatasetError, match=r"^1 videos are too few to hold 20% of them out\. `reelsift dataset build`"):
-        split_by_id(made_videos(1))
+        held_out_rows(ids_of(1))
+
+
+def test_chosen_rows_are_those_of_all(dataset: Dataset) -> None:
+    every = load_videos(dataset)
+    chosen = np.arange(len(every)) % 3 == 1
+    some = load_videos(dataset, choose=lambda ids: chosen if list(ids) == list(every.video_ids) else ~chosen)
+    expected = every.take(chosen)
+    for name in ("video_ids", "features", "label_offsets", "label_ids", "is_match"):
+        assert np.array_equal(getattr(some, name), getattr(expected, name))
+    assert labels_of(some) == labels_of(expected)
+
+
+def test_each_video_once() -> None:
+    ids = np.array(["a", "b", "a", "c", "b"], np.object_)
+    assert first_rows(ids).tolist() == [True, True, False, True, False]
+    assert first_rows(ids, {"b"}).tolist() == [True, False, False, True, False]
+    assert first_rows(ids[:2]).all()

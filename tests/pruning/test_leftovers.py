@@ -26,6 +26,7 @@ def test_what_killed_runs_left_goes_unless_somebody_is_at_work_on_it(pruned: Pru
         "rotated": pruned.root / "logs" / "reelsift.log.2",
         "live": pruned.root / "stack" / "worker.log",
         "previous": pruned.root / "stack" / "worker.previous.log",
+        "scores": pruned.pruning().store.scores / f"{'0' * 64}.npz",
     }
     for path in places.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,7 @@ def test_what_killed_runs_left_goes_unless_somebody_is_at_work_on_it(pruned: Pru
     with places["held"].open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_SH)
         spared = [outcome.spared for outcome in pruned.prune()]
-    assert spared == [""] * 6
+    assert spared == [""] * 7
     assert {name for name, path in places.items() if path.exists()} == {"held", "written", "visible", "live"}
     assert not os.path.lexists(pruned.root / "parts" / ".pipe.tmp")
     assert not os.path.lexists(pruned.root / "parts" / ".link.tmp")

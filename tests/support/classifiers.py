@@ -1,13 +1,17 @@
 """Small videos, classifiers of them, and their place in a registry."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tasks.classifier.config import ModelKind, TrainConfig
+from tasks.classifier.evaluate import Scores
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.models import build_model
+from tasks.classifier.scoring import pairs_of_blocks
 from tasks.classifier.train import TrainingResult, fit
 from tasks.contracts.datasets import Cooccurrence, DatasetManifest, LabelCount
 from tasks.contracts.features import YT8M
@@ -115,3 +119,8 @@ def trained(
         config=config,
         dataset_id=DATASET_ID,
     )
+
+
+def scores_from(label_ids: tuple[int, ...], blocks: Sequence[NDArray[np.float32]], matching: Videos) -> Scores:
+    """Return what is kept of scores of matching videos, in blocks."""
+    return Scores(label_ids, tuple(map(str, label_ids)), pairs_of_blocks(blocks, matching, label_ids))

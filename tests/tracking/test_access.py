@@ -96,7 +96,7 @@ def test_a_name_that_the_server_does_not_go_by_and_a_missing_permission() -> Non
     guarded = "Refused: this server is not called 'h'; `reelsift up --public-name NAME` gives it another name."
     for host in ("Invalid Host header - possible DNS rebinding attack detected", guarded):
         assert "does not let itself be called by that name (403)" in str(turned_away("http://h", 403, host))
-    assert "does not allow this to whoever gives no name (403)" in str(
+    assert "does not allow this to a user without a name (403)" in str(
         turned_away("http://h", 403, "Permission denied")
     )
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from tasks.classifier.config import ModelKind
-from tasks.classifier.evaluate import evaluate
+from tasks.classifier.scoring import evaluate
 from tasks.tracking.candidate import Candidate, StartedBy, log_candidate
 from tasks.tracking.client import connect
 from tasks.tracking.logged import log_files

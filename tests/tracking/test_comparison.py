@@ -7,11 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tasks.classifier.config import GateConfig
-from tasks.classifier.evaluate import evaluate
+from tasks.classifier.evaluate import evaluation_of
+from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.scoring import evaluate
 from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import UnknownModelError
 from tasks.tracking.client import connect
 from tasks.tracking.comparison import compare, draw, log_comparison
+from tasks.tracking.loading import load_classifier, scores_of
 from tasks.tracking.store import TrackingStore
 from tests.support.classifiers import DATASET_ID, made_up_videos, registered, trained, untrained
 
@@ -49,6 +52,29 @@ def assert_kept_with_the_best(store: TrackingStore, comparison: object, run_id: 
     assert (folder.parent / path).read_bytes().startswith(b"\x89PNG")
     (kept,) = folder.rglob("comparison.json")
     assert Comparison.model_validate_json(kept.read_bytes()) == comparison
+
+
+def test_what_a_model_says_is_kept_for_the_next_comparison(
+    store: TrackingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is asked again where what was kept is damaged, or where the videos or the weights are others."""
+    rows = [registered(store, classifier=trained(epochs=2).classifier, alias="champion"), registered(store)]
+    first = compare(store, VIDEOS, dataset_id=DATASET_ID, name="cooking", gate=GATE)
+    kept = sorted(store.scores.iterdir())
+    assert len(kept) == 2
+    with monkeypatch.context() as patched:
+        patched.setattr(FittedClassifier, "load", lambda _: pytest.fail("it was asked again"))
+        assert compare(store, VIDEOS, dataset_id=DATASET_ID, name="cooking", gate=GATE) == first
+    for path in kept:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    assert compare(store, VIDEOS, dataset_id=DATASET_ID, name="cooking", gate=GATE) == first
+    others = made_up_videos(seed=2)
+    scores = scores_of(store, rows[0], others)
+    assert len(list(store.scores.iterdir())) == 3
+    expected = evaluate(load_classifier(store, rows[0]), others)
+    assert evaluation_of(scores, others) == expected
 
 
 def test_named_models_and_the_champion(store: TrackingStore) -> None:

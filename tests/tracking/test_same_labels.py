@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import torch
 
 from tasks.classifier.config import GateConfig, ModelKind, TrainConfig
 from tasks.classifier.data import multi_hot
-from tasks.classifier.evaluate import Scores, evaluate, evaluation_of, labels_of
+from tasks.classifier.evaluate import Scores, evaluation_of, labels_of
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.gate import decide
 from tasks.classifier.models import build_model
+from tasks.classifier.scoring import evaluate
 from tasks.classifier.train import EpochRecord, TrainingResult
 from tasks.datasets.load import Videos
 from tasks.tracking.candidate import Candidate, log_candidate
@@ -24,7 +26,7 @@ from tasks.tracking.comparison import Comparison, Judged, compare, labels_of_all
 from tasks.tracking.promotion import best_challenger, nominate, promote
 from tasks.tracking.registry import CHALLENGER, CHAMPION, ModelRow, list_models, resolve
 from tasks.tracking.store import TrackingStore
-from tests.support.classifiers import DATASET_ID, made_up_dataset
+from tests.support.classifiers import DATASET_ID, made_up_dataset, scores_from
 
 GATE = GateConfig(resamples=100)
 CASES = 40
@@ -43,15 +45,24 @@ def made_videos(rng: np.random.Generator, count: int, labels: int) -> Videos:
     )
 
 
-def made_scores(rng: np.random.Generator, videos: Videos, labels: int) -> Scores:
+@dataclass(frozen=True)
+class Said(Scores):
+    """What is kept of scores, with the scores themselves."""
+
+    scores_NL: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # noqa: N815
+
+
+def made_scores(rng: np.random.Generator, videos: Videos, labels: int) -> Said:
     """Return scores of a random set of labels, more or less right, and often equal."""
     known = tuple(sorted(rng.choice(labels, rng.integers(1, labels + 1), replace=False).tolist()))
     truth = multi_hot(videos, known)
     scores = rng.random(truth.shape) + rng.choice([0, 0.2, 1]) * truth
-    return Scores(known, (scores / 2).round(rng.integers(1, 4)).astype(np.float32))
+    rounded = (scores / 2).round(rng.integers(1, 4)).astype(np.float32)
+    kept = scores_from(known, np.array_split(rounded, 2), videos)
+    return Said(known, kept.label_names, kept.pairs, scores_NL=rounded)
 
 
-def gap_by_hand(scores: Scores, videos: Videos, label_ids: Sequence[int]) -> float:
+def gap_by_hand(scores: Said, videos: Videos, label_ids: Sequence[int]) -> float:
     """Return GAP@20 over `label_ids` in plain Python; of equal scores the misses come first."""
     truth = [set(videos.label_ids[a:b].tolist()) for a, b in pairwise(videos.label_offsets)]
     pool = []
@@ -72,7 +83,7 @@ def test_the_order_never_contradicts_the_gate(seed: int) -> None:
     videos = made_videos(rng, int(rng.integers(3, 60)), labels)
     models = [made_scores(rng, videos, labels) for _ in range(3)]
     union = tuple(sorted({label for scores in models for label in scores.label_ids}))
-    figures = [_evaluation(scores, videos, union).gap for scores in models]
+    figures = [evaluation_of(scores, videos, union).gap for scores in models]
     assert figures == pytest.approx([gap_by_hand(scores, videos, union) for scores in models], abs=1e-12)
     for one, champion in enumerate(models):
         for other, challenger in enumerate(models):
@@ -96,13 +107,9 @@ def test_what_is_kept_of_a_training_has_the_order_of_the_gate(seed: int) -> None
     rng = np.random.default_rng(1000 + seed)
     videos = made_videos(rng, 40, 30)
     models = [made_scores(rng, videos, 30) for _ in range(5)]
-    kept = [_evaluation(scores, videos) for scores in models]
-    over_all = [_evaluation(scores, videos, labels_of(videos)).gap for scores in models]
+    kept = [evaluation_of(scores, videos) for scores in models]
+    over_all = [evaluation_of(scores, videos, labels_of(videos)).gap for scores in models]
     assert [each.gap * each.coverage for each in kept] == pytest.approx(over_all, abs=1e-12)
-
-
-def _evaluation(scores: Scores, videos: Videos, label_ids: Sequence[int] = ()):  # noqa: ANN202
-    return evaluation_of(_classifier(scores.label_ids), scores, videos, label_ids)
 
 
 def _classifier(label_ids: tuple[int, ...], *, noise: float = 0.0) -> FittedClassifier:

@@ -1,4 +1,4 @@
-"""Who may talk to the servers of a stack: known names, their own pages, and whoever has the password."""
+"""Who may talk to the servers of a stack: known names, their own pages, and users with the password."""
 
 import asyncio
 import json

@@ -1,0 +1,120 @@
+"""A rehearsal of training on the whole of YouTube-8M: memory and videos a second, of made-up videos with all labels.
+
+The same mirror is built, loaded and trained on at three sizes, each step in a process of its own, whose peak must grow
+by little more than the features in half precision.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.contracts.datasets import VOCABULARY_SIZE
+from tasks.contracts.features import YT8M
+from tasks.records.synthetic import ALPHABET, encode_example, write_mirror, write_shard
+
+SHARDS = tuple(map(int, os.environ.get("VOCABULARY_SHARDS", "39,130,390").split(",")))  # to learn from
+JUDGED_SHARDS, VIDEOS = 4, 1000  # to judge on; videos of a shard, as in the train partition
+HALF_BYTES = 2 * YT8M.size  # of a video's features
+MOST_BEYOND = 0.10  # of that: ids, labels and what Python makes of them
+MOST_BUILDING_MB = 150.0  # that the largest build may take beyond the smallest
+
+COMMON = """
+import json, sys, time
+def peak_mb():
+    lines = open("/proc/self/status").read().splitlines()  # `ru_maxrss` would count what started us as well
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+home, shards, model = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+"""
+BUILD = """
+import reelsift
+started = time.perf_counter()
+built = reelsift.build_dataset("all", limit=shards, home=home)
+print(json.dumps({"id": built.reference, "seconds": time.perf_counter() - started, "peak_mb": peak_mb()}))
+"""
+TRAIN = """
+from pathlib import Path
+from conf.settings import load_settings
+from tasks.classifier.splits import training_splits
+from tasks.classifier.train import fit
+from tasks.datasets.catalogue import open_dataset
+from tasks.tracking.kept_training import MOST_JUDGED
+config = load_settings().candidates((model,))[model].model_copy(update={"epochs": 1})
+dataset = open_dataset(Path(home) / "datasets", "all/latest")
+started = time.perf_counter()
+train, validate = training_splits(dataset, MOST_JUDGED)
+loaded_s = time.perf_counter() - started
+loaded_mb = peak_mb()
+result = fit(train, validate, label_names={}, target_label_ids=(), config=config, dataset_id=dataset.manifest.id)
+print(json.dumps({
+    "videos": len(train), "loaded": (len(train) + len(validate)) / loaded_s, "loaded_mb": loaded_mb,
+    "trained": len(train) / result.history[0].seconds, "peak_mb": peak_mb(), "labels": len(result.classifier.label_ids),
+}))
+"""
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """Yield what building, loading and training take at each size."""
+    with tempfile.TemporaryDirectory() as folder:
+        mirror, home = Path(folder) / "mirror", Path(folder) / "home"
+        _write(mirror, max(SHARDS))
+        found = []
+        for shards in SHARDS:
+            built = _measured(BUILD, home, mirror, shards)
+            trained = _measured(TRAIN, home, mirror, shards)
+            found.append((built, trained))
+            what = f"{trained['videos']:,} videos, {trained['labels']:,} labels"
+            yield f"building {what}", f"{built['seconds']:.0f} s, peak {built['peak_mb']:,.0f} MB", ""
+            yield f"loading {what}", f"{trained['loaded']:,.0f} videos/s, peak {trained['loaded_mb']:,.0f} MB", ""
+            yield f"training on {what}", f"{trained['trained']:,.0f} videos/s, peak {trained['peak_mb']:,.0f} MB", ""
+        yield from _growth(*zip(*found, strict=True))
+
+
+def _growth(built: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    building_mb = built[-1]["peak_mb"] - built[0]["peak_mb"]
+    yield "the largest build beside the smallest", f"{building_mb:+,.0f} MB", f"<= {MOST_BUILDING_MB:.0f} MB"
+    most = f"<= {HALF_BYTES * (1 + MOST_BEYOND):,.0f} B"
+    for name, what in (("loaded_mb", "loading"), ("peak_mb", "training")):
+        grown = (trained[-1][name] - trained[0][name]) * 2**20 / (trained[-1]["videos"] - trained[0]["videos"])
+        yield f"{what}, each further video", f"{grown:,.0f} B (float16: {HALF_BYTES:,} B)", most
+
+
+def _measured(work: str, home: Path, mirror: Path, shards: int) -> dict[str, Any]:
+    command = [sys.executable, "-c", COMMON + work, str(home), str(shards), os.environ.get("MODEL", "logistic")]
+    environment = os.environ | {"REELSIFT_MIRROR": str(mirror)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _write(folder: Path, shards: int) -> None:
+    """Write a mirror of random videos, whose labels are as uneven as the real ones."""
+    write_mirror(folder, train_shards=1, validate_shards=1, videos_per_shard=1)  # for the vocabulary
+    rng = np.random.default_rng(0)
+    chances = 1 / np.arange(1, VOCABULARY_SIZE + 1) ** 0.8
+    ends = np.cumsum(chances / chances.sum())
+    suffixes = ["".join(pair) for pair in product(ALPHABET, repeat=2)]
+    for split, first, count in (("train", 0, shards), ("validate", shards, JUDGED_SHARDS)):
+        plan = {}
+        for suffix in suffixes[first : first + count]:
+            path = folder / "2" / "video" / split / f"{split}{suffix}.tfrecord"
+            write_shard(path, _videos(rng, ends, suffix))
+            plan[path.name] = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        (folder / "2" / "download_plans" / f"video_{split}.json").write_text(json.dumps({"files": plan}))
+
+
+def _videos(rng: np.random.Generator, ends: np.ndarray, suffix: str) -> Iterator[bytes]:
+    features = rng.standard_normal((VIDEOS, YT8M.size), dtype=np.float32).clip(-2, 2)
+    labels = np.searchsorted(ends, rng.random((VIDEOS, 6)))
+    counts = rng.integers(1, 7, VIDEOS)
+    for number, row in enumerate(features):
+        video_id = ALPHABET[number // 62] + ALPHABET[number % 62] + suffix
+        own = sorted(set(labels[number, : counts[number]].tolist()))
+        yield encode_example(video_id.encode(), own, row[:1024], row[1024:])
