@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
+from tasks.contracts.datasets import Level
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
 from tasks.labelling.config import AUTO, IMAGENET
@@ -63,9 +64,11 @@ def _checked_share(text: str) -> str:
 
 Share = Annotated[str, Field(json_schema_extra={"pattern": SHARE_PATTERN}), AfterValidator(_checked_share)]
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
-# The choices of a form are the ones that have labels, and features of whole videos; elsewhere any can be named.
-PARTITIONS = ("video/train", "video/validate", "video_level/train", "video_level/validate")
-Partition = Annotated[str, Field(pattern=r"^[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
+# The choices of a form are the ones that have labels; elsewhere any can be named.
+PARTITIONS = (
+    "video/train", "video/validate", "frame/train", "frame/validate", "video_level/train", "video_level/validate",
+)  # fmt: skip
+Partition = Annotated[str, Field(pattern=r"^(3/)?[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
 LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking; all: every video, whichever labels it has"
 DATASET = "Dataset version: slug/id, an id or the beginning of one, a slug, or latest"
 
@@ -84,7 +87,7 @@ class ShardsForm(MirrorForm):
     partitions: Annotated[tuple[Partition, ...], Input(3, "--partition", metavar="PARTITION")] = Field(
         default=PARTITIONS[:2],
         min_length=1,
-        description="Partitions of YouTube-8M; each becomes a split of a dataset version",
+        description="Partitions of YouTube-8M, of which 3/frame/validate has segments; each becomes a split",
     )
     limit: Annotated[int | None, Input(5, metavar="N", empty="all")] = Field(
         default=None, ge=1, description="Take at most this many shards of each partition, 1 or more"
@@ -118,6 +121,11 @@ class PrepareDatasetForm(ShardsForm):
     background: Annotated[
         Annotated[int, Field(ge=0)] | Literal["all"] | None, Input(7, metavar="N|all", empty="as configured")
     ] = Field(default=None, description="Unmatched videos kept for each match, 0 or more, or all")
+    level: Annotated[Level, Input(11)] = Field(
+        default="video",
+        description="video: the features of whole videos; frame: those of each second, of frame/train and "
+        "frame/validate unless other partitions are named",
+    )
     strict: Annotated[bool, Input(8)] = Field(
         default=False, description="Fail on a damaged shard instead of reporting it"
     )
@@ -141,6 +149,13 @@ class PrepareDatasetForm(ShardsForm):
         max_length=300,
         description="Dask scheduler, e.g. tcp://10.0.0.7:8786",
     )
+
+    @property
+    def chosen_partitions(self) -> tuple[str, ...]:
+        """The partitions that are named, or those of the level where none is."""
+        if self.level == "frame" and self.partitions == PARTITIONS[:2]:
+            return PARTITIONS[2:4]
+        return self.partitions
 
 
 class FeaturesForm(Form):

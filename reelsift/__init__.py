@@ -215,6 +215,7 @@ def build_dataset(
     limit: int | None = None,
     shards: str | None = None,
     background: int | Literal["all"] | None = None,
+    level: Literal["video", "frame"] = "video",
     strict: bool = False,
     discard_shards: bool = False,
     large_download: bool = False,
@@ -231,6 +232,7 @@ def build_dataset(
         limit: take at most this many shards of each partition.
         shards: take the X-th of Y shares of each partition, written `"X,Y"`.
         background: unmatched videos kept for each match, or `"all"`.
+        level: `"frame"` for the features of each second, of frame/train and frame/validate unless others are named.
         strict: fail on a damaged shard instead of reporting it.
         discard_shards: delete each shard once its rows are kept.
         large_download: allow more than 100 shards to be fetched from a public mirror.
@@ -258,6 +260,7 @@ def build_dataset(
         limit=limit,
         shards=shards,
         background=background,
+        level=level,
         strict=strict,
         discard_shards=discard_shards,
         large_download=large_download,

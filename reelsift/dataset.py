@@ -15,11 +15,11 @@ from reelsift.options import AsJson, Commands, DatasetRef, Yes, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
 
-app = Commands("Dataset versions: build, import, extract, list, show, compare, check, export.")
+app = Commands("Dataset versions: build, import, extract, means, list, show, compare, check, export.")
 
 if TYPE_CHECKING:
     from conf.settings import Settings
-    from tasks.contracts.datasets import DatasetManifest
+    from tasks.contracts.datasets import DatasetManifest, FrameCounts
     from tasks.datasets.manifest import Dataset
     from tasks.datasets.request import DatasetRequest
     from tasks.imports.table import ClipTable
@@ -198,6 +198,27 @@ def confirmed(form: FormT, request: "DatasetRequest", session: Session, *, yes: 
     return form.model_copy(update={"large_download": True})  # bounded, confirmed, or of a mirror of one's own
 
 
+@app.command("means", example="reelsift dataset means latest")
+def means(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = False) -> None:
+    """Make a version of whole videos of one that holds frames: each video's mean, as in YouTube-8M itself."""
+    from tasks.datasets.caveats import summary_of
+    from tasks.datasets.stored import publish_means
+
+    session: Session = context.obj
+    paths, storage = session.settings.paths, session.settings.storage
+    dataset = session.open_dataset(ref)
+    with progress_shown() as progress:
+        made, is_new = publish_means(
+            dataset, root=paths.datasets, store=paths.parts, storage=storage, progress=progress
+        )
+    if not is_new:
+        _say_built(made)
+    if as_json:
+        print_json(summary_of(made.manifest) | {"folder": str(made.folder)})
+    else:
+        _print_manifest(made)
+
+
 @app.command("list", example="reelsift dataset list --json")
 def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     """List the dataset versions, the newest first."""
@@ -274,6 +295,8 @@ def _print_manifest(dataset: "Dataset") -> None:
             f"{manifest.records:,} records of {len(manifest.shards):,} shards read, {manifest.matches:,} match, "
             f"{manifest.rows - manifest.matches:,} kept as background."
         )
+    if manifest.frames:
+        say(_frames_in_words(manifest.frames))
     print_table(
         "Splits", ("split", "partition", "matches", "rows"), (_split_row(dataset, split) for split in manifest.splits)
     )
@@ -287,6 +310,15 @@ def _print_manifest(dataset: "Dataset") -> None:
     )
     for damage in [damage for shard in manifest.shards for damage in shard.damage][:SHOWN]:
         note(f"Damaged: {damage.path} at byte {damage.offset:,}: {damage.reason}, {damage.detail}")
+
+
+def _frames_in_words(counts: "FrameCounts") -> str:
+    """Say how many frames there are, and what people said of segments."""
+    rated, confirmed = sum(counts.rated.values()), sum(counts.confirmed.values())
+    said = f"{sum(counts.frames.values()):,} frames, one a second, {counts.longest:,} in the longest video."
+    if rated:
+        said += f" Segments: {rated:,} ratings of {len(counts.rated_labels):,} labels, {confirmed:,} confirmed."
+    return said
 
 
 def _kind(manifest: "DatasetManifest") -> str:

@@ -105,7 +105,7 @@ def manifest_bytes(manifest: DatasetManifest) -> bytes:
     """Return the manifest's JSON: its digest, then keys sorted, a line for each and for each element of its lists."""
     fields: dict[str, JsonValue] = manifest.model_dump(mode="json")
     # So that what is as usual has the bytes that it always had.
-    for name in ("oddities", "feature_space", "without_sound", "sources"):
+    for name in ("oddities", "feature_space", "without_sound", "sources", "frames"):
         if fields[name] is None:
             del fields[name]
     lines = ",\n".join(f"{json.dumps(key)}: {_value(fields[key])}" for key in sorted(fields))
