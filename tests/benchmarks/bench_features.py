@@ -1,7 +1,7 @@
 """Extraction in the space that needs no download, end to end, beside the bare network, in one run.
 
 The bare network gets prepared pictures, all there beforehand, a batch at a time, as a program would call PyTorch. End
-to to end, files are opened, decoded, prepared, looked at and listened to: one after the other, two at a time, and as an
+to end, files are opened, decoded, prepared, looked at and listened to: one after the other, two at a time, and as an
 import does it, which keeps the features on the disk as well. Rounds take turns, and the medians of their ratios count:
 whatever else the machine does is shared.
 
