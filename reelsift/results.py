@@ -18,6 +18,7 @@ from tasks.contracts.media import (
     LabelSegment,
     LabelsManifest,
     ManifestT,
+    ModelLabels,
     ObjectsManifest,
     ObjectTrack,
     VideoOutcome,
@@ -99,7 +100,17 @@ class VideoAnswer(Generic[ManifestT]):
 
 
 class LabelledVideo(VideoAnswer[LabelsManifest]):
-    """The labels of one video over time."""
+    """The labels of one video over time; where several models were asked, those of the first, and `by_model` of all."""
+
+    @property
+    def by_model(self) -> dict[str, ModelLabels]:
+        """What each model says, by its name: `top` and `segments`."""
+        return self.manifest.by_model
+
+    @property
+    def chosen(self) -> str | None:
+        """Which model was taken and why, where none was named."""
+        return self.manifest.chosen
 
     @property
     def segments(self) -> tuple[LabelSegment, ...]:
@@ -113,6 +124,8 @@ class LabelledVideo(VideoAnswer[LabelsManifest]):
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return `labels.parquet`: time_s, label_id, name, score and smoothed, a row a label of a sampled frame.
+
+        Where several models were asked, the column `model` says which of them it is of.
 
         Raises:
             OutputError: the folder holds another answer by now.
@@ -323,7 +336,8 @@ class DatasetVersion:
 
         found = self.manifest
         head = (
-            f"{found.rows:,} of {found.records:,} videos of {len(found.label_names):,} classes"
+            f"{found.rows:,} of {found.records:,} videos of {len(found.label_counts):,} "
+            f"{'labels' if 'extracted_from' in found.options else 'classes'}"
             if is_imported(found.options)
             else f"{found.matches:,} matching videos of {found.records:,} records in {len(found.shards):,} shards"
         )

@@ -44,7 +44,7 @@ class TrainConfig(FrozenModel):
     )
     clip_norm: float = Field(default=1.0, gt=0, description="bound of each gradient tensor's l2 norm")
     l2_penalty: float = Field(default=1e-8, ge=0, description="times half the squared weights, added to the loss")
-    weight_decay: float = Field(default=0.0, ge=0, le=1, description="decoupled decay of the weights, as in AdamW")
+    weight_decay: float = Field(default=0.0, ge=0, le=100, description="decoupled decay of the weights, as in AdamW")
     ema_decay: float = Field(
         default=0.0, ge=0, lt=1, description="decay a step of the averaged weights that are judged and kept; 0: none"
     )
@@ -99,6 +99,24 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             hidden_size=1024,
             dropout=0.5,
             input_dropout=0.2,
+        ),
+        "chain": TrainConfig(
+            model=ModelKind.CHAIN,
+            min_positives=3,
+            epochs=6,
+            batch_size=512,
+            learning_rate=2e-3,
+            schedule="cosine",
+            l2_penalty=0,
+            weight_decay=3.0,
+            ema_decay=0.98,
+            patience=3,
+            experts=1,
+            members=2,
+            stages=2,
+            hidden_size=1024,
+            dropout=0.4,
+            input_dropout=0.1,
         ),
     }
 )

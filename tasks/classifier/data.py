@@ -6,7 +6,9 @@ Shapes: N videos, B videos of a batch, F features, L labels, P pairs of a video 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +17,8 @@ from torch import Tensor
 
 from tasks.contracts.errors import TrainingError
 from tasks.datasets.load import Videos
+
+CPU_FACTS = Path("/proc/cpuinfo")  # of Linux; elsewhere the processor is taken to have no such units
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,15 @@ def examples(videos: Videos, label_ids: tuple[int, ...], device: torch.device, *
         targets=sparse_targets(chosen, label_ids).to(device),
         is_match_N=torch.from_numpy(chosen.is_match).to(device),
     )
+
+
+def multiplies_halves(device: torch.device) -> bool:
+    """Say whether a device has units for matrices of bfloat16: a GPU, or a processor with AMX, six times as fast so."""
+    if device.type == "cuda":
+        return True
+    with suppress(OSError):
+        return "amx_bf16" in CPU_FACTS.read_text(encoding="utf-8")
+    return False
 
 
 def chosen_device(name: str) -> torch.device:

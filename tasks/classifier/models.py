@@ -16,7 +16,7 @@ RARE_LOGIT = -4.0  # where the outputs of a network start: most labels are rare
 SMALLEST_DEVIATION = 1e-5  # of a feature's mean: what differs by less is rounding
 FARTHEST = 10.0  # deviations from the mean: an outlier may not outweigh all other features
 SCALED_ROWS = 1 << 14  # whose deviation is computed at once: 151 MB in float64
-CHAINED_SIZE = 256  # to which a stage's predictions are made small for the next; as in the paper's video-level models
+CHAINED_SIZE = 256  # to which the predictions of a stage are made small for the next ones, as in the paper
 OPEN_LOGIT = 3.0  # where the gates start: open, so that what is behind them learns from the first step
 
 
@@ -108,6 +108,8 @@ class Chain(VideoModel):
 
     def __init__(self, outputs: int, config: TrainConfig, space: FeatureSpace = YT8M) -> None:
         super().__init__(space)
+        if space.scaling == "l2":
+            self.scaling = UnitLengths(space)
         self.input_scale = math.sqrt(space.size)  # each feature's mean square is 1
         sizes = [space.size + CHAINED_SIZE * stage for stage in range(config.stages)]
         self.stages = nn.ModuleList(ChainStage(size, outputs, config) for size in sizes)
@@ -136,7 +138,7 @@ class ChainStage(nn.Module):
         self.experts = config.experts
         self.hidden = MemberLinear(config.members, inputs, config.hidden_size)
         self.norm = MemberNorm(config.members, config.hidden_size)
-        self.gate = MemberLinear(config.members, config.hidden_size, outputs * (config.experts + 1))
+        self.gate = MemberLinear(config.members, config.hidden_size, outputs * config.experts)
         self.expert = MemberLinear(config.members, config.hidden_size, outputs * config.experts)
         nn.init.constant_(self.expert.bias, RARE_LOGIT)
         self.dropout = nn.Dropout(config.dropout)
@@ -144,9 +146,10 @@ class ChainStage(nn.Module):
     def forward(self, x_MBI: Tensor) -> Tensor:
         """Return probabilities_MBO in float32 of inputs that all members share, or of one's own each."""
         hidden_MBH = self.dropout(functional.gelu(self.norm(self.hidden(x_MBI))))
-        gates_MBOE = self.gate(hidden_MBH).float().unflatten(2, (-1, self.experts + 1)).softmax(dim=3)
-        experts_MBOE = self.expert(hidden_MBH).float().unflatten(2, (-1, self.experts)).sigmoid()
-        return (gates_MBOE[..., :-1] * experts_MBOE).sum(dim=3)
+        gates_MBEO = self.gate(hidden_MBH).float().unflatten(2, (self.experts, -1))
+        with_dummy_MBEO = functional.pad(gates_MBEO, (0, 0, 1, 0))  # whose logit may as well be 0: the others move
+        experts_MBEO = self.expert(hidden_MBH).float().unflatten(2, (self.experts, -1)).sigmoid()
+        return (with_dummy_MBEO.softmax(dim=2)[:, :, 1:] * experts_MBEO).sum(dim=2)
 
 
 class MemberLinear(nn.Module):
@@ -198,6 +201,23 @@ class UnitLength(nn.Module):
     def forward(self, features_BF: Tensor) -> Tensor:
         """Return features_BF of length 1."""
         return functional.normalize(features_BF, dim=1, eps=1e-6)
+
+
+class UnitLengths(UnitLength):
+    """Each row with an l2 norm of 1, of which each modality has the share of its features; zeros stay zeros.
+
+    So whether there is much sound does not decide how large the values of the picture are.
+    """
+
+    def __init__(self, space: FeatureSpace) -> None:
+        super().__init__()
+        self.sizes = [modality.size for modality in space.modalities]
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """Return features_BF of length 1."""
+        parts = features_BF.split(self.sizes, dim=1)
+        units = (functional.normalize(part, dim=1, eps=1e-6) * math.sqrt(part.shape[1]) for part in parts)
+        return torch.cat(list(units), dim=1) / math.sqrt(sum(self.sizes))
 
 
 class Standard(nn.Module):

@@ -12,7 +12,7 @@ from torch.optim.adamw import adamw
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tasks.classifier.config import TrainConfig
-from tasks.classifier.data import Examples, chosen_device, examples, kept_labels
+from tasks.classifier.data import Examples, chosen_device, examples, kept_labels, multiplies_halves
 from tasks.classifier.evaluate import match_average_precision
 from tasks.classifier.fitted import FittedClassifier, block_rows
 from tasks.classifier.metrics import YouTube8MMetrics
@@ -46,6 +46,8 @@ class Trainer:
         self.config = config
         self.videos = videos
         self.has_match = has_match
+        # On a processor for the chain alone, whose products are large: other models train to what they always did.
+        self.in_halves = multiplies_halves(videos.device) and (config.model == "chain" or videos.device.type == "cuda")
         self.steps_an_epoch = math.ceil(len(videos) / config.batch_size)
         self.averaged_model = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
         self.optimizer = AdamW(model, config.weight_decay)
@@ -66,11 +68,12 @@ class Trainer:
         self.model.train()
         first = (epoch - 1) * self.steps_an_epoch
         batches = torch.randperm(len(self.videos)).split(self.config.batch_size)
-        losses_S = torch.stack([self._step(first + n, rows_B) for n, rows_B in enumerate(batches)]).cpu()
+        losses_S = torch.stack([self.train_step(first + n, rows_B) for n, rows_B in enumerate(batches)]).cpu()
         self._check_finite(losses_S, first, epoch)
         return losses_S.mean().item(), self._learning_rate(first + len(batches) - 1)
 
-    def _step(self, step: int, rows_B: Tensor) -> Tensor:
+    def train_step(self, step: int, rows_B: Tensor) -> Tensor:
+        """Learn from some videos, and return the loss; `step` counts from 0 over all epochs."""
         loss = self._loss(rows_B)
         self.model.zero_grad(set_to_none=True)
         penalty = l2_penalty(self.model, self.config.l2_penalty) if self.config.l2_penalty else 0.0
@@ -83,7 +86,7 @@ class Trainer:
 
     def _loss(self, rows_B: Tensor) -> Tensor:
         features_BF, targets_BL, is_match_B = self.videos.batch(rows_B)
-        with torch.autocast(features_BF.device.type, torch.bfloat16, enabled=features_BF.is_cuda):
+        with torch.autocast(features_BF.device.type, torch.bfloat16, enabled=self.in_halves):
             probabilities_MBO = self.model.members(features_BF)
         targets_BO, weights_BO = self._targets_and_weights(targets_BL.float(), is_match_B[:, None].float())
         return cross_entropy(probabilities_MBO, targets_BO, weights_BO)
@@ -260,7 +263,7 @@ def _best_epoch(
     for epoch in range(1, config.epochs + 1):
         started = perf_counter()
         loss, learning_rate = trainer.train_epoch(epoch)
-        metrics = _validated(trainer.averaged, to_judge)
+        metrics = validated(trainer.averaged, to_judge)
         history.append(EpochRecord(epoch, loss, learning_rate, perf_counter() - started, metrics))
         progress.advance(what, 1)
         if on_epoch:
@@ -281,7 +284,7 @@ def _best(history: Sequence[EpochRecord], config: TrainConfig) -> EpochRecord:
 
 
 @torch.inference_mode()
-def _validated(module: nn.Module, videos: Examples) -> dict[str, float]:
+def validated(module: nn.Module, videos: Examples) -> dict[str, float]:
     """Return the metrics of the matching videos, and the AP of the match where the module has such an output."""
     labels = videos.targets.labels
     metrics = YouTube8MMetrics()

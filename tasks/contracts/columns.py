@@ -1,10 +1,11 @@
-"""Columns of Arrow: those of frames, and columns made of memory as it is.
+"""Columns of Arrow: those of frames, columns made of memory as it is, and the memory of columns.
 
-`pa.array` is not used: it would first import pandas, more than a second, to see whether what it is given is one of its
-own.
+Neither `pa.array` nor `to_numpy` is used: they would first import pandas, more than a second, to see whether what they
+are given is one of its own.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,6 +64,12 @@ def texts(values: Sequence[str | None]) -> pa.Array:
     is_there = _bits(np.array([value is not None for value in values], np.bool_))
     buffers = [is_there, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def memory_of(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return the numbers of a column without nulls, (N,)."""
+    chunks = [np.from_dlpack(chunk) for chunk in column.chunks]
+    return np.concatenate(chunks) if chunks else np.empty(0, TYPES[column.type])
 
 
 def _bits(values: NDArray[np.bool_]) -> pa.Buffer:

@@ -56,6 +56,10 @@ class DropReason(StrEnum):
     LABEL_OUT_OF_RANGE = "label-out-of-range"
     # Of a video of one's own:
     NOT_FETCHED = "not-fetched"  # there is no such file, or its host does not give it
+    WITHDRAWN = "withdrawn"  # YouTube-8M or its host no longer has it
+    RESTRICTED = "restricted"  # its host gives it to some people, and not to us as we asked
+    RATE_LIMITED = "rate-limited"  # its host gave no more for a while: the same again asks for it
+    REFUSED = "refused"  # too large, too long, live, encrypted or in a private network
     BROKEN_VIDEO = "broken-video"  # no video or picture, broken, or out of bounds
     NOTHING_SHOWN = "nothing-shown"  # no frame lies between its start and its end
     DUPLICATE = "duplicate"  # the same content, times and labels as one before it
@@ -173,6 +177,13 @@ class DatasetManifest(FrozenModel):
     code_revision: str
     oddities: Oddities | None = Field(default=None, description="None where no video is twice, nor the ids unusual")
     feature_space: FeatureSpace | None = Field(default=None, description="None: that of YouTube-8M")
+    without_sound: int | None = Field(
+        default=None, description="rows of videos in which nothing can be heard; None: of none, or sound plays no part"
+    )
+    sources: dict[str, str] | None = Field(
+        default=None,
+        description="of videos of one's own: shard -> the video as the imported table names it; no part of the id",
+    )
     frames: FrameCounts | None = Field(default=None, description="None: of whole videos")
 
     @property

@@ -10,6 +10,7 @@ OTHER_RELEASE = (
     "the same number means another label there (22 is Nature and 26 Cooking in 2017; in 2018 Cooking is 22). Put the "
     "label names of the shards' own release beside them: a CSV file with the columns label_id,label_name"
 )
+SHOWN_LABELS = 5  # each with a sentence of its own; of more the first
 SHOWN_DAMAGE = 20  # places in a summary; the manifest has them all
 HINTS = {  # why all records of some shards may have been dropped for one reason
     DropReason.MISSING_FEATURE: "they lack the features of whole videos (mean_rgb, mean_audio): frame level? "
@@ -65,7 +66,7 @@ def summary_of(manifest: DatasetManifest) -> dict[str, Any]:
         "damage": [damage.model_dump(mode="json") for damage in damage_of(manifest)[:SHOWN_DAMAGE]],
         "warnings": list(caveats_of(manifest)),
         "absent": [],
-    }
+    } | ({"without_sound": manifest.without_sound or 0} if is_imported(manifest.options) else {})
 
 
 def absence(shard: Mapping[str, Any]) -> str:
@@ -130,13 +131,17 @@ def _releases(manifest: DatasetManifest) -> list[str]:
 
 def _one_sided(manifest: DatasetManifest) -> list[str]:
     """Say which labels of videos with several are learnt and never judged, or the other way round."""
-    purposes = {"train": "is learnt from no video", "validate": "is judged on no video"}
-    return [
-        f"The label {label.name!r} {purposes[split]}: all that have it are on the other side."
-        for label in sorted(manifest.label_counts, key=lambda label: label.index)
-        for split, count in label.by_split.items()
-        if not count
-    ]
+    purposes = {"train": "learnt from no video", "validate": "judged on no video"}
+    found = list[str]()
+    for split, purpose in purposes.items():
+        labels = sorted(manifest.label_counts, key=lambda label: label.index)
+        names = [repr(label.name) for label in labels if not label.by_split.get(split, 1)]
+        if len(names) <= SHOWN_LABELS:
+            found += [f"The label {name} is {purpose}: all that have it are on the other side." for name in names]
+        else:
+            some = ", ".join(names[:SHOWN_LABELS])
+            found.append(f"{len(names):,} labels are {purpose}: all that have them are on the other side. {some}, ...")
+    return found
 
 
 def _vocabulary_size(options: Mapping[str, object]) -> int:

@@ -3,9 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,7 @@ class Version:
     code_revision: str
     parts: tuple[Part, ...]
     space: FeatureSpace = YT8M
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def shards(self) -> tuple[ShardTally, ...]:
@@ -156,6 +158,7 @@ class Version:
             feature_space=None if self.space == YT8M else self.space,
             frames=count_frames(paths) if self._level == "frame" else None,
             oddities=find_oddities(paths, expected_length=expected_id_length(self.options)),
+            **self.about,
         )
 
     def is_of(self, manifest: DatasetManifest) -> bool:

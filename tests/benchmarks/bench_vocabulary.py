@@ -1,6 +1,6 @@
 """A rehearsal of training on the whole of YouTube-8M: memory and videos a second, of made-up videos with all labels.
 
-The same mirror is built, loaded and trained on at three sizes, each step in a process of its own, whose peak must grow
+The same mirror is built, loaded and learnt from at three sizes, each step in a process of its own, whose peak must grow
 by little more than the features in half precision.
 """
 
@@ -23,6 +23,7 @@ from tasks.records.synthetic import ALPHABET, encode_example, write_mirror, writ
 
 SHARDS = tuple(map(int, os.environ.get("VOCABULARY_SHARDS", "39,130,390").split(",")))  # to learn from
 JUDGED_SHARDS, VIDEOS = 4, 1000  # to judge on; videos of a shard, as in the train partition
+STEPS = 30  # of a training, over random videos of all: an epoch of them takes no more memory
 HALF_BYTES = 2 * YT8M.size  # of a video's features
 MOST_BEYOND = 0.10  # of that: ids, labels and what Python makes of them
 MOST_BUILDING_MB = 150.0  # that the largest build may take beyond the smallest
@@ -32,7 +33,7 @@ import json, sys, time
 def peak_mb():
     lines = open("/proc/self/status").read().splitlines()  # `ru_maxrss` would count what started us as well
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
-home, shards, model = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+home, shards, model, steps = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 """
 BUILD = """
 import reelsift
@@ -43,20 +44,32 @@ print(json.dumps({"id": built.reference, "seconds": time.perf_counter() - starte
 TRAIN = """
 from pathlib import Path
 from conf.settings import load_settings
+import torch
+from tasks.classifier.data import chosen_device, examples, kept_labels
+from tasks.classifier.models import build_model
 from tasks.classifier.splits import training_splits
-from tasks.classifier.train import fit
+from tasks.classifier.train import Trainer, validated
 from tasks.datasets.catalogue import open_dataset
 from tasks.tracking.kept_training import MOST_JUDGED
-config = load_settings().candidates((model,))[model].model_copy(update={"epochs": 1})
+config = load_settings().candidates((model,))[model]
 dataset = open_dataset(Path(home) / "datasets", "all/latest")
 started = time.perf_counter()
 train, validate = training_splits(dataset, MOST_JUDGED)
 loaded_s = time.perf_counter() - started
 loaded_mb = peak_mb()
-result = fit(train, validate, label_names={}, target_label_ids=(), config=config, dataset_id=dataset.manifest.id)
+labels, device = kept_labels(train, min_positives=config.min_positives, always=()), chosen_device(config.device)
+to_learn, to_judge = (examples(each, labels, device, matches_only=True) for each in (train, validate))
+trainer = Trainer(build_model(config, len(labels)).to(device), to_learn, config, has_match=False)
+trainer.model.learn_scaling(to_learn.features_NF)
+batches = torch.randperm(len(train)).split(config.batch_size)[:steps]
+started = time.perf_counter()
+losses = [trainer.train_step(step, rows).item() for step, rows in enumerate(batches)]
+trained_s = time.perf_counter() - started
+assert losses[-1] < losses[0]
+validated(trainer.averaged, to_judge)
 print(json.dumps({
     "videos": len(train), "loaded": (len(train) + len(validate)) / loaded_s, "loaded_mb": loaded_mb,
-    "trained": len(train) / result.history[0].seconds, "peak_mb": peak_mb(), "labels": len(result.classifier.label_ids),
+    "trained": sum(map(len, batches)) / trained_s, "peak_mb": peak_mb(), "labels": len(labels),
 }))
 """
 
@@ -64,8 +77,9 @@ print(json.dumps({
 def rows() -> Iterator[tuple[str, str, str]]:
     """Yield what building, loading and training take at each size."""
     with tempfile.TemporaryDirectory() as folder:
-        mirror, home = Path(folder) / "mirror", Path(folder) / "home"
-        _write(mirror, max(SHARDS))
+        mirror, home = Path(os.environ.get("VOCABULARY_MIRROR", Path(folder) / "mirror")), Path(folder) / "home"
+        if not mirror.exists():
+            _write(mirror, max(SHARDS))
         found = []
         for shards in SHARDS:
             built = _measured(BUILD, home, mirror, shards)
@@ -88,7 +102,8 @@ def _growth(built: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) 
 
 
 def _measured(work: str, home: Path, mirror: Path, shards: int) -> dict[str, Any]:
-    command = [sys.executable, "-c", COMMON + work, str(home), str(shards), os.environ.get("MODEL", "logistic")]
+    options = str(home), str(shards), os.environ.get("VOCABULARY_MODEL", "logistic"), str(STEPS)
+    command = [sys.executable, "-c", COMMON + work, *options]
     environment = os.environ | {"REELSIFT_MIRROR": str(mirror)}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])

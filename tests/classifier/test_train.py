@@ -35,6 +35,7 @@ CONFIGS = {
     "logistic": PRESETS["logistic"].model_copy(update={"batch_size": 32, "epochs": 10}),
     "moe": PRESETS["moe"].model_copy(update={"batch_size": 32, "epochs": 10}),
     "gated": SMALL,
+    "chain": SMALL.model_copy(update={"model": ModelKind.CHAIN, "stages": 2}),
 }
 
 

@@ -149,6 +149,14 @@ def test_a_preset_of_ones_own_stands_beside_the_built_in_ones(tmp_path: Path) ->
     assert settings.candidates(("big",), seed=9)["big"].seed == 9
 
 
+def test_the_whole_vocabulary_has_candidates_of_its_own(tmp_path: Path) -> None:
+    assert set(load_settings().candidates(whole_vocabulary=True)) == {"logistic", "gated", "chain"}
+    assert set(load_settings().candidates()) == {"logistic", "moe", "gated"}
+    assert set(load_settings().candidates(("moe",), whole_vocabulary=True)) == {"moe"}
+    settings = load_settings(toml(tmp_path, '[train]\nvocabulary_models = ["chain"]\n'))
+    assert set(settings.candidates(whole_vocabulary=True)) == {"chain"}
+
+
 def test_an_unknown_preset_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"No model preset 'huge'; there are logistic, moe, gated.*presets\.huge"):
         load_settings().candidates(("huge",))

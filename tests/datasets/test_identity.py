@@ -73,6 +73,12 @@ def test_slug(names: list[str], options: dict, slug: str) -> None:
     assert re.fullmatch(SLUG_PATTERN, slug)
 
 
+def test_the_whole_vocabulary_has_a_slug_that_no_label_has() -> None:
+    assert slug_of(None) == "all"
+    assert slug_of(None, exclude=["Game"]) == "all-not-game"
+    assert slug_of(["All"]) == "label-all"
+
+
 def test_a_long_slug_is_cut_and_stays_distinct() -> None:
     names = [f"A rather long label {number}" for number in range(8)]
     one, other = slug_of(names), slug_of(names[:-1])

@@ -208,6 +208,8 @@ def test_a_video_twice_is_counted_warned_about_and_not_judged_on(bag: Path, tmp_
     assert [each[0] for each in train.video_ids] == list("abcde")
     assert [each[0] for each in validate.video_ids] == list("xy")
     assert np.array_equal(frozen_split(dataset).features, validate.features)
+    few, one = training_splits(dataset, 1)
+    assert (list(few.video_ids), list(one.video_ids)) == (list(train.video_ids), list(validate.video_ids[:1]))
     assert sorted(each[0] for each in all_videos(dataset).video_ids) == list("abcdexy")
 
 

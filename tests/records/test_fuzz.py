@@ -31,7 +31,8 @@ past_the_end(data)
 
 
 def start(*arguments: str, cache: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache)}
+    # Not optimised: that would take longer than it saves.
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache), "NUMBA_OPT": "0"}
     command = [sys.executable, *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -32,8 +32,9 @@ def weights(real_data: Path) -> str:
     return str(folder)
 
 
-def test_a_video_is_labelled_without_a_server_and_found_again(clip: Path, home: Path) -> None:
-    run = reelsift("label", clip, home=home)
+def test_a_video_is_labelled_without_a_server_and_found_again(clip: Path, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "pandas.py").write_text("raise SystemExit(9)")  # half a second to import, and needed for nothing
+    run = reelsift("label", clip, home=home, PYTHONPATH=str(tmp_path))
     assert run.returncode == 0, run.stderr
     assert "espresso" in run.stdout
     assert "Report: " in run.stdout
