@@ -19,7 +19,6 @@ app = Commands("Dataset versions: build, import, extract, means, list, show, com
 
 if TYPE_CHECKING:
     from conf.settings import Settings
-    from tasks.contracts.datasets import DatasetManifest, FrameCounts
     from tasks.datasets.manifest import Dataset
     from tasks.datasets.request import DatasetRequest
     from tasks.imports.table import ClipTable
@@ -283,10 +282,10 @@ def _draw(dataset: "Dataset", folder: Path) -> None:
 
 
 def _print_manifest(dataset: "Dataset") -> None:
-    from tasks.datasets.caveats import is_imported
+    from tasks.datasets.caveats import commonest_labels, frames_in_words, is_imported, kind_in_words
 
     manifest = dataset.manifest
-    say(f"{manifest.reference}: {_kind(manifest)}, in {dataset.folder}")
+    say(f"{manifest.reference}: {kind_in_words(manifest)}, in {dataset.folder}")
     if is_imported(manifest.options):
         silent = f" {manifest.without_sound:,} of them are without sound." if manifest.without_sound else ""
         say(f"{manifest.rows:,} of {manifest.records:,} videos, by their features in {manifest.space.name}.{silent}")
@@ -296,7 +295,7 @@ def _print_manifest(dataset: "Dataset") -> None:
             f"{manifest.rows - manifest.matches:,} kept as background."
         )
     if manifest.frames:
-        say(_frames_in_words(manifest.frames))
+        say(frames_in_words(manifest.frames))
     print_table(
         "Splits", ("split", "partition", "matches", "rows"), (_split_row(dataset, split) for split in manifest.splits)
     )
@@ -306,51 +305,16 @@ def _print_manifest(dataset: "Dataset") -> None:
     print_table(
         f"The commonest of {len(manifest.label_counts):,} labels among the matches",
         ("index", "label", *manifest.splits, "most often with"),
-        _label_rows(manifest),
+        commonest_labels(manifest, SHOWN),
     )
     for damage in [damage for shard in manifest.shards for damage in shard.damage][:SHOWN]:
         note(f"Damaged: {damage.path} at byte {damage.offset:,}: {damage.reason}, {damage.detail}")
-
-
-def _frames_in_words(counts: "FrameCounts") -> str:
-    """Say how many frames there are, and what people said of segments."""
-    rated, confirmed = sum(counts.rated.values()), sum(counts.confirmed.values())
-    said = f"{sum(counts.frames.values()):,} frames, one a second, {counts.longest:,} in the longest video."
-    if rated:
-        said += f" Segments: {rated:,} ratings of {len(counts.rated_labels):,} labels, {confirmed:,} confirmed."
-    return said
-
-
-def _kind(manifest: "DatasetManifest") -> str:
-    """Say which labels make a video match, or which classes there are."""
-    from tasks.datasets.caveats import is_imported
-
-    origin = manifest.options.get("extracted_from")
-    if is_imported(manifest.options) and not origin:
-        return f"{len(manifest.label_names):,} classes"
-    names = f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
-    names = f"all {len(manifest.label_names):,} labels" if manifest.is_whole_vocabulary else names
-    return f"{names}, of {origin}" if origin else names
 
 
 def _split_row(dataset: "Dataset", split: str) -> tuple[object, ...]:
     parts = dataset.parts(split)
     rows, matches = sum(part.rows for part in parts), sum(part.matches for part in parts)
     return split, dataset.manifest.splits[split], matches, rows
-
-
-def _label_rows(manifest: "DatasetManifest") -> list[tuple[object, ...]]:
-    """Return a row for each of the commonest labels, with those it occurs with most often."""
-    ids, counts = manifest.cooccurrence.label_ids, manifest.cooccurrence.counts
-    names = {label.index: label.name for label in manifest.label_counts}
-    rows = []
-    for label in manifest.label_counts[:SHOWN]:
-        beside = counts[ids.index(label.index)] if label.index in ids else ()
-        pairs = sorted(zip(beside, ids, strict=False), reverse=True)
-        together = [f"{names[other]} {count:,}" for count, other in pairs if count and other != label.index][:2]
-        by_split = (label.by_split.get(split, 0) for split in manifest.splits)
-        rows.append((str(label.index), label.name, *by_split, ", ".join(together)))
-    return rows
 
 
 @app.command("diff", example="reelsift dataset diff cooking/ds-8be3a83e4cf3 latest")
