@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.contracts.datasets import VOCABULARY_SIZE, Damage, DatasetManifest, DropReason, FrameCounts, Level
+from tasks.contracts.datasets import VOCABULARY_SIZE, Damage, DatasetManifest, DropReason, Level
 
 ID_LENGTH, OLD_ID_LENGTH = 4, 11  # characters of a video's id in the release of 2018, and in those before
 OTHER_RELEASE = (
@@ -154,36 +154,3 @@ def _levels(manifest: DatasetManifest) -> list[str]:
         return []
     reason = DropReason.MISSING_FEATURE
     return [f"{lacking:,} records were dropped as {reason}: {hints_of(manifest.level)[reason]}"]
-
-
-def frames_in_words(counts: FrameCounts) -> str:
-    """Say how many frames there are, and what people said of segments."""
-    rated, confirmed = sum(counts.rated.values()), sum(counts.confirmed.values())
-    said = f"{sum(counts.frames.values()):,} frames, one a second, {counts.longest:,} in the longest video."
-    if rated:
-        said += f" Segments: {rated:,} ratings of {len(counts.rated_labels):,} labels, {confirmed:,} confirmed."
-    return said
-
-
-def kind_in_words(manifest: DatasetManifest) -> str:
-    """Say which labels make a video match, or which classes there are."""
-    origin = manifest.options.get("extracted_from")
-    if is_imported(manifest.options) and not origin:
-        return f"{len(manifest.label_names):,} classes"
-    names = f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
-    names = f"all {len(manifest.label_names):,} labels" if manifest.is_whole_vocabulary else names
-    return f"{names}, of {origin}" if origin else names
-
-
-def commonest_labels(manifest: DatasetManifest, most: int) -> list[tuple[object, ...]]:
-    """Return a row for each of the commonest labels, with those it occurs with most often."""
-    ids, counts = manifest.cooccurrence.label_ids, manifest.cooccurrence.counts
-    names = {label.index: label.name for label in manifest.label_counts}
-    rows = []
-    for label in manifest.label_counts[:most]:
-        beside = counts[ids.index(label.index)] if label.index in ids else ()
-        pairs = sorted(zip(beside, ids, strict=False), reverse=True)
-        together = [f"{names[other]} {count:,}" for count, other in pairs if count and other != label.index][:2]
-        by_split = (label.by_split.get(split, 0) for split in manifest.splits)
-        rows.append((str(label.index), label.name, *by_split, ", ".join(together)))
-    return rows
