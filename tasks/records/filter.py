@@ -7,6 +7,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -35,6 +36,7 @@ PACKED_BYTES = 1 << 16  # decompressed at a time: what is lost where the stream 
 CUT_STREAM = "the compressed stream is cut off"
 BROKEN_STREAM = "the compressed stream is damaged"
 ANY_WRAPPER = 32 + zlib.MAX_WBITS  # GZIP or ZLIB, as the stream says
+LARGE_BYTES = 1 << 26  # of a shard of frames, of which there are as many as of a hundred others: on large pages
 FETCH = "Fetch it again: delete it and run `reelsift shards download`."
 
 MAX_DAMAGE = 20  # places reported for one shard; the tally counts all
@@ -134,7 +136,11 @@ def _mapped(size: int) -> Bytes:
 
     Read rather than mapped, as a file that changes under a map would change between being checked and being copied.
     """
-    return np.frombuffer(mmap.mmap(-1, size + size // 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
+    private = mmap.mmap(-1, size + size // 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size >= LARGE_BYTES and (huge := getattr(mmap, "MADV_HUGEPAGE", None)) is not None:
+        with suppress(OSError):  # a kernel without them
+            private.madvise(huge)
+    return np.frombuffer(private, np.uint8)
 
 
 _spare: deque[Bytes] = deque(maxlen=2)  # rooms of shards of frames whose rows have been copied, by whichever thread
@@ -147,6 +153,11 @@ def _lent(size: int) -> Bytes:
     except IndexError:
         return _mapped(size)
     return room if room.size >= size else _mapped(size)
+
+
+def let_go_of_rooms() -> None:
+    """Give the memory of shards of frames back, when no more are to be filtered."""
+    _spare.clear()
 
 
 class _Workspace(threading.local):

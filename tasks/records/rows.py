@@ -1,5 +1,7 @@
 """Rows of shards in memory: copied out of their records, and as an Arrow table."""
 
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -134,8 +136,7 @@ def _frame_table(shard: str, data: Bytes, features: Ints, is_match: NDArray[np.b
     ids, total = np.empty(id_sizes.sum(), np.uint8), int(frames.sum())
     whole = [np.empty(counts.sum(), np.int64) for counts in (labels, rated, rated, rated)]
     scores = np.empty(rated.sum(), np.float32)
-    # From Arrow's own memory, which it uses again: memory that is new each time is mapped and zeroed each time.
-    rgb, audio = (np.frombuffer(pa.allocate_buffer(total * size), np.uint8) for size in (RGB_SIZE, AUDIO_SIZE))
+    rgb, audio = (_used_again(total, size) for size in (RGB_SIZE, AUDIO_SIZE))
     gather_frames(data, features, ids, tuple(each.view(np.uint8) for each in (*whole, scores)), rgb, audio)
     in_segments = [_flat(pa.int32(), each.astype(np.int32)) for each in whole[1:]]
     segments = pa.StructArray.from_arrays([*in_segments, _flat(pa.float32(), scores)], fields=list(SEGMENT))
@@ -150,6 +151,25 @@ def _frame_table(shard: str, data: Bytes, features: Ints, is_match: NDArray[np.b
         _flags(is_match),
     ]
     return pa.Table.from_arrays(columns, schema=FRAME_SCHEMA)
+
+
+_spare: dict[int, deque[NDArray[np.uint8]]] = {size: deque(maxlen=3) for size in (RGB_SIZE, AUDIO_SIZE)}
+
+
+def _used_again(frames: int, size: int) -> NDArray[np.uint8]:
+    """Return room for frames, which the next ones get once nobody has these any more.
+
+    Memory that is new each time is mapped and zeroed each time, which takes longer than copying.
+    """
+    try:
+        whole = _spare[size].pop()
+    except IndexError:
+        whole = np.empty(0, np.uint8)
+    if whole.size < frames * size:
+        whole = np.empty((frames + frames // 8) * size, np.uint8)
+    room = whole[: frames * size]
+    weakref.finalize(room, _spare[size].append, whole)
+    return room
 
 
 def shard_column(names: Sequence[str], counts: Sequence[int]) -> pa.DictionaryArray:

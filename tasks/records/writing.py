@@ -21,7 +21,7 @@ from tasks.contracts.errors import DiskSpaceError
 from tasks.contracts.files import appearing, file_digest, temporary_file
 from tasks.contracts.progress import Progress
 from tasks.records.config import FilterConfig
-from tasks.records.filter import FilteredShard, filter_file
+from tasks.records.filter import FilteredShard, filter_file, let_go_of_rooms
 from tasks.records.part_file import footer_of, part_name, read_tallies, refuse_damage
 from tasks.records.rows import SCHEMA, schema_of, shard_column
 
@@ -39,7 +39,8 @@ OPTIONS: dict[str, Any] = {
     "write_statistics": ["video_id", "labels.list.element", "shard", "is_match"],
 }
 GROUP_FRAMES = 1 << 14  # frames of a row group: 19 MB
-FRAME_OPTIONS: dict[str, Any] = OPTIONS | {"column_encoding": None}
+# Measured on a real video: lz4 leaves 90 % of frames and zstd 86 %, at 16 times the speed of reading.
+FRAME_OPTIONS: dict[str, Any] = OPTIONS | {"column_encoding": None, "compression": "lz4", "compression_level": None}
 
 
 class StoredShard(NamedTuple):
@@ -220,3 +221,4 @@ def filtered_shards(
             yield finished()
     finally:
         pool.shutdown(cancel_futures=True)
+        let_go_of_rooms()

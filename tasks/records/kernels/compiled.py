@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numba.core import config
 
-SOURCES = ("compiled.py", "crc32c.py", "wire.py", "example.py", "sequence.py", "judge.py", "walker.py")
+SOURCES = ("compiled.py", "crc32c.py", "wire.py", "example.py", "judge.py", "walker.py")
 
 # numba's own annotations leave out what is used here.
 _njit: Any = njit

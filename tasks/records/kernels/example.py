@@ -1,9 +1,12 @@
-"""One `tf.train.Example` for compiled code: where its features are, exactly as protobuf would read it.
+"""One `tf.train.Example` or `SequenceExample` for compiled code: where its features are, as protobuf would read it.
 
     Example { Features features = 1; }                 a `SequenceExample` has its context in the same place
     Features { map<string, Feature> feature = 1; }     an entry is { string key = 1; Feature value = 2; }
     Feature { oneof { BytesList = 1; FloatList = 2; Int64List = 3; } }
     each list { repeated value = 1; }                  packed, one by one, or a mixture of both
+    SequenceExample { Features context = 1; FeatureLists feature_lists = 2; }
+    FeatureLists { map<string, FeatureList> feature_list = 1; }
+    FeatureList { repeated Feature feature = 1; }      a frame: a list of one value, uint8 (size,)
 
 What protobuf defines is followed: the last entry of a key wins; within an entry the last key wins and values
 merge; another member of the oneof clears the first, the same member again adds to it; unknown fields and fields of
@@ -29,6 +32,9 @@ FIELDS = 5
 ABSENT, UNSET, OF_BYTES, OF_FLOATS, OF_INTS = -1, 0, 1, 2, 3  # kinds: no such key; no list at all; a list
 # START and STOP bound the last value (bytes), the only run of values (floats, integers: PIECES is 1), or the map
 # entry from which scattered values are to be collected (PIECES above 1).
+# In the row of a list of frames KIND is `OF_BYTES` if all frames are lists of bytes, COUNT is the number of frames,
+# PIECES the size in bytes that all of them have, or `UNEVEN`, and START and STOP bound the map entry.
+UNEVEN = -1  # frames of several sizes, or one that is not a single value
 
 FIELD_1_LEN, FIELD_2_LEN, FIELD_3_LEN, FIELD_1_VARINT, FIELD_1_FIXED32 = 0x0A, 0x12, 0x1A, 0x08, 0x0D
 FLOAT_BYTES, INT_BYTES = 4, 8  # of a value that has been copied
@@ -257,3 +263,101 @@ def copy_values(data: Bytes, table: Table, row: int, values: Bytes) -> None:
         _add_floats(data, feature[START], feature[STOP], scratch, values)
     else:
         _add_ints(data, feature[START], feature[STOP], scratch, values)
+
+
+@kernel
+def read_sequence(data: Bytes, at: int, end: int, table: Table) -> bool:
+    """Fill `table`, of `FRAME_ROWS`, from `data[at:end]`; say whether that is a SequenceExample at all."""
+    for row in range(FRAME_ROWS):
+        table[row, KIND], table[row, COUNT] = ABSENT, 0
+    while at < end:
+        tag, start, at = read_field(data, at, end)
+        if at < 0 or (tag == FIELD_1_LEN and not read_features(data, start, at, table)):
+            return False
+        if tag == FIELD_2_LEN and not _read_lists(data, start, at, table):
+            return False
+    return True
+
+
+@kernel
+def _read_lists(data: Bytes, at: int, end: int, table: Table) -> bool:
+    while at < end:
+        tag, start, at = read_field(data, at, end)
+        if at < 0:
+            return False
+        if tag == FIELD_1_LEN:
+            row = _read_frames_entry(data, start, at, table, data[:0])
+            if row < 0:
+                return False
+            copy_feature(table, FEATURES, row)
+    return True
+
+
+@kernel
+def _read_frames_entry(data: Bytes, at: int, end: int, table: Table, frames: Bytes) -> int:
+    """Read an entry of the map into the scratch row, and its frames into `frames`; return the row of its key."""
+    entry, row, found = at, FEATURES, table[FEATURES]
+    found[KIND] = OF_BYTES
+    clear(found)
+    while at < end:
+        tag, start, at = read_field(data, at, end)
+        if at < 0:
+            return BAD
+        if tag == FIELD_1_LEN:
+            row = _frames_row(data, start, at)
+            if row == FEATURES and not is_utf8(data, start, at):
+                return BAD
+        elif tag == FIELD_2_LEN and not _read_frames(data, start, at, table, frames):
+            return BAD
+    found[START], found[STOP] = entry, end
+    return row
+
+
+@inlined
+def _frames_row(data: Bytes, start: int, stop: int) -> int:
+    if has_key(data, start, stop, b"rgb"):
+        return FRAME_RGB
+    return FRAME_AUDIO if has_key(data, start, stop, b"audio") else FEATURES
+
+
+@kernel
+def _read_frames(data: Bytes, at: int, end: int, table: Table, frames: Bytes) -> bool:
+    """Add the frames of a FeatureList to the scratch row, and copy those for which `frames` has room."""
+    found, frame = table[FEATURES], table[FRAME_SCRATCH]
+    while at < end:
+        tag, start, at = read_field(data, at, end)
+        if at < 0:
+            return False
+        if tag != FIELD_1_LEN:
+            continue
+        value = only(data, only(data, start, at, FIELD_1_LEN), at, FIELD_1_LEN)  # as writers lay it out
+        size = at - value
+        if value < 0:
+            frame[KIND] = UNSET
+            clear(frame)
+            if not read_feature(data, start, at, frame, data[:0]):
+                return False
+            value, size = frame[START], frame[STOP] - frame[START] if frame[COUNT] == 1 else UNEVEN
+            if frame[KIND] != OF_BYTES:
+                found[KIND] = OF_FLOATS
+        if found[COUNT] == 0:
+            found[PIECES] = size
+        elif found[PIECES] != size:
+            found[PIECES] = UNEVEN
+        _copy_frame(data, value, size, frames, found[COUNT])
+        found[COUNT] += 1
+    return True
+
+
+@inlined
+def _copy_frame(data: Bytes, start: int, size: int, frames: Bytes, place: int) -> None:
+    if size > 0 and (place + 1) * size <= frames.size:
+        at, to = U64(start), U64(place * size)  # an unsigned index cannot count from the end: the loop is vectorised
+        for n in range(size):
+            frames[to + U64(n)] = data[at + U64(n)]
+
+
+@kernel
+def copy_frames(data: Bytes, table: Table, row: int, frames: Bytes) -> None:
+    """Copy the frames of a list, all of one size, end to end."""
+    _read_frames_entry(data, table[row, START], table[row, STOP], table, frames)

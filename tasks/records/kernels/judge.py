@@ -38,8 +38,8 @@ from tasks.records.kernels.example import (
     copy_feature,
     copy_values,
     read_example,
+    read_sequence,
 )
-from tasks.records.kernels.sequence import read_sequence
 from tasks.records.kernels.wire import Bytes, is_utf8
 
 LATEST_S = (1 << 31) - 1  # a later time of a segment is none

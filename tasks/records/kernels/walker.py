@@ -29,10 +29,10 @@ from tasks.records.kernels.example import (
     VIDEO_ROWS,
     Ints,
     Table,
+    copy_frames,
     copy_values,
 )
 from tasks.records.kernels.judge import BAD_DATA_CRC, BAD_LENGTH_CRC, MATCH, TRUNCATED, Rules, judge
-from tasks.records.kernels.sequence import copy_frames
 from tasks.records.kernels.wire import Bytes
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
