@@ -27,7 +27,7 @@ $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 	@touch $@
 
 demo: install
-	@$(VENV)/bin/reelsift demo
+	@$(VENV)/bin/reelsift demo --yes
 
 # Four processes on two processors: most tests wait for others that they have started. Groups are named in
 # tests/conftest.py.

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, Field, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
+from tasks.contracts.datasets import Level
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
+from tasks.labelling.config import AUTO, IMAGENET
 from tasks.weights.config import EFFICIENTNET_LITE0
 
 
@@ -49,6 +51,7 @@ def _input(field: FieldInfo) -> Input:
     return next(each for each in field.metadata if isinstance(each, Input))
 
 
+MOST_MODELS = 4  # that label one video side by side: a report of more could not be read
 LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: a form fetches more than these only with its switch
 SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 
@@ -61,9 +64,11 @@ def _checked_share(text: str) -> str:
 
 Share = Annotated[str, Field(json_schema_extra={"pattern": SHARE_PATTERN}), AfterValidator(_checked_share)]
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
-# The choices of a form are the ones that have labels, and features of whole videos; elsewhere any can be named.
-PARTITIONS = ("video/train", "video/validate", "video_level/train", "video_level/validate")
-Partition = Annotated[str, Field(pattern=r"^[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
+# The choices of a form are the ones that have labels; elsewhere any can be named.
+PARTITIONS = (
+    "video/train", "video/validate", "frame/train", "frame/validate", "video_level/train", "video_level/validate",
+)  # fmt: skip
+Partition = Annotated[str, Field(pattern=r"^(3/)?[a-z_]+/[a-z]+$", json_schema_extra={"enum": list(PARTITIONS)})]
 LABELS = "Labels by name, index or knowledge-graph id, e.g. Cooking; all: every video, whichever labels it has"
 DATASET = "Dataset version: slug/id, an id or the beginning of one, a slug, or latest"
 
@@ -82,7 +87,7 @@ class ShardsForm(MirrorForm):
     partitions: Annotated[tuple[Partition, ...], Input(3, "--partition", metavar="PARTITION")] = Field(
         default=PARTITIONS[:2],
         min_length=1,
-        description="Partitions of YouTube-8M; each becomes a split of a dataset version",
+        description="Partitions of YouTube-8M, of which 3/frame/validate has segments; each becomes a split",
     )
     limit: Annotated[int | None, Input(5, metavar="N", empty="all")] = Field(
         default=None, ge=1, description="Take at most this many shards of each partition, 1 or more"
@@ -116,6 +121,11 @@ class PrepareDatasetForm(ShardsForm):
     background: Annotated[
         Annotated[int, Field(ge=0)] | Literal["all"] | None, Input(7, metavar="N|all", empty="as configured")
     ] = Field(default=None, description="Unmatched videos kept for each match, 0 or more, or all")
+    level: Annotated[Level, Input(11)] = Field(
+        default="video",
+        description="video: the features of whole videos; frame: those of each second, of frame/train and "
+        "frame/validate unless other partitions are named",
+    )
     strict: Annotated[bool, Input(8)] = Field(
         default=False, description="Fail on a damaged shard instead of reporting it"
     )
@@ -140,27 +150,68 @@ class PrepareDatasetForm(ShardsForm):
         description="Dask scheduler, e.g. tcp://10.0.0.7:8786",
     )
 
+    @property
+    def chosen_partitions(self) -> tuple[str, ...]:
+        """The partitions that are named, or those of the level where none is."""
+        if self.level == "frame" and self.partitions == PARTITIONS[:2]:
+            return PARTITIONS[2:4]
+        return self.partitions
 
-class ImportDatasetForm(Form):
-    """A dataset version of one's own videos: what is labelled, and which features are learnt from."""
 
-    source: Annotated[Path, Input(0, "FILE|FOLDER")] = Field(
-        description="Labelled videos: a CSV file, JSON lines or Parquet with the columns source and label (or labels), "
-        "perhaps split, group, start_s, end_s; or a folder with one folder for each class"
-    )
+class FeaturesForm(Form):
+    """A dataset version of videos whose features are extracted: which features, and where that is done."""
+
     features: Annotated[str, Input(1, metavar="SPACE")] = Field(
         default=EFFICIENTNET_LITE0,
         min_length=1,
         max_length=64,
         description=f"Feature space; {EFFICIENTNET_LITE0} needs no download",
     )
-    name: Annotated[str | None, Input(2, metavar="NAME", empty="that of the file or folder")] = Field(
-        default=None, min_length=1, max_length=200, description="What the dataset is called, e.g. kitchen"
-    )
     again: Annotated[bool, Input(42)] = Field(default=False, description="Recompute, ignoring cached results")
     where: Annotated[Literal["auto", "here", "pool"], Input(43, is_typed=False)] = Field(
         default="auto",
         description="pool: in batches on the workers of the pool gpu; here: in this run; auto: pool in a deployed run",
+    )
+
+
+class ImportDatasetForm(FeaturesForm):
+    """A dataset version of one's own videos: what is labelled, and which features are learnt from."""
+
+    source: Annotated[Path, Input(0, "FILE|FOLDER")] = Field(
+        description="Labelled videos: a CSV file, JSON lines or Parquet with the columns source and label (or labels), "
+        "perhaps split, group, start_s, end_s; or a folder with one folder for each class"
+    )
+    name: Annotated[str | None, Input(2, metavar="NAME", empty="that of the file or folder")] = Field(
+        default=None, min_length=1, max_length=200, description="What the dataset is called, e.g. kitchen"
+    )
+
+
+LARGE_FETCH_VIDEOS = 300  # that YouTube gives a guest in an hour: more than these a form fetches only if told to
+
+
+class ExtractDatasetForm(FeaturesForm):
+    """The matching videos of a version of YouTube-8M, fetched from YouTube, by their features in another space."""
+
+    dataset: Annotated[str, Input(0, "REF")] = Field(
+        default="latest", min_length=1, description=f"{DATASET}; one of YouTube-8M"
+    )
+    name: Annotated[str | None, Input(2, metavar="NAME", empty="that of the version, and the feature space")] = Field(
+        default=None, min_length=1, max_length=200, description="What the new dataset is called, e.g. cooking-today"
+    )
+    partitions: Annotated[tuple[Partition, ...], Input(3, "--partition", metavar="PARTITION", empty="all it has")] = (
+        Field(default=(), description="Partitions of the version whose matching videos are taken")
+    )
+    limit: Annotated[int | None, Input(5, metavar="N", empty="all")] = Field(
+        default=None,
+        ge=1,
+        description="Take at most this many videos of each partition, 1 or more: a higher one takes these and others",
+    )
+    keep_videos: Annotated[bool, Input(6)] = Field(
+        default=False, description="Keep fetched videos, which are otherwise deleted once their features are extracted"
+    )
+    large_download: Annotated[bool, Input(10, is_typed=False)] = Field(
+        default=False,
+        description=f"Allow more than {LARGE_FETCH_VIDEOS} videos to be fetched, the most that a guest gets in an hour",
     )
 
 
@@ -206,13 +257,26 @@ class VideosForm(Form):
     again: Annotated[bool, Input(42)] = Field(default=False, description="Recompute, ignoring cached results")
 
 
+ModelName = Annotated[str, Field(min_length=1, max_length=300)]
+# Of one model, its name alone will do: as in forms and schedules of earlier releases.
+ModelNames = ModelName | Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=MOST_MODELS)]
+CHOSEN = (AUTO,)
+MODELS = (
+    f"{AUTO} (the newest champion whose features can be computed here, else {IMAGENET}), {IMAGENET} (needs no "
+    "download), champion, NAME@champion, NAME/3, models:/NAME/3 or a run's id; several label side by side"
+)
+
+
+def names_of(models: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the models that a form names."""
+    return (models,) if isinstance(models, str) else models
+
+
 class LabelVideosForm(VideosForm):
     """What videos show over time."""
 
-    model: Annotated[str, Input(10, metavar="MODEL")] = Field(
-        default="imagenet",
-        min_length=1,
-        description="imagenet (needs no download), champion, NAME@champion, NAME/3, models:/NAME/3 or a run's id",
+    model: Annotated[ModelNames, Input(10, metavar="MODEL"), AfterValidator(names_of)] = Field(
+        default=CHOSEN, description=MODELS
     )
     rate_hz: Annotated[float | None, Input(11, "--fps", metavar="R", empty="as configured")] = Field(
         default=None, gt=0, le=60, description="Sampled frames per second, above 0 and up to 60"
@@ -226,6 +290,11 @@ class LabelVideosForm(VideosForm):
     keep_frames: Annotated[bool | None, Input(14, "--keep-frames", empty="as configured")] = Field(
         default=None, description="Keep the annotated frames as pictures too"
     )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models, each by the name that was given."""
+        return names_of(self.model)
 
 
 DetectorName = Literal["auto", "pointrend", "pointrend-resnet101", "yolox-nano"]
@@ -267,7 +336,7 @@ class DetectObjectsForm(VideosForm):
 
 
 class BatchForm(Form):
-    """One batch of videos, as detect-objects or import-dataset hands it to a worker of a pool."""
+    """One batch of videos, as detect-objects, import-dataset or extract-dataset hands it to a worker of a pool."""
 
     batch: Annotated[Path, Input(0)] = Field(description="File that says which videos, and what is wanted of them")
 
@@ -276,14 +345,17 @@ class PipelineForm(PrepareDatasetForm, TrainOptions):
     """The whole path: a dataset version, its candidates, their comparison, the gate, and the videos to look at."""
 
     videos: Annotated[tuple[Source, ...], Input(30, "--video", metavar="SOURCE")] = Field(
-        default=(), description=f"Videos that the champion labels and a detector looks at. {SOURCES}"
+        default=(), description=f"Videos that are labelled, and that a detector looks at. {SOURCES}"
     )
-    video_model: Annotated[str, Input(31, metavar="MODEL")] = Field(
-        default="auto",
-        min_length=1,
-        description="auto: the champion where the weights of YouTube-8M's features are here, else imagenet",
+    video_model: Annotated[ModelNames, Input(31, metavar="MODEL"), AfterValidator(names_of)] = Field(
+        default=CHOSEN, description=f"What labels them: {MODELS}"
     )
     detector: Annotated[DetectorName, Input(32, metavar="DETECTOR")] = Field(default="auto", description=DETECTORS)
+
+    @property
+    def video_models(self) -> tuple[str, ...]:
+        """The models that label, each by the name that was given."""
+        return names_of(self.video_model)
 
 
 class RetrainForm(PrepareDatasetForm, TrainOptions):

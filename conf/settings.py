@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     label: LabelOptions = LabelOptions()
     detect: DetectOptions = DetectOptions()
     weights: Path | None = Field(default=None, description="folder of weights that are used as they are")
+    clips: Path | None = Field(
+        default=None, description="labelled videos that `reelsift demo` trains on, as `dataset import` takes them"
+    )
     weight_files: dict[str, WeightsEntry] = Field(
         default={}, description="entries that go before those of conf/weights.toml, e.g. for a mirror of your own"
     )
@@ -127,7 +130,7 @@ class Settings(BaseSettings):
     flow: FlowSection = FlowSection()
     pool: PoolConfig = PoolConfig()
 
-    @field_validator("home", "weights", mode="before")
+    @field_validator("home", "weights", "clips", mode="before")
     @classmethod
     def _names_a_folder(cls, value: object) -> object:
         """Refuse an empty path, e.g. of a variable that a script left unset: it would mean the working folder."""

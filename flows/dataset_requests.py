@@ -43,13 +43,18 @@ def request_of(form: PrepareDatasetForm, settings: Settings) -> DatasetRequest:
     Raises:
         ReelsiftError: a label, a mirror, a partition or an option is not what it should be.
     """
-    chosen = {"match": form.match, "strict": form.strict or settings.filter.strict}
+    if form.level == "frame" and isinstance(form, TrainOptions):
+        raise ConfigError(
+            "Candidates are trained on the features of whole videos, not on frames. `reelsift dataset build --level "
+            "frame` makes the version, `reelsift dataset means` another one with the means of its videos, to train on."
+        )
+    chosen = {"match": form.match, "strict": form.strict or settings.filter.strict, "level": form.level}
     if form.background is not None:
         chosen["background"] = form.background
     return plan_request(
         form.labels,
         exclude=form.exclude,
-        partitions=form.partitions,
+        partitions=form.chosen_partitions,
         part=form.part,
         limit=form.limit,
         filter_options={**settings.filter.model_dump(), **chosen},
@@ -83,8 +88,8 @@ def planned_request(form: PrepareDatasetForm, settings: Settings) -> DatasetRequ
 
 def _asked(form: PrepareDatasetForm, settings: Settings) -> tuple[object, ...]:
     """Return all that a plan depends on."""
-    what = (form.labels, form.match, form.exclude, form.partitions, form.limit, form.shards, form.background)
-    return (*what, form.strict, settings.filter, settings.download_from(form.mirror), settings.paths)
+    what = (form.labels, form.match, form.exclude, form.chosen_partitions, form.limit, form.shards, form.background)
+    return (*what, form.level, form.strict, settings.filter, settings.download_from(form.mirror), settings.paths)
 
 
 def refuse_large_download(request: DatasetRequest, form: PrepareDatasetForm, settings: Settings) -> None:

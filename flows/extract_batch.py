@@ -7,7 +7,7 @@ The tasks, in order:
 
 from conf.environment import running_settings
 from conf.flow import flow, flow_run
-from conf.forms import BatchForm, ImportDatasetForm
+from conf.forms import BatchForm, ExtractDatasetForm
 from flows.import_requests import import_place
 from tasks.fan_out.ledger import open_request
 from tasks.per_video.work import ExtractWork
@@ -19,6 +19,6 @@ def extract_batch(form: BatchForm) -> int:
     """Compute the features of the videos of a batch that nobody has looked at yet."""
     settings = running_settings()
     request, _ = open_request(form.batch)
-    wanted = ImportDatasetForm.model_validate(request.form)
+    wanted = ExtractDatasetForm.model_validate(request.form)
     work = ExtractWork(features=wanted.features)
-    return work_in_batch(form.batch, work, import_place(settings), run=str(flow_run.id), again=wanted.again)
+    return work_in_batch(form.batch, work, import_place(settings, wanted), run=str(flow_run.id), again=wanted.again)

@@ -9,7 +9,7 @@ A source that fails, fails alone.
 from typing import Any
 
 from conf.environment import running_settings
-from conf.flow import deployment, flow
+from conf.flow import deployment, flow, get_run_logger
 from conf.forms import LabelVideosForm
 from flows.video_requests import check_out, label_work, sources_of, workplace_of
 from tasks.prefect_artifacts import final_state, show_videos
@@ -23,6 +23,10 @@ def label_videos(form: LabelVideosForm) -> Any:  # noqa: ANN401 - a state; who c
     if deployment.id is not None:
         check_out(form)
     workplace, work, size = workplace_of(form, settings), label_work(form, settings), settings.flow.videos_per_batch
-    model, outcomes = process_videos(sources_of(form), work, workplace, batch=size, again=form.again)
-    show_videos(outcomes, key="labelled-videos", made_by=model)
-    return final_state(outcomes, {"model": model, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]})
+    if work.chosen:
+        get_run_logger().info("Labelling with %s.", work.chosen)
+    for champion in work.left_out:
+        get_run_logger().warning("%s", champion)
+    models, outcomes = process_videos(sources_of(form), work, workplace, batch=size, again=form.again)
+    show_videos(outcomes, key="labelled-videos", made_by=work.chosen or models)
+    return final_state(outcomes, work.said | {"videos": [outcome.model_dump(mode="json") for outcome in outcomes]})

@@ -3,7 +3,7 @@
 from typing import Any
 
 from conf.environment import running_settings
-from conf.flow import Flow, flow, get_run_logger, tags
+from conf.flow import Flow, flow, tags
 from conf.forms import (
     DetectObjectsForm,
     LabelVideosForm,
@@ -19,7 +19,6 @@ from flows.detect_objects import detect_objects
 from flows.label_videos import label_videos
 from flows.prepare_dataset import prepare_dataset
 from flows.train_classifier import train_classifier
-from flows.video_requests import video_model
 from tasks.compare_models import compare_models, promote_model
 from tasks.contracts.errors import VideosFailedError
 from tasks.contracts.media import VideoOutcome
@@ -56,18 +55,15 @@ def pipeline(form: PipelineForm) -> Any:  # noqa: ANN401 - perhaps a state; who 
     made = {"dataset": version, **champion_from(f"{version['slug']}/{version['id']}", form, settings)}
     if not form.videos:
         return made
-    found = _look(form, f"{version['slug']}@champion")
+    found = _look(form)
     rows = [VideoOutcome.model_validate(row) for each in found.values() for row in each["videos"]]
     return completed_state(rows, made | found)
 
 
-def _look(form: PipelineForm, champion: str) -> dict[str, Any]:
+def _look(form: PipelineForm) -> dict[str, Any]:
     """Label the form's videos, and find the objects in them."""
-    model, why_not = video_model(form.video_model, champion, running_settings())
-    if why_not:
-        get_run_logger().warning("Left out: %s", why_not)
     return {
-        "labels": _answer(label_videos, LabelVideosForm(sources=form.videos, model=model)),
+        "labels": _answer(label_videos, LabelVideosForm(sources=form.videos, model=form.video_models)),
         "objects": _answer(detect_objects, DetectObjectsForm(sources=form.videos, detector=form.detector)),
     }
 

@@ -1,23 +1,22 @@
 """Forms of videos turned into jobs, and the jobs done here, without any server."""
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
 from conf.settings import Settings
 from flows.dataset_requests import store_of, weights_of
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.files import check_folder
-from tasks.contracts.media import DetectorRecord, ModelRecord, VideoOutcome
+from tasks.contracts.media import VideoOutcome
 from tasks.contracts.model import FrozenModel, checked
 from tasks.contracts.progress import Progress
-from tasks.labelling.config import exact_reference
+from tasks.labelling.config import AUTO, exact_reference
+from tasks.labelling.labeller import choose_model
 from tasks.per_video.fetching import Workplace, fetch_each
-from tasks.per_video.jobs import do_each
+from tasks.per_video.jobs import Lookup, do_each
 from tasks.per_video.work import DetectWork, LabelWork, Work, open_job
 from tasks.video.sources import listed
-from tasks.weights.config import NEEDED_WEIGHTS, YT8M_GROUP
-from tasks.weights.store import missing_weights
 
 OptionsT = TypeVar("OptionsT", bound=FrozenModel)
 
@@ -63,32 +62,23 @@ def sources_of(form: VideosForm) -> list[str]:
     return listed(form.sources)
 
 
-def video_model(wanted: str, champion: str, settings: Settings) -> tuple[str, str | None]:
-    """Return the model that labels videos, and why it is not the champion where `auto` could not take that.
-
-    A model of YouTube-8M's features needs the networks that those features come from, and their weights.
-    """
-    if wanted != "auto":
-        return wanted, None
-    missing = missing_weights(NEEDED_WEIGHTS, weights_of(settings))
-    if not missing:
-        return champion, None
-    return "imagenet", (
-        f"{champion} as the model, since the weights that its features need are not here ({', '.join(missing)}): "
-        f"`reelsift weights fetch {YT8M_GROUP}`. Labelled with imagenet instead."
-    )
-
-
 def label_work(form: LabelVideosForm, settings: Settings) -> LabelWork:
-    """Return what a form of labelling asks for; an alias becomes the version that it names now.
+    """Return what a form of labelling asks for; an alias, or `auto`, becomes the version that it names now.
 
     Raises:
         UnknownModelError, TrackingError: there is no such model, or the registry cannot be read.
         ConfigError: the options do not go together.
     """
-    store = store_of(settings)
-    model = exact_reference(form.model, store)
-    return LabelWork(model=model, store=store, options=_changed(settings.label, form))
+    store, wanted, options = store_of(settings), form.models, _changed(settings.label, form)
+    choice = choose_model(store, weights_of(settings), options.rate_hz) if AUTO in wanted else None
+    models = (choice.model if choice and each == AUTO else exact_reference(each, store) for each in wanted)
+    return LabelWork(
+        models=tuple(dict.fromkeys(models)),
+        store=store,
+        options=options,
+        chosen=choice.why if choice else None,
+        left_out=choice.left_out if choice else (),
+    )
 
 
 def detect_work(form: DetectObjectsForm, settings: Settings) -> DetectWork:
@@ -112,13 +102,17 @@ def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
 
 
 def do_here(
-    form: LabelVideosForm | DetectObjectsForm, sources: Sequence[str], settings: Settings, progress: Progress
-) -> tuple[ModelRecord | DetectorRecord, Iterator[VideoOutcome]]:
-    """Open the model or detector and return what it is, and an iterator that does one source at each step.
+    form: LabelVideosForm | DetectObjectsForm,
+    work: Work,
+    sources: Sequence[str],
+    settings: Settings,
+    progress: Progress,
+) -> tuple[Lookup[Any], Iterator[VideoOutcome]]:
+    """Open the models or the detector, and return what is to be made, and an iterator that does a source at each step.
 
     Raises:
-        ReelsiftError: the options, the model or the storage cannot be used.
+        ReelsiftError: the options, a model or the storage cannot be used.
     """
     workplace = workplace_of(form, settings)
-    job = open_job(work_of(form, settings), workplace, progress)
-    return job.record, do_each(job, fetch_each(sources, workplace, progress), again=form.again)
+    job = open_job(work, workplace, progress)
+    return job, do_each(job, fetch_each(sources, workplace, progress), again=form.again)

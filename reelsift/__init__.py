@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
-    from conf.forms import DetectObjectsForm, LabelVideosForm
+    from conf.forms import DetectObjectsForm, ExtractDatasetForm, ImportDatasetForm, LabelVideosForm
     from conf.settings import Settings
     from reelsift.results import DatasetVersion, DetectedVideo, LabelledVideo, Training, VideoAnswers
     from tasks.classifier.fitted import FittedClassifier
@@ -33,6 +33,7 @@ __all__ = [
     "VideoAnswers",
     "build_dataset",
     "detect",
+    "extract_dataset",
     "import_dataset",
     "label",
     "load_model",
@@ -62,7 +63,8 @@ def __dir__() -> list[str]:
 def label(
     source: list[PathLike] | tuple[PathLike, ...],
     *,
-    model: str = ...,
+    model: "str | Sequence[str]" = ...,
+    models: "Sequence[str] | None" = ...,
     rate_hz: float | None = ...,
     window: int | None = ...,
     centred: bool | None = ...,
@@ -76,7 +78,8 @@ def label(
 def label(
     source: PathLike,
     *,
-    model: str = ...,
+    model: "str | Sequence[str]" = ...,
+    models: "Sequence[str] | None" = ...,
     rate_hz: float | None = ...,
     window: int | None = ...,
     centred: bool | None = ...,
@@ -89,7 +92,8 @@ def label(
 def label(
     source: "PathLike | Sequence[PathLike]",
     *,
-    model: str = "imagenet",
+    model: "str | Sequence[str]" = ("auto",),
+    models: "Sequence[str] | None" = None,
     rate_hz: float | None = None,
     window: int | None = None,
     centred: bool | None = None,
@@ -104,7 +108,10 @@ def label(
     Args:
         source: a file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4): one answer. A list of
             these, a folder of videos, or `@FILE`, a text file with one of these a line: a list of answers.
-        model: `imagenet`, which needs no download, or a registered one: champion, NAME@champion, NAME/3, a run's id.
+        model: `auto` (the newest champion whose features can be computed here, else `imagenet`), `imagenet`, which
+            needs no download, or a registered one: champion, NAME@champion, NAME/3, a run's id. Several label the same
+            frames: `by_model` of the answer has what each says.
+        models: the same, in the place of `model`.
         rate_hz: sampled frames per second.
         window: the score is the mean of this many samples; 1 for none.
         centred: use a centred smoothing window, which does not lag.
@@ -122,7 +129,8 @@ def label(
     from reelsift.results import labelled
 
     said = {"rate_hz": rate_hz, "window": window, "centred": centred, "annotate": annotate, "keep_frames": keep_frames}
-    return _worked_on(source, home, labelled, LabelVideosForm, model=model, out=out, again=again, **said)
+    named = _texts(model if models is None else models)
+    return _worked_on(source, home, labelled, LabelVideosForm, model=named, out=out, again=again, **said)
 
 
 @overload
@@ -207,6 +215,7 @@ def build_dataset(
     limit: int | None = None,
     shards: str | None = None,
     background: int | Literal["all"] | None = None,
+    level: Literal["video", "frame"] = "video",
     strict: bool = False,
     discard_shards: bool = False,
     large_download: bool = False,
@@ -223,6 +232,7 @@ def build_dataset(
         limit: take at most this many shards of each partition.
         shards: take the X-th of Y shares of each partition, written `"X,Y"`.
         background: unmatched videos kept for each match, or `"all"`.
+        level: `"frame"` for the features of each second, of frame/train and frame/validate unless others are named.
         strict: fail on a damaged shard instead of reporting it.
         discard_shards: delete each shard once its rows are kept.
         large_download: allow more than 100 shards to be fetched from a public mirror.
@@ -250,6 +260,7 @@ def build_dataset(
         limit=limit,
         shards=shards,
         background=background,
+        level=level,
         strict=strict,
         discard_shards=discard_shards,
         large_download=large_download,
@@ -283,12 +294,71 @@ def import_dataset(
         ReelsiftError: an option, the feature space or the storage cannot be used.
     """
     from conf.forms import ImportDatasetForm
-    from flows.import_requests import import_here
+    from tasks.contracts.model import checked
+
+    form = checked(ImportDatasetForm, source=Path(source), features=features, name=name, again=again)
+    return _imported(form, _settings(home))
+
+
+def extract_dataset(
+    data: "DatasetVersion | str" = "latest",
+    *,
+    features: str = "efficientnet-lite0",
+    name: str | None = None,
+    partitions: "str | Sequence[str]" = (),
+    limit: int | None = None,
+    keep_videos: bool = False,
+    again: bool = False,
+    large_download: bool = False,
+    home: PathLike | None = None,
+) -> "DatasetVersion":
+    """Fetch a version's matching videos from YouTube and make a version of their features in another space.
+
+    Labels and splits stay those of YouTube-8M. A video whose features are kept is neither fetched nor extracted again,
+    also after an interruption; withdrawn ones are counted.
+
+    Args:
+        data: what `build_dataset` or `open_dataset` returned, or a reference such as `cooking` or `latest`.
+        features: the feature space; `efficientnet-lite0` needs no download.
+        name: what the new dataset is called; by default as the version, with the feature space behind it.
+        partitions: partitions of the version whose videos are taken; by default all.
+        limit: take at most this many videos of each partition.
+        keep_videos: keep fetched videos, which are otherwise deleted once their features are extracted.
+        again: fetch and extract again what was done before.
+        large_download: allow more than 300 videos to be fetched where there is no limit.
+        home: folder of everything that is written; by default that of `data`, or `REELSIFT_HOME`.
+
+    Raises:
+        DatasetError: the version is not of YouTube-8M, or what can be fetched of it makes no version.
+        ReelsiftError: an option, the feature space or the storage cannot be used.
+    """
+    from conf.forms import ExtractDatasetForm
+    from flows.import_requests import check_fetches, version_table
     from reelsift.results import DatasetVersion
     from tasks.contracts.model import checked
 
+    if home is None and isinstance(data, DatasetVersion):
+        home = data.settings.paths.root
     settings = _settings(home)
-    form = checked(ImportDatasetForm, source=Path(source), features=features, name=name, again=again)
+    form = checked(
+        ExtractDatasetForm,
+        dataset=data.reference if isinstance(data, DatasetVersion) else data,
+        features=features,
+        name=name,
+        partitions=_texts(partitions),
+        limit=limit,
+        keep_videos=keep_videos,
+        again=again,
+        large_download=large_download,
+    )
+    check_fetches(version_table(form, settings), form, settings)
+    return _imported(form, settings)
+
+
+def _imported(form: "ImportDatasetForm | ExtractDatasetForm", settings: "Settings") -> "DatasetVersion":
+    from flows.import_requests import import_here
+    from reelsift.results import DatasetVersion
+
     dataset, made = import_here(form, settings, _progress())
     left_out = (f"{each['source']} is left out ({each['reason']}): {each['why']}" for each in made["dropped"])
     return DatasetVersion(dataset, settings, (*left_out, *made["warnings"], *made["notes"]))
@@ -422,13 +492,13 @@ def _worked_on(
     Raises:
         ReelsiftError: as `label` and `detect`.
     """
-    from flows.video_requests import do_here
+    from flows.video_requests import do_here, work_of
     from tasks.contracts.model import checked
 
     settings = _settings(home)
     sources, is_one = _sources(source)
     form = checked(kind, sources=sources, **options)
-    _, outcomes = do_here(form, sources, settings, _progress())
+    _, outcomes = do_here(form, work_of(form, settings), sources, settings, _progress())
     return _answers(list(outcomes), read, is_one=is_one)
 
 

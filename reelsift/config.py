@@ -110,6 +110,7 @@ def _checks(session: Session) -> Iterator[Check]:
         return
     yield _folder("home", settings.paths.root, "name another one in REELSIFT_HOME")
     yield from _loaded("weights", lambda: _weights(settings))
+    yield from _loaded("feature spaces", lambda: _spaces(settings))
     yield from _loaded("servers", lambda: _servers(session))
 
 
@@ -216,6 +217,21 @@ def _weights(settings: "Settings") -> Iterator[Check]:
         else:
             odd = ", not the published file" if each.is_official is False else ""
             yield Check(name, "ok", f"{each.path}{odd}")
+
+
+def _spaces(settings: "Settings") -> Iterator[Check]:
+    """Yield each feature space: whether its features can be computed here, or what that takes; no command needs all."""
+    from flows.dataset_requests import weights_of
+    from tasks.features.spaces import how_to_have, missing_for, space_names
+
+    store = weights_of(settings)
+    for name in space_names(store):
+        missing = missing_for(name, store)
+        if not missing:
+            yield Check(f"feature space {name}", "ok", "available")
+            continue
+        found = f"not available: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not here"
+        yield Check(f"feature space {name}", "missing", found, f"{name}: {how_to_have(name, store)}")
 
 
 def _servers(session: Session) -> Iterator[Check]:

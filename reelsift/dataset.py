@@ -1,4 +1,4 @@
-"""`reelsift dataset`: build and import versions, and look at them."""
+"""`reelsift dataset`: build, import and extract versions, and look at them."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from conf.forms import DATASET, ImportDatasetForm, PrepareDatasetForm
+from conf.forms import DATASET, ExtractDatasetForm, ImportDatasetForm, PrepareDatasetForm
 from reelsift.completion import argument, option
 from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
-from reelsift.downloads import confirm_size
+from reelsift.downloads import confirm_fetches, confirm_size
 from reelsift.options import AsJson, Commands, DatasetRef, Yes, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
 
-app = Commands("Dataset versions: build, import, list, show, compare, check, export.")
+app = Commands("Dataset versions: build, import, extract, means, list, show, compare, check, export.")
 
 if TYPE_CHECKING:
-    from tasks.contracts.datasets import DatasetManifest
+    from conf.settings import Settings
+    from tasks.contracts.datasets import DatasetManifest, FrameCounts
     from tasks.datasets.manifest import Dataset
     from tasks.datasets.request import DatasetRequest
+    from tasks.imports.table import ClipTable
 
 SHOWN = 20
 
@@ -83,21 +85,59 @@ def _say_built(dataset: "Dataset") -> None:
     note(f"Already built: {dataset.manifest.reference}, on {built:%Y-%m-%d %H:%M} UTC. There is nothing to do.")
 
 
+OnPool = Annotated[
+    bool, typer.Option("--pool", help="In batches on the workers of the pool gpu; `reelsift up` has some.")
+]
+
+
 @app.command("import", example="reelsift dataset import kitchen.csv --name kitchen")
 @with_form
 def import_videos(
     context: typer.Context,
     form: ImportDatasetForm,
-    on_pool: Annotated[
-        bool, typer.Option("--pool", help="In batches on the workers of the pool gpu; `reelsift up` has some.")
-    ] = False,
+    on_pool: OnPool = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a dataset version of labelled videos of your own; features are extracted once for each video."""
     session: Session = context.obj
-    source = form.source.expanduser().absolute()
+    settings, source = session.settings, form.source.expanduser().absolute()
+    from flows.import_requests import checked_table
+
     form = form.model_copy(update={"source": source, "where": "pool" if on_pool else "here"})
-    made = _already_imported(form, session) or session.run_flow("import_dataset", form)
+    made = _already_imported(checked_table(form), form, settings) or session.run_flow("import_dataset", form)
+    _print_import(made, session, as_json=as_json)
+
+
+@app.command("extract", example="reelsift dataset extract cooking/latest --limit 100")
+@with_form
+def extract(
+    context: typer.Context,
+    form: ExtractDatasetForm,
+    on_pool: OnPool = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a version's matching videos from YouTube and make a version of their features in another space.
+
+    Labels and splits stay those of YouTube-8M. A fetched video is deleted once its features are extracted, and neither
+    fetched nor extracted again; withdrawn ones are counted.
+    """
+    session: Session = context.obj
+    settings = session.settings
+    from flows.import_requests import version_table
+
+    form = form.model_copy(update={"where": "pool" if on_pool else "here"})
+    table = version_table(form, settings)
+    form = form.model_copy(update={"dataset": str(table.path)})  # whatever `latest` means by then
+    made = _already_imported(table, form, settings)
+    if made is None:
+        confirm_fetches(table, form, session, yes=yes)
+        made = session.run_flow("extract_dataset", form.model_copy(update={"large_download": True}))
+    _print_import(made, session, as_json=as_json)
+
+
+def _print_import(made: dict[str, Any], session: Session, *, as_json: bool) -> None:
+    """Print a version of videos whose features were extracted, as a flow returned it."""
     dataset = session.open_dataset(f"{made['slug']}/{made['id']}")
     if as_json:
         print_json(made | {"folder": str(dataset.folder)})
@@ -105,26 +145,29 @@ def import_videos(
         some = f"{made['extracted']:,} {'video' if made['extracted'] == 1 else 'videos'}"
         say(f"{some} extracted in {made['features']}, {made['cached']:,} cached.")
         _print_manifest(dataset)
-    for each in made["dropped"]:
+    for each in made["dropped"][:SHOWN]:
         print_warning(f"{each['source']} is left out ({each['reason']}): {each['why']}")
+    if len(made["dropped"]) > SHOWN:
+        note(f"{len(made['dropped']) - SHOWN:,} others are left out, too: --json names them all.")
     for warning in (*made["warnings"], *made["notes"]):
         note(f"Warning: {warning}")
 
 
-def _already_imported(form: ImportDatasetForm, session: Session) -> dict[str, Any] | None:
+def _already_imported(
+    table: "ClipTable", form: ImportDatasetForm | ExtractDatasetForm, settings: "Settings"
+) -> dict[str, Any] | None:
     """Say so where the version is published and whole, and return what the flow would; None where there is work.
 
     Raises:
-        ReelsiftError: the table, the feature space or the storage cannot be used, which is said before a server starts.
+        ReelsiftError: the feature space or the storage cannot be used, which is said before a server starts.
     """
-    from flows.import_requests import checked_table, known_import, summary_of_import
+    from flows.import_requests import known_import, summary_of_import
+    from tasks.datasets.catalogue import open_dataset
 
-    settings = session.settings
-    table = checked_table(form)
-    request = known_import(table, form, settings)
-    if request is None or not request.is_there(settings.paths.datasets, settings.storage):
+    request, root = known_import(table, form, settings), settings.paths.datasets
+    if request is None or not request.is_there(root, settings.storage):
         return None
-    dataset = session.open_dataset(f"{request.slug}/{request.id}")
+    dataset = open_dataset(root, f"{request.slug}/{request.id}")
     _say_built(dataset)
     return summary_of_import(dataset, request)
 
@@ -153,6 +196,27 @@ def confirmed(form: FormT, request: "DatasetRequest", session: Session, *, yes: 
     """
     confirm_size(request.shards, form, session, yes=yes)
     return form.model_copy(update={"large_download": True})  # bounded, confirmed, or of a mirror of one's own
+
+
+@app.command("means", example="reelsift dataset means latest")
+def means(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = False) -> None:
+    """Make a version of whole videos of one that holds frames: each video's mean, as in YouTube-8M itself."""
+    from tasks.datasets.caveats import summary_of
+    from tasks.datasets.stored import publish_means
+
+    session: Session = context.obj
+    paths, storage = session.settings.paths, session.settings.storage
+    dataset = session.open_dataset(ref)
+    with progress_shown() as progress:
+        made, is_new = publish_means(
+            dataset, root=paths.datasets, store=paths.parts, storage=storage, progress=progress
+        )
+    if not is_new:
+        _say_built(made)
+    if as_json:
+        print_json(summary_of(made.manifest) | {"folder": str(made.folder)})
+    else:
+        _print_manifest(made)
 
 
 @app.command("list", example="reelsift dataset list --json")
@@ -224,12 +288,15 @@ def _print_manifest(dataset: "Dataset") -> None:
     manifest = dataset.manifest
     say(f"{manifest.reference}: {_kind(manifest)}, in {dataset.folder}")
     if is_imported(manifest.options):
-        say(f"{manifest.rows:,} of {manifest.records:,} videos, by their features in {manifest.space.name}.")
+        silent = f" {manifest.without_sound:,} of them are without sound." if manifest.without_sound else ""
+        say(f"{manifest.rows:,} of {manifest.records:,} videos, by their features in {manifest.space.name}.{silent}")
     else:
         say(
             f"{manifest.records:,} records of {len(manifest.shards):,} shards read, {manifest.matches:,} match, "
             f"{manifest.rows - manifest.matches:,} kept as background."
         )
+    if manifest.frames:
+        say(_frames_in_words(manifest.frames))
     print_table(
         "Splits", ("split", "partition", "matches", "rows"), (_split_row(dataset, split) for split in manifest.splits)
     )
@@ -245,15 +312,25 @@ def _print_manifest(dataset: "Dataset") -> None:
         note(f"Damaged: {damage.path} at byte {damage.offset:,}: {damage.reason}, {damage.detail}")
 
 
+def _frames_in_words(counts: "FrameCounts") -> str:
+    """Say how many frames there are, and what people said of segments."""
+    rated, confirmed = sum(counts.rated.values()), sum(counts.confirmed.values())
+    said = f"{sum(counts.frames.values()):,} frames, one a second, {counts.longest:,} in the longest video."
+    if rated:
+        said += f" Segments: {rated:,} ratings of {len(counts.rated_labels):,} labels, {confirmed:,} confirmed."
+    return said
+
+
 def _kind(manifest: "DatasetManifest") -> str:
     """Say which labels make a video match, or which classes there are."""
     from tasks.datasets.caveats import is_imported
 
-    if is_imported(manifest.options):
+    origin = manifest.options.get("extracted_from")
+    if is_imported(manifest.options) and not origin:
         return f"{len(manifest.label_names):,} classes"
-    if manifest.is_whole_vocabulary:
-        return f"all {len(manifest.label_names):,} labels"
-    return f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
+    names = f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
+    names = f"all {len(manifest.label_names):,} labels" if manifest.is_whole_vocabulary else names
+    return f"{names}, of {origin}" if origin else names
 
 
 def _split_row(dataset: "Dataset", split: str) -> tuple[object, ...]:

@@ -1,7 +1,8 @@
 """`reelsift demo`: the whole path on the best mirror and video available."""
 
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,12 +14,16 @@ import typer
 
 from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm
 from reelsift.completion import option
-from reelsift.console import note, print_json, say
-from reelsift.options import AsJson
+from reelsift.console import note, print_json, progress_shown, say
+from reelsift.demo_clips import find_clips, show_clips, train_on_clips
+from reelsift.options import AsJson, Yes
 from reelsift.pipeline import print_outcome
 from reelsift.session import Session
 from reelsift.videos import done_here, print_labels, print_objects, read_outcomes
-from tasks.contracts.errors import MissingWeightsError, WeightsError
+from tasks.contracts.errors import MissingWeightsError, ReelsiftError, WeightsError
+from tasks.contracts.progress import scaled
+from tasks.labelling.config import IMAGENET
+from tasks.weights.config import YT8M_GROUP
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,6 +101,8 @@ DATA_BESIDE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
 SAMPLE = DATA_BESIDE_CHECKOUT / "media" / "videos" / "food_mix_with_audio.mp4"
 WEIGHTS = DATA_BESIDE_CHECKOUT / "weights"
 DETECTOR_WEIGHTS = "yolox-nano"
+CLIPS = DATA_BESIDE_CHECKOUT / "clips"
+SYNTHETIC_CHAMPION = "it has learnt from made-up videos, and would say nothing of a real one."
 MASKS_WEIGHTS = "pointrend-resnet50"
 BRIEFLY = {"attempts": 1, "connect_timeout_s": 5.0, "read_timeout_s": 10.0}
 
@@ -108,7 +115,7 @@ class Looked:
     left_out: list[str] = field(default_factory=list)
 
     def show(self) -> None:
-        """Print the labels, the objects, and last of all where the report lies."""
+        """Print the labels, the objects, and where the report lies."""
         labels, objects = self._outcome("labels"), self._outcome("objects")
         if labels:
             print_labels(labels)
@@ -118,7 +125,7 @@ class Looked:
             say(f"Left out: {reason}")
         last = objects or labels
         if last:
-            say(f"Report of the video, to open in a browser: {last.report}")
+            say(f"Report: {last.report}")
 
     def _outcome(self, what: str) -> "VideoOutcome | None":
         found = read_outcomes(self.made[what]) if what in self.made else []
@@ -129,18 +136,15 @@ class Looked:
         return found[0] if found else None
 
 
-def look_at_video(session: Session, slug: str) -> Looked:
-    """Label the sample video, or a clip made here, with the champion of `slug` where it can; then detect in it."""
-    from flows.video_requests import video_model
+def look_at_video(session: Session, champion: str | None, left_out: Sequence[str] = ()) -> Looked:
+    """Label the sample video, or a clip made here, with imagenet, and with a champion where it can; then detect in it.
 
-    if session.settings.weights is None and WEIGHTS.is_dir():
-        session = replace(session, weights=WEIGHTS)
-    looked = Looked()
+    `left_out` says what else could not be shown, and why.
+    """
+    looked = Looked(left_out=list(left_out))
     video = (str(SAMPLE if SAMPLE.is_file() else made_clip(session.settings.paths.root / "demo")),)
-    model, why = video_model("auto", f"{slug}@champion", session.settings)
-    if why:
-        looked.left_out.append(why)
-    looked.made["labels"] = done_here(LabelVideosForm(sources=video, model=model), session)
+    models = (IMAGENET, champion) if champion else (IMAGENET,)
+    looked.made["labels"] = done_here(LabelVideosForm(sources=video, model=models), session)
     try:
         _have_weights(session)
         looked.made["objects"] = done_here(DetectObjectsForm(sources=video, detector="yolox-nano"), session)
@@ -148,6 +152,37 @@ def look_at_video(session: Session, slug: str) -> Looked:
         looked.left_out.append(f"the detector yolox-nano. {error}")
     looked.left_out += _not_for_this_machine(session)
     return looked
+
+
+def offer_weights(session: Session, *, yes: bool) -> str | None:
+    """Ask once whether to fetch the weights of YouTube-8M's features, where they are missing and can be reached.
+
+    Returns:
+        Why a model of these features cannot label here; None where it can.
+    """
+    from flows.dataset_requests import weights_of
+    from tasks.features.spaces import missing_for
+    from tasks.weights.fetch import estimate_fetch, fetch_weights
+
+    store = weights_of(session.settings)
+    missing = missing_for(YT8M_GROUP, store)
+    if not missing:
+        return None
+    how = f"`reelsift weights fetch {YT8M_GROUP}`"
+    if not _is_public_reachable(session):
+        return f"the weights of its features are not here, and their hosts cannot be reached. {how} fetches them."
+    estimate = estimate_fetch(missing, store)
+    size = scaled(estimate.known_bytes, "B")
+    note(f"The features of YouTube-8M need {len(missing)} files of weights, {size}, from {', '.join(estimate.hosts)}.")
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Download them?", err=True)):
+        return f"the weights of its features, {size}, are not here. {how} fetches them."
+    try:
+        with progress_shown() as progress:
+            for name in missing:
+                fetch_weights(name, store, session.settings.download, progress)
+    except ReelsiftError as error:
+        return f"the weights of its features could not be fetched. {error}"
+    return None
 
 
 def _not_for_this_machine(session: Session) -> list[str]:
@@ -196,25 +231,36 @@ class DemoMirror:
 def demo(
     context: typer.Context,
     label: Annotated[str, option("--label", metavar="LABEL", help="What to learn.")] = LABEL,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """From the name of a label to a champion, and on to a video labelled with its objects, in minutes."""
+    """From the name of a label to a champion, then from labelled clips to a model that labels another, in minutes."""
     session: Session = context.obj
+    if session.settings.weights is None and WEIGHTS.is_dir():
+        session = replace(session, weights=WEIGHTS)
+    clips = find_clips(session, CLIPS)
     with _found_mirror(session) as found:
         note(f"Mirror: {found.what}.")
-        if found.is_synthetic:
-            # Made-up videos must not meet real ones: neither as versions of a dataset nor as a champion's rivals.
-            session = replace(session, home=session.settings.paths.root / "synthetic")
-        made = session.run_flow("pipeline", PipelineForm(labels=(label,), mirror=found.mirror, limit=found.limit))
-    looked = look_at_video(session, made["dataset"]["slug"])
+        note(f"Clips: {clips.what}.")
+        why_not = SYNTHETIC_CHAMPION if found.is_synthetic else offer_weights(session, yes=yes)
+        # Made-up videos must not meet real ones: neither as versions of a dataset nor as a champion's rivals.
+        there = replace(session, home=session.settings.paths.root / "synthetic")
+        of_shards, of_clips = (there if each.is_synthetic else session for each in (found, clips))
+        made = of_shards.run_flow("pipeline", PipelineForm(labels=(label,), mirror=found.mirror, limit=found.limit))
+    champion = f"{made['dataset']['slug']}@champion"
+    left_out = [f"{champion}, as {why_not}"] if why_not else []
+    looked = look_at_video(session, None if why_not else champion, left_out)
+    of_the_clips = train_on_clips(of_clips, clips)
     if as_json:
-        print_json(made | looked.made | {"mirror": found.what, "synthetic": found.is_synthetic})
+        known = {"mirror": found.what, "synthetic": found.is_synthetic, "clips": of_the_clips}
+        print_json(made | looked.made | known | {"left_out": looked.left_out})
         return
     if found.is_synthetic:
         say("SYNTHETIC DATA: these videos were made up. The figures say that the path works, and nothing about videos.")
     print_outcome(made)
-    _print_next(session)
+    _print_next(of_shards)
     looked.show()
+    show_clips(of_the_clips)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conf.forms import MirrorForm, ShardsForm
+from conf.forms import LARGE_FETCH_VIDEOS, ExtractDatasetForm, MirrorForm, ShardsForm
 from reelsift.completion import argument
 from reelsift.console import note, print_error, print_json, print_table, progress_shown, say
 from reelsift.options import AsJson, Commands, Yes, with_form
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tasks.contracts.datasets import PlannedShard
+    from tasks.imports.table import ClipTable
     from tasks.shards.download import DownloadReport
     from tasks.vocabulary.labels import Vocabulary
     from tasks.weights.store import WeightsState, WeightsStore
@@ -136,6 +137,22 @@ def confirm_size(shards: "Sequence[PlannedShard]", form: ShardsForm, session: Se
     size = "of unknown size" if estimate.bytes is None else f"about {scaled(estimate.bytes, 'B')}"
     note(f"{estimate.files:,} files, {size}, from {', '.join(config.mirrors)}.")
     _ask("Add --yes, or take fewer with --limit or --shards.")
+
+
+def confirm_fetches(table: "ClipTable", form: ExtractDatasetForm, session: Session, *, yes: bool) -> None:
+    """Say how many videos of a version would be fetched, and ask, where no limit was chosen and they are many.
+
+    Raises:
+        ReelsiftError: there is no terminal to ask at.
+    """
+    from flows.import_requests import fetches_in_words, videos_to_fetch
+
+    if yes or form.limit:
+        return
+    wanted = videos_to_fetch(table, form, session.settings)
+    if wanted > LARGE_FETCH_VIDEOS:
+        note(f"{fetches_in_words(wanted, session.settings)}.")
+        _ask("Add --yes, or take fewer with --limit.")
 
 
 def _selected(session: Session, form: ShardsForm) -> tuple["PlannedShard", ...]:

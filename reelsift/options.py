@@ -12,9 +12,11 @@ from pydantic.fields import FieldInfo
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
-from conf.forms import DATASET, Form, Input
+from conf.forms import CHOSEN, DATASET, Form, Input
 from reelsift.completion import CHOICES, LISTED, Completer, argument, completed
+from tasks.labelling.config import AUTO, IMAGENET
 
+NO_REGISTRY = (AUTO, IMAGENET)  # models that are in none, for a shell to complete
 FormT = TypeVar("FormT", bound=Form)
 
 
@@ -87,24 +89,31 @@ def _completer(metavar: str, choices: tuple[str, ...], default: object) -> Compl
         return completed(lambda _: choices)
     if metavar not in CHOICES:
         return None
-    own = [default] if isinstance(default, str) else []  # such as `imagenet`, which no registry has
+    own = NO_REGISTRY if default == CHOSEN else []
     return completed(lambda session: dict.fromkeys([*own, *CHOICES[metavar](session)]), is_listed=metavar == LISTED)
 
 
 def _typed_as(field: FieldInfo) -> tuple[Any, tuple[str, ...]]:
     """Return the type by which Typer reads a field, and the choices; how a value must be, the form checks.
 
-    A list is an option that may be repeated; one that may be None is one word with commas.
+    A list is an option that may be repeated, also where one value alone will do; one that may be None is one word with
+    commas.
     """
     kinds = get_args(field.annotation) if get_origin(field.annotation) in {Union, types.UnionType} else ()
     plain = [each for each in kinds or (field.annotation,) if each is not type(None)]
+    if len(kinds) == len(plain) and any(get_origin(_bare(each)) is tuple for each in plain):
+        return list[str], ()
     kind: Any = plain[0] if len(plain) == 1 else str
-    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    kind = _bare(kind)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     if get_origin(kind) is tuple:
         kind = str if kinds else list[str]
     kind = str if choices else kind
     return (kind | None if kinds else kind), choices
+
+
+def _bare(kind: Any) -> Any:  # noqa: ANN401 - any type
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _value(field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 - an option of any kind

@@ -49,8 +49,9 @@ def print_found(made: dict[str, Any]) -> None:
     Raises:
         typer.Exit: with 1, where a video failed.
     """
-    from reelsift.videos import print_labels, print_objects, print_outcomes, read_outcomes
+    from reelsift.videos import note_chosen, print_labels, print_objects, print_outcomes, read_outcomes
 
+    note_chosen(made["labels"])
     print_outcomes(read_outcomes(made["labels"]), print_labels)
     print_outcomes(read_outcomes(made["objects"]), print_objects)
 
@@ -60,9 +61,17 @@ def print_outcome(made: dict[str, Any]) -> None:
     dataset, comparison, promotion = made["dataset"], made["comparison"], made["promotion"]
     say(f"Dataset {dataset['slug']}/{dataset['id']}: {dataset['matches']:,} matches in {dataset['rows']:,} rows.")
     print_comparison(comparison)
+    print_promotion(promotion)
+    print_ways_to_look(comparison)
+
+
+def print_promotion(promotion: Mapping[str, Any]) -> None:
+    """Print whether a model became the champion, and why."""
+    if promotion["model"] == promotion["champion"]:
+        say(promotion["reason"])  # which says that it is the champion already
+        return
     outcome = "is the champion" if promotion["promoted"] else f"does not replace {promotion['champion']}"
     say(f"{promotion['model']} {outcome}: {promotion['reason']}")
-    print_ways_to_look(comparison)
 
 
 def print_comparison(comparison: dict[str, Any]) -> None:

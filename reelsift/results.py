@@ -18,6 +18,7 @@ from tasks.contracts.media import (
     LabelSegment,
     LabelsManifest,
     ManifestT,
+    ModelLabels,
     ObjectsManifest,
     ObjectTrack,
     VideoOutcome,
@@ -99,7 +100,17 @@ class VideoAnswer(Generic[ManifestT]):
 
 
 class LabelledVideo(VideoAnswer[LabelsManifest]):
-    """The labels of one video over time."""
+    """The labels of one video over time; where several models were asked, those of the first, and `by_model` of all."""
+
+    @property
+    def by_model(self) -> dict[str, ModelLabels]:
+        """What each model says, by its name: `top` and `segments`."""
+        return self.manifest.by_model
+
+    @property
+    def chosen(self) -> str | None:
+        """Which model was taken and why, where none was named."""
+        return self.manifest.chosen
 
     @property
     def segments(self) -> tuple[LabelSegment, ...]:
@@ -113,6 +124,8 @@ class LabelledVideo(VideoAnswer[LabelsManifest]):
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return `labels.parquet`: time_s, label_id, name, score and smoothed, a row a label of a sampled frame.
+
+        Where several models were asked, the column `model` says which of them it is of.
 
         Raises:
             OutputError: the folder holds another answer by now.
@@ -247,7 +260,8 @@ class DatasetVersion:
     def to_pandas(self, split: str | None = None, *, features: bool = False) -> "pd.DataFrame":
         """Return the videos of a split, or of all: video_id, labels, shard, is_match and split.
 
-        `features` adds a column for each modality, e.g. mean_rgb and mean_audio, four bytes a value.
+        `features` adds a column for each modality, e.g. mean_rgb and mean_audio, four bytes a value. A version that
+        holds frames has frame_count and segments as well, and `features` adds rgb and audio, uint8 (frames, size).
 
         Raises:
             DatasetError: the version has no such split.
@@ -255,23 +269,51 @@ class DatasetVersion:
         """
         import pyarrow as pa
 
+        from tasks.contracts.columns import FRAME_LISTS
         from tasks.datasets.folders import in_use
+        from tasks.datasets.frames import frame_arrays
         from tasks.datasets.load import column_types, read_batches
         from tasks.datasets.verify import parts_checked
 
-        space = self.manifest.space
-        types = {name: kind for name, kind in column_types(space).items() if features or name not in space.slices}
+        space, level = self.manifest.space, self.manifest.level
+        left_out = set[str]() if features else {*space.slices, *FRAME_LISTS}
+        types = {name: kind for name, kind in column_types(space, level).items() if name not in left_out}
         fields = types | {"shard": pa.string()}
         schema = pa.schema([*fields.items(), ("split", pa.string())])
         tables = []
         with in_use(self.folder), parts_checked(self.dataset, split):
             for part in self.dataset.parts(split):
-                for batch in read_batches(self.folder / part.name, list(types), space=space):
+                for batch in read_batches(self.folder / part.name, list(types), space=space, level=level):
                     arrays = [batch.column(name).cast(kind) for name, kind in fields.items()]
                     tables.append(
                         pa.table([*arrays, pa.array([part.split] * batch.num_rows, pa.string())], schema=schema)
                     )
-        return (pa.concat_tables(tables) if tables else schema.empty_table()).to_pandas()
+        table = pa.concat_tables(tables) if tables else schema.empty_table()
+        held = [name for name in FRAME_LISTS if name in types]
+        frame = table.drop_columns(held).to_pandas()
+        for name in held:
+            frame.insert(list(schema.names).index(name), name, frame_arrays(table, name))
+        return frame
+
+    def means(self) -> "DatasetVersion":
+        """Publish the version of whole videos that the means of this one's frames make, and return it.
+
+        Raises:
+            DatasetError: this one holds no frames.
+            DamagedDatasetError: a part is missing, or differs from its digest.
+        """
+        from tasks.contracts.progress import Silent, listener
+        from tasks.datasets.stored import publish_means
+
+        paths = self.settings.paths
+        means, _ = publish_means(
+            self.dataset,
+            root=paths.datasets,
+            store=paths.parts,
+            storage=self.settings.storage,
+            progress=listener() or Silent(),
+        )
+        return DatasetVersion(means, self.settings)
 
     def diff(self, other: "DatasetVersion | str") -> "Difference":
         """Return what changed from this version to another one: shards, rows, options and label counts.
@@ -294,7 +336,8 @@ class DatasetVersion:
 
         found = self.manifest
         head = (
-            f"{found.rows:,} of {found.records:,} videos of {len(found.label_names):,} classes"
+            f"{found.rows:,} of {found.records:,} videos of {len(found.label_counts):,} "
+            f"{'labels' if 'extracted_from' in found.options else 'classes'}"
             if is_imported(found.options)
             else f"{found.matches:,} matching videos of {found.records:,} records in {len(found.shards):,} shards"
         )

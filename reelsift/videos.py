@@ -1,7 +1,7 @@
 """`reelsift label`, `detect`, `report` and `id`: commands over videos."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ from reelsift.session import Session
 from tasks.contracts.files import check_folder
 
 if TYPE_CHECKING:
-    from tasks.contracts.media import VideoOutcome
+    from tasks.contracts.media import ModelLabels, VideoOutcome
 
 OneForm = LabelVideosForm | DetectObjectsForm
 InFlow = Annotated[
@@ -83,23 +83,49 @@ def _work(kind: _Kind, form: OneForm, session: Session, *, in_flow: bool, as_jso
         check_folder(form.out.expanduser())
     is_flow = in_flow or session.has_prefect_server
     made = _through_flow(session, kind.flow, form) if is_flow else done_here(form, session)
+    if is_flow:
+        note_chosen(made)
     print_made(made, kind.print_answer, kind.manifest_name, as_json=as_json)
 
 
 def done_here(form: OneForm, session: Session) -> dict[str, Any]:
     """Call the stages here, without any server, and answer as the flow does."""
-    from flows.video_requests import do_here, sources_of
+    from flows.video_requests import do_here, sources_of, work_of
     from tasks.contracts.media import DetectorRecord
+    from tasks.per_video.work import LabelWork
 
-    sources = sources_of(form)
-    doing, role = ("Labelling", "model") if isinstance(form, LabelVideosForm) else ("Detecting in", "detector")
-    note(f"{doing} {len(sources):,} with {getattr(form, role)} ...")
+    sources, work = sources_of(form), work_of(form, session.settings)
+    if isinstance(work, LabelWork):
+        note(f"Labelling {len(sources):,} with {_models_in_words(work.said)} ...")
+        _note_left_out(work.said)
+    elif isinstance(form, DetectObjectsForm):
+        note(f"Detecting in {len(sources):,} with {form.detector} ...")
     with progress_shown() as progress:
-        record, outcomes = do_here(form, sources, session.settings, progress)
-        if isinstance(record, DetectorRecord):
-            note(f"The detector is {record.name}, on {record.device}.")
+        job, outcomes = do_here(form, work, sources, session.settings, progress)
+        if isinstance(job.record, DetectorRecord):
+            note(f"The detector is {job.record.name}, on {job.record.device}.")
+        said = work.said if isinstance(work, LabelWork) else {"detector": job.made_by}
         videos = collected(outcomes)
-    return {role: record.name, "videos": [outcome.model_dump(mode="json") for outcome in videos]}
+    return said | {"videos": [outcome.model_dump(mode="json") for outcome in videos]}
+
+
+def _models_in_words(said: "Mapping[str, Any]") -> str:
+    """Name the models, and say why they were taken where that was left to us."""
+    if not said["why"]:
+        return said["model"]
+    return said["why"] if len(said["models"]) == 1 else f"{said['model']} ({said['why']})"
+
+
+def note_chosen(made: "Mapping[str, Any]") -> None:
+    """Say of the answer of a flow which model was taken and why, and which champions could not be."""
+    if made.get("why"):
+        note(f"Labelled with {_models_in_words(made)}.")
+    _note_left_out(made)
+
+
+def _note_left_out(said: "Mapping[str, Any]") -> None:
+    for champion in said.get("left_out", ()):
+        note(champion)
 
 
 def _through_flow(session: Session, name: str, form: VideosForm) -> dict[str, Any]:
@@ -229,21 +255,26 @@ def label(context: typer.Context, form: LabelVideosForm, in_flow: InFlow = False
 
 
 def print_labels(outcome: "VideoOutcome") -> None:
-    """Print a video's segments, and what it shows as a whole."""
+    """Print a video's segments, and what it shows as a whole, as each model has it."""
     from tasks.contracts.media import LABELS_NAME, LabelsManifest
 
     made = LabelsManifest.model_validate_json(manifest_bytes(outcome, LABELS_NAME))
     media = made.video.media
     lasts = "a picture" if media.kind == "picture" else clock(media.duration_s or 0.0)
-    say(f"{made.video.title}: {lasts}, labelled by {made.model.name}")
-    if made.is_silent:
+    for name, answer in made.by_model.items():
+        say(f"{made.video.title}: {lasts}, labelled by {name}")
+        _print_answer(answer)
+
+
+def _print_answer(answer: "ModelLabels") -> None:
+    if answer.is_silent:
         note("Its sound could not be used: the model saw the picture alone.")
-    rows = [(f"{clock(each.start_s)}-{clock(each.end_s)}", each.name, each.score) for each in made.segments]
+    rows = [(f"{clock(each.start_s)}-{clock(each.end_s)}", each.name, each.score) for each in answer.segments]
     if rows:
         print_table("What it shows when", ("when", "label", "score"), rows[:SHOWN_SEGMENTS])
     if len(rows) > SHOWN_SEGMENTS:
         note(f"... and {len(rows) - SHOWN_SEGMENTS:,} more: the report has them all.")
-    say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in made.top))
+    say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in answer.top))
 
 
 def report(

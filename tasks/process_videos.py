@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from tasks.contracts.media import (
     DEVICES_VARIABLE,
+    FAILED,
     WORKER_VARIABLE,
     BatchRow,
     BatchVideo,
@@ -32,7 +33,7 @@ from tasks.fan_out.batching import keep_detector
 from tasks.fan_out.ledger import open_request
 from tasks.features.extractor import Extractor
 from tasks.labelling.scores import Labeller
-from tasks.per_video.fetching import Workplace, fetch_each
+from tasks.per_video.fetching import Workplace, discard, fetch_each
 from tasks.per_video.jobs import Job, all_done, do_each
 from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
 from tasks.runs import current_progress
@@ -101,17 +102,18 @@ def process_fetched(
         rows = process_batch.with_options(refresh_cache=not is_there)(videos, work, workplace, again=again)
         outcomes += map(VideoOutcome.model_validate, rows)
         after_each(len(rows))
-    return job.record.name, outcomes
+    return job.made_by, outcomes
 
 
 def _kept_job(work: Work, workplace: Workplace) -> Job[Any]:
     """Open a job, its model or detector once for all batches of a process."""
-    opened = _opened(work.model_dump_json(), workplace.weights.model_dump_json())
+    # Defaults stay out: a setting of another kind of feature space is refused, even if it has its default.
+    opened = _opened(work.model_dump_json(), workplace.weights.model_dump_json(exclude_defaults=True))
     return open_job(work, workplace, current_progress(), opened=opened)
 
 
 @lru_cache(maxsize=1)
-def _opened(work: str, weights: str) -> Labeller | Detector | Extractor:
+def _opened(work: str, weights: str) -> tuple[Labeller, ...] | Detector | Extractor:
     """Open what the work needs; both come as JSON, which can be hashed, and names one version that never changes."""
     wanted: Work = TypeAdapter(Work).validate_json(work)
     return wanted.open(WeightsStore.model_validate_json(weights))
@@ -140,11 +142,14 @@ def work_in_batch(
         if isinstance(work, DetectWork) and isinstance(job.record, DetectorRecord):
             keep_detector(batch.parent.parent, work.detector, work.speed, job.record)
         about = _about(request.id, run) | {"detector": _looks(job.record)}
+        sources = {video.place: video.source for video in waiting}
         progress.begin("videos", len(waiting), "videos")
         with closing(ahead(_fetched(waiting, workplace), buffer=FETCHED_AHEAD)) as coming:
             for place, video in coming:
                 ledger.begin(run, place)
                 for outcome in do_each(job, [video], again=again):
+                    if outcome.status != FAILED:
+                        discard(sources[place], workplace)
                     ledger.add(run, BatchRow.of(outcome, place=place, **about))
                 progress.advance("videos", 1)
     return len(waiting)

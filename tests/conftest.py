@@ -36,8 +36,8 @@ WRITES_NO_BYTECODE = sys.dont_write_bytecode
 SHARED_SERVERS = ("local_stack", "prefect_server", "prefect_server of commands", "mlflow_server")
 # Tests that type commands beside the Prefect server are as long as all others beside it, and have one of their own.
 COMMANDS = {
-    "test_cli_import", "test_cli_models", "test_cli_prune", "test_cli_runs", "test_killed_build", "test_tour",
-    "test_two_slugs",
+    "test_cli_frames", "test_cli_import", "test_cli_models", "test_cli_prune", "test_cli_runs", "test_killed_build",
+    "test_tour", "test_two_slugs",
 }  # fmt: skip
 # The longest of the rest begin next, so that none begins last while the other processes have nothing left to do.
 LONG_FILES = (

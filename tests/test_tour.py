@@ -174,6 +174,6 @@ def test_the_tests_that_type_commands_elsewhere_are_there(where: str) -> None:
 def test_make_does_what_these_tests_do() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     recipes = dict(re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)+)", makefile, re.MULTILINE))
-    assert recipes["demo"].strip().endswith("bin/reelsift demo")
+    assert recipes["demo"].strip().endswith("bin/reelsift demo --yes")
     assert "bin/mkdocs build --strict" in recipes["docs"]
     assert "-m pytest" in recipes["test"]

@@ -11,7 +11,9 @@ Pairs of equal score count against the model: misses are taken before hits, also
 starter code shuffles them.) So a model's GAP over more labels than it knows differs by the denominator alone, which all
 models on the same videos share: their order does not depend on which labels the others know.
 
-Shapes: B videos of a batch, N of all, L labels, K pairs kept a video, P = N x K pooled pairs.
+Segments are judged by the MAP@K of the challenge of 2019 (`segment_eval_inference.py`), on rated segments alone.
+
+Shapes: B videos of a batch, N of all, S segments, L labels, K pairs kept a video, P = N x K pooled pairs.
 """
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
@@ -210,3 +212,45 @@ def average_precision_by_label(
     found_P = hits_P.cumsum() - earlier_hits_L[labels_P]
     sums_L = np.bincount(labels_P, hits_P * found_P / rank_P, minlength=len(positives_L))
     return np.where(positives_L > 0, sums_L / np.maximum(positives_L, 1), np.nan)
+
+
+SEGMENT_TOP_K = 100_000  # segments that a submission may name for each label
+
+
+def segment_ap(
+    scores_SL: NDArray[np.floating[Any]],
+    is_rated_SL: NDArray[np.bool_],
+    is_confirmed_SL: NDArray[np.bool_],
+    k: int = SEGMENT_TOP_K,
+) -> NDArray[np.float64]:
+    """Return each label's AP (L,) over its k best segments, NaN without a positive; MAP@K is the mean of the others.
+
+    The k best are of all segments, rated or not, and of them only those are judged that people have rated for the
+    label: what nobody looked at is neither a hit nor a miss. The denominator is all positives of the label, also those
+    outside the k best, and those without a prediction (`NO_PREDICTION`). Of equal scores misses come before hits.
+
+    Args:
+        scores_SL: any order of preference, higher first.
+        is_rated_SL: whether people have said that the segment shows the label, or that it does not.
+        is_confirmed_SL: whether they have said that it does; of no account where it is not rated.
+        k: segments of each label that count.
+
+    Raises:
+        ValueError: the shapes differ, k is less than 1, or a score is NaN.
+    """
+    if scores_SL.ndim != 2 or not scores_SL.shape == is_rated_SL.shape == is_confirmed_SL.shape:
+        raise ValueError(
+            "scores, ratings and confirmations must all have shape (segments, labels), got "
+            f"{scores_SL.shape}, {is_rated_SL.shape} and {is_confirmed_SL.shape}"
+        )
+    if k < 1 or np.isnan(scores_SL).any():
+        raise ValueError(f"k must be at least 1 and no score NaN, got k = {k}")
+    ap_L = np.full(scores_SL.shape[1], np.nan)
+    for label in range(scores_SL.shape[1]):
+        scores_S, is_rated_S = scores_SL[:, label], is_rated_SL[:, label].astype(np.bool_)
+        hits_S = is_rated_S & is_confirmed_SL[:, label].astype(np.bool_)
+        if hits_S.any():
+            best_S = ranking(scores_S, hits_S)[:k]
+            judged_S = best_S[is_rated_S[best_S] & (scores_S[best_S] > NO_PREDICTION)]
+            ap_L[label] = average_precision(hits_S[judged_S], int(hits_S.sum()))
+    return ap_L

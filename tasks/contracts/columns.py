@@ -1,4 +1,4 @@
-"""Columns of Arrow made of memory as it is, and the memory of columns.
+"""Columns of Arrow: those of frames, columns made of memory as it is, and the memory of columns.
 
 Neither `pa.array` nor `to_numpy` is used: they would first import pandas, more than a second, to see whether what they
 are given is one of its own.
@@ -10,6 +10,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
+
+
+def element(kind: pa.DataType) -> pa.Field:
+    """Return the elements of a list, which are never null: nullable ones write and read a third slower."""
+    return pa.field("element", kind, nullable=False)
+
+
+# A frame is its bytes as they are published: Parquet has no integers of 8 bits, and would write 32 for each.
+FRAME_LISTS = {"rgb": pa.list_(element(pa.binary(RGB_SIZE))), "audio": pa.list_(element(pa.binary(AUDIO_SIZE)))}
+SEGMENT = pa.struct(
+    [
+        pa.field("start_s", pa.int32(), nullable=False),
+        pa.field("end_s", pa.int32(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+    ]
+)
+FRAME_TYPES = {"frame_count": pa.int32(), **FRAME_LISTS, "segments": pa.list_(element(SEGMENT))}
 
 TYPES = {
     pa.int16(): np.int16,
@@ -24,6 +44,11 @@ def numbers(values: NDArray[np.generic], kind: pa.DataType) -> pa.Array:
     """Return numbers, (N,), as `kind`."""
     held = np.ascontiguousarray(values, TYPES[kind])
     return pa.Array.from_buffers(kind, len(held), [None, pa.py_buffer(held)])
+
+
+def vectors(values: NDArray[np.float32], kind: pa.DataType) -> pa.Array:
+    """Return the rows of a matrix (N, size) as `kind`, lists of one size."""
+    return pa.Array.from_buffers(kind, len(values), [None], children=[numbers(values.ravel(), kind.value_type)])
 
 
 def flags(values: NDArray[np.bool_]) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
@@ -9,6 +10,19 @@ from tasks.contracts.features import YT8M, FeatureSpace
 from tasks.contracts.model import FrozenModel, Md5, Sha256
 
 VOCABULARY_SIZE = 3862  # labels of the release of 2018
+Level = Literal["video", "frame"]  # of records: the means of a whole video, or each of its seconds
+LEVELS: tuple[Level, ...] = ("video", "frame")
+
+
+def level_of(partition: str) -> Level:
+    """Return the level of a partition's records, such as `frame/train`, or `frame_level/train` as it was in 2017."""
+    return "frame" if partition.split("/")[-2:][0].startswith("frame") else "video"
+
+
+def placed(partition: str, release: int) -> tuple[int, str]:
+    """Return the release of a partition and its name there: `3/frame/validate` names its own, the others have none."""
+    first, _, rest = partition.partition("/")
+    return (int(first), rest) if first.isdecimal() else (release, partition)
 
 
 class PlannedShard(FrozenModel):
@@ -36,10 +50,16 @@ class DropReason(StrEnum):
     MALFORMED = "malformed"  # framed well, but not the wire format of an Example
     MISSING_FEATURE = "missing-feature"
     WRONG_LENGTH = "wrong-length"
+    NO_FRAMES = "no-frames"  # a frame-level record without a single frame
+    UNEVEN_FRAMES = "uneven-frames"  # more frames of the picture than of the sound, or fewer
     NON_FINITE = "non-finite"
     LABEL_OUT_OF_RANGE = "label-out-of-range"
     # Of a video of one's own:
     NOT_FETCHED = "not-fetched"  # there is no such file, or its host does not give it
+    WITHDRAWN = "withdrawn"  # YouTube-8M or its host no longer has it
+    RESTRICTED = "restricted"  # its host gives it to some people, and not to us as we asked
+    RATE_LIMITED = "rate-limited"  # its host gave no more for a while: the same again asks for it
+    REFUSED = "refused"  # too large, too long, live, encrypted or in a private network
     BROKEN_VIDEO = "broken-video"  # no video or picture, broken, or out of bounds
     NOTHING_SHOWN = "nothing-shown"  # no frame lies between its start and its end
     DUPLICATE = "duplicate"  # the same content, times and labels as one before it
@@ -126,6 +146,16 @@ class Oddities(FrozenModel):
     id_lengths: dict[int, int] = Field(description="characters of a video's id -> rows with such ids")
 
 
+class FrameCounts(FrozenModel):
+    """What a frame-level version holds beside the labels of its videos."""
+
+    frames: dict[str, int] = Field(description="of all rows, one a second, by split")
+    longest: int = Field(ge=0, description="frames of the longest video")
+    rated: dict[str, int] = Field(description="labels of segments that people have rated, by split")
+    confirmed: dict[str, int] = Field(description="of them, those that the segment does show, by split")
+    rated_labels: tuple[int, ...] = Field(description="indices of the labels of rated segments")
+
+
 class DatasetManifest(FrozenModel):
     """All that there is to know of a dataset version. The same input gives the same bytes."""
 
@@ -147,6 +177,19 @@ class DatasetManifest(FrozenModel):
     code_revision: str
     oddities: Oddities | None = Field(default=None, description="None where no video is twice, nor the ids unusual")
     feature_space: FeatureSpace | None = Field(default=None, description="None: that of YouTube-8M")
+    without_sound: int | None = Field(
+        default=None, description="rows of videos in which nothing can be heard; None: of none, or sound plays no part"
+    )
+    sources: dict[str, str] | None = Field(
+        default=None,
+        description="of videos of one's own: shard -> the video as the imported table names it; no part of the id",
+    )
+    frames: FrameCounts | None = Field(default=None, description="None: of whole videos")
+
+    @property
+    def level(self) -> Level:
+        """Whether its rows hold the frames of videos, or their means."""
+        return "frame" if self.options.get("level") == "frame" else "video"
 
     @property
     def reference(self) -> str:

@@ -9,6 +9,9 @@ from tasks.contracts.model import FrozenModel, Sha256
 
 RGB_SIZE = 1024  # floats of mean_rgb
 AUDIO_SIZE = 128  # floats of mean_audio
+LOWEST, HIGHEST = -2.0, 2.0  # between which YouTube-8M's features were cut off before they were quantised to 8 bits
+RANGE = HIGHEST - LOWEST
+CODE_STEP, CODE_ZERO = RANGE / 255.0, RANGE / 512.0 + LOWEST  # a code q means q * step + zero: starter code, utils.py
 YT8M_FEATURE_SPACE = "yt8m-video-2018"  # mean_rgb then mean_audio of the release of 2018, not normalised
 
 SpaceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, JsonValue, ValidationError
 
+from tasks.contracts.datasets import DropReason
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.files import is_whole
 from tasks.contracts.model import FrozenModel, Sha256, ShownAddress, ShownLine
@@ -23,6 +24,11 @@ class FetchedVideo(FrozenModel):
     address: ShownAddress | None = Field(default=None, description="web page of the video, where it has one")
     youtube_id: str | None = Field(default=None, description="11 characters")
     yt8m_id: str | None = Field(default=None, description="4 characters")
+    is_temporary: bool = Field(
+        default=False,
+        exclude_if=lambda value: not value,
+        description="fetched for its features alone: its file goes once they are kept, and this record stays",
+    )
 
 
 class MediaFacts(FrozenModel):
@@ -89,7 +95,7 @@ class VideoRecord(FrozenModel):
     @classmethod
     def of(cls, video: FetchedVideo, media: MediaFacts, *, frames_read: int, corrupt_frames: int) -> "VideoRecord":
         """Put together what was fetched and what was found."""
-        known = video.model_dump(exclude={"path"})
+        known = video.model_dump(exclude={"path", "is_temporary"})
         return cls(**known, media=media, frames_read=frames_read, corrupt_frames=corrupt_frames)
 
 
@@ -141,6 +147,16 @@ class LabelSegment(FrozenModel):
     score: float = Field(ge=0, le=1, description="mean of the smoothed score over the segment")
 
 
+class ModelLabels(FrozenModel):
+    """What one model says of a video: its labels over time, and of the video as a whole."""
+
+    model: ModelRecord
+    is_silent: bool | None = Field(default=None, description="the sound could not be used; None: it was not looked at")
+    match_score: float | None = Field(default=None, description="probability that the video is of the dataset's kind")
+    top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
+    segments: tuple[LabelSegment, ...] = Field(description="by start, then by label")
+
+
 class LabelsManifest(FrozenModel):
     """The labels of one video over time, and what made them."""
 
@@ -153,9 +169,25 @@ class LabelsManifest(FrozenModel):
     match_score: float | None = Field(default=None, description="probability that the video is of the dataset's kind")
     top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
     segments: tuple[LabelSegment, ...] = Field(description="by start, then by label")
+    others: tuple[ModelLabels, ...] = Field(
+        default=(),
+        exclude_if=lambda others: not others,
+        description="what further models say of the same frames; left out where one model was asked",
+    )
+    chosen: ShownLine | None = Field(
+        default=None,
+        exclude_if=lambda chosen: chosen is None,
+        description="which model was taken and why, where that was left to reelsift; left out where one was named",
+    )
     annotated_video: str | None = Field(default=None, description="file beside this one, with the current label drawn")
     files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")
     code_revision: str
+
+    @property
+    def by_model(self) -> dict[str, ModelLabels]:
+        """What each model says, by its name, in the order in which they were asked."""
+        own = {name: getattr(self, name) for name in ModelLabels.model_fields}
+        return {each.model.name: each for each in (ModelLabels(**own), *self.others)}
 
 
 OBJECTS_NAME = "objects.json"
@@ -282,6 +314,9 @@ class VideoOutcome(FrozenModel):
     source: ShownAddress = Field(description="as the person named it")
     status: Literal["done", "cached", "failed"] = Field(description="cached: the same answer was there already")
     reason: ShownLine | None = Field(default=None, description="why it failed, in one line")
+    cause: DropReason | None = Field(
+        default=None, description="why it could not be fetched; None: it was, and what then failed is the work on it"
+    )
     title: ShownLine | None = None
     answer: str | None = Field(default=None, description="what was found, in words")
     warning: ShownLine | None = Field(default=None, description="what of the video is missing in the answer")

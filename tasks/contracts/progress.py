@@ -74,18 +74,26 @@ class Silent:
         """Ignore it."""
 
 
-class Unshown(Silent):
-    """The listener that says nothing, by which every thread hears that the process is to end."""
+class LongAlone:
+    """A listener in front of another that passes on what takes long; of the rest, a word for each would be noise."""
+
+    def __init__(self, listener: Progress, at_least: float) -> None:
+        """Pass on what has a total of at least so many units."""
+        self._listener, self._at_least = listener, at_least
+        self._long = set[str]()
 
     def begin(self, what: str, total: float | None, unit: str) -> None:
-        """Raise if the process is to end."""
+        """Pass it on if it is long; raise if the process is to end."""
         check_ending()
-        super().begin(what, total, unit)
+        if total is not None and total >= self._at_least:
+            self._long.add(what)
+            self._listener.begin(what, total, unit)
 
     def advance(self, what: str, amount: float) -> None:
-        """Raise if the process is to end."""
+        """Pass it on if it is of what is long; raise if the process is to end."""
         check_ending()
-        super().advance(what, amount)
+        if what in self._long:
+            self._listener.advance(what, amount)
 
 
 class _Shared:

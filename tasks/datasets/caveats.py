@@ -3,19 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.contracts.datasets import VOCABULARY_SIZE, Damage, DatasetManifest, DropReason
+from tasks.contracts.datasets import VOCABULARY_SIZE, Damage, DatasetManifest, DropReason, Level
 
 ID_LENGTH, OLD_ID_LENGTH = 4, 11  # characters of a video's id in the release of 2018, and in those before
 OTHER_RELEASE = (
     "the same number means another label there (22 is Nature and 26 Cooking in 2017; in 2018 Cooking is 22). Put the "
     "label names of the shards' own release beside them: a CSV file with the columns label_id,label_name"
 )
+SHOWN_LABELS = 5  # each with a sentence of its own; of more the first
 SHOWN_DAMAGE = 20  # places in a summary; the manifest has them all
 HINTS = {  # why all records of some shards may have been dropped for one reason
-    DropReason.MISSING_FEATURE: "they lack the features of whole videos (mean_rgb, mean_audio): frame level?",
+    DropReason.MISSING_FEATURE: "they lack the features of whole videos (mean_rgb, mean_audio): frame level? "
+    "`--level frame` reads frames",
     DropReason.WRONG_LENGTH: "their features have other sizes than 1024 and 128",
     DropReason.NO_LABELS: "they have no labels, as those of the test partition",
+    DropReason.NO_FRAMES: "they have not a single frame",
+    DropReason.UNEVEN_FRAMES: "they have not as many frames of the picture (rgb) as of the sound (audio)",
     DropReason.LABEL_OUT_OF_RANGE: "they have labels beyond the vocabulary: shards of another release?",
+}
+FRAME_HINTS = HINTS | {  # of records of frames
+    DropReason.MISSING_FEATURE: "they lack frames (rgb, audio): whole videos? `--level video` reads their features",
+    DropReason.WRONG_LENGTH: "their frames have other sizes than 1024 and 128 bytes, or their segments do not add up",
 }
 
 
@@ -58,7 +66,7 @@ def summary_of(manifest: DatasetManifest) -> dict[str, Any]:
         "damage": [damage.model_dump(mode="json") for damage in damage_of(manifest)[:SHOWN_DAMAGE]],
         "warnings": list(caveats_of(manifest)),
         "absent": [],
-    }
+    } | ({"without_sound": manifest.without_sound or 0} if is_imported(manifest.options) else {})
 
 
 def absence(shard: Mapping[str, Any]) -> str:
@@ -67,12 +75,18 @@ def absence(shard: Mapping[str, Any]) -> str:
     return f"{shard['partition']}/{shard['name']} {where}, and left out. {shard['reason']}"
 
 
-def drops_in_words(drops: Mapping[DropReason, int]) -> str:
+def drops_in_words(drops: Mapping[DropReason, int], level: Level = "video") -> str:
     """Return what was dropped and why, the most frequent reason first: `12 missing-feature (...), 3 bad-crc`."""
     ordered = sorted(drops.items(), key=lambda item: -item[1])
+    hints = hints_of(level)
     return ", ".join(
-        f"{count:,} {reason}{f' ({HINTS[reason]})' if reason in HINTS else ''}" for reason, count in ordered if count
+        f"{count:,} {reason}{f' ({hints[reason]})' if reason in hints else ''}" for reason, count in ordered if count
     )
+
+
+def hints_of(level: Level) -> Mapping[DropReason, str]:
+    """Return why all records of some shards of a level may have been dropped for one reason."""
+    return FRAME_HINTS if level == "frame" else HINTS
 
 
 def _repeats(manifest: DatasetManifest) -> list[str]:
@@ -117,13 +131,17 @@ def _releases(manifest: DatasetManifest) -> list[str]:
 
 def _one_sided(manifest: DatasetManifest) -> list[str]:
     """Say which labels of videos with several are learnt and never judged, or the other way round."""
-    purposes = {"train": "is learnt from no video", "validate": "is judged on no video"}
-    return [
-        f"The label {label.name!r} {purposes[split]}: all that have it are on the other side."
-        for label in sorted(manifest.label_counts, key=lambda label: label.index)
-        for split, count in label.by_split.items()
-        if not count
-    ]
+    purposes = {"train": "learnt from no video", "validate": "judged on no video"}
+    found = list[str]()
+    for split, purpose in purposes.items():
+        labels = sorted(manifest.label_counts, key=lambda label: label.index)
+        names = [repr(label.name) for label in labels if not label.by_split.get(split, 1)]
+        if len(names) <= SHOWN_LABELS:
+            found += [f"The label {name} is {purpose}: all that have it are on the other side." for name in names]
+        else:
+            some = ", ".join(names[:SHOWN_LABELS])
+            found.append(f"{len(names):,} labels are {purpose}: all that have them are on the other side. {some}, ...")
+    return found
 
 
 def _vocabulary_size(options: Mapping[str, object]) -> int:
@@ -134,4 +152,5 @@ def _levels(manifest: DatasetManifest) -> list[str]:
     lacking = manifest.drops.get(DropReason.MISSING_FEATURE, 0)
     if not lacking:
         return []
-    return [f"{lacking:,} records were dropped as {DropReason.MISSING_FEATURE}: {HINTS[DropReason.MISSING_FEATURE]}"]
+    reason = DropReason.MISSING_FEATURE
+    return [f"{lacking:,} records were dropped as {reason}: {hints_of(manifest.level)[reason]}"]

@@ -12,10 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import DTypeLike, NDArray
 
+from tasks.contracts.columns import FRAME_LISTS
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.files import appearing
 from tasks.contracts.text import in_csv
 from tasks.datasets.folders import in_use, writing
+from tasks.datasets.frames import BATCH_ROWS as FRAME_BATCH_ROWS
+from tasks.datasets.frames import Ratings, frame_rows
 from tasks.datasets.load import BATCH_ROWS, SHARD_TYPE, column_types, flags, float_rows, label_lists, read_batches
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.verify import parts_checked
@@ -26,14 +29,21 @@ def write_npz(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:
 
     `vocabulary_ids`, rising, and `vocabulary_names` name each label that occurs, by its index where it has no name:
     `vocabulary_names[np.searchsorted(vocabulary_ids, label_ids)]` are the names of all labels.
+
+    Of a version that holds frames, `rgb`, `audio` and `frame_offsets` stand for `features`, as `FrameBatch` describes
+    them, and what people said of segments in `segment_offsets` and `segment_*`, as `Ratings` does.
     """
     rows = dataset.manifest.rows
+    is_frames = dataset.manifest.level == "frame"
     width = max((max(map(len, _ids(batch).tolist())) for batch in _all_batches(dataset, "video_id")), default=1)
     labels = sum(label_lists(batch)[1].size for batch in _all_batches(dataset, "labels"))
     with zipfile.ZipFile(path, "w") as archive:
         _add(archive, "video_ids", f"<U{max(width, 1)}", (rows,), map(_ids, _all_batches(dataset, "video_id")))
-        _add(archive, "features", "<f4", (rows, dataset.manifest.space.size), _features(dataset))
-        _add(archive, "label_offsets", "<i8", (rows + 1,), _offsets(dataset))
+        if is_frames:
+            _add_frames(archive, dataset)
+        else:
+            _add(archive, "features", "<f4", (rows, dataset.manifest.space.size), _features(dataset))
+        _add(archive, "label_offsets", "<i8", (rows + 1,), _offsets(dataset, "labels"))
         _add(
             archive, "label_ids", "<i4", (labels,), (label_lists(batch)[1] for batch in _all_batches(dataset, "labels"))
         )
@@ -61,9 +71,23 @@ def _add(
             member.write(np.ascontiguousarray(block, dtype=kind).tobytes())
 
 
+def _add_frames(archive: zipfile.ZipFile, dataset: Dataset) -> None:
+    counts = dataset.manifest.frames
+    assert counts is not None, "a version that holds frames counts them"
+    rows, frames, rated = dataset.manifest.rows, sum(counts.frames.values()), sum(counts.rated.values())
+    for name, kind in FRAME_LISTS.items():
+        shape = (frames, kind.value_type.byte_width)
+        _add(archive, name, "u1", shape, (frame_rows(batch, name) for batch in _all_batches(dataset, name)))
+    _add(archive, "frame_offsets", "<i8", (rows + 1,), _offsets(dataset, "audio"))
+    _add(archive, "segment_offsets", "<i8", (rows + 1,), _offsets(dataset, "segments"))
+    for name, kind in (("start_s", "<i4"), ("end_s", "<i4"), ("label", "<i4"), ("score", "<f4")):
+        values = (getattr(Ratings.of(batch), name) for batch in _all_batches(dataset, "segments"))
+        _add(archive, f"segment_{name}", kind, (rated,), values)
+
+
 def _all_batches(dataset: Dataset, *columns: str) -> Iterator[pa.RecordBatch]:
-    for path in dataset.paths():
-        yield from read_batches(path, columns, space=dataset.manifest.space)
+    for _, batch in _batches(dataset, columns):
+        yield batch
 
 
 def _ids(batch: pa.RecordBatch) -> NDArray[np.object_]:
@@ -76,11 +100,13 @@ def _features(dataset: Dataset) -> Iterator[NDArray[np.float32]]:
         yield np.hstack([float_rows(batch, name) for name in modalities])
 
 
-def _offsets(dataset: Dataset) -> Iterator[NDArray[np.int64]]:
+def _offsets(dataset: Dataset, column: str) -> Iterator[NDArray[np.int64]]:
+    """Yield where the lists of all rows begin, when they stand end to end."""
     begin = np.zeros(1, np.int64)
     yield begin
-    for batch in _all_batches(dataset, "labels"):
-        ends = begin + label_lists(batch)[0][1:]
+    for batch in _all_batches(dataset, column):
+        offsets = np.from_dlpack(batch.column(column).offsets).astype(np.int64)
+        ends = begin + offsets[1:] - offsets[0]
         yield ends
         begin = ends[-1:]
 
@@ -117,13 +143,18 @@ def export(
         force: overwrite what is there.
 
     Raises:
-        DatasetError: the format is unknown, or `destination` exists and `force` is not given.
+        DatasetError: the format is unknown or has no room for frames, or `destination` exists and `force` is not given.
         DamagedDatasetError: a part cannot be read, or differs from its digest.
         DiskSpaceError: the disk is full.
     """
     if file_format not in list(ExportFormat):
         choices = ", ".join(ExportFormat)
         raise DatasetError(f"No export format {str(file_format)!r}. There are: {choices}")
+    if file_format == ExportFormat.JSONL and dataset.manifest.level == "frame":
+        raise DatasetError(
+            f"Dataset {dataset.manifest.reference} holds the frames of videos, which jsonl has no room for. "
+            "`--format parquet` and npz keep them, and `reelsift dataset means` makes a version of whole videos"
+        )
     if destination.is_dir() or (destination.exists() and not force):
         advice = "Name a file in it" if destination.is_dir() else "`--force` overwrites it"
         raise DatasetError(f"{destination} exists already. {advice}")
@@ -174,29 +205,33 @@ def _write_parquet(dataset: Dataset, path: Path, names: Mapping[int, str]) -> No
     name_lists = pa.list_(pa.field("element", pa.string(), nullable=False))
     schema = schema.append(pa.field("label_names", name_lists, nullable=False))
     # The same encodings as in the parts: they are what makes floats of this kind small and quick to read.
-    floats = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in dataset.manifest.space.slices}
+    columns = _columns(dataset)
+    floats = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in dataset.manifest.space.slices if name in columns}
     with pq.ParquetWriter(
         path,
         schema,
         compression="zstd",
         compression_level=1,
         use_dictionary=["shard", "split", "label_names.list.element"],  # pyright: ignore[reportArgumentType] - its stubs know only the flag
-        column_encoding=floats,
+        column_encoding=floats or None,
         write_statistics=False,
     ) as writer:
-        for split, batch in _batches(dataset, _columns(dataset), ROW_GROUP_ROWS):
+        for split, batch in _batches(dataset, columns, ROW_GROUP_ROWS):
             splits = pa.array([split] * batch.num_rows).dictionary_encode()
             named = pa.array([_named(ids, names) for ids in batch.column("labels").to_pylist()], name_lists)
             writer.write_batch(pa.record_batch([*batch.columns, splits, named], schema=schema))
 
 
 def _columns(dataset: Dataset) -> tuple[str, ...]:
-    return tuple(column_types(dataset.manifest.space))
+    return tuple(column_types(dataset.manifest.space, dataset.manifest.level))
 
 
 def _batches(dataset: Dataset, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[tuple[str, pa.RecordBatch]]:
-    for part in dataset.manifest.parts:
-        for batch in read_batches(dataset.folder / part.name, columns, rows, space=dataset.manifest.space):
+    manifest = dataset.manifest
+    rows = FRAME_BATCH_ROWS if set(columns) & FRAME_LISTS.keys() else rows
+    for part in manifest.parts:
+        path = dataset.folder / part.name
+        for batch in read_batches(path, columns, rows, space=manifest.space, level=manifest.level):
             yield part.split, batch
 
 

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import DatasetManifest, Oddities, PartFile
+from tasks.contracts.columns import FRAME_TYPES
+from tasks.contracts.datasets import DatasetManifest, Level, Oddities, PartFile
 from tasks.contracts.errors import DamagedDatasetError, DatasetError
 from tasks.contracts.features import YT8M, FeatureSpace
 from tasks.datasets.caveats import ID_LENGTH
@@ -25,15 +26,21 @@ BATCH_ROWS = 1024  # 4.7 MB of features; four times as many make Arrow's buffers
 SHARD_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
-def column_types(space: FeatureSpace) -> dict[str, pa.DataType]:
-    """Return the columns of a part, in their order: those of any dataset, and one for each modality."""
-    features = {each.name: pa.list_(pa.float32(), each.size) for each in space.modalities}
+def column_types(space: FeatureSpace, level: Level = "video") -> dict[str, pa.DataType]:
+    """Return the columns of a part, in their order: those of any dataset, and one for each modality, or the frames."""
+    means = {each.name: pa.list_(pa.float32(), each.size) for each in space.modalities}
+    features = FRAME_TYPES if level == "frame" else means
     before = {"video_id": pa.string(), "labels": pa.list_(pa.int32())}
     return before | features | {"shard": SHARD_TYPE, "is_match": pa.bool_()}
 
 
 def read_batches(
-    path: Path, columns: Sequence[str], batch_rows: int = BATCH_ROWS, *, space: FeatureSpace = YT8M
+    path: Path,
+    columns: Sequence[str],
+    batch_rows: int = BATCH_ROWS,
+    *,
+    space: FeatureSpace = YT8M,
+    level: Level = "video",
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a part of a dataset in `space`; no column of them holds a null.
 
@@ -41,7 +48,7 @@ def read_batches(
         DamagedDatasetError: the file is not Parquet, or its columns are not those of `column_types`.
     """
     with _opened(path) as file:
-        _check_types(path, file.schema_arrow, columns, column_types(space))
+        _check_types(path, file.schema_arrow, columns, column_types(space, level))
         for batch in file.iter_batches(batch_rows, columns=list(columns)):
             for column in columns:
                 if _nulls(batch.column(column)):
@@ -205,9 +212,14 @@ def load_videos(dataset: Dataset, split: str | None = None, choose: Choice | Non
     Rows that `choose` leaves out are not kept, not even for a moment.
 
     Raises:
-        DatasetError: the version has no such split.
+        DatasetError: the version has no such split, or holds frames.
         DamagedDatasetError: a part does not hold what the manifest promises, or differs from its digest.
     """
+    if dataset.manifest.level == "frame":
+        raise DatasetError(
+            f"Dataset {dataset.manifest.reference} holds the frames of videos, not features of whole videos. "
+            f"`reelsift dataset means {dataset.manifest.reference}` makes a version with their means"
+        )
     with in_use(dataset.folder), parts_checked(dataset, split):
         return _loaded(dataset, split, choose)
 

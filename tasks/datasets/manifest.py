@@ -104,7 +104,8 @@ def part_name(split: str, number: int) -> str:
 def manifest_bytes(manifest: DatasetManifest) -> bytes:
     """Return the manifest's JSON: its digest, then keys sorted, a line for each and for each element of its lists."""
     fields: dict[str, JsonValue] = manifest.model_dump(mode="json")
-    for name in ("oddities", "feature_space"):  # so that what is as usual has the bytes that it always had
+    # So that what is as usual has the bytes that it always had.
+    for name in ("oddities", "feature_space", "without_sound", "sources", "frames"):
         if fields[name] is None:
             del fields[name]
     lines = ",\n".join(f"{json.dumps(key)}: {_value(fields[key])}" for key in sorted(fields))
@@ -147,7 +148,8 @@ def damaged(folder: Path, problem: str) -> DamagedDatasetError:
     """Return the error for a version that cannot be trusted, with what to do about it."""
     return DamagedDatasetError(
         f"Dataset {folder.parent.name}/{folder.name} is damaged: {problem}. "
-        "`reelsift dataset build` with the same label and shards, or `dataset import` of the same videos, repairs it"
+        "`reelsift dataset build` with the same label and shards, or `dataset import` or `extract` of the same videos, "
+        "repairs it"
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -37,6 +38,7 @@ def publish(
     splits: Mapping[str, str],
     code_revision: str,
     space: FeatureSpace = YT8M,
+    about: Mapping[str, Any] | None = None,
     earlier: DatasetManifest | None = None,
 ) -> DatasetManifest:
     """Publish the version that `parts` make up, or return it as it is where it is already published and whole.
@@ -54,6 +56,7 @@ def publish(
         splits: split to partition, e.g. `{"train": "video/train"}`.
         code_revision: of the code that made it; not part of the id.
         space: of the features; another than YouTube-8M's is part of `options`, and so of the id.
+        about: further fields of the manifest, on which the id does not depend.
         earlier: the manifest under which another machine has published the version; where its parts are these, the
             version gets it as it is, so that its bytes are the same everywhere.
 
@@ -72,6 +75,7 @@ def publish(
         code_revision=code_revision,
         parts=tuple(parts),
         space=space,
+        about=about or {},
     )
     version.check(store)
     name = f"{slug}/{version.id}"

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from tasks.contracts.datasets import VOCABULARY_SIZE, DatasetManifest, PlannedShard, ShardTally
+from tasks.contracts.datasets import VOCABULARY_SIZE, DatasetManifest, PlannedShard, ShardTally, level_of
 from tasks.contracts.errors import ConfigError, DatasetError, MirrorError
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.manifest import ALL, dataset_id, slug_of
@@ -71,10 +71,11 @@ def plan_request(
     Raises:
         MirrorError: a plan or the vocabulary cannot be fetched or is not one.
         UnknownLabelError: a label is not in the vocabulary.
-        ConfigError: an option is out of its bounds, or a label is both wanted and excluded.
+        ConfigError: an option is out of its bounds, a label both wanted and excluded, or a partition of another level.
         DatasetError: no shard is selected, or two partitions would be the same split.
     """
     splits = splits_of(partitions)
+    refuse_other_level(partitions, str(filter_options.get("level", "video")))
     vocabulary = _vocabulary_for((*labels, *exclude), vocabulary_folder, download)
     sized = {**filter_options, "vocabulary_size": _vocabulary_size(vocabulary, filter_options)}
     config = label_filter(vocabulary, labels, exclude, sized)
@@ -84,6 +85,21 @@ def plan_request(
         splits=splits,
         label_names=label_names(vocabulary, config.vocabulary_size),
     )
+
+
+def refuse_other_level(partitions: Sequence[str], level: str) -> None:
+    """Refuse partitions whose records are of another level than the one that is read.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for partition in partitions:
+        if level_of(partition) != level:
+            held = {"frame": "the frames of videos", "video": "features of whole videos"}[level_of(partition)]
+            raise ConfigError(
+                f"The partition {partition!r} has {held}, and what is asked for is the level {level!r}: "
+                f"`--level {level_of(partition)}` reads it, or name another partition."
+            )
 
 
 def _vocabulary_for(labels: Sequence[str], folder: Path, download: DownloadConfig) -> Vocabulary | None:

@@ -5,18 +5,31 @@ Layout:
     datasets/latest (slug/id)   datasets/<slug>/latest (id)   datasets/<slug>/<id>/   the pointers move last
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tasks.contracts.datasets import DatasetManifest, Part
+from tasks.contracts.datasets import DatasetManifest, Part, ShardTally
 from tasks.contracts.errors import DamagedDatasetError, UnknownDatasetError
 from tasks.contracts.progress import Progress
 from tasks.contracts.revision import code_revision
 from tasks.datasets.catalogue import open_dataset
-from tasks.datasets.manifest import ID_PATTERN, LATEST, MANIFEST_NAME, SLUG_PATTERN, Dataset, manifest_of
+from tasks.datasets.folders import in_use
+from tasks.datasets.frames import require_frames, shard_means
+from tasks.datasets.manifest import (
+    ID_PATTERN,
+    LATEST,
+    MANIFEST_NAME,
+    SLUG_PATTERN,
+    Dataset,
+    dataset_id,
+    manifest_of,
+)
 from tasks.datasets.publish import adopt, is_published, point_latest, publish
 from tasks.datasets.request import DatasetRequest
+from tasks.datasets.verify import parts_checked
+from tasks.records.part_file import describe, find_whole, read_tallies
 from tasks.records.parts import FILTER_VERSION, options_of
 from tasks.records.stored import bring_published, stored_object
 from tasks.storage.bundles import bundles_below, find_bundle, pull_bundle, push_bundle
@@ -62,6 +75,85 @@ def publish_request(
     if storage:
         keep_dataset(dataset, parts, storage, progress)
     return dataset, is_new
+
+
+def publish_means(
+    dataset: Dataset, *, root: Path, store: Path, storage: str | None, progress: Progress
+) -> tuple[Dataset, bool]:
+    """Publish the version of whole videos that the means of a version's frames make; say whether it is new.
+
+    It has the same videos, splits and shards. Where the frames are those that YouTube-8M took its means of, these are
+    equal to its own but for the quantisation of the frames.
+
+    Raises:
+        DatasetError: the version holds no frames, or the new one cannot be written.
+        DamagedDatasetError: a part cannot be read, or differs from its digest.
+        StorageError: the storage cannot be used.
+    """
+    require_frames(dataset)
+    manifest = dataset.manifest
+    options = {name: value for name, value in manifest.options.items() if name != "level"} | {"means_of": "frame"}
+    version_id = dataset_id(manifest.shards, options, manifest.filter_version)
+    is_new = not is_published(root, manifest.slug, version_id)
+    with in_use(dataset.folder), parts_checked(dataset):
+        parts = _means_parts(dataset, store, f"means-{version_id.removeprefix('ds-')}", progress)
+    made = publish(
+        root,
+        store,
+        parts,
+        slug=manifest.slug,
+        label_ids=manifest.label_ids,
+        labels={count.index: count.name for count in manifest.label_counts}
+        | dict(zip(manifest.label_ids, manifest.label_names, strict=True)),
+        options=options,
+        filter_version=manifest.filter_version,
+        splits=manifest.splits,
+        code_revision=code_revision(),
+    )
+    means = Dataset(made, root / made.slug / made.id)
+    if storage:
+        keep_dataset(means, (), storage, progress)
+    return means, is_new
+
+
+def _means_parts(dataset: Dataset, store: Path, folder: str, progress: Progress) -> list[Part]:
+    """Write a part of means for each part of frames, unless it is there; shards without rows are told of in parts too.
+
+    The name of each tells which part it was made of.
+    """
+    from tasks.records.writing import StoredRows, write_batch  # noqa: PLC0415 - numba takes a second to import
+
+    what, left = f"means of {dataset.manifest.id}", {(each.partition, each.name) for each in dataset.manifest.shards}
+    progress.begin(what, len(dataset.manifest.parts), "parts")
+    parts = list[Part]()
+    for file in dataset.manifest.parts:
+        key, path = file.sha256[:16], dataset.folder / file.name
+        found = find_whole(store / folder, key)
+        if found is None:
+            rows = StoredRows(path)
+            shards = (rows.filtered(tally) for tally in read_tallies(path) or ())
+            found = write_batch(store / folder, key, (shard.with_rows(shard_means(shard.rows)) for shard in shards))
+        parts.append(describe(store, found))
+        left -= {(each.partition, each.name) for each in parts[-1].shards}
+        progress.advance(what, 1)
+    rest = [each for each in dataset.manifest.shards if (each.partition, each.name) in left]
+    return [
+        *parts,
+        *(_without_rows(partition, rest, folder) for partition in sorted({each.partition for each in rest})),
+    ]
+
+
+def _without_rows(partition: str, shards: Iterable[ShardTally], folder: str) -> Part:
+    """Describe a part that has no file, as none of its shards has a row."""
+    return Part(
+        path=f"{folder}/none.parquet",
+        partition=partition,
+        sha256=hashlib.sha256().hexdigest(),
+        size_bytes=0,
+        rows=0,
+        matches=0,
+        shards=tuple(each for each in shards if each.partition == partition),
+    )
 
 
 def open_anywhere(root: Path, ref: str, storage: str | None, progress: Progress | None = None) -> Dataset:

@@ -3,18 +3,29 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from tasks.contracts.datasets import Cooccurrence, DatasetManifest, DropReason, LabelCount, Part, PartFile, ShardTally
+from tasks.contracts.datasets import (
+    Cooccurrence,
+    DatasetManifest,
+    DropReason,
+    LabelCount,
+    Level,
+    Part,
+    PartFile,
+    ShardTally,
+)
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.features import YT8M, FeatureSpace
 from tasks.datasets.caveats import drops_in_words, expected_id_length
+from tasks.datasets.frames import count_frames
 from tasks.datasets.load import find_oddities, flags, label_lists, read_batches
 from tasks.datasets.manifest import LATEST, SLUG_PATTERN, SPLIT_PATTERN, dataset_id, part_name
 
@@ -87,6 +98,7 @@ class Version:
     code_revision: str
     parts: tuple[Part, ...]
     space: FeatureSpace = YT8M
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def shards(self) -> tuple[ShardTally, ...]:
@@ -144,7 +156,9 @@ class Version:
             parts=tuple(file for file, _ in self.files),
             code_revision=self.code_revision,
             feature_space=None if self.space == YT8M else self.space,
+            frames=count_frames(paths) if self._level == "frame" else None,
             oddities=find_oddities(paths, expected_length=expected_id_length(self.options)),
+            **self.about,
         )
 
     def is_of(self, manifest: DatasetManifest) -> bool:
@@ -176,6 +190,10 @@ class Version:
         if not sum(part.matches for part in self.parts):
             raise DatasetError(self._why_nothing())
 
+    @property
+    def _level(self) -> Level:
+        return "frame" if self.options.get("level") == "frame" else "video"
+
     @cached_property
     def _drops(self) -> Counter[DropReason]:
         return sum((Counter(shard.drops) for shard in self.shards), Counter[DropReason]())
@@ -186,7 +204,7 @@ class Version:
             sum(shard.records for shard in self.shards),
             [d for shard in self.shards for d in shard.damage],
         )
-        said = f" Dropped: {drops_in_words(self._drops)}." if self._drops else ""
+        said = f" Dropped: {drops_in_words(self._drops, self._level)}." if self._drops else ""
         if damage:
             first = damage[0]
             said += (

@@ -195,7 +195,7 @@ def _looked_at(
 
     latest = np.zeros((0, network.columns), np.float32)
     with closing(ahead(_prepared(frames, network.prepare), buffer=max(LEAST_AHEAD, 2 * network.batch_size))) as samples:
-        for batch, rows in network.threads.map(work, _batches(samples, size)):
+        for batch, rows in network.threads.map(work, in_batches(samples, size)):
             known = np.concatenate([latest, rows])
             places = np.cumsum([image is not None for _, image in batch]) + len(latest) - 1
             latest = known[-1:].copy()
@@ -212,7 +212,7 @@ def _prepared(
         latest = frame.index
 
 
-def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+def in_batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
     """Yield lists of `size` items, the last perhaps shorter (`itertools.batched` came with Python 3.12)."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):

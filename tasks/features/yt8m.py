@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.features import RGB_SIZE, YT8M
+from tasks.contracts.features import CODE_STEP, CODE_ZERO, HIGHEST, LOWEST, RANGE, RGB_SIZE, YT8M
 from tasks.contracts.media import WeightsRecord
 from tasks.features.batches import FrameNetwork, NetworkThreads
 from tasks.features.picture_network import PictureNetwork
@@ -14,8 +14,6 @@ from tasks.weights.config import NEEDED_WEIGHTS
 from tasks.weights.store import WeightsStore, find_weights
 
 MEAN_SECONDS = 360  # of which the dataset's means were taken: a classifier knows no others
-LOWEST, HIGHEST = -2.0, 2.0
-RANGE = HIGHEST - LOWEST
 
 
 def quantise(values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -30,7 +28,7 @@ def quantise(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def dequantise(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return `q * 4/255 + 4/512 - 2`; any shape."""
-    return (codes.astype(np.float32) * (RANGE / 255.0) + (RANGE / 512.0 + LOWEST)).astype(np.float32)
+    return (codes.astype(np.float32) * CODE_STEP + CODE_ZERO).astype(np.float32)
 
 
 class Yt8mExtractor:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tasks.datasets.stored import keep_dataset
 from tasks.features.extractor import VideoFeatures
 from tasks.imports.plan import PARTITIONS, ImportedClip
 from tasks.imports.request import IMPORT_VERSION, ImportRequest, clip_features, features_reader
+from tasks.per_video.extraction import kept_features
 from tasks.records.part_file import find_whole, footer_of, part_name
 
 PART_CLIPS = 1024
@@ -64,24 +66,37 @@ def publish_import(
         StorageError: the storage cannot be used.
     """
     is_new = not is_published(root, request.slug, request.id)
-    names = request.plan.label_names
     manifest = publish(
         root,
         store,
         _parts(request, features_reader(features, request.space), store),
         slug=request.slug,
-        label_ids=range(len(names)),
-        labels=dict(enumerate(names)),
+        label_ids=request.label_ids,
+        labels={index: name for name, index in request.indices.items()},
         options=request.options,
         filter_version=IMPORT_VERSION,
         splits=PARTITIONS,
         code_revision=code_revision(),
         space=request.space,
+        about={"without_sound": _without_sound(request, features), "sources": _sources(request)},
     )
     dataset = Dataset(manifest, root / manifest.slug / manifest.id)
     if storage:
         keep_dataset(dataset, (), storage)
     return dataset, is_new
+
+
+def _without_sound(request: ImportRequest, features: Path) -> int | None:
+    """Count the rows of videos in which nothing can be heard; None where there is none."""
+    contents = Counter(str(each.content) for each in request.plan.used)
+    kept = {content: kept_features(features, content, request.space) for content in contents}
+    return sum(contents[content] for content, found in kept.items() if found and found[1].is_silent) or None
+
+
+def _sources(request: ImportRequest) -> dict[str, str] | None:
+    """Return what the table calls each video; the ids of a version's videos say that themselves."""
+    clips = () if request.plan.table.origin else request.plan.clips
+    return {each.name: each.clip.named for each in clips} or None
 
 
 def _parts(request: ImportRequest, features: Features, store: Path) -> list[Part]:
@@ -122,7 +137,7 @@ def _written(folder: Path, clips: Sequence[ImportedClip], request: ImportRequest
 
 
 def _write(path: Path, clips: Sequence[ImportedClip], request: ImportRequest, features: Features) -> None:
-    space, ids = request.space, {name: index for index, name in enumerate(request.plan.label_names)}
+    space, ids = request.space, request.indices
     schema = import_schema(space)
     with pq.ParquetWriter(
         path,
@@ -157,14 +172,14 @@ def _groups(rows: Iterator[tuple[ImportedClip, VideoFeatures]]) -> Iterator[Grou
         yield group
 
 
-def _table(group: Group, ids: dict[str, int], space: FeatureSpace, schema: pa.Schema) -> pa.Table:
+def _table(group: Group, ids: Mapping[str, int], space: FeatureSpace, schema: pa.Schema) -> pa.Table:
     means = np.concatenate([part.mean() for _, part in group])
     lengths = np.cumsum([0, *(len(part.times_s) for _, part in group)])
     names = [each.name for each, _ in group]
     columns: dict[str, Any] = {
         "video_id": pa.array(names),
         "labels": pa.array(
-            [[ids[label] for label in each.clip.labels] for each, _ in group], schema.field("labels").type
+            [sorted(ids[label] for label in each.clip.labels) for each, _ in group], schema.field("labels").type
         ),
         "shard": pa.array(names).dictionary_encode(),
         "is_match": pa.array([True] * len(group)),

@@ -20,7 +20,6 @@ HELD_OUT = 0.2  # share of the groups to judge on, where the table does not say 
 LONGEST_STEM = 60  # characters of the file's name, within a video's id
 DIGITS = 8  # of the content's digest: enough to tell files of one name apart
 SHOWN = 5
-HINT = "Add some, or say which side each video is on in a column 'split'"
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,9 @@ class ImportedClip:
 
     @cached_property
     def name(self) -> str:
-        """The id of the video: the file's name, the beginning of its digest, and from when to when."""
+        """The id of the video: as its version has it, or the file's name, the beginning of its digest, and when."""
+        if self.clip.video_id:
+            return self.clip.video_id
         last = self.clip.named.rpartition("/")[2]
         last = unquote(last) if means_elsewhere(self.clip.named) else last
         plain = unicodedata.normalize("NFKD", last.rpartition(".")[0] or last).encode("ascii", "ignore").decode()
@@ -81,8 +82,8 @@ class ImportPlan:
 
     @property
     def is_single_label(self) -> bool:
-        """Whether each video has exactly one label."""
-        return all(len(each.clip.labels) == 1 for each in self.clips)
+        """Whether each video has exactly one label, and not by chance: those of YouTube-8M have any number."""
+        return self.table.origin is None and all(len(each.clip.labels) == 1 for each in self.clips)
 
     @property
     def dropped(self) -> list[dict[str, str]]:
@@ -103,13 +104,27 @@ class ImportPlan:
         words = {
             DropReason.DUPLICATE: "name a clip that stands there before; it counts once",
             DropReason.NOTHING_SHOWN: "begin after the end of their video, and are left out",
+            DropReason.RATE_LIMITED: "are left out, as their host gives no more for now; run the same again in an hour "
+            "(what has come is kept)",
         }
-        places = {reason: [each.clip.place for each in self.clips if each.drop is reason] for reason in words}
-        return [
-            f"{len(found):,} of its lines {words[reason]}: {', '.join(found[:SHOWN] + ['...'] * (len(found) > SHOWN))}."
-            for reason, found in places.items()
-            if found
-        ]
+        what = "videos" if self.table.origin else "lines"
+        found = list[str]()
+        for reason, said in words.items():
+            places = [each.clip.place for each in self.clips if each.drop is reason]
+            if places:
+                found.append(f"{len(places):,} of its {what} {said}: {_first(places)}.")
+        return found + self._shared_files
+
+    @property
+    def _shared_files(self) -> list[str]:
+        """Say where ids of a version lead to one file from both sides: a model is judged on what it has learnt from."""
+        sides = defaultdict[str | None, set[str]](set)
+        for each in self.used:
+            sides[each.content].add(each.side)
+        shared = [each.name for each in self.used if len(sides[each.content]) > 1 and each.side == VALIDATE]
+        return (
+            [f"{len(shared):,} videos to judge on are a file to learn from, too: {_first(shared)}."] if shared else []
+        )
 
     def without(self, drops: Mapping[int, DropReason], failures: Mapping[str, str]) -> "ImportPlan":
         """Return the plan in which the clips at these places are dropped, and every class is still on both sides.
@@ -125,7 +140,10 @@ class ImportPlan:
 
 
 def plan_import(
-    table: ClipTable, found: Mapping[str, str | None] | None = None, failures: Mapping[str, str] | None = None
+    table: ClipTable,
+    found: Mapping[str, str | None] | None = None,
+    failures: Mapping[str, str] | None = None,
+    causes: Mapping[str, DropReason] | None = None,
 ) -> ImportPlan:
     """Say which clips make up a dataset, and on which side each is.
 
@@ -134,6 +152,7 @@ def plan_import(
         found: the SHA-256 of each source's file, None where there is none. As long as no file is known the sources
             stand in for them, so that what is wrong with the table alone is raised before any video is fetched.
         failures: why a source has no file.
+        causes: the reason by which such a source is counted.
 
     Raises:
         DatasetError: the same clip has different labels, a group would be on both sides, or a class would not; one
@@ -147,7 +166,9 @@ def plan_import(
     contents = dict(zip(table.sources, table.sources, strict=True)) if found is None else found
     copies = _copies(table, contents)
     drops = {place: DropReason.DUPLICATE for place, copy in enumerate(copies) if copy} | {
-        place: DropReason.NOT_FETCHED for place, clip in enumerate(table.clips) if contents[clip.source] is None
+        place: (causes or {}).get(clip.source, DropReason.NOT_FETCHED)
+        for place, clip in enumerate(table.clips)
+        if contents[clip.source] is None
     }
     given = [clip for clip in table.clips if clip.side]
     if given and len(given) < len(table.clips):
@@ -183,7 +204,7 @@ def _copies(table: ClipTable, contents: Mapping[str, str | None]) -> list[int]:
     seen = defaultdict[object, list[LabelledClip]](list)
     copies = list[int]()
     for clip in table.clips:
-        same = seen[contents[clip.source] or clip.source, clip.part]
+        same = seen[_identity(clip, contents) or clip.source, clip.part]
         first = next(iter(same), clip)
         if first.labels != clip.labels:
             other = "" if first.source == clip.source else f" (the same file as {first.named} on {first.place})"
@@ -194,6 +215,11 @@ def _copies(table: ClipTable, contents: Mapping[str, str | None]) -> list[int]:
         copies.append(len(same))
         same.append(clip)
     return copies
+
+
+def _identity(clip: LabelledClip, contents: Mapping[str, str | None]) -> str | None:
+    """Return by what a video is the same as another: its id in a version, or the content of its file."""
+    return clip.video_id or contents[clip.source]
 
 
 def _named(labels: Sequence[str]) -> str:
@@ -209,7 +235,7 @@ def _groups(table: ClipTable, contents: Mapping[str, str | None]) -> list[str]:
             name = known[name]
         return name
 
-    files = [f"file {contents[clip.source] or clip.named}" for clip in table.clips]
+    files = [f"file {_identity(clip, contents) or clip.named}" for clip in table.clips]
     names = [f"group {clip.group}" if clip.group else file for clip, file in zip(table.clips, files, strict=True)]
     for name, file in zip(names, files, strict=True):
         first, second = sorted((root(name), root(file)), reverse=True)  # a group's name goes before a file's
@@ -276,9 +302,15 @@ def _check_sides(plan: ImportPlan) -> None:
             told = f" ({len(lost):,} of its {len(of):,} cannot be used: {_reasons(plan, lost)})" if lost else ""
             what = f"the class {label!r} has" if label else "it has"
             purpose = "learn from" if TRAIN in missing else "judge on"
+            waits = any(each.drop is DropReason.RATE_LIMITED for each in lost)
+            hint = "Run the same again in an hour: what has come is kept" if waits else plan.table.hint
             plan.table.refuse(
-                f"{what} no video to {purpose}{told}, as it needs videos of two files or groups at least. {HINT}."
+                f"{what} no video to {purpose}{told}, as it needs videos of two files or groups at least. {hint}."
             )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join([*names[:SHOWN], *["..."] * (len(names) > SHOWN)])
 
 
 def _reasons(plan: ImportPlan, clips: Iterable[ImportedClip]) -> str:

@@ -38,14 +38,25 @@ class ImportRequest:
         return tuple(each.tally for each in self.plan.clips)
 
     @cached_property
+    def indices(self) -> Mapping[str, int]:
+        """The index of each label: the one that YouTube-8M gives it, or its place among the names."""
+        origin = self.plan.table.origin
+        return origin.indices if origin else {name: index for index, name in enumerate(self.plan.label_names)}
+
+    @property
+    def label_ids(self) -> tuple[int, ...]:
+        """The labels that are always learnt: those that made a version's videos match, or all."""
+        origin = self.plan.table.origin
+        return origin.label_ids if origin else tuple(self.indices.values())
+
+    @cached_property
     def options(self) -> dict[str, JsonValue]:
         """What the rows depend on beside the clips."""
-        return {
-            "origin": "import",
-            "features": self.space.model_dump(mode="json"),
-            "label_names": list(self.plan.label_names),
-            "match": "any",
-        }
+        about: dict[str, JsonValue] = {"origin": "import", "features": self.space.model_dump(mode="json")}
+        origin = self.plan.table.origin
+        if origin is None:
+            return about | {"label_names": list(self.plan.label_names), "match": "any"}
+        return about | {"extracted_from": origin.reference, "label_ids": list(origin.label_ids), **origin.options}
 
     @cached_property
     def id(self) -> str:
@@ -70,8 +81,9 @@ def planned(table: ClipTable, found: Found) -> ImportPlan:
         DatasetError: as `plan_import`.
     """
     contents = {name: each.sha256 if isinstance(each, FetchedVideo) else None for name, each in found.items()}
-    failures = {name: str(each.reason) for name, each in found.items() if isinstance(each, VideoOutcome)}
-    return plan_import(table, contents, failures)
+    missing = {name: each for name, each in found.items() if isinstance(each, VideoOutcome)}
+    failures = {name: str(each.reason) for name, each in missing.items()}
+    return plan_import(table, contents, failures, {name: each.cause for name, each in missing.items() if each.cause})
 
 
 def wanted_videos(plan: ImportPlan, found: Found) -> list[FetchedVideo]:

@@ -50,11 +50,22 @@ class LabelledClip:
     group: str | None = None  # what must not be on both sides; None: the same file
     start_s: float | None = None
     end_s: float | None = None
+    video_id: str | None = None  # in the version that it is of; None: the file's name and digest stand for it
 
     @property
     def part(self) -> tuple[float | None, float | None]:
         """From when to when, None being the beginning and the end."""
         return self.start_s, self.end_s
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The version of YouTube-8M whose videos and labels these are."""
+
+    reference: str  # slug/id
+    label_ids: tuple[int, ...]  # that make a match
+    options: Mapping[str, Any]  # of the version, about its labels
+    indices: Mapping[str, int]  # name -> index, of all labels of the videos
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,14 @@ class ClipTable:
     path: Path
     clips: tuple[LabelledClip, ...]
     notes: tuple[str, ...] = ()
+    origin: Origin | None = None  # None: videos of one's own
+
+    @property
+    def hint(self) -> str:
+        """What to do where one side of the split has too little."""
+        if self.origin:
+            return "Take more with a higher `--limit`, or both partitions"
+        return "Add some, or say which side each video is on in a column 'split'"
 
     @property
     def sources(self) -> list[str]:

@@ -40,9 +40,19 @@ class Captions:
     """The captions of all sampled frames of a video."""
 
     def __init__(
-        self, times_s: NDArray[np.float64], smoothed: NDArray[np.float32], labels: Sequence[tuple[int, str]]
+        self,
+        times_s: NDArray[np.float64],
+        smoothed: NDArray[np.float32],
+        labels: Sequence[tuple[int, str]],
+        *,
+        most: int = MOST_SHOWN,
+        model: str | None = None,
     ) -> None:
-        """Prepare the captions of T sampled frames, from `times_s` (T,), of smoothed scores (T, L)."""
+        """Prepare the captions of T sampled frames, from `times_s` (T,), of smoothed scores (T, L).
+
+        At most so many are shown at once, each with the name of the model before it, where that is given.
+        """
+        self._most, self._before = most, f"{model}: " if model else ""
         self._times_s = times_s
         self._smoothed = smoothed
         self._labels = labels
@@ -59,12 +69,23 @@ class Captions:
 
     def _of(self, scores: NDArray[np.float32]) -> list[Caption]:
         """Make the captions of one sampled frame; scores (L,)."""
-        best = [(self._labels[column], float(scores[column])) for column in best_labels(scores, self._ids, MOST_SHOWN)]
+        best = [(self._labels[column], float(scores[column])) for column in best_labels(scores, self._ids, self._most)]
         return [
-            Caption(f"{name} {score:.2f}", score, colour_of(label_id))
+            Caption(f"{self._before}{name} {score:.2f}", score, colour_of(label_id))
             for rank, ((label_id, name), score) in enumerate(best)
             if rank == 0 or score >= SHOWN_FROM
         ]
+
+
+class CaptionsOfSeveral(Captions):
+    """The captions of several models, one below the other."""
+
+    def __init__(self, models: Sequence[Captions]) -> None:
+        self._models = models
+
+    def at(self, time_s: float) -> list[Caption]:
+        """Return the captions of each model at a time, in the order of the models."""
+        return [caption for each in self._models for caption in each.at(time_s)]
 
 
 def draw_captions(image: NDArray[np.uint8], captions: Sequence[Caption]) -> None:

@@ -58,6 +58,7 @@ class LabelOptions(FrozenModel):
 
 
 IMAGENET = "imagenet"  # the model that is embedded and needs no registry
+AUTO = "auto"  # the newest champion whose features can be computed here, else imagenet
 
 
 def exact_reference(reference: str, store: TrackingStore) -> str:

@@ -6,15 +6,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.contracts.errors import WeightsError
+from tasks.contracts.features import FeatureSpace, Modality
 from tasks.contracts.media import ModelRecord
 from tasks.contracts.progress import Progress
 from tasks.features.batches import FrameNetwork, sampled_rows
 from tasks.features.efficientnet import embedded_record, embedded_weights, prepare
+from tasks.features.extractor import Extractor, VideoFeatures
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.video.config import MediaBounds
-from tasks.video.frames import open_frames
+from tasks.video.frames import FrameReader, open_frames
 
 if TYPE_CHECKING:
     from tasks.features.efficientnet_network import EfficientNetLite0
@@ -76,17 +81,19 @@ class ImagenetLabeller:
     ) -> SecondScores:
         """Score frames at `rate_hz`; each is one sample."""
         with open_frames(path, bounds, rate_hz=options.rate_hz) as reader:
-            times_s, scores = sampled_rows(reader, options.rate_hz, self._network, "labels", progress)
-        return SecondScores(
-            times_s=times_s,
-            scores=scores,
-            video_scores=scores.mean(axis=0),
-            facts=reader.facts,
-            frames_read=reader.frames_read,
-            corrupt_frames=reader.corrupt_frames,
-        )
+            times_s, scores = sampled_rows(reader, options.rate_hz, self.frame_network, "labels", progress)
+        return _scored(times_s, scores, reader)
 
-    def _network(self) -> FrameNetwork:
+    def extractor_at(self, rate_hz: float) -> Extractor:
+        """Return what gives the scores of all classes as if they were features."""
+        return _Classes(self, rate_hz)
+
+    def score_features(self, features: VideoFeatures) -> SecondScores:
+        """Take the scores of the classes as they are."""
+        return _scored(features.times_s, features.picture, features)
+
+    def frame_network(self) -> FrameNetwork:
+        """Return the network, from frames to the scores of all classes, (n, 1000)."""
         net = self._net
         return FrameNetwork(prepare, net.classify, len(self.label_ids), net.batch_size, net.threads)
 
@@ -96,3 +103,37 @@ class ImagenetLabeller:
         from tasks.features.efficientnet_network import EfficientNetLite0  # noqa: PLC0415
 
         return EfficientNetLite0.load(self.weights)
+
+
+class _Classes:
+    """The scores of all classes, as an extractor that other models can share frames with."""
+
+    sound_samples = 0
+    mean_s = None
+
+    def __init__(self, labeller: ImagenetLabeller, rate_hz: float) -> None:
+        self.records = labeller.record.weights
+        self.frame_network = labeller.frame_network
+        self.space = FeatureSpace(
+            name=FEATURE_SPACE,
+            modalities=(Modality(name="classes", size=CLASSES),),
+            rate_hz=rate_hz,
+            extractor=f"{IMAGENET}, probabilities of its classes",
+        )
+
+    def of_sound(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return nothing of the sound: (n, 0)."""
+        return np.zeros((len(windows), 0), np.float32)
+
+
+def _scored(
+    times_s: NDArray[np.float64], scores: NDArray[np.float32], looked: FrameReader | VideoFeatures
+) -> SecondScores:
+    return SecondScores(
+        times_s=times_s,
+        scores=scores,
+        video_scores=scores.mean(axis=0),
+        facts=looked.facts,
+        frames_read=looked.frames_read,
+        corrupt_frames=looked.corrupt_frames,
+    )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,22 @@ from tasks.contracts.media import (
     LabelSegment,
     LabelsManifest,
     MediaFacts,
+    ModelLabels,
     VideoRecord,
 )
 from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
-from tasks.labelling.annotate import Captions, draw_picture, keep_frames, write_annotated
+from tasks.labelling.annotate import (
+    MOST_SHOWN,
+    Captions,
+    CaptionsOfSeveral,
+    draw_picture,
+    keep_frames,
+    write_annotated,
+)
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.scores import Labeller, SecondScores
-from tasks.labelling.table import best_labels, write_table
+from tasks.labelling.scores import Labeller, SecondScores, score_each
+from tasks.labelling.table import ModelScores, best_labels, write_table
 from tasks.video.config import MediaBounds
 
 ROUNDING_S = 1e-6  # times are sums of fractions: a segment of one second may be a rounding shorter
@@ -148,6 +157,29 @@ ANNOTATED_NAMES = {"video": LABELLED_VIDEO_NAME, "picture": LABELLED_PICTURE_NAM
 Labels = Sequence[tuple[int, str]]
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What one model says of a video."""
+
+    labeller: Labeller
+    scored: SecondScores
+    smooth: NDArray[np.float32]
+
+    @property
+    def labels(self) -> Labels:
+        return list(zip(self.labeller.label_ids, self.labeller.label_names, strict=True))
+
+    def answer(self, options: LabelOptions) -> ModelLabels:
+        end_s = end_of(self.scored.facts, self.scored.times_s, options.rate_hz)
+        return ModelLabels(
+            model=self.labeller.record,
+            is_silent=self.scored.is_silent,
+            match_score=self.scored.match_score,
+            top=_top(self.scored.video_scores, self.labels, options.top_k),
+            segments=find_segments(self.scored.times_s, self.smooth, self.labels, options, end_s),
+        )
+
+
 def label_video(
     video: FetchedVideo,
     labeller: Labeller,
@@ -155,22 +187,28 @@ def label_video(
     bounds: MediaBounds,
     folder: Path,
     progress: Progress | None = None,
+    *,
+    others: Sequence[Labeller] = (),
+    chosen: str | None = None,
 ) -> LabelsManifest:
     """Label a video over time, and leave the answer in its folder, in the place of an earlier one.
 
+    `others` are further models that say of the same frames what they show; `chosen` tells why the model was taken.
+
     Raises:
         VideoError: the file is no video or picture, is broken or is out of bounds.
-        ModelError: the model cannot label it as the options want.
+        ModelError: a model cannot label it as the options want.
     """
-    told = progress or Silent()
-    scored = labeller.score(video.path, bounds, options, told)
-    labels = list(zip(labeller.label_ids, labeller.label_names, strict=True))
-    smooth = smoothed(scored.scores, options.window, centred=options.centred)
-    manifest = _manifest(video, labeller, options, scored, smooth)
+    told, labellers = progress or Silent(), (labeller, *others)
+    scored = score_each(labellers, video.path, bounds, options, told)
+    said = [
+        _Said(one, scores, smoothed(scores.scores, options.window, centred=options.centred))
+        for one, scores in zip(labellers, scored, strict=True)
+    ]
+    manifest = _manifest(video, said, options, chosen)
     with staged(folder, files=LABELS.file_names, manifest=LABELS_NAME) as stage:
-        held = frozenset(segment.label_id for segment in manifest.segments)
-        write_table(stage / LABELS_TABLE_NAME, scored, smooth, labels, best=options.table_top, always=held)
-        captions = Captions(scored.times_s, smooth, labels)
+        write_table(stage / LABELS_TABLE_NAME, list(_rows(said, manifest)), best=options.table_top)
+        captions = _captions(said)
         if manifest.annotated_video:
             _draw(video.path, bounds, captions, stage / manifest.annotated_video, told)
         if options.keep_frames:
@@ -180,15 +218,38 @@ def label_video(
     return manifest
 
 
-def identity_of_labels(video: FetchedVideo, labeller: Labeller, options: LabelOptions) -> str:
-    """Return the sha256 of all that the answer depends on: content, model, options, and the version of this code."""
-    parts = {
+def identity_of_labels(
+    video: FetchedVideo, labeller: Labeller, options: LabelOptions, others: Sequence[Labeller] = ()
+) -> str:
+    """Return the sha256 of all that the answer depends on: content, models, options, and the version of this code."""
+    parts: dict[str, object] = {
         "version": LABELLING_VERSION,
         "video": video.sha256,
         "model": labeller.record.model_dump(mode="json"),
         "options": options.model_dump(mode="json"),
     }
+    if others:
+        parts["others"] = [each.record.model_dump(mode="json") for each in others]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _rows(said: Sequence[_Said], manifest: LabelsManifest) -> Iterator[ModelScores]:
+    for each, answer in zip(said, manifest.by_model.values(), strict=True):
+        held = frozenset(segment.label_id for segment in answer.segments)
+        yield ModelScores(answer.model.name, each.scored, each.smooth, each.labels, held)
+
+
+def _captions(said: Sequence[_Said]) -> Captions:
+    """Return what is drawn: of one model its best labels, of several fewer of each, with its name."""
+    if len(said) == 1:
+        return Captions(said[0].scored.times_s, said[0].smooth, said[0].labels)
+    most = max(1, MOST_SHOWN // len(said))
+    return CaptionsOfSeveral(
+        [
+            Captions(each.scored.times_s, each.smooth, each.labels, most=most, model=each.labeller.record.name)
+            for each in said
+        ]
+    )
 
 
 def _draw(path: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:
@@ -198,25 +259,16 @@ def _draw(path: Path, bounds: MediaBounds, captions: Captions, destination: Path
         write_annotated(path, bounds, captions, destination, progress)
 
 
-def _manifest(
-    video: FetchedVideo,
-    labeller: Labeller,
-    options: LabelOptions,
-    scored: SecondScores,
-    smooth: NDArray[np.float32],
-) -> LabelsManifest:
-    labels = list(zip(labeller.label_ids, labeller.label_names, strict=True))
-    end_s = end_of(scored.facts, scored.times_s, options.rate_hz)
+def _manifest(video: FetchedVideo, said: Sequence[_Said], options: LabelOptions, chosen: str | None) -> LabelsManifest:
+    first, scored, (answer, *others) = said[0], said[0].scored, [each.answer(options) for each in said]
     return LabelsManifest(
-        identity=identity_of_labels(video, labeller, options),
+        identity=identity_of_labels(video, first.labeller, options, [each.labeller for each in said[1:]]),
         video=VideoRecord.of(video, scored.facts, frames_read=scored.frames_read, corrupt_frames=scored.corrupt_frames),
-        model=labeller.record,
+        **{name: getattr(answer, name) for name in ModelLabels.model_fields},
         options=options.model_dump(mode="json"),
         seconds=len(scored.times_s),
-        is_silent=scored.is_silent,
-        match_score=scored.match_score,
-        top=_top(scored.video_scores, labels, options.top_k),
-        segments=find_segments(scored.times_s, smooth, labels, options, end_s),
+        others=tuple(others),
+        chosen=chosen,
         annotated_video=ANNOTATED_NAMES[scored.facts.kind] if options.annotate else None,
         code_revision=code_revision(),
     )

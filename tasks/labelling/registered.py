@@ -11,7 +11,7 @@ from tasks.classifier.fitted import WEIGHTS_NAME, FittedClassifier
 from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError
 from tasks.contracts.media import ModelRecord, WeightsRecord
 from tasks.contracts.progress import Progress
-from tasks.features.extractor import Extractor, read_features
+from tasks.features.extractor import Extractor, VideoFeatures, read_features
 from tasks.features.spaces import full_name, open_extractor, space_names
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
@@ -66,16 +66,27 @@ class RegisteredLabeller:
         self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
     ) -> SecondScores:
         """Score each moment by its own features, and the video by their mean."""
-        rate_hz = self.extractor.space.rate_hz
-        if options.rate_hz != rate_hz:
-            frames = "one frame" if rate_hz == 1 else f"{rate_hz:g} frames"
-            is_default = rate_hz == LabelOptions().rate_hz
-            advice = f"leave `--fps` at {rate_hz:g}" if is_default else f"give `--fps {rate_hz:g}`"
+        return self.score_features(read_features(path, bounds, self.extractor_at(options.rate_hz), progress))
+
+    def extractor_at(self, rate_hz: float) -> Extractor:
+        """Return what computes the features.
+
+        Raises:
+            ModelError: they are of another number of frames a second.
+        """
+        own_hz = self.extractor.space.rate_hz
+        if rate_hz != own_hz:
+            frames = "one frame" if own_hz == 1 else f"{own_hz:g} frames"
+            is_default = own_hz == LabelOptions().rate_hz
+            advice = f"leave `--fps` at {own_hz:g}" if is_default else f"give `--fps {own_hz:g}`"
             raise ModelError(
-                f"{self.record.name} looks at features of {frames} a second, not {options.rate_hz:g}: {advice}, or "
+                f"{self.record.name} looks at features of {frames} a second, not {rate_hz:g}: {advice}, or "
                 "label with `--model imagenet`."
             )
-        features = read_features(path, bounds, self.extractor, progress)
+        return self.extractor
+
+    def score_features(self, features: VideoFeatures) -> SecondScores:
+        """Score each moment by its own features, and the video by their mean."""
         mean = features.mean()
         return SecondScores(
             times_s=features.times_s,

@@ -1,14 +1,18 @@
-"""What a model gives for a video: scores over time, and the interface of all such models."""
+"""What models give for a video: scores over time, the interface of all such models, and several in one pass."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contracts.features import FeatureSpace, Modality
 from tasks.contracts.media import MediaFacts, ModelRecord
 from tasks.contracts.progress import Progress
+from tasks.features.batches import FrameNetwork, Prepared
+from tasks.features.extractor import Extractor, VideoFeatures, read_features
 from tasks.labelling.config import LabelOptions
 from tasks.video.config import MediaBounds
 
@@ -54,3 +58,127 @@ class Labeller(Protocol):
             VideoError: the file is no video or picture, is broken or is out of bounds.
         """
         ...
+
+
+@runtime_checkable
+class FeatureLabeller(Labeller, Protocol):
+    """A model that says from features alone what a video shows, so that others may look at the same frames."""
+
+    def extractor_at(self, rate_hz: float) -> Extractor:
+        """Return what computes these features of so many sampled frames a second.
+
+        Raises:
+            ModelError: it looks at another number of frames.
+        """
+        ...
+
+    def score_features(self, features: VideoFeatures) -> SecondScores:
+        """Score every sampled frame of a video, and the video as a whole, by its features."""
+        ...
+
+
+def score_each(
+    labellers: Sequence[Labeller],
+    path: Path,
+    bounds: MediaBounds,
+    options: LabelOptions,
+    progress: Progress | None = None,
+) -> list[SecondScores]:
+    """Score a video with each model; those that look at features share what is decoded and computed for several.
+
+    Raises:
+        VideoError: the file is no video or picture, is broken or is out of bounds.
+        ModelError: a model cannot label it as the options want.
+    """
+    if len(labellers) == 1:
+        return [labellers[0].score(path, bounds, options, progress)]
+    extractors = {
+        number: each.extractor_at(options.rate_hz)
+        for number, each in enumerate(labellers)
+        if isinstance(each, FeatureLabeller)
+    }
+    by_space = {_key(extractor): extractor for extractor in extractors.values()}
+    features: dict[str, VideoFeatures] = {}
+    for together in _passes(list(by_space.values())):
+        features |= _read_together(path, bounds, together, progress)
+    return [
+        each.score_features(features[_key(extractors[number])])
+        if isinstance(each, FeatureLabeller)
+        else each.score(path, bounds, options, progress)
+        for number, each in enumerate(labellers)
+    ]
+
+
+def _key(extractor: Extractor) -> str:
+    """Return what two extractors have in common whose features are the same."""
+    return extractor.space.model_dump_json()
+
+
+def _passes(extractors: Sequence[Extractor]) -> Iterator[list[Extractor]]:
+    """Yield the extractors that share a pass: all that look at pictures alone, and one that listens; others alone."""
+    listening = [each for each in extractors if each.sound_samples]
+    first = [*listening[:1], *(each for each in extractors if not each.sound_samples)]
+    yield from filter(None, [first, *([each] for each in listening[1:])])
+
+
+def _read_together(
+    path: Path, bounds: MediaBounds, extractors: Sequence[Extractor], progress: Progress | None
+) -> dict[str, VideoFeatures]:
+    """Compute the features of a video in several spaces in one pass; at most the first has sound."""
+    if len(extractors) == 1:
+        return {_key(extractors[0]): read_features(path, bounds, extractors[0], progress)}
+    found = read_features(path, bounds, _Together(extractors), progress)
+    no_sound = np.zeros((len(found.times_s), 0), np.float32)
+    begin, features = 0, dict[str, VideoFeatures]()
+    for each in extractors:
+        end = begin + each.space.modalities[0].size
+        of_sound = (
+            {"sound": found.sound, "has_sound": found.has_sound, "is_silent": found.is_silent}
+            if each.sound_samples
+            else {"sound": no_sound, "has_sound": np.zeros_like(found.has_sound), "is_silent": None}
+        )
+        own: dict[str, Any] = {"space": each.space, "picture": found.picture[:, begin:end], "mean_s": each.mean_s}
+        features[_key(each)], begin = replace(found, **own, **of_sound), end
+    return features
+
+
+class _Together:
+    """Extractors as one: each frame is decoded once, and goes through the network of each. The first may have sound."""
+
+    mean_s = None
+
+    def __init__(self, extractors: Sequence[Extractor]) -> None:
+        first, size = extractors[0], sum(each.space.modalities[0].size for each in extractors)
+        self._extractors = extractors
+        self.records = tuple(record for each in extractors for record in each.records)
+        self.sound_samples = first.sound_samples
+        self.of_sound = first.of_sound
+        self.space = FeatureSpace(
+            name="together",
+            modalities=(Modality(name="picture", size=size), *first.space.modalities[1:]),
+            rate_hz=first.space.rate_hz,
+            extractor=", ".join(each.space.name for each in extractors),
+        )
+
+    def frame_network(self) -> FrameNetwork:
+        """Return a network of them all; what prepares frames for several is done once."""
+        networks = [each.frame_network() for each in self._extractors]
+        ways = list(dict.fromkeys(network.prepare for network in networks))
+        taken = [ways.index(network.prepare) for network in networks]
+
+        def prepare(image: NDArray[np.uint8]) -> Prepared:
+            prepared = np.empty(len(ways), np.object_)  # of an array each, which differ in shape
+            for number, way in enumerate(ways):
+                prepared[number] = way(image)
+            return prepared
+
+        def run(frames: Sequence[Prepared]) -> NDArray[np.float32]:
+            rows = [
+                network.run([frame[number] for frame in frames])
+                for network, number in zip(networks, taken, strict=True)
+            ]
+            return np.concatenate(rows, axis=1)
+
+        columns = sum(network.columns for network in networks)
+        size = min(network.batch_size for network in networks)
+        return FrameNetwork(prepare, run, columns, size, networks[0].threads)

@@ -5,7 +5,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import sleep
 
-from tasks.contracts.errors import RateLimitedError, ReelsiftError
+from tasks.contracts.datasets import DropReason
+from tasks.contracts.errors import (
+    RateLimitedError,
+    ReelsiftError,
+    RefusedSourceError,
+    RestrictedVideoError,
+    WithdrawnVideoError,
+)
 from tasks.contracts.media import FetchedVideo, VideoOutcome
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent
@@ -13,7 +20,7 @@ from tasks.per_video.jobs import failed, unexpected
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import shown
 from tasks.video.config import FetchConfig, MediaBounds
-from tasks.video.fetch import fetch_video, path_on_disk
+from tasks.video.fetch import discard_video, fetch_video, fetched_before, find_video, host_of, path_on_disk
 from tasks.video.probe import probe
 from tasks.weights.store import WeightsStore
 
@@ -28,10 +35,12 @@ class Workplace(FrozenModel):
     bounds: MediaBounds
     weights: WeightsStore
     storage: str | None = None  # URI of the object store that keeps what is found
+    keeps_videos: bool = True  # where it does not, `discard` deletes a video that was fetched, once it was worked on
 
 
 FIRST_WAIT_S = 10.0  # doubled at each refusal
 LONGEST_WAIT_S = 600.0
+NOT_ASKED = "Not asked for, as {} gives no more for now. Run the same again in an hour: what has come is kept."
 
 
 def fetch_each(
@@ -43,9 +52,40 @@ def fetch_each(
         try:
             yield _fetched(source, workplace, progress, Patience(0, Silent()) if is_alone else patience)
         except ReelsiftError as error:
-            yield failed(source, str(error))
+            yield failed(source, str(error), cause_of(error))
         except Exception as error:  # noqa: BLE001 - the other videos must not be lost
-            yield unexpected(source, error)
+            yield unexpected(source, error).model_copy(update={"cause": DropReason.NOT_FETCHED})
+
+
+CAUSES = {
+    WithdrawnVideoError: DropReason.WITHDRAWN,
+    RestrictedVideoError: DropReason.RESTRICTED,
+    RateLimitedError: DropReason.RATE_LIMITED,
+    RefusedSourceError: DropReason.REFUSED,
+}
+
+
+def cause_of(error: ReelsiftError) -> DropReason:
+    """Return the reason by which a source is counted that could not be fetched."""
+    return next((cause for kind, cause in CAUSES.items() if isinstance(error, kind)), DropReason.NOT_FETCHED)
+
+
+def known_video(source: str, workplace: Workplace) -> FetchedVideo | VideoOutcome | None:
+    """Return what is known of a source without asking a host: its file, be it deleted since, or that it is withdrawn.
+
+    Whatever else is wrong with it, `fetch_each` will say.
+    """
+    try:
+        found = fetched_before(source, workplace.fetched, workplace.fetch)
+    except ReelsiftError:
+        return None
+    return failed(source, found, DropReason.WITHDRAWN) if isinstance(found, str) else found
+
+
+def discard(source: str, workplace: Workplace) -> None:
+    """Delete the file of a source that was fetched to be worked on once; any other stays."""
+    if not workplace.keeps_videos:
+        discard_video(source, workplace.fetched, workplace.fetch)
 
 
 class Patience:
@@ -55,11 +95,17 @@ class Patience:
         self._left_s = seconds
         self._next_s = FIRST_WAIT_S
         self._progress = progress
+        self._spent_on = set[str]()
 
-    def wait(self, source: str) -> bool:
+    def is_spent_on(self, host: str) -> bool:
+        """Say whether a host gave nothing for all of the time: asked once more, it would refuse for longer."""
+        return host in self._spent_on
+
+    def wait(self, source: str, host: str) -> bool:
         """Wait, and longer each time; say at once that it is over once all of the time is used up."""
         wait_s = min(self._next_s, LONGEST_WAIT_S, self._left_s)
         if wait_s <= 0:
+            self._spent_on.add(host)
             return False
         self._next_s *= 2
         self._left_s -= wait_s
@@ -84,11 +130,16 @@ class Patience:
 
 
 def _fetched(source: str, workplace: Workplace, progress: Progress | None, patience: Patience) -> FetchedVideo:
+    host, config, for_features = host_of(source), workplace.fetch, not workplace.keeps_videos
+    if patience.is_spent_on(host) and find_video(source, workplace.fetched, config) is None:
+        raise RateLimitedError(NOT_ASKED.format(host))
     while True:
         try:
-            video = fetch_video(source, workplace.fetched, workplace.fetch, workplace.download, progress)
+            video = fetch_video(
+                source, workplace.fetched, config, workplace.download, progress, for_features=for_features
+            )
         except RateLimitedError:
-            if not patience.wait(shown(source)):
+            if not patience.wait(shown(source), host):
                 raise
         else:
             patience.renew()

@@ -3,11 +3,12 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal
 
+from tasks.contracts.datasets import DropReason
 from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.files import FULL, check_no_link
 from tasks.contracts.media import (
@@ -47,9 +48,9 @@ def unexpected(source: str, error: Exception) -> VideoOutcome:
     return failed(source, f"{type(error).__name__}: {error} (unexpected: `--debug` shows where)")
 
 
-def failed(source: str, reason: str) -> VideoOutcome:
-    """Return the outcome of a source that failed for this reason."""
-    return VideoOutcome(source=source, status=FAILED, reason=reason)
+def failed(source: str, reason: str, cause: DropReason | None = None) -> VideoOutcome:
+    """Return the outcome of a source that failed for this reason; `cause` says why it could not be fetched."""
+    return VideoOutcome(source=source, status=FAILED, reason=reason, cause=cause)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ class Lookup(Generic[ManifestT]):
     find: Callable[[Path, str], ManifestT | None]  # what lies whole in a folder under that identity
     in_words: Callable[[ManifestT], str]
     folder_name: Callable[[FetchedVideo], str] = folder_name
+    others: tuple[ModelRecord, ...] = ()  # further models that give the same answers
+
+    @property
+    def made_by(self) -> str:
+        """What gives the answers, by name."""
+        return in_one([each.name for each in (self.record, *self.others)])
+
+
+def in_one(names: Sequence[str]) -> str:
+    """Name several models, or the one."""
+    return " and ".join(names)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from tasks.contracts.media import (
     VideoOutcome,
 )
 from tasks.contracts.model import FrozenModel
-from tasks.contracts.progress import Progress, Unshown
+from tasks.contracts.progress import LongAlone, Progress, Silent
 from tasks.detection.boxes import Detector
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects, identity_of_objects
@@ -45,7 +45,7 @@ from tasks.per_video.extraction import (
     identity_of_features,
 )
 from tasks.per_video.fetching import Workplace
-from tasks.per_video.jobs import Job, Lookup, recall
+from tasks.per_video.jobs import Job, Lookup, in_one, recall
 from tasks.reports.words import labels_in_words, objects_in_words
 from tasks.storage.bundles import find_bundle, pull_bundle, push_bundle
 from tasks.storage.object_store import ObjectStore, open_store
@@ -55,36 +55,55 @@ from tasks.weights.store import WeightsStore
 
 PREFIX = "videos"
 IDENTITY_DIGITS = 16
+LONG_S = 120.0  # of a video whose features take more than a few seconds on a CPU
 VIDEOS_AT_ONCE = 3  # some are decoded while the network looks at others: of short ones, no core waits
 
 
 class LabelWork(FrozenModel):
-    """Label videos with one model and one set of options."""
+    """Label videos with one model or several, and one set of options."""
 
     verb: Literal["label"] = "label"
-    model: str  # as `tasks.labelling.labeller.open_labeller` takes it
+    models: tuple[str, ...]  # each as `tasks.labelling.labeller.open_labeller` takes it
     store: TrackingStore
     options: LabelOptions
+    chosen: str | None = None  # which model was taken and why, where that was left to us
+    left_out: tuple[str, ...] = ()  # champions that could not be taken, and why
 
-    def open(self, weights: WeightsStore) -> Labeller:
-        """Open the model.
+    def open(self, weights: WeightsStore) -> tuple[Labeller, ...]:
+        """Open the models.
 
         Raises:
             UnknownModelError, MissingWeightsError, FeatureSpaceError, ModelError, TrackingError: as `open_labeller`.
         """
-        return open_labeller(self.model, store=self.store, weights=weights)
+        return tuple(open_labeller(model, store=self.store, weights=weights) for model in self.models)
 
-    def job(self, labeller: Labeller, workplace: Workplace, progress: Progress | None = None) -> Job[LabelsManifest]:
-        """Return the job of labelling with an open model."""
+    def job(
+        self, labellers: tuple[Labeller, ...], workplace: Workplace, progress: Progress | None = None
+    ) -> Job[LabelsManifest]:
+        """Return the job of labelling with open models."""
+        first, *others = labellers
         return Job(
             kind=LABELS,
             out=workplace.out,
-            record=labeller.record,
-            identify=lambda video: identity_of_labels(video, labeller, self.options),
+            record=first.record,
+            others=tuple(each.record for each in others),
+            identify=lambda video: identity_of_labels(video, first, self.options, others),
             find=LABELS.find,
             in_words=labels_in_words,
-            make=lambda video, folder: label_video(video, labeller, self.options, workplace.bounds, folder, progress),
+            make=lambda video, folder: label_video(
+                video, first, self.options, workplace.bounds, folder, progress, others=others, chosen=self.chosen
+            ),
         )
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What an answer about many videos says of the models: their names, and why they were taken."""
+        return {
+            "model": in_one(self.models),
+            "models": list(self.models),
+            "why": self.chosen,
+            "left_out": list(self.left_out),
+        }
 
 
 class DetectWork(FrozenModel):
@@ -140,10 +159,10 @@ class ExtractWork(FrozenModel):
         return open_extractor(self.features, weights)
 
     def job(
-        self, extractor: Extractor, workplace: Workplace, _progress: Progress | None = None
+        self, extractor: Extractor, workplace: Workplace, progress: Progress | None = None
     ) -> Job[FeaturesManifest]:
-        """Return the job of extracting; how far it is within a video is not told, as most are short."""
-        space = extractor.space
+        """Return the job of extracting, which tells how far it is within a video that is long."""
+        space, told = extractor.space, LongAlone(progress or Silent(), LONG_S)
         return Job(
             kind=FEATURES,
             out=features_folder(workplace.out, space),
@@ -152,7 +171,7 @@ class ExtractWork(FrozenModel):
             find=FEATURES.find,
             in_words=features_in_words,
             folder_name=lambda video: content_name(video.sha256),
-            make=lambda video, folder: extract_features(video, extractor, workplace.bounds, folder, Unshown()),
+            make=lambda video, folder: extract_features(video, extractor, workplace.bounds, folder, told),
             at_once=VIDEOS_AT_ONCE,
         )
 

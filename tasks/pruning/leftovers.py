@@ -32,7 +32,7 @@ from tasks.shards.partfile import PART_SUFFIX
 from tasks.tracking.kept_training import CandidateNote, KeptTraining, store_mark
 from tasks.tracking.registry import TRAINING_TAG, registered_versions
 from tasks.tracking.store import TrackingStore
-from tasks.video.cache import LOCK_NAME, Place
+from tasks.video.cache import GONE_NAME, LOCK_NAME, METADATA_NAME, Place
 
 ABANDONED_AFTER = timedelta(days=1)
 # The stack's parts write to `<name>.log` for as long as they run, be it without a word for weeks.
@@ -140,7 +140,7 @@ class FetchedVideos:
         """Say which videos, whole or not, were last asked for before the bound."""
         goes = list[Item]()
         for folder in folders_in(self.cache, self.home):
-            if len(folder.name) != PLACE_NAME_LENGTH or not self._is_old(folder):
+            if len(folder.name) != PLACE_NAME_LENGTH or not self._is_old(folder) or _is_note(folder):
                 continue
             video = Place(folder).find()
             why = "nobody has asked for it since" if video else "it never came whole"
@@ -165,6 +165,12 @@ class FetchedVideos:
 
     def _is_old(self, folder: Path) -> bool:
         return self.bounds.is_old(_asked_for(folder), at_least=A_RUN_AT_LEAST)
+
+
+def _is_note(folder: Path) -> bool:
+    """Say whether there is nothing but a note of what a video was, without which it would be fetched again."""
+    names = {path.name for path in folder.iterdir()} - {LOCK_NAME}
+    return bool(names) and names <= {METADATA_NAME, GONE_NAME}
 
 
 def _asked_for(folder: Path) -> datetime:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from tasks.contracts.datasets import DatasetManifest
+from tasks.contracts.datasets import DatasetManifest, placed
 from tasks.contracts.errors import DamagedDatasetError
 from tasks.contracts.media import CONTENT_DIGITS
 from tasks.datasets.catalogue import Entry, list_datasets
@@ -337,7 +337,7 @@ class Shards:
 
     def _with_rows_kept(self) -> set[tuple[str, str]]:
         return {
-            (tally.partition, saved_name(tally.name))
+            (placed(tally.partition, 0)[1], saved_name(tally.name))
             for folder in folders_in(self.store, self.home)
             for path in files_in(folder, self.home)
             if path.suffix == ".parquet" and path.name[0] != "."

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.contracts.datasets import VOCABULARY_SIZE
+from tasks.contracts.datasets import VOCABULARY_SIZE, Level
 from tasks.contracts.model import FrozenModel
 
 
@@ -14,6 +14,11 @@ class FilterConfig(FrozenModel):
     label_ids: tuple[int, ...] = Field(min_length=1, description="indices of the labels wanted; kept sorted and unique")
     match: Literal["any", "all"] = Field(default="any", description="whether one of several labels is enough")
     exclude_ids: tuple[int, ...] = Field(default=(), description="indices of labels whose videos are never kept")
+    level: Level = Field(
+        default="video",
+        exclude_if=lambda level: level == "video",  # so that what is of whole videos has the ids that it always had
+        description="of the records that are read: whole videos, or frames",
+    )
     background: int | Literal["all"] = Field(
         default=0, description="unmatched videos to keep for each match of a shard, or `all` of them"
     )

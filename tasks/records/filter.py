@@ -5,7 +5,7 @@ import os
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from io import FileIO
@@ -17,17 +17,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import Damage, DropReason, PlannedShard, Shard, ShardTally
+from tasks.contracts.datasets import Damage, DropReason, Level, PlannedShard, Shard, ShardTally
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 from tasks.records.config import FilterConfig
 from tasks.records.kernels.crc32c import MASK_DELTA
-from tasks.records.kernels.example import FLOAT_BYTES, INT_BYTES, Ints
+from tasks.records.kernels.example import FLOAT_BYTES, FRAME_ROWS, INT_BYTES, VIDEO_ROWS, Ints
 from tasks.records.kernels.judge import MATCH, NO_MATCH, Rules, Verdict, choose
 from tasks.records.kernels.walker import MIN_FRAME_BYTES, VERDICT, new_tables, walk
 from tasks.records.kernels.wire import Bytes
 from tasks.records.part_file import refuse_damage
-from tasks.records.rows import SCHEMA, Rows, copy_rows, table_of
+from tasks.records.rows import FRAME_SCHEMA, SCHEMA, FrameRows, Rows, copy_rows, table_of
 
 MAX_BYTES = (1 << 31) - 1  # a frame-level shard has about 0.4 GB; with this, 32-bit offsets never overflow
 HEADER_BYTES = 12  # of a frame: its length, and the checksum of that
@@ -43,25 +43,26 @@ TABLE_BYTES = 1 << 24  # of rows that are copied into a table, and so are in mem
 
 
 class ShardBytes(NamedTuple):
-    """The frames of a shard as uint8, valid until this thread reads its next shard."""
+    """The frames of a shard as uint8, valid as long as the room that they were read into."""
 
     data: NDArray[np.uint8]
     fault: str = ""  # why a compressed stream ended before its end, in words that are the same on every machine
 
 
-def read_shard(path: Path, size_bytes: int | None = None) -> ShardBytes:
+def read_shard(path: Path, size_bytes: int | None = None, room: Callable[[int], Bytes] | None = None) -> ShardBytes:
     """Return the content of `path`, decompressed where TensorFlow wrote it with `GZIP` or `ZLIB`.
 
     Args:
         path: a TFRecord file.
         size_bytes: the size that it had when it was checked, where that is known.
+        room: gives memory for so many bytes; by default what this thread uses again for its next shard.
 
     Raises:
         DatasetError: the file is missing, a folder, too big, or changes while it is read.
     """
     try:
         with FileIO(path) as file:
-            data = _read(file, path, size_bytes)
+            data = _read(file, path, size_bytes, room or _workspace.buffer)
         if is_compressed(data[:HEADER_BYTES].tobytes()):
             return _decompressed(data.tobytes(), path)
         return ShardBytes(data)
@@ -73,14 +74,14 @@ def read_shard(path: Path, size_bytes: int | None = None) -> ShardBytes:
         raise DatasetError(f"The shard {path} cannot be read: {error.strerror}. {FETCH}") from error
 
 
-def _read(file: FileIO, path: Path, size_bytes: int | None) -> NDArray[np.uint8]:
+def _read(file: FileIO, path: Path, size_bytes: int | None, room: Callable[[int], Bytes]) -> NDArray[np.uint8]:
     before = os.fstat(file.fileno())
     size = before.st_size
     if size_bytes is not None and size != size_bytes:
         raise DatasetError(f"The shard {path} has {size} bytes, and had {size_bytes} when it was checked. {FETCH}")
     if size > MAX_BYTES:
         raise DatasetError(f"The file {path} has {size} bytes; a shard has at most {MAX_BYTES}. {FETCH}")
-    data = _workspace.buffer(size)
+    data = room(size)[:size]
     done = 0
     while done < size and (count := file.readinto(data[done:].data)):
         done += count
@@ -128,24 +129,46 @@ def _decompressed(packed: bytes, path: Path) -> ShardBytes:
     return ShardBytes(np.frombuffer(content, np.uint8), fault)
 
 
+def _mapped(size: int) -> Bytes:
+    """Return room for a shard, which starts on a page: reading into another runs several times slower.
+
+    Read rather than mapped, as a file that changes under a map would change between being checked and being copied.
+    """
+    return np.frombuffer(mmap.mmap(-1, size + size // 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
+
+
+_spare: deque[Bytes] = deque(maxlen=2)  # rooms of shards of frames whose rows have been copied, by whichever thread
+
+
+def _lent(size: int) -> Bytes:
+    """Return room that is the caller's, for a shard whose rows are copied later; a spare one that is large enough."""
+    try:
+        room = _spare.pop()
+    except IndexError:
+        return _mapped(size)
+    return room if room.size >= size else _mapped(size)
+
+
 class _Workspace(threading.local):
     """What a thread uses again for its next shard: memory that is new each time is mapped and zeroed each time."""
 
     def __init__(self) -> None:
         self._buffer = np.empty(0, np.uint8)
         self._rules: tuple[FilterConfig, Rules] | None = None
-        self.heads, self.features = new_tables(NOTED_RECORDS)
+        self._tables: dict[Level, tuple[Ints, Ints]] = {"video": new_tables(NOTED_RECORDS)}
 
-    def buffer(self, size: int) -> NDArray[np.uint8]:
-        """Return room for a shard, which starts on a page: reading into another runs several times slower.
-
-        Read rather than mapped, as a file that changes under a map would change between being checked and being copied.
-        """
+    def buffer(self, size: int) -> Bytes:
+        """Return room for a shard, until this is called again."""
         if self._buffer.size < size:
             self._buffer = np.empty(0, np.uint8)  # let go of the old one first
-            private = mmap.mmap(-1, size + size // 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            self._buffer = np.frombuffer(private, np.uint8)
-        return self._buffer[:size]
+            self._buffer = _mapped(size)
+        return self._buffer
+
+    def tables(self, level: Level) -> tuple[Ints, Ints]:
+        """Return room for what is noted of some records."""
+        if level not in self._tables:
+            self._tables[level] = new_tables(NOTED_RECORDS, FRAME_ROWS if level == "frame" else VIDEO_ROWS)
+        return self._tables[level]
 
     def rules(self, config: FilterConfig) -> Rules:
         """Return the rules of `config` for a shard that begins."""
@@ -169,6 +192,8 @@ REASONS = {  # in the order of a tally's drops, which is that of `DropReason`
     Verdict.MALFORMED: DropReason.MALFORMED,
     Verdict.MISSING_FEATURE: DropReason.MISSING_FEATURE,
     Verdict.WRONG_LENGTH: DropReason.WRONG_LENGTH,
+    Verdict.NO_FRAMES: DropReason.NO_FRAMES,
+    Verdict.UNEVEN_FRAMES: DropReason.UNEVEN_FRAMES,
     Verdict.NON_FINITE: DropReason.NON_FINITE,
     Verdict.LABEL_OUT_OF_RANGE: DropReason.LABEL_OUT_OF_RANGE,
 }
@@ -178,6 +203,7 @@ DETAILS = {
     Verdict.BAD_DATA_CRC: "the checksum of the record's data is wrong",
     Verdict.MALFORMED: "the record is not a tf.train.Example with an id in UTF-8",
 }
+NO_SEQUENCE = "the record is not a tf.train.SequenceExample with an id in UTF-8"
 
 
 class FilteredShard:
@@ -187,7 +213,7 @@ class FilteredShard:
     been read, it fills the processor's caches, and code that makes objects takes three times as long.
     """
 
-    def __init__(self, shard: PlannedShard, counts: Ints, damage: tuple[Damage, ...], rows: Rows) -> None:
+    def __init__(self, shard: PlannedShard, counts: Ints, damage: tuple[Damage, ...], rows: Rows | FrameRows) -> None:
         self.rows, self.damage = rows, damage
         self._shard, self._counts = shard, counts
 
@@ -196,10 +222,16 @@ class FilteredShard:
         yield self.table
         yield self.tally
 
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows, as `SCHEMA` has them; or with frames, as `FRAME_SCHEMA` does, in small tables and once."""
+        return self.rows.tables()
+
     @cached_property
     def table(self) -> pa.Table:
-        """The rows, as `SCHEMA` has them."""
-        return table_of([self.rows])
+        """All rows in memory."""
+        if isinstance(self.rows, Rows):
+            return table_of([self.rows])
+        return pa.concat_tables([FRAME_SCHEMA.empty_table(), *self.rows.tables()])
 
     @cached_property
     def tally(self) -> ShardTally:
@@ -245,7 +277,8 @@ def filter_shards(shards: Sequence[Shard], config: FilterConfig, threads: int = 
     in_order = deque(done[at] for at in range(len(shards)))
     done.clear()
     tallies = tuple(each.tally for each in in_order)
-    return FilteredShards(pa.concat_tables([SCHEMA.empty_table(), *_tables(in_order)]), tallies)
+    schema = SCHEMA if config.level == "video" else FRAME_SCHEMA
+    return FilteredShards(pa.concat_tables([schema.empty_table(), *_tables(in_order)]), tallies)
 
 
 def _filter_waiting(waiting: deque[tuple[int, Shard]], done: dict[int, FilteredShard], config: FilterConfig) -> None:
@@ -257,6 +290,8 @@ def _filter_waiting(waiting: deque[tuple[int, Shard]], done: dict[int, FilteredS
             return
         try:
             done[at] = filter_shard(shard, config)
+            if config.level == "frame":
+                _ = done[at].table  # here rather than later: until then, all of the shard is in memory
         except BaseException:
             waiting.clear()  # so that the other threads end
             raise
@@ -266,11 +301,15 @@ def _tables(done: deque[FilteredShard]) -> Iterator[pa.Table]:
     """Take shards out of `done` and make tables of them, each of as many as have `TABLE_BYTES` together."""
     rows, size = list[Rows](), 0
     while done:
-        size += done[0].rows.nbytes
+        each = done.popleft()
+        if isinstance(each.rows, FrameRows):
+            yield each.table
+            continue
+        size += each.rows.nbytes
         if rows and size > TABLE_BYTES:
             yield table_of(rows)
-            rows, size = [], done[0].rows.nbytes
-        rows.append(done.popleft().rows)
+            rows, size = [], each.rows.nbytes
+        rows.append(each.rows)
     if rows:
         yield table_of(rows)
 
@@ -287,11 +326,21 @@ def filter_shard(shard: Shard, config: FilterConfig) -> FilteredShard:
 
 def filter_file(shard: PlannedShard, path: Path, config: FilterConfig, size_bytes: int | None = None) -> FilteredShard:
     """Do the same for a shard at `path`, whatever its size where that is not known."""
-    data, fault = read_shard(path, size_bytes)
+    lent = list[Bytes]()
+
+    def room(size: int) -> Bytes:
+        lent.append(_lent(size))
+        return lent[0]
+
+    is_video = config.level == "video"
+    data, fault = read_shard(path, size_bytes, None if is_video else room)
     judged = _judge_all(data, config)
     features, is_match = _kept(data, judged, config)
-    rows = copy_rows(data, features, is_match, shard.name)
-    damage = (_damage(shard, offset, Verdict(verdict)) for offset, verdict in judged.damaged)
+    if is_video:
+        rows = copy_rows(data, features, is_match, shard.name)
+    else:
+        rows = FrameRows(shard.name, data, features, is_match, lambda: _spare.extend(lent))
+    damage = (_damage(shard, offset, Verdict(verdict), config.level) for offset, verdict in judged.damaged)
     filtered = FilteredShard(shard, judged.counts, (*damage, *_file_damage(shard, data.size, fault)), rows)
     if config.strict and filtered.damage:
         refuse_damage(filtered.tally, path)
@@ -307,6 +356,9 @@ def compile_kernels() -> None:
     judged = _judge_all(data, config)
     choose(data, judged.features, 0)
     copy_rows(data, judged.features, judged.verdicts == Verdict.MATCH, "")
+    frames = new_tables(1, FRAME_ROWS)[1]
+    frames.fill(0)
+    next(FrameRows("", data, frames, np.ones(1, np.bool_), list).tables())
 
 
 class _Judged(NamedTuple):
@@ -317,7 +369,7 @@ class _Judged(NamedTuple):
 
 
 def _judge_all(data: Bytes, config: FilterConfig) -> _Judged:
-    rules, heads, features = _workspace.rules(config), _workspace.heads, _workspace.features
+    rules, (heads, features) = _workspace.rules(config), _workspace.tables(config.level)
     counts, damaged, kept = np.zeros(len(Verdict), np.int64), [], list[tuple[Ints, Ints]]()
     at = 0
     while at < data.size or not kept:
@@ -339,7 +391,7 @@ def _rules(config: FilterConfig) -> Rules:
     roles[list(config.label_ids)] = np.arange(1, len(config.label_ids) + 1)
     need = len(config.label_ids) if config.match == "all" else 1
     seen = np.full(len(config.label_ids) + 1, -1, np.int64)
-    room = np.empty(max(RGB_SIZE * FLOAT_BYTES, config.vocabulary_size * INT_BYTES), np.uint8)
+    room = np.empty(max(RGB_SIZE * FLOAT_BYTES, 2 * config.vocabulary_size * INT_BYTES), np.uint8)
     wanted = (Verdict.MATCH, Verdict.NO_MATCH) if config.background else (Verdict.MATCH,)
     noted = sum(1 << verdict for verdict in (*wanted, *range(DAMAGED.start, DAMAGED.stop)))
     return Rules(roles, need, seen, room, RGB_SIZE, AUDIO_SIZE, config.check_crc, noted)
@@ -365,7 +417,8 @@ def _file_damage(shard: PlannedShard, size_bytes: int, fault: str) -> tuple[Dama
     return (Damage(path=path, offset=size_bytes, reason=reason, detail=fault or "the file is empty"),)
 
 
-def _damage(shard: PlannedShard, offset: int, verdict: Verdict) -> Damage:
+def _damage(shard: PlannedShard, offset: int, verdict: Verdict, level: Level) -> Damage:
     """Describe damage in words that are the same on every machine."""
     path = f"{shard.partition}/{shard.name}"
-    return Damage(path=path, offset=offset, reason=REASONS[verdict], detail=DETAILS[verdict])
+    detail = NO_SEQUENCE if verdict == Verdict.MALFORMED and level == "frame" else DETAILS[verdict]
+    return Damage(path=path, offset=offset, reason=REASONS[verdict], detail=detail)

@@ -141,7 +141,7 @@ def _write(
     kept = kept_shards(folder, shards)
     filtered = filtered_shards(_in_order(shards), kept, config, locate, progress)
     try:
-        return describe(store, write_batch(folder, batch_key(shards, config), filtered))
+        return describe(store, write_batch(folder, batch_key(shards, config), filtered, config.level))
     except DatasetError:
         part = find_part(store, shards, config)  # another process may have written it and discarded the shards
         if part is None:

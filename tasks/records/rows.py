@@ -1,32 +1,53 @@
 """Rows of shards in memory: copied out of their records, and as an Arrow table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tasks.contracts.columns import FRAME_TYPES, SEGMENT, element
+from tasks.contracts.datasets import Level
 from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
-from tasks.records.kernels.example import COUNT, FLOAT_BYTES, ID, LABELS, START, STOP, Ints
-from tasks.records.kernels.walker import gather
+from tasks.records.kernels.example import (
+    COUNT,
+    FLOAT_BYTES,
+    FRAME_RGB,
+    ID,
+    LABELS,
+    SEGMENT_LABELS,
+    START,
+    STOP,
+    Ints,
+)
+from tasks.records.kernels.walker import gather, gather_frames
 from tasks.records.kernels.wire import Bytes
-
-
-def _element(kind: pa.DataType) -> pa.Field:
-    return pa.field("element", kind, nullable=False)  # nullable elements write and read a third slower
-
 
 SCHEMA = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),
-        pa.field("labels", pa.list_(_element(pa.int32())), nullable=False),
-        pa.field("mean_rgb", pa.list_(_element(pa.float32()), RGB_SIZE), nullable=False),
-        pa.field("mean_audio", pa.list_(_element(pa.float32()), AUDIO_SIZE), nullable=False),
+        pa.field("labels", pa.list_(element(pa.int32())), nullable=False),
+        pa.field("mean_rgb", pa.list_(element(pa.float32()), RGB_SIZE), nullable=False),
+        pa.field("mean_audio", pa.list_(element(pa.float32()), AUDIO_SIZE), nullable=False),
         pa.field("shard", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("is_match", pa.bool_(), nullable=False),
     ]
 )
+
+FRAME_SCHEMA = pa.schema(
+    [
+        *(SCHEMA.field(name) for name in ("video_id", "labels")),
+        *(pa.field(name, kind, nullable=False) for name, kind in FRAME_TYPES.items()),
+        *(SCHEMA.field(name) for name in ("shard", "is_match")),
+    ]
+)
+TABLE_FRAMES = 1 << 14  # copied at a time: 19 MB
+
+
+def schema_of(level: Level) -> pa.Schema:
+    """Return the columns of rows of a level."""
+    return FRAME_SCHEMA if level == "frame" else SCHEMA
 
 
 class Rows(NamedTuple):
@@ -45,6 +66,40 @@ class Rows(NamedTuple):
     def nbytes(self) -> int:
         """The size of what is copied."""
         return self.ids.nbytes + self.labels.nbytes + self.rgb.nbytes + self.audio.nbytes
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield all of them in one table of `SCHEMA`."""
+        yield table_of([self])
+
+
+class FrameRows:
+    """Records of a shard with their frames, which are copied out of it a few at a time, and once."""
+
+    def __init__(
+        self, shard: str, data: Bytes, features: Ints, is_match: NDArray[np.bool_], let_go: Callable[[], object]
+    ) -> None:
+        """Keep the bytes of the shard; `let_go` is called when all is copied."""
+        self.is_match = is_match
+        self._shard, self._data, self._features, self._let_go = shard, data, features, let_go
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield tables of `FRAME_SCHEMA`, none of them large."""
+        for part in cut(self._features[:, FRAME_RGB, COUNT], TABLE_FRAMES):
+            yield _frame_table(self._shard, self._data, self._features[part], self.is_match[part])
+        self._data = self._data[:0]
+        self._let_go()
+
+
+def cut(frames: Ints, most: int) -> Iterator[slice]:
+    """Yield runs of rows, each ending with the row whose frames make it `most` or more; the last may have fewer."""
+    start, total = 0, 0
+    for row, count in enumerate(frames.tolist(), 1):
+        total += count
+        if total >= most:
+            yield slice(start, row)
+            start, total = row, 0
+    if start < len(frames):
+        yield slice(start, len(frames))
 
 
 def copy_rows(data: Bytes, features: Ints, is_match: NDArray[np.bool_], shard: str) -> Rows:
@@ -67,9 +122,34 @@ def table_of(shards: Sequence[Rows]) -> pa.Table:
         _nested("mean_rgb", count, [None], rgb),
         _nested("mean_audio", count, [None], audio),
         shard_column([each.shard for each in shards], [len(each.is_match) for each in shards]),
-        pa.Array.from_buffers(pa.bool_(), count, [None, pa.py_buffer(np.packbits(is_match, bitorder="little"))]),
+        _flags(is_match),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _frame_table(shard: str, data: Bytes, features: Ints, is_match: NDArray[np.bool_]) -> pa.Table:
+    """Copy records of frames into a table of `FRAME_SCHEMA`."""
+    id_sizes = features[:, ID, STOP] - features[:, ID, START]
+    labels, rated, frames = (features[:, row, COUNT] for row in (LABELS, SEGMENT_LABELS, FRAME_RGB))
+    ids, total = np.empty(id_sizes.sum(), np.uint8), int(frames.sum())
+    whole = [np.empty(counts.sum(), np.int64) for counts in (labels, rated, rated, rated)]
+    scores = np.empty(rated.sum(), np.float32)
+    # From Arrow's own memory, which it uses again: memory that is new each time is mapped and zeroed each time.
+    rgb, audio = (np.frombuffer(pa.allocate_buffer(total * size), np.uint8) for size in (RGB_SIZE, AUDIO_SIZE))
+    gather_frames(data, features, ids, tuple(each.view(np.uint8) for each in (*whole, scores)), rgb, audio)
+    in_segments = [_flat(pa.int32(), each.astype(np.int32)) for each in whole[1:]]
+    segments = pa.StructArray.from_arrays([*in_segments, _flat(pa.float32(), scores)], fields=list(SEGMENT))
+    columns = [
+        _texts(_ends(id_sizes), ids),
+        _lists("labels", labels, _flat(pa.int32(), whole[0].astype(np.int32))),
+        _flat(pa.int32(), frames.astype(np.int32)),
+        _lists("rgb", frames, _flat(pa.binary(RGB_SIZE), rgb)),
+        _lists("audio", frames, _flat(pa.binary(AUDIO_SIZE), audio)),
+        _lists("segments", rated, segments),
+        shard_column([shard], [len(is_match)]),
+        _flags(is_match),
+    ]
+    return pa.Table.from_arrays(columns, schema=FRAME_SCHEMA)
 
 
 def shard_column(names: Sequence[str], counts: Sequence[int]) -> pa.DictionaryArray:
@@ -91,6 +171,17 @@ def _ends(sizes: Ints) -> NDArray[np.int32]:
 def _flat(kind: pa.DataType, values: NDArray[Any]) -> pa.Array:
     """Take an array's memory as it is; `pa.array` would first import pandas, to see whether it is one of its own."""
     return pa.Array.from_buffers(kind, values.nbytes * 8 // kind.bit_width, [None, pa.py_buffer(values)])
+
+
+def _flags(is_match: NDArray[np.bool_]) -> pa.Array:
+    bits = pa.py_buffer(np.packbits(is_match, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(is_match), [None, bits])
+
+
+def _lists(column: str, counts: Ints, values: pa.Array) -> pa.Array:
+    """Return lists of so many of the values each, in a column of `FRAME_SCHEMA`."""
+    kind = FRAME_SCHEMA.field(column).type
+    return pa.Array.from_buffers(kind, len(counts), [None, pa.py_buffer(_ends(counts))], children=[values])
 
 
 def _texts(ends: NDArray[np.int32], characters: NDArray[np.uint8]) -> pa.Array:

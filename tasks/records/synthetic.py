@@ -8,7 +8,7 @@ import csv
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase, digits
@@ -21,6 +21,8 @@ from tasks.contracts.datasets import VOCABULARY_SIZE
 from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
 
 FloatArray = NDArray[np.float32]
+Frames = NDArray[np.uint8]
+Rating = tuple[int, int, int, float]  # start and end in seconds, label, and 1 if the segment shows it, else 0
 
 ALPHABET = ascii_lowercase + ascii_uppercase + digits
 COOKING = 22
@@ -38,6 +40,8 @@ NAMES |= {COOKING: "Cooking", 29: "Dish", 37: "Food", 89: "Cake", 114: "Recipe",
 VERTICALS = {COOKING: "Food & Drink", 0: "Games", 2: "Autos & Vehicles", 3: "Arts & Entertainment"}
 UNNAMED_EVERY = 70  # about as rare as in the real vocabulary, where 56 of 3,862 rows have no name
 NOISE = 0.46  # standard deviation of mean_rgb, measured on real shards
+ORDERED, REVERSED = COOKING, 0  # labels of the videos of `write_order_mirror`
+EVENT_FRAMES = 6  # of an event in them: it lasts so many seconds
 
 
 def write_mirror(
@@ -57,6 +61,59 @@ def write_mirror(
     _write_vocabulary(folder / "youtube8m" / "csv" / "2" / "vocabulary.csv")
 
 
+def write_order_mirror(
+    folder: Path,
+    *,
+    train_shards: int = 2,
+    validate_shards: int = 1,
+    pairs_per_shard: int = 100,
+    frames: tuple[int, int] = (20, 60),
+    seed: int = 0,
+) -> None:
+    """Write frame-level shards whose labels depend on nothing but the order of frames.
+
+    In each video a first event and a second one happen, among noise. Every video stands there twice, the other time
+    with its frames in reverse order: `ORDERED` labels the one where the first event comes first, `REVERSED` the other
+    one. A model that does not look at the order gives both of a pair the same scores, so it is right about one at best.
+
+    Args:
+        folder: where the mirror goes, in the layout of YouTube-8M's hosts.
+        train_shards: shards of `frame/train`.
+        validate_shards: shards of `frame/validate`.
+        pairs_per_shard: pairs of videos in each.
+        frames: frames of the shortest and of the longest video; three events must fit.
+        seed: the same one gives the same bytes.
+    """
+    rng = np.random.default_rng(seed)
+    events = rng.integers(0, 256, (2, RGB_SIZE + AUDIO_SIZE))  # what is seen and heard of each
+    suffixes = ["".join(pair) for pair in product(ALPHABET, repeat=2)]
+    for split, first, count in (("train", 0, train_shards), ("validate", train_shards, validate_shards)):
+        plan = {}
+        for suffix in suffixes[first : first + count]:
+            path = folder / "2" / "frame" / split / f"{split}{suffix}.tfrecord"
+            write_shard(path, _ordered_pairs(rng, events, suffix, pairs_per_shard, frames))
+            plan[path.name] = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        _write_plan(folder / "2" / "download_plans" / f"frame_{split}.json", plan)
+    _write_vocabulary(folder / "youtube8m" / "csv" / "2" / "vocabulary.csv")
+
+
+def _ordered_pairs(
+    rng: np.random.Generator, events: NDArray[np.int64], suffix: str, pairs: int, frames: tuple[int, int]
+) -> Iterator[bytes]:
+    for pair in range(pairs):
+        count = int(rng.integers(frames[0], frames[1] + 1))
+        noise = rng.normal(128, 32, (count, RGB_SIZE + AUDIO_SIZE))
+        half = count // 2
+        for event, start, stop in ((0, 0, half), (1, half, count)):
+            at = int(rng.integers(start, stop - EVENT_FRAMES + 1))
+            noise[at : at + EVENT_FRAMES] = (noise[at : at + EVENT_FRAMES] + events[event]) / 2
+        codes = noise.clip(0, 255).astype(np.uint8)
+        for number, label in ((2 * pair, ORDERED), (2 * pair + 1, REVERSED)):
+            video_id = ALPHABET[number // 62 % 62] + ALPHABET[number % 62] + suffix
+            shown = codes if label == ORDERED else codes[::-1]
+            yield encode_sequence(video_id.encode(), [label], shown[:, :RGB_SIZE], shown[:, RGB_SIZE:])
+
+
 def write_shard(path: Path, payloads: Iterable[bytes]) -> None:
     """Write TFRecord framing: length, masked CRC-32C of the length, payload, masked CRC-32C of the payload."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,12 +129,40 @@ def encode_example(
     """Encode a `tf.train.Example` as the shards hold it (protobuf's wire format, packed lists)."""
     features = {
         id_key: _field(1, _field(1, video_id)),
-        "labels": _field(3, _field(1, b"".join(_varint(label) for label in labels))),
+        "labels": _integers(labels),
         "mean_rgb": _field(2, _field(1, mean_rgb.astype("<f4").tobytes())),
         "mean_audio": _field(2, _field(1, mean_audio.astype("<f4").tobytes())),
     }
-    entries = (_field(1, _field(1, key.encode()) + _field(2, value)) for key, value in features.items())
-    return _field(1, b"".join(entries))
+    return _field(1, _map(features))
+
+
+def encode_sequence(
+    video_id: bytes, labels: Sequence[int], rgb: Frames, audio: Frames, ratings: Sequence[Rating] = ()
+) -> bytes:
+    """Encode a `tf.train.SequenceExample` as the frame-level shards hold it: frames uint8 (n, 1024) and (n, 128)."""
+    context = {"id": _field(1, _field(1, video_id)), "labels": _integers(labels)}
+    if ratings:
+        starts, ends, rated, scores = zip(*ratings, strict=True)
+        context |= {
+            "segment_start_times": _integers(starts),
+            "segment_end_times": _integers(ends),
+            "segment_labels": _integers(rated),
+            "segment_scores": _field(2, _field(1, np.array(scores, "<f4").tobytes())),
+        }
+    lists = {
+        name: b"".join(_field(1, _field(1, _field(1, frame.tobytes()))) for frame in frames)
+        for name, frames in (("rgb", rgb), ("audio", audio))
+    }
+    return _field(1, _map(context)) + _field(2, _map(lists))
+
+
+def _integers(values: Sequence[int]) -> bytes:
+    """Encode a feature of integers, none of them negative."""
+    return _field(3, _field(1, b"".join(map(_varint, values))))
+
+
+def _map(entries: Mapping[str, bytes]) -> bytes:
+    return b"".join(_field(1, _field(1, key.encode()) + _field(2, value)) for key, value in entries.items())
 
 
 def _varint(value: int) -> bytes:

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.contracts.datasets import PlannedShard, ShardTally
+from tasks.contracts.datasets import Level, PlannedShard, ShardTally
 from tasks.contracts.errors import DiskSpaceError
 from tasks.contracts.files import appearing, file_digest, temporary_file
 from tasks.contracts.progress import Progress
 from tasks.records.config import FilterConfig
 from tasks.records.filter import FilteredShard, filter_file
 from tasks.records.part_file import footer_of, part_name, read_tallies, refuse_damage
-from tasks.records.rows import SCHEMA, shard_column
+from tasks.records.rows import SCHEMA, schema_of, shard_column
 
 ABANDONED_AFTER_S = 86_400
 GROUP_ROWS = 2048  # rows of a row group: 9.4 MB of floats
@@ -37,16 +38,28 @@ OPTIONS: dict[str, Any] = {
     "column_encoding": dict.fromkeys(FLOATS, "BYTE_STREAM_SPLIT"),
     "write_statistics": ["video_id", "labels.list.element", "shard", "is_match"],
 }
+GROUP_FRAMES = 1 << 14  # frames of a row group: 19 MB
+FRAME_OPTIONS: dict[str, Any] = OPTIONS | {"column_encoding": None}
 
 
 class StoredShard(NamedTuple):
     """What a `FilteredShard` has, of a part that was written earlier."""
 
-    table: pa.Table
+    rows: Iterator[pa.Table]
     tally: ShardTally
 
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows, once."""
+        return self.rows
 
-def write_batch(folder: Path, batch_key: str, filtered: Iterable[FilteredShard | StoredShard]) -> Path:
+    def with_rows(self, rows: Iterator[pa.Table]) -> "StoredShard":
+        """Return other rows that were made of these."""
+        return StoredShard(rows, self.tally)
+
+
+def write_batch(
+    folder: Path, batch_key: str, filtered: Iterable[FilteredShard | StoredShard], level: Level = "video"
+) -> Path:
     """Write the rows and tallies of all shards as a part into `folder`, and return its path.
 
     Raises:
@@ -55,7 +68,7 @@ def write_batch(folder: Path, batch_key: str, filtered: Iterable[FilteredShard |
     folder.mkdir(parents=True, exist_ok=True)
     _clear_away(folder)
     with temporary_file(folder, batch_key) as scratch:  # its name is known only when its content is
-        write_rows(scratch, filtered)
+        write_rows(scratch, filtered, level)
         path = folder / part_name(batch_key, file_digest(scratch))
         with appearing(path) as temporary:
             scratch.replace(temporary)
@@ -70,17 +83,18 @@ def _clear_away(folder: Path) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def write_rows(path: Path, filtered: Iterable[FilteredShard | StoredShard]) -> None:
+def write_rows(path: Path, filtered: Iterable[FilteredShard | StoredShard], level: Level = "video") -> None:
     """Write the rows and tallies of all shards to `path`.
 
     Raises:
         DiskSpaceError: they do not fit.
     """
     tallies: list[ShardTally] = []
+    options, grouped = (OPTIONS, _groups) if level == "video" else (FRAME_OPTIONS, _frame_groups)
     try:
-        with pq.ParquetWriter(path, SCHEMA, **OPTIONS) as writer:
-            for group in _groups(_tables(filtered, tallies)):
-                writer.write_table(group, row_group_size=GROUP_ROWS)
+        with pq.ParquetWriter(path, schema_of(level), **options) as writer:
+            for group in grouped(_tables(filtered, tallies)):
+                writer.write_table(group, row_group_size=len(group))
             writer.add_key_value_metadata(footer_of(tuple(tallies)))
     except OSError as error:
         if error.errno != errno.ENOSPC:
@@ -93,7 +107,7 @@ def _tables(filtered: Iterable[FilteredShard | StoredShard], tallies: list[Shard
     """Yield the tables, and put the tallies aside."""
     for shard in filtered:
         tallies.append(shard.tally)
-        yield shard.table
+        yield from shard.tables()
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -109,6 +123,22 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held).combine_chunks()
 
 
+def _frame_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Cut rows with frames into groups of `GROUP_FRAMES` or a little more, the last one smaller."""
+    held, frames = list[pa.Table](), 0
+    for table in tables:
+        start = 0
+        for row, count in enumerate(pc.call_function("list_value_length", [table.column("rgb")]).to_pylist(), 1):
+            frames += count
+            if frames >= GROUP_FRAMES:
+                yield pa.concat_tables([*held, table.slice(start, row - start)]).combine_chunks()
+                held, frames, start = [], 0, row
+        if start < len(table):  # else a group would name a shard of which it has no row
+            held.append(table.slice(start))
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
+
+
 class StoredRows:
     """The rows of one part; keeps the last row group in memory, as a shard's neighbours lie in the same one."""
 
@@ -118,19 +148,24 @@ class StoredRows:
         sizes = [tally.matches + tally.background for tally in self._tallies.values()]
         self._starts = dict(zip(self._tallies, accumulate(sizes, initial=0), strict=False))
         self._held: tuple[int, pa.Table] | None = None
+        self._schema = schema_of("frame" if "rgb" in self._file.schema_arrow.names else "video")
 
-    def filtered(self, shard: PlannedShard) -> StoredShard:
+    def filtered(self, shard: PlannedShard | ShardTally) -> StoredShard:
         """Return what `filter_shard` returned for `shard`, whose rows are in this part."""
         tally = self._tallies[shard.name]
         start = self._starts[shard.name]
-        rows = pa.concat_tables(self._slices(start, start + tally.matches + tally.background))
-        column = SCHEMA.get_field_index("shard")
-        named = rows.set_column(column, SCHEMA.field(column), shard_column([shard.name], [len(rows)]))
-        return StoredShard(named, tally)
+        slices = self._slices(start, start + tally.matches + tally.background)
+        if self._schema == SCHEMA:  # in one table, as `FilteredShard` has them
+            slices = [pa.concat_tables([SCHEMA.empty_table(), *slices])]
+        return StoredShard((self._named(rows, shard.name) for rows in slices), tally)
+
+    def _named(self, rows: pa.Table, shard: str) -> pa.Table:
+        """Return rows of one shard with no other's name in the dictionary."""
+        column = self._schema.get_field_index("shard")
+        return rows.set_column(column, self._schema.field(column), shard_column([shard], [len(rows)]))
 
     def _slices(self, start: int, stop: int) -> Iterator[pa.Table]:
-        """Yield rows `start` to `stop`, group by group; at least one table, be it empty."""
-        yield SCHEMA.empty_table()
+        """Yield rows `start` to `stop`, group by group."""
         first = 0
         for number in range(self._file.num_row_groups):
             last = first + self._file.metadata.row_group(number).num_rows
@@ -163,7 +198,8 @@ def filtered_shards(
     """
     stored = {path: StoredRows(path) for path in set(kept.values())}
     ahead: deque[tuple[PlannedShard, Future[FilteredShard] | None]] = deque()
-    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    # Of a shard of frames there may be half a gigabyte: one is read while the rows of another are written.
+    threads = 1 if config.level == "frame" else min(MAX_THREADS, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="filter")
 
     def finished() -> FilteredShard | StoredShard:

@@ -1,13 +1,15 @@
 """Chart rows of a video: label scores over time, and lanes of objects grouped by class."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.contracts.columns import memory_of
-from tasks.contracts.media import LabelSegment, LabelsManifest, ObjectsManifest, ObjectTrack
+from tasks.contracts.media import LabelSegment, LabelsManifest, ModelLabels, ObjectsManifest, ObjectTrack
 from tasks.reports.words import counted, percent, timestamp
 
 MOST_ROWS = 6
@@ -37,7 +39,31 @@ class ScoreChart:
     rows: list[ScoreRow]
 
 
-def score_chart(manifest: LabelsManifest, table: pa.Table, whole_s: float) -> ScoreChart:
+def score_charts(manifest: LabelsManifest, table: pa.Table, whole_s: float) -> dict[str, ScoreChart]:
+    """Return the chart of each model by its name, all over the same times; a label has one colour in all of them."""
+    charts = dict[str, ScoreChart]()
+    colours = dict[str, int]()
+    for name, answer in manifest.by_model.items():
+        own = table.filter(pc.field("model") == name) if manifest.others else table
+        chart = score_chart(answer, own, whole_s)
+        numbers = dict(_colours([row.name for row in chart.rows], colours))
+        colours = numbers | colours
+        charts[name] = replace(chart, rows=[replace(row, number=numbers[row.name]) for row in chart.rows])
+    return charts
+
+
+def _colours(names: list[str], taken: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Yield the number of each label's colour: the one that it has in another chart, else one that none has yet."""
+    kept = {name: taken[name] for name in names if name in taken}
+    every = range(1, MOST_ROWS + 1)
+    free = [number for number in every if number not in taken.values()]
+    free += [number for number in every if number not in kept.values() and number not in free]
+    coming = iter(free)
+    for name in names:
+        yield name, kept[name] if name in kept else next(coming)
+
+
+def score_chart(manifest: LabelsManifest | ModelLabels, table: pa.Table, whole_s: float) -> ScoreChart:
     """Return the chart of at most `MOST_ROWS` labels over `whole_s` seconds.
 
     The table has only the best labels of each timestamp, so a label that is not among them has score 0 there. Where
@@ -58,7 +84,7 @@ def score_chart(manifest: LabelsManifest, table: pa.Table, whole_s: float) -> Sc
     return ScoreChart(np.round(times_s[::group], 3).tolist(), rows)
 
 
-def _most_telling(manifest: LabelsManifest) -> list[int]:
+def _most_telling(manifest: LabelsManifest | ModelLabels) -> list[int]:
     """Return the labels to draw, those first that hold longest and surest, then the best of the whole video."""
     weight: dict[int, float] = {}
     for segment in manifest.segments:

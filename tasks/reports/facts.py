@@ -17,6 +17,8 @@ from tasks.contracts.media import (
     OBJECTS_NAME,
     OBJECTS_TABLE_NAME,
     LabelsManifest,
+    ModelLabels,
+    ModelRecord,
     ObjectsManifest,
     VideoRecord,
     WeightsRecord,
@@ -25,7 +27,9 @@ from tasks.contracts.model import FrozenModel
 from tasks.reports.words import link, size, timestamp
 
 DIGITS = 12  # of a file's digest, where there are many
+SHOWN_DIGESTS = 20  # of more, the list starts folded
 SCORES = pa.schema({"time_s": pa.float64(), "label_id": pa.int32(), "smoothed": pa.float64()})
+SCORES_OF_SEVERAL = SCORES.append(pa.field("model", pa.string()))
 
 ManifestT = TypeVar("ManifestT", bound=FrozenModel)
 
@@ -79,12 +83,15 @@ def read_folder(folder: Path) -> VideoFolder:
     return VideoFolder(folder, labels, objects)
 
 
-def read_scores(folder: Path) -> pa.Table:
-    """Read times, labels and smoothed scores of labels.parquet; raises `ReportError` where it is no such table."""
-    path = folder / LABELS_TABLE_NAME
+def read_scores(folder: Path, *, of_several: bool = False) -> pa.Table:
+    """Read times, labels and smoothed scores of labels.parquet, and of several models which one each row is of.
+
+    Raises `ReportError` where it is no such table.
+    """
+    path, wanted = folder / LABELS_TABLE_NAME, SCORES_OF_SEVERAL if of_several else SCORES
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=SCORES.names).select(SCORES.names).cast(SCORES).drop_null()
+            return file.read(columns=wanted.names).select(wanted.names).cast(wanted).drop_null()
     except (pa.ArrowException, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ReportError(f"{path} is no table of labels ({reason}); {_remake('label')}") from error
@@ -131,6 +138,7 @@ class Fact:
     value: str
     is_code: bool = False  # ids and digests are set in a fixed width, and may break anywhere
     link: str | None = None
+    is_long: bool = False  # many ids: folded, and never cut
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,7 @@ def behind(found: VideoFolder) -> list[Facts]:
     """Return what is known of the video, of the model and of the detector."""
     sections = [Facts("The video", list(_of_video(found.video)))]
     if found.labels:
-        sections.append(Facts("The labels", list(_of_labels(found.labels))))
+        sections += _of_labels(found.labels)
     if found.objects:
         sections.append(Facts("The objects", list(_of_objects(found.objects))))
     return sections
@@ -163,8 +171,11 @@ def behind(found: VideoFolder) -> list[Facts]:
 def warnings(found: VideoFolder) -> list[str]:
     """Return what a reader must know before trusting the answer."""
     said = []
-    if found.labels and found.labels.is_silent:
-        said.append("The sound could not be used, so the labels rest on the pictures alone.")
+    answers = found.labels.by_model if found.labels else {}
+    for name, answer in answers.items():
+        if answer.is_silent:
+            whose = f"the labels of {name}" if len(answers) > 1 else "the labels"
+            said.append(f"The sound could not be used, so {whose} rest on the pictures alone.")
     manifests = {"labels": found.labels, "objects": found.objects}
     losses = {name: made.video.loss for name, made in manifests.items() if made and made.video.loss}
     is_one = len(set(losses.values())) == 1
@@ -201,24 +212,40 @@ def _of_video(video: VideoRecord) -> Iterator[Fact]:
     yield Fact("SHA-256", video.sha256, is_code=True)
 
 
-def _of_labels(manifest: LabelsManifest) -> Iterator[Fact]:
-    model = manifest.model
+def _of_labels(manifest: LabelsManifest) -> list[Facts]:
+    """Return what is known of the labels: of several models, of each, and of what they share."""
+    shared = [*_of_frames(manifest.video)]
+    sampled = Fact("Sampled frames", f"{manifest.seconds:,}")
+    chosen = [Fact("Chosen", manifest.chosen)] if manifest.chosen else []
+    run = _of_run(manifest.options, manifest.code_revision)
+    (own, *_), several = manifest.by_model.values(), bool(manifest.others)
+    if not several:
+        return [Facts("The labels", [*chosen, *_of_model(own.model), sampled, *shared, *_of_answer(own), *run])]
+    each = [
+        Facts(f"The labels of {name}", [*_of_model(answer.model), *_of_answer(answer)])
+        for name, answer in manifest.by_model.items()
+    ]
+    return [*each, Facts("The labels of all", [*chosen, sampled, *shared, *run])]
+
+
+def _of_model(model: ModelRecord) -> Iterator[Fact]:
     yield Fact("Model", model.name)
     yield Fact("Feature space", model.feature_space)
     if model.dataset_id:
         yield Fact("Trained on dataset", model.dataset_id, is_code=True)
     if model.clips:
-        yield Fact(f"Its {len(model.clips):,} files", " ".join(clip[:DIGITS] for clip in model.clips), is_code=True)
+        digests, is_long = " ".join(clip[:DIGITS] for clip in model.clips), len(model.clips) > SHOWN_DIGESTS
+        yield Fact(f"Its {len(model.clips):,} files", digests, is_code=True, is_long=is_long)
     if model.run_id:
         yield Fact("MLflow run", model.run_id, is_code=True)
     yield from _of_weights(model.weights)
-    yield Fact("Sampled frames", f"{manifest.seconds:,}")
-    yield from _of_frames(manifest.video)
-    if manifest.is_silent is not None:
-        yield Fact("Sound used", "no" if manifest.is_silent else "yes")
-    if manifest.match_score is not None:
-        yield Fact("Probability of the dataset's kind", f"{manifest.match_score:.2f}")
-    yield from _of_run(manifest.options, manifest.code_revision)
+
+
+def _of_answer(answer: ModelLabels) -> Iterator[Fact]:
+    if answer.is_silent is not None:
+        yield Fact("Sound used", "no" if answer.is_silent else "yes")
+    if answer.match_score is not None:
+        yield Fact("Probability of the dataset's kind", f"{answer.match_score:.2f}")
 
 
 def _of_objects(manifest: ObjectsManifest) -> Iterator[Fact]:

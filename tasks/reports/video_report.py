@@ -3,6 +3,7 @@
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -15,13 +16,20 @@ from markupsafe import Markup
 
 from tasks.contracts.errors import OutputError, ReportError
 from tasks.contracts.files import check_no_link, locked, write_text
-from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, OBJECTS_TABLE_NAME
-from tasks.reports.charts import LaneGroup, ScoreChart, lane_groups, score_chart
+from tasks.contracts.media import (
+    LABELS_NAME,
+    LABELS_TABLE_NAME,
+    OBJECTS_NAME,
+    OBJECTS_TABLE_NAME,
+    LabelsManifest,
+    ModelLabels,
+)
+from tasks.reports.charts import LaneGroup, ScoreChart, lane_groups, score_charts
 from tasks.reports.facts import VideoFolder, behind, is_video_folder, read_folder, read_scores, stages, warnings
 from tasks.reports.words import (
     beside,
     counted,
-    labels_in_words,
+    each_in_words,
     length_s,
     link,
     objects_in_words,
@@ -56,9 +64,16 @@ def card_of(found: VideoFolder, page: str) -> Card:
         picture=_within(found, _picture(found)),
         copy=_within(found, _copy(found)),
         duration=timestamp(media.duration_s, media.duration_s) if media.duration_s else None,
-        labels=[(label.name, label.score) for label in labels.top[:NAMED]] if labels else [],
+        labels=_best(labels) if labels else [],
         counts=[counted(count, name) for name, count in list(objects.counts.items())[:NAMED]] if objects else [],
     )
+
+
+def _best(labels: LabelsManifest) -> list[tuple[str, float]]:
+    """Return the labels on a card: the best of one model, or the best one of each."""
+    if not labels.others:
+        return [(label.name, label.score) for label in labels.top[:NAMED]]
+    return [(f"{name}: {best.name}", best.score) for name, each in labels.by_model.items() for best in each.top[:1]]
 
 
 def _picture(found: VideoFolder) -> str | None:
@@ -202,32 +217,34 @@ def _page_of(found: VideoFolder) -> str:
     labels, objects = found.labels, found.objects
     whole_s = length_s(labels, objects)
     is_picture = found.video.media.kind == "picture"
-    chart = score_chart(labels, read_scores(found.folder), whole_s) if labels else ScoreChart([], [])
+    scores = read_scores(found.folder, of_several=bool(labels.others)) if labels else None
+    charts = score_charts(labels, scores, whole_s) if labels and scores is not None else {}
     groups = lane_groups(objects, whole_s) if objects else []
     return render(
         "video.html",
         video=found.video,
         labels=labels,
+        models=_model_views(labels, charts) if labels else [],
         objects=objects,
         is_picture=is_picture,
         whole_s=whole_s,
         answers=_answers(found),
         warnings=warnings(found),
         views=_views(found),
-        chart=chart,
         groups=groups,
         stages=stages(objects) if objects else [],
         ticks=list(ticks(whole_s)),
         behind=behind(found),
         files=[(name, (found.folder / name).stat().st_size) for name in _data_files(found)],
         most_rows=MOST_TABLE_ROWS,
-        data=_for_script(whole_s, chart, groups),
+        data=_for_script(whole_s, charts, groups),
     )
 
 
 def _answers(found: VideoFolder) -> list[tuple[str, str]]:
     """Return what is shown and which objects there are, each with its heading."""
-    answers = [("Shows", labels_in_words(found.labels))] if found.labels else []
+    said = each_in_words(found.labels) if found.labels else {}
+    answers = list(said.items()) if len(said) > 1 else [("Shows", words) for words in said.values()]
     return answers + ([("Objects", objects_in_words(found.objects))] if found.objects else [])
 
 
@@ -243,13 +260,37 @@ def _data_files(found: VideoFolder) -> list[str]:
     return [name for name in dict.fromkeys(names) if (found.folder / name).is_file()]
 
 
-def _for_script(whole_s: float, chart: ScoreChart, groups: list[LaneGroup]) -> dict[str, Any]:
-    """Return what the script needs to say what is there at any time."""
+@dataclass(frozen=True)
+class ModelView:
+    """What one model says, as the page shows it."""
+
+    number: int  # from 1; names the style of its curves
+    name: str
+    of: str  # ", by NAME" where there are several
+    answer: ModelLabels
+    chart: ScoreChart
+    first: int  # place of its first curve among those of all models
+
+
+def _model_views(labels: LabelsManifest, charts: Mapping[str, ScoreChart]) -> list[ModelView]:
+    views, first = list[ModelView](), 0
+    for number, (name, answer) in enumerate(labels.by_model.items(), start=1):
+        of = f", by {name}" if labels.others else ""
+        views.append(ModelView(number, name, of, answer, charts[name], first))
+        first += len(charts[name].rows)
+    return views
+
+
+def _for_script(whole_s: float, charts: Mapping[str, ScoreChart], groups: list[LaneGroup]) -> dict[str, Any]:
+    """Return what the script needs to say what is there at any time; the curves of all models in one list."""
+    rows = [(number, row) for number, chart in enumerate(charts.values()) for row in chart.rows]
     return {
         "whole_s": round(whole_s, 3),
-        "times_s": chart.times_s,
-        "scores": [row.values for row in chart.rows],
-        "labels": [shown(row.name) for row in chart.rows],
+        "times_s": next((chart.times_s for chart in charts.values()), []),
+        "scores": [row.values for _, row in rows],
+        "labels": [shown(row.name) for _, row in rows],
+        "models": [shown(name) for name in charts],
+        "of": [number for number, _ in rows],
         "classes": [
             {"name": shown(group.name), "spans": [[lane.track.start_s, lane.track.end_s] for lane in group.lanes]}
             for group in groups

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from urllib.parse import quote, urlsplit
 
-from tasks.contracts.media import LabelScore, LabelSegment, LabelsManifest, ObjectsManifest, ObjectTrack
+from tasks.contracts.media import LabelScore, LabelSegment, LabelsManifest, ModelLabels, ObjectsManifest, ObjectTrack
 from tasks.contracts.text import shown as text_shown
 
 LONGEST = 300  # characters of a title or a source
@@ -51,7 +51,7 @@ def length_s(labels: LabelsManifest | None, objects: ObjectsManifest | None) -> 
     """Return how long the axis of time is: what the file says, or the last thing that was found."""
     found = [manifest.video.media.duration_s or 0.0 for manifest in (labels, objects) if manifest]
     if labels:
-        found += [segment.end_s for segment in labels.segments]
+        found += [segment.end_s for each in labels.by_model.values() for segment in each.segments]
     if objects:
         found += [max(track.end_s, track.best_time_s) for track in objects.tracks]
     return max([SHORTEST_S, *(time_s for time_s in found if math.isfinite(time_s))])
@@ -106,12 +106,26 @@ ODD_PLURALS |= {"knife": "knives", "broccoli": "heads of broccoli"}
 
 
 def labels_in_words(manifest: LabelsManifest) -> str:
-    """Return what the video shows over time, e.g. "espresso (0-2 s), then hotdog (2-4 s)" with en dashes."""
-    whole_s = length_s(manifest, None)
-    is_picture = manifest.video.media.kind == "picture"
-    runs = [] if is_picture else leading_runs(manifest.segments)
+    """Return what the video shows over time, e.g. "espresso (0-2 s), then hotdog (2-4 s)" with en dashes.
+
+    Where several models were asked, each one's name comes before what it says.
+    """
+    said = each_in_words(manifest)
+    return " ".join(said.values() if len(said) == 1 else (f"{name}: {words}" for name, words in said.items()))
+
+
+def each_in_words(manifest: LabelsManifest) -> dict[str, str]:
+    """Return what each model says of the video, by its name."""
+    whole_s, is_picture = length_s(manifest, None), manifest.video.media.kind == "picture"
+    return {
+        shown(name): _answer_in_words(each, whole_s, is_picture=is_picture) for name, each in manifest.by_model.items()
+    }
+
+
+def _answer_in_words(answer: ModelLabels, whole_s: float, *, is_picture: bool) -> str:
+    runs = [] if is_picture else leading_runs(answer.segments)
     if not runs:
-        return _as_a_whole(manifest.top, certain=is_picture)
+        return _as_a_whole(answer.top, certain=is_picture)
     named = [f"{shown(name)} ({span(start_s, end_s, whole_s)})" for name, start_s, end_s in runs[:NAMED_RUNS]]
     rest = len(runs) - len(named)
     more = f", and {rest} more {'change' if rest == 1 else 'changes'}" if rest else ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from tasks.contracts.datasets import PlannedShard
+from tasks.contracts.datasets import PlannedShard, placed
 from tasks.contracts.errors import MirrorError
 from tasks.contracts.text import shown as text_shown
 from tasks.shards.config import PUBLIC, DownloadConfig
@@ -43,12 +43,14 @@ class Mirrors:
 
     def plan(self, partition: str) -> tuple[Source, ...]:
         """Return where the download plan of a partition such as `video/train` may lie."""
-        path = f"{self.release}/download_plans/{partition.replace('/', '_')}.json"
+        release, name = placed(partition, self.release)
+        path = f"{release}/download_plans/{name.replace('/', '_')}.json"
         return _unique(_join(root, path) for mirror in self.mirrors if not mirror.is_bag for root in mirror.index)
 
     def shard(self, shard: PlannedShard) -> tuple[Source, ...]:
         """Return where a shard may lie."""
-        path = f"{self.release}/{shard.partition}/{shard.name}"
+        release, partition = placed(shard.partition, self.release)
+        path = f"{release}/{partition}/{shard.name}"
         return _unique(_join(mirror.shards, shard.name if mirror.is_bag else path) for mirror in self.mirrors)
 
     def vocabulary(self) -> tuple[Source, ...]:
@@ -112,7 +114,7 @@ def _mirror(name: str, release: int) -> Mirror:
 def _check_folder(folder: Path, release: int) -> bool:
     """Say whether `folder` is a bag of shards, rather than laid out as the hosts are."""
     try:
-        if (folder / str(release) / "download_plans").is_dir():
+        if any(folder.glob("[1-9]/download_plans/")):
             return False
         names = [path.name for path in folder.iterdir()]
         if any(name.endswith(".tfrecord") for name in names):

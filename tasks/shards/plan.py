@@ -10,7 +10,7 @@ from string import ascii_lowercase, ascii_uppercase, digits
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tasks.contracts.datasets import PlannedShard
+from tasks.contracts.datasets import LEVELS, PlannedShard, placed
 from tasks.contracts.errors import ConfigError, DownloadError, PlanError, did_you_mean
 from tasks.contracts.files import file_digest
 from tasks.shards.config import DownloadConfig
@@ -19,8 +19,8 @@ from tasks.shards.transfer import fetch_file
 
 # No dot and no slash: a name leads nowhere but to its own place.
 SHARD_NAME = re.compile(r"(train|validate|test)([A-Za-z0-9_-]{1,64})\.tfrecord")
-PARTITIONS = tuple(f"{kind}/{split}" for kind in ("video", "frame") for split in ("train", "validate", "test"))
-PARTITION = re.compile(r"(?:video|frame)(?:_level)?/(train|validate|test)")
+PARTITIONS = tuple(f"{kind}/{split}" for kind in LEVELS for split in ("train", "validate", "test"))
+PARTITION = re.compile(r"(?:(?:video|frame)(?:_level)?|3/frame)/(train|validate|test)")  # release 3 has segments
 MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -128,8 +128,8 @@ def fetch_plan(partition: str, config: DownloadConfig) -> tuple[PlannedShard, ..
     """
     split = split_of(partition)
     mirrors = resolve(config)
-    bag = mirrors.bag()
-    files = hash_bag(bag, split) if bag and partition == f"video/{split}" else _fetch(partition, mirrors, config)
+    bag, levels = mirrors.bag(), (f"{level}/{split}" for level in LEVELS)
+    files = hash_bag(bag, split) if bag and partition in levels else _fetch(partition, mirrors, config)
     if not files:
         raise PlanError(
             f"The plan of {partition!r} from {', '.join(map(shown, config.mirrors))} names no shard. Try `--mirror us`."
@@ -181,7 +181,8 @@ def saved_name(name: str) -> str:
 
 def shard_path(folder: Path, shard: PlannedShard, config: DownloadConfig) -> Path:
     """Return where a shard is kept below `folder`: `<release>/<partition>/<saved name>`."""
-    return folder / str(config.release) / shard.partition / saved_name(shard.name)
+    release, partition = placed(shard.partition, config.release)
+    return folder / str(release) / partition / saved_name(shard.name)
 
 
 def _name_number(name: str) -> int:

@@ -39,6 +39,7 @@ from tasks.tracking.registry import (
     DATASET_SLUG_TAG,
     DATASET_TAG,
     EXPERIMENT_TAG,
+    FEATURE_SPACE_TAG,
     FLOW_RUN_TAG,
     FLOW_RUN_URL_TAG,
     JUDGED_LABELS_TAG,
@@ -239,7 +240,7 @@ def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None
         DATASET_SLUG_TAG: dataset.manifest.slug,
         SECONDS_TAG: f"{result.seconds:.3f}",
         LABELS_TAG: _label_list(classifier),
-        "feature_space": classifier.space.name,
+        FEATURE_SPACE_TAG: classifier.space.name,
         "code_revision": code_revision(),
     }
     if started_by:

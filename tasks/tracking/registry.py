@@ -13,9 +13,10 @@ from typing import Self
 from pydantic import AwareDatetime, Field
 
 from tasks.contracts.errors import TrackingError, UnknownModelError, did_you_mean
+from tasks.contracts.features import YT8M_FEATURE_SPACE
 from tasks.contracts.model import FrozenModel
 from tasks.tracking.moved import follow_home, path_of
-from tasks.tracking.store import RegisteredVersion, TrackingStore
+from tasks.tracking.store import SERVER_WITHIN_S, RegisteredVersion, TrackingStore
 
 # Alembic's revisions of MLflow's schema for which the queries below were checked against MLflow's client.
 KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # MLflow 3.17.2
@@ -100,6 +101,7 @@ SPLIT_DIGEST_TAG = "split_digest"
 VERDICT_TAG = "gate_reason"  # set by promotion, as is the next
 PROMOTED_TAG = "gate_promoted"  # what the gate decided, as JSON; whether the alias moved as well, the aliases say
 CHAMPION_SINCE_TAG = "champion_since"  # set where it becomes champion, by promotion or rollback
+FEATURE_SPACE_TAG = "feature_space"  # by the name that datasets and models carry
 TRAINING_TAG = "reelsift_training"  # names one training, however often its logging was tried
 FLOW_RUN_TAG = "prefect_flow_run_id"  # of the run that trained it, where Prefect did
 FLOW_RUN_URL_TAG = "prefect_flow_run_url"
@@ -136,6 +138,7 @@ class ModelRow(FrozenModel):
     verdict: str | None = Field(description="what the gate said when it was last up for promotion")
     promoted: bool | None = Field(default=None, description="what the gate decided then")
     champion_since: AwareDatetime | None = Field(default=None, description="when it last became champion")
+    feature_space: str = Field(default=YT8M_FEATURE_SPACE, description="what it looks at")
     flow_run_id: str | None = Field(default=None, description="of the run of Prefect's that trained it")
     flow_run_url: str | None = None
 
@@ -171,6 +174,7 @@ class ModelRow(FrozenModel):
             verdict=found.tags.get(VERDICT_TAG),
             promoted=JSON_BOOLS.get(found.tags.get(PROMOTED_TAG, "")),
             champion_since=_moment(found.tags.get(CHAMPION_SINCE_TAG)),
+            feature_space=found.tags.get(FEATURE_SPACE_TAG, YT8M_FEATURE_SPACE),
             flow_run_id=found.tags.get(FLOW_RUN_TAG) or None,
             flow_run_url=found.tags.get(FLOW_RUN_URL_TAG) or None,
         )
@@ -261,7 +265,7 @@ def _moment(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def list_models(store: TrackingStore, name: str | None = None) -> list[ModelRow]:
+def list_models(store: TrackingStore, name: str | None = None, *, within_s: float = SERVER_WITHIN_S) -> list[ModelRow]:
     """Return the versions that this program registered, newest first; those of others are left out.
 
     `import mlflow` alone takes 3 to 4 s, so a local database is read with SQL (3 ms) where its schema is the one
@@ -271,7 +275,7 @@ def list_models(store: TrackingStore, name: str | None = None) -> list[ModelRow]
     Raises:
         TrackingError: the store cannot be read.
     """
-    ours = [found for found in registered_versions(store) if is_ours(found.tags)]
+    ours = [found for found in registered_versions(store, within_s=within_s) if is_ours(found.tags)]
     chosen = _on_same_labels([found for found in ours if name in (None, found.name)])
     return sorted(chosen, key=lambda row: (row.created_at, row.version), reverse=True)
 
@@ -347,8 +351,18 @@ def _choices(rows: list[ModelRow]) -> str:
     return f"There are: {', '.join(shown)}{', …' if len(aliases) + len(versions) > 12 else ''}."
 
 
-def registered_versions(store: TrackingStore) -> list[RegisteredVersion]:
-    """Return every version in the registry, also those that others registered.
+def champions(store: TrackingStore, *, within_s: float = SERVER_WITHIN_S) -> list[ModelRow]:
+    """Return the champion of each registered model, the one first that became it last.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
+    rows = [row for row in list_models(store, within_s=within_s) if CHAMPION in row.aliases]
+    return sorted(rows, key=lambda row: row.champion_since or row.created_at, reverse=True)
+
+
+def registered_versions(store: TrackingStore, *, within_s: float = SERVER_WITHIN_S) -> list[RegisteredVersion]:
+    """Return every version in the registry, also those of others; a server has so long for each of its answers.
 
     Raises:
         TrackingError: the store cannot be read.
@@ -357,7 +371,7 @@ def registered_versions(store: TrackingStore) -> list[RegisteredVersion]:
     if store.is_server:
         from tasks.tracking.server import search_server  # noqa: PLC0415
 
-        versions = search_server(store)
+        versions = search_server(store, within_s)
     else:
         versions = search_database(store)
     if versions is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tasks.contracts.errors import TrackingAwayError, TrackingError
-from tasks.tracking.store import LOCAL_UI, RegisteredVersion, TrackingStore
+from tasks.tracking.store import LOCAL_UI, SERVER_WITHIN_S, RegisteredVersion, TrackingStore
 
 USERNAME, PASSWORD, TOKEN = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"
 # What only MLflow's own client can show; the file is one that it reads as well.
@@ -57,17 +57,18 @@ def turned_away(address: str, status: int, why: str) -> TrackingError:
 
 API = "/api/2.0/mlflow"
 PAGE_ROWS = 1000  # the most that a server gives of registered models; it would give more of versions
-REGISTRY_TIMEOUT_S = 10.0
 
 
-def search_server(store: TrackingStore) -> list[RegisteredVersion] | None:
+def search_server(store: TrackingStore, within_s: float = SERVER_WITHIN_S) -> list[RegisteredVersion] | None:
     """Return every model version of a store that is a server; None where it wants credentials of another kind.
+
+    Each of its answers may take so long.
 
     Raises:
         TrackingError: nothing answers there, or something that is not MLflow, or it does not let us in.
     """
     try:
-        with open_client(f"{store.uri}{API}", REGISTRY_TIMEOUT_S) as client:
+        with open_client(f"{store.uri}{API}", within_s) as client:
             return _search(client)
     except httpx.HTTPStatusError as error:
         status = error.response.status_code

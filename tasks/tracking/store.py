@@ -17,6 +17,7 @@ from tasks.contracts.files import sqlite_path, sqlite_uri
 from tasks.contracts.model import FrozenModel
 
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow server` listens unless told otherwise
+SERVER_WITHIN_S = 10.0  # that a server has for each of its answers about models
 SQL_PREFIXES = ("sqlite", "postgresql", "mysql", "mssql")
 HTTP_PREFIXES = ("http://", "https://")
 # Of a database that is used, one of these tables is not empty.

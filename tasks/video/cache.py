@@ -6,6 +6,7 @@ No part of a path comes from a stranger.
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tasks.contracts.files import is_at, write_text
 from tasks.contracts.media import FetchedVideo
 
 METADATA_NAME = "fetched.json"
+GONE_NAME = "withdrawn.json"
 MEDIA_NAME = "video"
 PARTS_NAME = "parts"  # what has come so far, kept for the next try
 LOCK_NAME = "lock"
@@ -41,19 +43,43 @@ class Place:
         """The folder of downloads that are not whole yet."""
         return self.folder / PARTS_NAME
 
-    def find(self) -> FetchedVideo | None:
-        """Return the video, if it is whole."""
+    def record(self) -> FetchedVideo | None:
+        """Return what was noted of the video; its file may have gone since."""
         try:
             video = FetchedVideo.model_validate_json((self.folder / METADATA_NAME).read_bytes())
-            is_whole = self.media.stat().st_size == video.size_bytes
         except (OSError, ValidationError):
             return None
-        return video.model_copy(update={"path": self.media}) if is_whole else None
+        return video.model_copy(update={"path": self.media})
+
+    def find(self) -> FetchedVideo | None:
+        """Return the video, if it is whole."""
+        video = self.record()
+        try:
+            return video if video and self.media.stat().st_size == video.size_bytes else None
+        except OSError:
+            return None
+
+    def discard(self) -> None:
+        """Delete the file of a video that was fetched for its features alone; what was noted of it stays."""
+        if (video := self.record()) and video.is_temporary:
+            self.media.unlink(missing_ok=True)
+
+    def note_gone(self, reason: str) -> None:
+        """Note that the host no longer has the video."""
+        write_text(self.folder / GONE_NAME, json.dumps({"reason": reason}) + "\n")
+
+    def why_gone(self) -> str | None:
+        """Return why the host no longer has the video, if that was noted."""
+        try:
+            return str(json.loads((self.folder / GONE_NAME).read_bytes())["reason"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
 
     def take(self, path: Path) -> None:
         """Make a file the video; until there is a record for it, it is nobody's."""
         (self.folder / METADATA_NAME).unlink(missing_ok=True)
         path.replace(self.media)
+        (self.folder / GONE_NAME).unlink(missing_ok=True)
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def keep(self, video: FetchedVideo) -> None:
@@ -70,10 +96,11 @@ class Place:
 
 def peek(cache: Path, key: str) -> FetchedVideo | None:
     """Return the video of a key if it is whole, without waiting for the process that fills its place."""
-    return _place(cache, key).find()
+    return unlocked_place(cache, key).find()
 
 
-def _place(cache: Path, key: str) -> Place:
+def unlocked_place(cache: Path, key: str) -> Place:
+    """Return the place of a key, to look at and not to fill."""
     return Place(cache.absolute() / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32])
 
 
@@ -85,7 +112,7 @@ def place_of(cache: Path, key: str) -> Iterator[Place]:
         FetchError: the cache cannot be written to.
         DiskSpaceError: it is full.
     """
-    place = _place(cache, key)
+    place = unlocked_place(cache, key)
     try:
         with _locked(place.folder / LOCK_NAME):
             try:

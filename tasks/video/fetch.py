@@ -2,15 +2,16 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tasks.contracts.errors import FetchError, RefusedSourceError, SourceError, VideoError
+from tasks.contracts.errors import FetchError, RefusedSourceError, SourceError, VideoError, WithdrawnVideoError
 from tasks.contracts.files import file_digest
 from tasks.contracts.media import FetchedVideo
 from tasks.contracts.progress import Progress, Silent
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import shown
 from tasks.video.addresses import AddressGuard
-from tasks.video.cache import Place, peek, place_of
+from tasks.video.cache import Place, peek, place_of, unlocked_place
 from tasks.video.config import FetchConfig, MediaBounds
 from tasks.video.container import found_in
 from tasks.video.download import download as download_address
@@ -48,7 +49,13 @@ ON_YOUTUBE = re.compile(
 
 
 def fetch_video(
-    source: str, cache: Path, config: FetchConfig, download: DownloadConfig, progress: Progress | None = None
+    source: str,
+    cache: Path,
+    config: FetchConfig,
+    download: DownloadConfig,
+    progress: Progress | None = None,
+    *,
+    for_features: bool = False,
 ) -> FetchedVideo:
     """Have the video that a source names on the disk.
 
@@ -58,6 +65,8 @@ def fetch_video(
         config: what is refused, and how patiently it is fetched.
         download: the mirrors that know the YouTube ids of YouTube-8M.
         progress: hears of the bytes.
+        for_features: `discard_video` may delete it, unless it is asked for otherwise before; and it is noted if it is
+            withdrawn.
 
     Raises:
         SourceError: it is no source, is refused, is withdrawn, or cannot be fetched.
@@ -69,9 +78,59 @@ def fetch_video(
         return _local(named)
     with place_of(cache, _key(named, config)) as place:
         found = None if config.refresh else place.find()
+        if found and found.is_temporary and not for_features:
+            found = found.model_copy(update={"is_temporary": False})
+            place.keep(found)
         if not found:
-            found = _fetched(_known_ids(named, download), named, place, config, progress or Silent())
+            try:
+                known = _known_ids(named, download)
+                found = _fetched(known, named, place, config, progress or Silent(), for_features=for_features)
+            except WithdrawnVideoError as error:
+                if for_features:
+                    place.note_gone(str(error))
+                raise
     return found.model_copy(update={"source": shown(named.text)})
+
+
+def fetched_before(source: str, cache: Path, config: FetchConfig) -> FetchedVideo | str | None:
+    """Return what a source's file was, be it deleted since, or why its host no longer has it; asks no host.
+
+    Raises:
+        SourceError: it is no source, or a file that cannot be read.
+    """
+    named = source_of(source)
+    if named.kind is SourceKind.FILE:
+        return _local(named)
+    if config.refresh:
+        return None
+    place = unlocked_place(cache, _key(named, config))
+    found = place.record()
+    return found.model_copy(update={"source": shown(named.text)}) if found else place.why_gone()
+
+
+def discard_video(source: str, cache: Path, config: FetchConfig) -> None:
+    """Delete the file of a video that was fetched for its features alone; any other stays.
+
+    Raises:
+        FetchError: it cannot be deleted.
+    """
+    named = source_of(source)
+    if named.kind is not SourceKind.FILE:
+        with place_of(cache, _key(named, config)) as place:
+            place.discard()
+
+
+def host_of(source: str) -> str:
+    """Return the host that a source is fetched from, all of YouTube's as one; a file has none.
+
+    Raises:
+        SourceError: it is no source.
+    """
+    named = source_of(source)
+    if named.kind is SourceKind.FILE:
+        return ""
+    is_one_of_many = named.kind is not SourceKind.URL or is_on_youtube(named.text)
+    return "YouTube" if is_one_of_many else urlsplit(named.text).hostname or ""
 
 
 def find_video(source: str, cache: Path, config: FetchConfig) -> FetchedVideo | None:
@@ -132,7 +191,13 @@ def _known_ids(named: Source, download: DownloadConfig) -> dict[str, str]:
 
 
 def _fetched(
-    known: dict[str, str], named: Source, place: Place, config: FetchConfig, progress: Progress
+    known: dict[str, str],
+    named: Source,
+    place: Place,
+    config: FetchConfig,
+    progress: Progress,
+    *,
+    for_features: bool,
 ) -> FetchedVideo:
     address = watch_page(known["youtube_id"]) if known else named.text
     guard = AddressGuard(allow_private=config.allow_private)
@@ -148,6 +213,7 @@ def _fetched(
         size_bytes=place.media.stat().st_size,
         title=came.title,
         address=came.address,
+        is_temporary=for_features,
         **known,
     )
     place.keep(video)

@@ -22,6 +22,7 @@ CHOICES = "A source is a file, an http(s) address, a YouTube id (11 characters) 
 LONGEST_SHOWN = 200  # characters
 SMUGGLED = "__youtubedl_smuggle"  # how parts of yt-dlp hand each other orders, within an address
 WATCH_PAGE = "https://www.youtube.com/watch?v="
+YT8M_MARK = "yt8m:"  # before an id, where a file of the id's name is not what is meant
 
 
 class SourceKind(StrEnum):
@@ -88,6 +89,8 @@ def means_elsewhere(text: str) -> bool:
 
 def _elsewhere(text: str) -> Source | None:
     """Return what `text` names that is not on this disk."""
+    if text.startswith(YT8M_MARK) and YT8M_ID.fullmatch(text.removeprefix(YT8M_MARK)):
+        return Source(text.removeprefix(YT8M_MARK), SourceKind.YT8M)
     scheme = SCHEME.match(text)
     if scheme:
         _check_address(text, scheme["scheme"].lower())

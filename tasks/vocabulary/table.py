@@ -81,6 +81,22 @@ def read_vocabulary(path: Path) -> Vocabulary:
     return Vocabulary(labels=tuple(labels), filled=filled)
 
 
+def read_segment_labels(path: Path) -> tuple[int, ...]:
+    """Read which labels segments are rated for, in their order: `segment_label_ids.csv`, a column `Index` of indices.
+
+    Raises:
+        VocabularyError: the file cannot be read or is not such a list; the message names the line.
+    """
+    first: dict[int, int] = {}
+    for row in _rows(path, _text(path), (INDEX,)):
+        index = row.number(_column(row.values, INDEX), MAX_LABELS)
+        if first.setdefault(index, row.line) != row.line:
+            row.fail(f"{index} stands on line {first[index]} already")
+    if not first:
+        _fail(path, "it has a header and no labels")
+    return tuple(first)
+
+
 def _label(row: _Row) -> Label:
     graph_id = row.text("KnowledgeGraphId")
     if "KnowledgeGraphId" in row.values and not GRAPH_ID.fullmatch(graph_id):
@@ -148,12 +164,12 @@ def _text(path: Path) -> str:
         _fail(path, f"line {line}: not UTF-8", error)
 
 
-def _rows(path: Path, text: str) -> Iterator[_Row]:
+def _rows(path: Path, text: str, needed: Sequence[Sequence[str]] = (INDEX, NAME)) -> Iterator[_Row]:
     header, delimiter = _header(text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         next(reader, [])
-        missing = [" or ".join(names) for names in (INDEX, NAME) if not _column(header, names)]
+        missing = [" or ".join(names) for names in needed if not _column(header, names)]
         if missing:
             _fail(path, f"line 1: no column {', '.join(missing)} in {','.join(header)[:60]!r}")
         for values in filter(None, reader):  # blank lines say nothing

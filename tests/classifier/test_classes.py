@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
 from tasks.classifier.classes import ClassMetrics, class_metrics, has_one_label_each
 from tasks.classifier.config import ModelKind
@@ -31,6 +30,8 @@ def pairs(scores: np.ndarray, own: np.ndarray) -> BestPairs:
 
 
 def test_figures_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
+
     rng = np.random.default_rng(1)
     own, scores = one_label_each().label_ids, rng.random((200, 8)).astype(np.float32)
     scores[np.arange(200), own] += 0.3

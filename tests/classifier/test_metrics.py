@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tasks.classifier.metrics import NO_PREDICTION, Metrics, YouTube8MMetrics
+from tasks.classifier.metrics import NO_PREDICTION, Metrics, YouTube8MMetrics, segment_ap
 
 P = [[0.9, 0.8, 0.1], [0.2, 0.7, 0.6]]
 Y = [[1, 0, 1], [0, 0, 1]]
@@ -127,3 +127,71 @@ def test_no_videos_have_no_metrics() -> None:
 def test_k_is_checked() -> None:
     with pytest.raises(ValueError, match="at least 1, got 0"):
         YouTube8MMetrics(0)
+
+
+UNRATED = -1
+
+
+def rated_by(ratings: list[list[int]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which segments are rated for which labels, and confirmed; `UNRATED` where nobody looked."""
+    table = np.array(ratings)
+    return table != UNRATED, table == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "ratings", "k", "expected"),
+    [
+        pytest.param([[0.9], [0.8], [0.7]], [[1], [0], [1]], 10, [5 / 6], id="hits at ranks 1 and 3: (1 + 2/3) / 2"),
+        pytest.param([[0.9], [0.8], [0.7]], [[1], [UNRATED], [1]], 10, [1], id="what nobody rated is no miss"),
+        pytest.param([[0.9], [0.8], [0.7]], [[UNRATED], [0], [1]], 10, [1 / 2], id="nor a hit"),
+        pytest.param([[0.9], [0.8], [0.7]], [[1], [0], [1]], 2, [1 / 2], id="all positives count, also beyond k"),
+        pytest.param([[0.9], [0.8], [0.7]], [[UNRATED], [0], [1]], 2, [0], id="unrated segments take places of the k"),
+        pytest.param([[0.5], [0.5]], [[1], [0]], 10, [1 / 2], id="of equal scores the miss comes first"),
+        pytest.param([[0.5], [0.5]], [[1], [UNRATED]], 1, [0], id="also where the k best end amid equals"),
+        pytest.param([[0.9], [NO_PREDICTION]], [[0], [1]], 10, [0], id="a positive without a prediction counts 0"),
+        pytest.param([[0.9], [0.8]], [[0], [UNRATED]], 10, [np.nan], id="a label without a positive is left out"),
+        pytest.param(
+            [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]],
+            [[1, 0], [0, 1], [UNRATED, 0]],
+            10,
+            [1, 1],
+            id="labels are judged one by one",
+        ),
+    ],
+)
+def test_segments_are_judged_by_what_people_rated(
+    scores: list[list[float]], ratings: list[list[int]], k: int, expected: list[float]
+) -> None:
+    found = segment_ap(np.array(scores), *rated_by(ratings), k=k)
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_segments_are_judged_as_by_the_definition() -> None:
+    """The definition of the challenge of 2019, segment by segment: cut at k, pass over the unrated, then AP."""
+    rng = np.random.default_rng(3)
+    scores, ratings = (
+        rng.permutation(200 * 7).reshape(200, 7) / 1400,
+        rng.choice((UNRATED, 0, 1), (200, 7), p=(0.7, 0.2, 0.1)),
+    )
+    is_rated, is_confirmed = rated_by(ratings.tolist())
+    for k in (5, 60, 200):
+        wanted = []
+        for label in range(7):
+            hits = seen = total = 0
+            for segment in sorted(range(200), key=lambda each: -scores[each, label])[:k]:
+                if ratings[segment, label] == UNRATED:
+                    continue
+                seen += 1
+                if ratings[segment, label] == 1:
+                    hits += 1
+                    total += hits / seen
+            wanted.append(total / (ratings[:, label] == 1).sum())
+        assert segment_ap(scores, is_rated, is_confirmed, k=k) == pytest.approx(wanted)
+
+
+def test_segments_that_do_not_fit_together_are_refused() -> None:
+    one = np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"must all have shape \(segments, labels\), got \(2, 3\), \(3, 3\)"):
+        segment_ap(one, np.ones((3, 3), np.bool_), one > 0)
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        segment_ap(one, one > 0, one > 0, k=0)

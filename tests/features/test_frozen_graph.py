@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.contracts.media import WeightsRecord
-from tasks.features.picture_network import INPUT, OUTPUT, FrozenGraph, late_tensorflow
+from tasks.features.picture_network import INPUT, OUTPUT, FrozenGraph
 from tasks.weights.store import Weights
-
-tf = late_tensorflow()
+from tests.support.late_tensorflow import tf
 
 NORM = "conv/batchnorm"
 SHIFTS = {"mean": 0.1, "variance": 1.5, "beta": 0.2, "gamma": 0.9}

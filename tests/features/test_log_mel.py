@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from tasks.features.picture_network import late_tensorflow
 from tasks.features.sound_network import (
     BANDS,
     EXAMPLE_SAMPLES,
@@ -17,8 +16,7 @@ from tasks.features.sound_network import (
     examples,
     log_mel,
 )
-
-tf = late_tensorflow()
+from tests.support.late_tensorflow import tf
 
 
 def by_tensorflow(samples: np.ndarray) -> np.ndarray:

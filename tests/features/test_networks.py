@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import MissingWeightsError
-from tasks.features.picture_network import late_tensorflow
 from tasks.features.sound_network import EXAMPLE_SAMPLES, examples
 from tasks.features.yt8m import Yt8mExtractor, load_yt8m
 from tasks.weights.config import NEEDED_WEIGHTS
 from tests.features.conftest import store_of
 from tests.support.feature_weights import write_feature_weights
-
-tf = late_tensorflow()
+from tests.support.late_tensorflow import tf
 
 
 def test_a_frame_goes_through_graph_pca_and_eight_bits(extractor: Yt8mExtractor, weights_folder: Path) -> None:

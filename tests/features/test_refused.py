@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import WeightsError
-from tasks.features.picture_network import ACTIVATIONS, late_tensorflow
+from tasks.features.picture_network import ACTIVATIONS
 from tasks.features.yt8m import load_yt8m
 from tests.features.conftest import store_of
 from tests.support.feature_weights import write_vggish
-
-tf = late_tensorflow()
+from tests.support.late_tensorflow import tf
 
 GRAPH, CHECKPOINT, PCA = "classify_image_graph_def.pb", "vggish_model.ckpt", "vggish_pca_params.npz"
 
@@ -58,13 +57,15 @@ def graph_that(make: Callable[[Any], Any]) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "DecodeJpeg:0 and pool_3/_reshape:0: .*DecodeJpeg", id="empty"),
-        pytest.param(b"<html>no graph</html>", "are no graph of TensorFlow's", id="web-page"),
-        pytest.param(tf.Graph().as_graph_def().SerializeToString(), "no graph .* DecodeJpeg", id="without-tensors"),
+        pytest.param(lambda: b"", "DecodeJpeg:0 and pool_3/_reshape:0: .*DecodeJpeg", id="empty"),
+        pytest.param(lambda: b"<html>no graph</html>", "are no graph of TensorFlow's", id="web-page"),
+        pytest.param(
+            lambda: tf.Graph().as_graph_def().SerializeToString(), "no graph .* DecodeJpeg", id="without-tensors"
+        ),
     ],
 )
-def test_a_graph_that_is_none(folder: Path, content: bytes, message: str) -> None:
-    assert re.search(message, refusal(folder, GRAPH, lambda path: path.write_bytes(content)))
+def test_a_graph_that_is_none(folder: Path, content: Callable[[], bytes], message: str) -> None:
+    assert re.search(message, refusal(folder, GRAPH, lambda path: path.write_bytes(content())))
 
 
 def test_a_graph_of_another_size(folder: Path) -> None:

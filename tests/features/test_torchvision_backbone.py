@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torchvision import models
 
 from tasks.contracts.errors import ConfigError, MissingWeightsError, ReelsiftError, WeightsError
 from tasks.features.extractor import Extractor, read_features
 from tasks.features.spaces import open_extractor
-from tasks.features.torchvision_backbone import _places
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
 from tasks.weights.config import Backbone, WeightsEntry
@@ -24,6 +22,8 @@ MODEL = "shufflenet_v2_x0_5"  # the smallest that there is
 
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
+    from torchvision import models
+
     torch.manual_seed(0)
     return models.get_model(MODEL, weights=None).eval()
 
@@ -60,6 +60,8 @@ def test_a_video_has_what_torchvision_gives_for_its_frames(
     extractor = opened(folder, layer=layer, preprocessing="IMAGENET1K_V1")
     clip = write_video(tmp_path / "clip.mp4", shades(24, 320, 240), tone=Tone(2.0))
     found = read_features(clip, MediaBounds(), extractor)
+    from torchvision import models
+
     transform = models.get_model_weights(MODEL)["IMAGENET1K_V1"].transforms()
     with open_frames(clip, MediaBounds(), rate_hz=1) as reader:
         frames = [torch.from_numpy(frame.image).permute(2, 0, 1) for frame in reader]
@@ -147,6 +149,8 @@ def test_settings_of_the_other_kind_are_refused() -> None:
 
 @pytest.mark.parametrize(("shape", "places"), [((1, 9, 0, 0), (2, 3)), ((1, 0, 0, 9), (1, 2))], ids=["nchw", "nhwc"])
 def test_places_are_the_axes_that_grow_with_the_picture(shape: tuple[int, ...], places: tuple[int, ...]) -> None:
+    from tasks.features.torchvision_backbone import _places
+
     def run(images: Any) -> np.ndarray:
         return np.zeros([each or images[0].shape[1] // 32 for each in shape])
 

@@ -1,5 +1,6 @@
 """Versions of one's own videos, from their files to what is learnt from them, by the functions of the package."""
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,12 +226,17 @@ def test_a_champion_of_ones_own_videos_labels_others_and_names_what_it_learnt_fr
     assert row.hit1 == 1
     assert training.promote().promoted
     unseen = write_class_clip(tmp_path / "unseen.mp4", "warm", 77, tone=Tone(duration_s=2.0))
-    video = reelsift.label(unseen, model="my-kitchen@champion", home=kitchen.home, annotate=False)
-    assert video.top[0].name == "warm"
+    video = reelsift.label(unseen, home=kitchen.home, annotate=False)
+    assert (video.top[0].name, {segment.name for segment in video.segments}) == ("warm", {"warm"})
+    assert re.fullmatch(
+        r"my-kitchen@champion \(v1, promoted \d{4}-\d\d-\d\d\): its features, efficientnet-lite0, are embedded",
+        str(video.chosen),
+    )
     clips = {shard.clip.sha256 for shard in kitchen.version.manifest.shards if shard.clip and shard.matches}
     assert (video.manifest.model.dataset_id, set(video.manifest.model.clips)) == (kitchen.version.id, clips)
+    assert video.manifest.video.sha256 not in clips
     page = video.report.read_text()
-    assert all(str(digest)[:12] in page for digest in (kitchen.version.id, *clips))
+    assert all(str(digest)[:12] in page for digest in (kitchen.version.id, *clips, video.chosen))
     for suffix in ("csv", "jsonl", "parquet", "npz"):
         export(kitchen.version.dataset, tmp_path / f"rows.{suffix}", suffix)
     rows = pd.read_csv(tmp_path / "rows.csv")

@@ -1,12 +1,14 @@
 """Real clips of three classes, a group of each held out, from their table to a model that tells them apart."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
 import reelsift
 from tasks.contracts.files import file_digest
+from tests.reelsift.test_cli import reelsift as command
 
 CLASSES = ("BrushingTeeth", "CuttingInKitchen", "WallPushups")
 CHOSEN = {"test": 1, "train": 2}  # clips of each class
@@ -34,5 +36,20 @@ def test_the_given_splits_are_learnt_from_and_judged_on(real_data: Path, tmp_pat
     held_out = {file_digest(listed.parent / row["path"]) for row in some if row["split"] == "test"}
     clips = {shard.clip.sha256 for shard in version.manifest.shards if shard.clip and "validate" in shard.partition}
     assert clips == held_out
-    (row,) = reelsift.train(version, models=["logistic"]).comparison.rows
+    training = reelsift.train(version, models=["logistic"])
+    (row,) = training.comparison.rows
     assert row.hit1 == 1
+    assert training.promote().promoted
+
+    unseen = [listed.parent / next(row["path"] for row in reversed(rows) if row["label"] == label) for label in CLASSES]
+    run = command("label", *unseen, "--no-annotate", "--json", home=tmp_path / "home")
+    assert run.returncode == 0, run.stderr
+    made = json.loads(run.stdout)
+    assert made["why"].startswith("some@champion (v1, promoted ")
+    for label, video in zip(CLASSES, made["videos"], strict=True):
+        said, page = video["labels"], Path(video["report"]).read_text(encoding="utf-8")
+        assert said["top"][0]["name"] == label
+        assert {segment["name"] for segment in said["segments"]} <= {label}
+        assert said["video"]["sha256"] not in said["model"]["clips"]
+        assert [digest for digest in said["model"]["clips"] if digest[:12] not in page] == []
+        assert version.id in page

@@ -1,7 +1,12 @@
 """The labeller of a registered model, from the clip's frames and sound through small networks of the real form."""
 
 import json
+import re
+import socket
+import subprocess
+import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +23,14 @@ from tasks.contracts.features import YT8M
 from tasks.contracts.media import LABELS_NAME, LabelsManifest
 from tasks.features.efficientnet import EfficientNetExtractor
 from tasks.features.extractor import read_features
+from tasks.labelling import labeller as labeller_module
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.label import identity_of_labels, label_video
-from tasks.labelling.labeller import open_labeller
+from tasks.labelling.labeller import choose_model, open_labeller
 from tasks.labelling.registered import RegisteredLabeller, _extractor_for
+from tasks.tracking.client import connect
 from tasks.tracking.loading import load_classifier
-from tasks.tracking.registry import ModelRow
+from tasks.tracking.registry import CHAMPION_SINCE_TAG, ModelRow
 from tasks.tracking.store import TrackingStore, tracking_store
 from tasks.video.config import MediaBounds
 from tasks.weights.config import Backbone, WeightsEntry
@@ -33,6 +40,7 @@ from tests.reelsift.test_cli import reelsift
 from tests.support.classifiers import DATASET_ID, registered
 from tests.support.feature_weights import write_feature_weights
 
+ROOT = Path(__file__).parents[2]
 BOUNDS = MediaBounds()
 LABELS = 4
 
@@ -168,6 +176,118 @@ def test_a_model_labels_with_the_features_of_its_own_space(
     assert made.model.weights[0].sha256 == extractor.records[0].sha256
     assert made.seconds == 2
     assert made.is_silent is False
+
+
+class Told:
+    """A listener that remembers what began."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        self.begun.append(what)
+
+    def advance(self, what: str, amount: float) -> None: ...
+
+
+def test_several_models_look_at_the_same_frames_and_say_what_each_says_alone(
+    embedded: ModelRow, labeller: RegisteredLabeller, store: TrackingStore, weights: WeightsStore, tmp_path: Path
+) -> None:
+    video = fetched(write_clip(tmp_path / "clip.mp4", ["red", "green", "green", "blue"], sound=True))
+    kitchen = open_labeller(embedded.reference, store=store, weights=weights)
+    each = [open_labeller("imagenet", store=store, weights=weights), kitchen, labeller]
+    options, told = LabelOptions(annotate=False, table_top=3), Told()
+    first, *others = each
+    made = label_video(video, first, options, BOUNDS, tmp_path / "all", told, others=others)
+    # One pass for the first and the one that listens first, another one for the other that listens.
+    assert sorted(told.begun) == ["features of clip.mp4"] * 2 + ["sound of clip.mp4"] * 2
+    assert list(made.by_model) == ["imagenet", "kitchen/1", "cooking/1"]
+    together = pq.read_table(tmp_path / "all" / "labels.parquet").to_pandas()
+    for model in each:
+        name = model.record.name
+        alone = label_video(video, model, options, BOUNDS, tmp_path / name.replace("/", "-"))
+        answer = made.by_model[name]
+        assert [label.name for label in answer.top] == [label.name for label in alone.top]
+        assert [label.score for label in answer.top] == pytest.approx([label.score for label in alone.top], abs=1e-5)
+        assert (answer.model, answer.is_silent) == (alone.model, alone.is_silent)
+        assert [(s.name, s.start_s, s.end_s) for s in answer.segments] == [
+            (s.name, s.start_s, s.end_s) for s in alone.segments
+        ]
+        own = pq.read_table(tmp_path / name.replace("/", "-") / "labels.parquet").to_pandas()
+        rows = together[together["model"] == name].drop(columns="model").reset_index(drop=True)
+        assert list(own) == ["time_s", "label_id", "name", "score", "smoothed"]
+        assert (rows["name"].tolist(), rows["time_s"].tolist()) == (own["name"].tolist(), own["time_s"].tolist())
+        np.testing.assert_allclose(rows["score"], own["score"], atol=1e-5)
+    assert made.identity == identity_of_labels(video, first, options, others)
+    different = {identity_of_labels(video, model, options, rest) for model, rest in ((first, ()), (kitchen, [first]))}
+    assert made.identity not in different
+    assert json.loads((tmp_path / "imagenet" / "labels.json").read_bytes()).keys().isdisjoint({"others", "chosen"})
+
+
+def test_the_newest_champion_whose_features_can_be_computed_here_labels_by_default(
+    embedded: ModelRow, row: ModelRow, store: TrackingStore, weights: WeightsStore, home: Path, tmp_path: Path
+) -> None:
+    """Typed in a home whose one champion wants weights that are not there, and then also has another one."""
+    clip = write_clip(tmp_path / "clip.mp4", ["red", "blue"])
+    typed = partial(reelsift, "label", clip, "--no-annotate", home=home)
+    before = json.loads((first := typed("--json")).stdout)
+    assert before["model"] == "imagenet"
+    assert before["why"] == "imagenet: no champion can label here"
+    (left_out,) = before["left_out"]
+    assert re.match(r"cooking@champion \(v1, trained [\d-]+\) is left out: its features, yt8m-video-2018,", left_out)
+    assert "`reelsift weights fetch yt8m`" in left_out
+    assert left_out in " ".join(first.stderr.split())
+    assert choose_model(store, weights).model == row.reference  # where the weights are
+
+    client = connect(store)
+    client.set_registered_model_alias("kitchen", "champion", "1")
+    client.set_model_version_tag("kitchen", "1", CHAMPION_SINCE_TAG, "2031-02-03T23:00:00+00:00")
+    why = "kitchen@champion (v1, promoted 2031-02-03): its features, efficientnet-lite0, are embedded"
+    assert (choice := choose_model(store, weights)).why == why
+    assert (choice.model, choice.left_out) == (embedded.reference, ())
+    faster = choose_model(store, weights, 5)
+    assert faster.model == "imagenet"
+    assert [line.partition("are of ")[2] for line in faster.left_out] == [
+        "one frame a second, not 5. `--fps 1` lets it label."
+    ] * 2
+    shown = typed("--json")
+    assert f"Labelling 1 with {why} ..." in shown.stderr
+    (video,) = json.loads(shown.stdout)["videos"]
+    assert (video["labels"]["model"]["name"], video["labels"]["chosen"]) == ("kitchen/1", why)
+
+    both = json.loads(typed("--model", "imagenet", "--model", "auto", "--model", "kitchen/1", "--json").stdout)
+    assert (both["models"], both["model"], both["why"]) == (["imagenet", "kitchen/1"], "imagenet and kitchen/1", why)
+    assert [other["model"]["name"] for other in both["videos"][0]["labels"]["others"]] == ["kitchen/1"]
+    said = typed("--model", "imagenet", "--model", "kitchen/1").stdout
+    assert said.index("labelled by imagenet") < said.index("labelled by kitchen/1")
+    page = Path(both["videos"][0]["report"]).read_text()
+    assert [
+        name for name in ("The labels of imagenet", "The labels of kitchen/1", DATASET_ID) if name not in page
+    ] == []
+
+
+def test_a_server_that_does_not_answer_keeps_nobody_waiting(
+    tmp_path: Path, weights: WeightsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labeller_module, "LOOK_WITHIN_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        choice = choose_model(tracking_store(tmp_path, address), weights)
+    assert (choice.model, address in choice.why) == ("imagenet", True)
+
+
+def test_without_a_registry_none_is_made_and_mlflow_is_not_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tasks.labelling.labeller import choose_model; "
+        "from tasks.tracking.store import tracking_store; from tasks.weights.store import WeightsStore; "
+        "folder = Path(sys.argv[1]); print(choose_model(tracking_store(folder), WeightsStore(folder=folder, table={})))"
+        "; print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True, cwd=ROOT)
+    said, _, modules = run.stdout.partition("\n")
+    assert "why='imagenet: there is no champion yet'" in said
+    assert not {"mlflow", "torch", "tensorflow", "httpx", "prefect"} & set(modules.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_of_a_space_that_is_not_known_here_is_refused(

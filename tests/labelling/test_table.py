@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from tasks.contracts.media import MediaFacts
 from tasks.labelling import table as table_module
 from tasks.labelling.scores import SecondScores
-from tasks.labelling.table import best_labels, write_table
+from tasks.labelling.table import ModelScores, best_labels, write_table
 
 ROOT = Path(__file__).parents[2]
 LABELS = [(30, "hotdog"), (10, "espresso"), (20, "banana")]
@@ -20,6 +21,10 @@ FACTS = MediaFacts(kind="video", width=2, height=2, duration_s=2.0, frame_rate=1
 
 def scored(scores: np.ndarray) -> SecondScores:
     return SecondScores(np.arange(len(scores), dtype=np.float64), scores, scores.mean(axis=0), FACTS, len(scores), 0)
+
+
+def said(raw: np.ndarray, smooth: np.ndarray, model: str = "colours", always: Iterable[int] = ()) -> ModelScores:
+    return ModelScores(model, scored(raw), smooth, LABELS, frozenset(always))
 
 
 def test_equal_scores_are_ordered_by_label() -> None:
@@ -32,7 +37,7 @@ def test_equal_scores_are_ordered_by_label() -> None:
 def test_it_has_the_columns_that_the_contract_names_and_the_best_first(tmp_path: Path) -> None:
     raw = np.array([[0.1, 0.8, 0.3], [0.7, 0.2, 0.4]], np.float32)
     smooth = np.array([[0.1, 0.8, 0.3], [0.4, 0.5, 0.35]], np.float32)
-    write_table(tmp_path / "labels.parquet", scored(raw), smooth, LABELS, best=2, always=frozenset())
+    write_table(tmp_path / "labels.parquet", [said(raw, smooth)], best=2)
     table = pq.read_table(tmp_path / "labels.parquet")
     assert [f"{field.name} {field.type}" for field in table.schema] == [
         "time_s double",
@@ -51,7 +56,7 @@ def test_it_has_the_columns_that_the_contract_names_and_the_best_first(tmp_path:
 def test_labels_of_segments_are_kept_in_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_module, "MOMENTS_A_GROUP", 3)
     scores = np.random.default_rng(0).random((10, 3), dtype=np.float32)
-    write_table(tmp_path / "labels.parquet", scored(scores), scores, LABELS, best=1, always=frozenset({20}))
+    write_table(tmp_path / "labels.parquet", [said(scores, scores, always={20})], best=1)
     table = pq.read_table(tmp_path / "labels.parquet").to_pandas()
     assert list(table.groupby("time_s").size()) == [1 if row.argmax() == 2 else 2 for row in scores]
     assert set(table.loc[table["label_id"] == 20, "time_s"]) == set(range(10))
@@ -64,7 +69,7 @@ import sys
 from pathlib import Path
 from tests.labelling.test_table import *
 scores = np.ones((2, 3), np.float32)
-table_module.write_table(Path(sys.argv[1]), scored(scores), scores, LABELS, best=2, always=frozenset())
+table_module.write_table(Path(sys.argv[1]), [said(scores, scores)], best=2)
 print("pandas" in sys.modules)
 """
     command = [sys.executable, "-c", code, str(tmp_path / "labels.parquet")]

@@ -20,11 +20,38 @@ def parse_example() -> Parse:
 
 
 @pytest.fixture(scope="session")
-def parse_entries(parse_example: Parse) -> Parse:
-    """The same, but that an entry of the map with a field unknown to it counts.
+def parse_entries(parse_whole: Callable[[str], Parse]) -> Parse:
+    """The same, but that an entry of the map with a field unknown to it counts."""
+    example = parse_whole("tensorflow.Example")
 
-    protobuf's Python parser forgets such entries, which its C++ parser keeps. Here the map is declared as what it is
-    on the wire, a repeated message, of which the last one with a key wins.
+    def parse(payload: bytes) -> Any:
+        return SimpleNamespace(features=SimpleNamespace(feature=_entries(example(payload).features.feature)))
+
+    return parse
+
+
+@pytest.fixture(scope="session")
+def parse_sequence(parse_whole: Callable[[str], Parse]) -> Callable[[bytes], tuple[dict[str, Any], dict[str, Any]]]:
+    """What the context and the lists of a SequenceExample hold, by their keys."""
+    sequence = parse_whole("tensorflow.SequenceExample")
+
+    def parse(payload: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+        message = sequence(payload)
+        return _entries(message.context.feature), _entries(message.feature_lists.feature_list)
+
+    return parse
+
+
+def _entries(found: Any) -> dict[str, Any]:
+    return {entry.key: entry.value for entry in found}
+
+
+@pytest.fixture(scope="session")
+def parse_whole(parse_example: Parse) -> Callable[[str], Parse]:
+    """Parsers by the names of messages, which declare maps as what they are on the wire.
+
+    That is a repeated message, of which the last one with a key wins. protobuf's Python parser forgets entries with an
+    unknown field, which its C++ parser keeps.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -37,10 +64,9 @@ def parse_entries(parse_example: Parse) -> Parse:
             for nested in message.nested_type:
                 nested.ClearField("options")
         pool.Add(file)
-    whole: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(example.full_name))
 
-    def parse(payload: bytes) -> Any:
-        features = {entry.key: entry.value for entry in whole.FromString(payload).features.feature}
-        return SimpleNamespace(features=SimpleNamespace(feature=features))
+    def parser(name: str) -> Parse:
+        whole: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+        return whole.FromString
 
-    return parse
+    return parser

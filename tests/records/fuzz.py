@@ -1,9 +1,9 @@
 """Mutated shards through the walker, each right before a page that nobody may touch.
 
-`python -m tests.records.fuzz COUNT SEED...`, with NUMBA_BOUNDSCHECK=1 in its environment: an index out of bounds
-raises, and a read by address past the end of a shard kills the process. In: how many shards a seed, and the seeds. Out:
-one JSON object with the number of shards and of each verdict. What a shard means is another test's affair; here every
-outcome is a reason.
+`python -m tests.records.fuzz COUNT FRAMES SEED...`, with NUMBA_BOUNDSCHECK=1 in its environment: an index out of bounds
+raises, and a read by address past the end of a shard kills the process. In: how many shards of whole videos and of
+frames for each seed, and the seeds. Out: one JSON object with the number of shards and of each verdict. What a shard
+means is another test's affair; here every outcome is a reason.
 """
 
 import ctypes
@@ -17,11 +17,20 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.records.kernels.example import COUNT, ID, LABELS, START, STOP, Ints
+from tasks.records.kernels.example import COUNT, FRAME_ROWS, ID, LABELS, START, STOP, VIDEO_ROWS, Ints
 from tasks.records.kernels.judge import Rules, Verdict
 from tasks.records.kernels.walker import MIN_FRAME_BYTES, OFFSET, VERDICT, gather, new_tables, walk
-from tests.records.framing import AUDIO_FLOATS, RGB_FLOATS, frame, masked_crc, small_rules
-from tests.records.odd_examples import OddExamples
+from tests.records.framing import (
+    AUDIO_BYTES,
+    AUDIO_FLOATS,
+    RGB_BYTES,
+    RGB_FLOATS,
+    frame,
+    gathered_frames,
+    masked_crc,
+    small_rules,
+)
+from tests.records.odd_examples import OddExamples, OddSequences
 
 PAGE = mmap.PAGESIZE
 LARGEST = 4 * PAGE  # bytes of a mutated shard
@@ -51,10 +60,11 @@ class GuardedBuffer:
 class Mutator:
     """An endless source of shards that are nearly right."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng = Random(seed)
-        source = OddExamples(seed=seed, rgb_floats=RGB_FLOATS, audio_floats=AUDIO_FLOATS)
-        self.payloads = [payload for payload in (source.example() for _ in range(SEEDS)) if len(payload) < PAGE]
+    def __init__(self, seed: int, *, of_frames: bool = False) -> None:
+        self.rng, self.of_frames = Random(seed), of_frames
+        videos = OddExamples(seed=seed, rgb_floats=RGB_FLOATS, audio_floats=AUDIO_FLOATS)
+        make = OddSequences(seed, RGB_BYTES, AUDIO_BYTES).sequence if of_frames else videos.example
+        self.payloads = [payload for payload in (make() for _ in range(SEEDS)) if len(payload) < PAGE]
         self.mutations = (self._flip, self._cut, self._insert, self._delete, self._splice, self._number, self._swell)
 
     def shard(self) -> bytes:
@@ -140,7 +150,11 @@ def check(
     verdicts = heads[:count, VERDICT]
     assert (np.bincount(verdicts, minlength=len(Verdict)) == counts).all()
     for n in np.flatnonzero(np.isin(verdicts, WELL)):
-        _gather_one(data, features[n : n + 1])
+        if features.shape[1] == FRAME_ROWS:
+            _, _, rgb, audio, _ = gathered_frames(data, features[n : n + 1])
+            assert len(rgb) // RGB_BYTES == len(audio) // AUDIO_BYTES > 0
+        else:
+            _gather_one(data, features[n : n + 1])
     return Counter(map(Verdict, verdicts.tolist()))
 
 
@@ -154,14 +168,16 @@ def _gather_one(data: NDArray[np.uint8], features: Ints) -> None:
 
 
 def main() -> None:
-    count, *seeds = map(int, sys.argv[1:])
+    count, of_frames, *seeds = map(int, sys.argv[1:])
     buffer, seen = GuardedBuffer(), Counter[Verdict]()
-    tables = new_tables(LARGEST // MIN_FRAME_BYTES + 1)
     checked, unchecked = small_rules(), small_rules(check_crc=False)
-    for mutator in map(Mutator, seeds):
-        for number in range(count):
-            seen += check(buffer.holding(mutator.shard()), unchecked if number % 8 == 0 else checked, tables)
-    print(json.dumps({"shards": count * len(seeds), "verdicts": {verdict.name: seen[verdict] for verdict in Verdict}}))
+    for shards, rows in ((count, VIDEO_ROWS), (of_frames, FRAME_ROWS)):
+        tables = new_tables(LARGEST // MIN_FRAME_BYTES + 1, rows)
+        for mutator in (Mutator(seed, of_frames=rows == FRAME_ROWS) for seed in seeds):
+            for number in range(shards):
+                seen += check(buffer.holding(mutator.shard()), unchecked if number % 8 == 0 else checked, tables)
+    total = (count + of_frames) * len(seeds)
+    print(json.dumps({"shards": total, "verdicts": {verdict.name: seen[verdict] for verdict in Verdict}}))
 
 
 if __name__ == "__main__":

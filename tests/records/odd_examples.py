@@ -7,6 +7,9 @@ import struct
 from random import Random
 
 KEYS = ("id", "video_id", "labels", "mean_rgb", "mean_audio", "other", "", "ключ")
+SEGMENT_KEYS = ("segment_start_times", "segment_end_times", "segment_labels", "segment_scores")
+KINDS = {"id": 1, "video_id": 1, "labels": 3, "mean_rgb": 2, "mean_audio": 2}
+KINDS |= dict(zip(SEGMENT_KEYS, (3, 3, 3, 2), strict=True))
 VARINT, FIXED64, LEN, GROUP, END_GROUP, FIXED32 = range(6)
 
 
@@ -42,10 +45,13 @@ class OddExamples:
         if self._rarely():
             keys.remove(self.rng.choice(keys))
         self.rng.shuffle(keys)
-        entries = [chunk(1, self._entry(key)) for key in keys]
+        return self._mixed(self._map(1, [chunk(1, self._entry(key)) for key in keys]), 1)
+
+    def _map(self, number: int, entries: list[bytes]) -> list[bytes]:
+        """Return a field that has the entries of a map, or two of which each has some."""
         cut = self.rng.randrange(len(entries) + 1) if self._rarely() else 0
-        parts = [chunk(1, self._mixed(entries[:cut], 1)), chunk(1, self._mixed(entries[cut:], 1))]
-        return self._mixed(parts[0 if cut else 1 :], 1)
+        parts = [chunk(number, self._mixed(entries[:cut], 1)), chunk(number, self._mixed(entries[cut:], 1))]
+        return parts[0 if cut else 1 :]
 
     def _rarely(self) -> bool:
         return self.rng.random() < 0.12
@@ -82,7 +88,7 @@ class OddExamples:
         return self._mixed([value, name] if self._rarely() else [name, value], 2)
 
     def _feature(self, key: str) -> bytes:
-        kind = {"id": 1, "video_id": 1, "labels": 3, "mean_rgb": 2, "mean_audio": 2}.get(key, self.rng.randint(1, 3))
+        kind = KINDS.get(key, self.rng.randint(1, 3))
         if self.rng.random() < 0.03:
             kind = self.rng.randint(1, 3)
         lists = [chunk(kind, part) for part in self._values(kind, key)]
@@ -128,3 +134,62 @@ class OddExamples:
             run, words = words[:size], words[size:]
             out += [chunk(1, b"".join(run))] if self.rng.random() < 0.5 else [tag(1, wire_type) + word for word in run]
         return out
+
+
+class OddSequences(OddExamples):
+    """An endless source of payloads of records of frames: rated segments in a few, frames of the same odd shapes."""
+
+    def __init__(self, seed: int, rgb_bytes: int, audio_bytes: int) -> None:
+        super().__init__(seed, 2, 2)
+        self.sizes = {"rgb": rgb_bytes, "audio": audio_bytes}
+        self.rated = 0
+
+    def sequence(self) -> bytes:
+        self.rated = self.rng.choice((0, 0, 1, 3, 3, 26))
+        keys = [
+            "id",
+            "labels",
+            *(SEGMENT_KEYS if self.rated else ()),
+            *self.rng.choices(KEYS, k=self.rng.choice((0, 1))),
+        ]
+        lists = ["rgb", "audio", *self.rng.choices(("rgb", "audio", "other", ""), k=self.rng.choice((0, 0, 0, 1)))]
+        frames = self.rng.choice((1, 2, 5, 5, 5, 8, 0))
+        for names in (keys, lists):
+            if self.rng.random() < 0.05:
+                names.remove(self.rng.choice(names))
+            self.rng.shuffle(names)
+        context = self._map(1, [chunk(1, self._entry(key)) for key in keys])
+        found = self._map(2, [chunk(1, self._frames_entry(key, frames)) for key in lists])
+        parts = found + context if self._rarely() else context + found
+        return self._mixed(parts, 2)
+
+    def _frames_entry(self, key: str, frames: int) -> bytes:
+        count = max(0, frames + (self.rng.choice((-1, 1)) if self.rng.random() < 0.04 else 0))
+        features = [chunk(1, self._frame(self.sizes.get(key, 2))) for _ in range(count)]
+        cut = self.rng.randrange(count + 1) if self._rarely() else 0  # protobuf merges the two lists
+        values = [chunk(2, self._mixed(some, 1)) for some in ((features[:cut], features[cut:]) if cut else (features,))]
+        name = chunk(1, key.encode())
+        return self._mixed([*values, name] if self._rarely() else [name, *values], 2)
+
+    def _frame(self, size: int) -> bytes:
+        if self.rng.random() < 0.97:
+            return chunk(1, chunk(1, self.rng.randbytes(size)))
+        if self.rng.random() < 0.5:  # in another shape that means the same
+            plain = self._mixed([chunk(1, self.rng.randbytes(size))], 1)
+            return self._mixed([chunk(self.rng.choice((2, 3)), b""), chunk(1, plain)], 3)
+        values = [
+            self.rng.randbytes(self.rng.choice((0, 1, size, size + 1))) for _ in range(self.rng.choice((0, 1, 1, 2)))
+        ]
+        return chunk(self.rng.choice((1, 1, 1, 2)), b"".join(chunk(1, value) for value in values))
+
+    def _values(self, kind: int, key: str) -> list[bytes]:
+        if key not in SEGMENT_KEYS or kind == 1:
+            return super()._values(kind, key)
+        count = max(0, self.rated + (self.rng.choice((-1, 1)) if self.rng.random() < 0.02 else 0))
+        strange = self.rng.random() < 0.02
+        if kind == 2:
+            values = [float("nan") if strange else self.rng.choice((0.0, 1.0)) for _ in range(count)]
+            return [b"".join(self._runs([struct.pack("<f", value) for value in values], FIXED32))]
+        first = {"segment_end_times": 305, "segment_labels": 7}.get(key, 0)
+        numbers = [self.rng.choice((-1, 50, 1 << 31, 1 << 63)) if strange else first + n for n in range(count)]
+        return [b"".join(self._runs([varint(number) for number in numbers], VARINT))]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +24,19 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL
 
+from reelsift.demo_clips import show_clips
+from tasks.contracts.files import file_digest
+from tasks.contracts.media import LABELS_NAME, LabelsManifest
+from tests.imports.made import write_classes
 from tests.reelsift.test_cli import reelsift
+from tests.support.feature_weights import write_feature_weights
 from tests.support.media import spoil_packets, write_video
 from tests.support.square_network import square_network
 from tests.support.square_videos import squares, write_clip
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
+ROOT = Path(__file__).parents[2]
 QUICK = """
 [presets.quick]
 model = "logistic"
@@ -138,16 +145,53 @@ def test_videos_through_a_flow(home: Path) -> None:
     assert labelled["videos"][0]["folder"] == found["videos"][0]["folder"]
 
 
-def test_the_demonstration_shows_the_whole_path(home: Path, synthetic_mirror: Path) -> None:
-    api, weights = str(PREFECT_API_URL.value()), str(home.parent / "weights")
-    where = {"PREFECT_API_URL": api, "REELSIFT_WEIGHTS": weights, "REELSIFT_MIRROR": str(synthetic_mirror)}
-    run = reelsift("--config", "quick.toml", "demo", "--label", "Game", "--json", home=home, **where)
+def test_the_demonstration_shows_the_whole_path(
+    home: Path, synthetic_mirror: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_feature_weights(home.parent / "weights")
+    clips = write_classes(home.parent / "clips", each=5)
+    run = reelsift(
+        "--config", "quick.toml", "demo", "--label", "Game", "-y", "--yes", "--json", home=home,
+        PREFECT_API_URL=str(PREFECT_API_URL.value()), REELSIFT_WEIGHTS=str(weights),
+        REELSIFT_MIRROR=str(synthetic_mirror), REELSIFT_CLIPS=str(clips),
+    )  # fmt: skip
     assert run.returncode == 0, run.stderr
     made = json.loads(run.stdout)
     assert made["dataset"]["slug"] == "game"
     assert made["promotion"]["model"] == "game/1"
     assert made["mirror"].startswith(str(synthetic_mirror))
     assert [len(made[what]["videos"]) for what in ("labels", "objects")] == [1, 1]
+    assert made["labels"]["models"] == ["imagenet", "game/1"]
+
+    learnt = made["clips"]
+    assert (learnt["synthetic"], learnt["labels"]["model"], learnt["dataset"]["rows"]) == (False, "demo-clips/1", 8)
+    assert [(each["is"], each["labelled"], each["right"]) for each in learnt["held_back"]] == [
+        (label, label, True) for label in ("cool", "warm")
+    ]
+    for each in learnt["held_back"]:
+        report = Path(each["report"])
+        manifest = LabelsManifest.model_validate_json((report.parent / LABELS_NAME).read_bytes())
+        assert manifest.top[0].name == each["is"]
+        assert manifest.video.sha256 == file_digest(Path(each["source"])) not in manifest.model.clips
+        page, digests = report.read_text(), [file_digest(path)[:12] for path in clips.glob("*/*.mp4")]
+        assert learnt["dataset"]["id"] in page
+        assert sum(digest in page for digest in digests) == 8 + 1  # those that it has learnt from, and its own
+
+    show_clips(learnt)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == f"Report of the video, to open in a browser: {max_score(learnt)['report']}"
+    (shown,) = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert [line for line in shown.splitlines() if masked(line) not in set(map(masked, printed))] == []
+
+
+def masked(line: str) -> str:
+    """Return how a line begins, whatever the version, the clips and the figures are."""
+    line = re.sub(r"\bv_\w+|\b(cool|warm) \d(?=:)", "CLIP", re.sub("ds-[0-9a-f]{12}", "#", line))
+    return " ".join(re.sub(r"\d[\w.:]*", "#", re.sub("BrushingTeeth|cool|warm", "CLASS", line)).split()[:4])
+
+
+def max_score(learnt: dict[str, Any]) -> dict[str, Any]:
+    return max(learnt["held_back"], key=lambda each: each["score"])
 
 
 def test_a_run_says_everywhere_which_videos_failed_and_what_was_lost(home: Path) -> None:

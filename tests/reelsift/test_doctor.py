@@ -48,6 +48,10 @@ def test_a_machine_as_it_should_be(home: Path, tmp_path: Path) -> None:
     assert found["processors"]["found"].startswith(f"{os.cpu_count()} ")
     assert found["weights yolox-nano"]["found"] == f"{weights / 'yolox_nano.onnx'}, not the published file"
     assert found["weights vggish"]["state"] == found["stack"]["state"] == "missing"
+    spaces = {name.rpartition(" ")[2]: check for name, check in found.items() if name.startswith("feature space ")}
+    assert {name: check["state"] for name, check in spaces.items()} == {"efficientnet-lite0": "ok", "yt8m": "missing"}
+    assert spaces["yt8m"]["found"].startswith("not available: inception-2015, ")
+    assert "`reelsift weights fetch yt8m`" in spaces["yt8m"]["advice"]
     assert str(home) in found["home"]["found"]
     free = float(found["home"]["found"].removesuffix(" GB free").rsplit(" ", 1)[1])
     assert free == pytest.approx(shutil.disk_usage(home.parent).free / 1e9, rel=0.05)

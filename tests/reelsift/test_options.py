@@ -22,6 +22,7 @@ FORMS = [
     forms.ShardsForm,
     forms.PrepareDatasetForm,
     forms.ImportDatasetForm,
+    forms.ExtractDatasetForm,
     forms.TrainClassifierForm,
     forms.LabelVideosForm,
     forms.DetectObjectsForm,
@@ -146,6 +147,7 @@ def test_what_is_typed_is_the_form() -> None:
         pytest.param(reelsift.detect, forms.DetectObjectsForm, id="detect"),
         pytest.param(reelsift.build_dataset, forms.PrepareDatasetForm, id="build_dataset"),
         pytest.param(reelsift.import_dataset, forms.ImportDatasetForm, id="import_dataset"),
+        pytest.param(reelsift.extract_dataset, forms.ExtractDatasetForm, id="extract_dataset"),
         pytest.param(reelsift.train, forms.TrainOptions, id="train"),
     ],
 )
@@ -156,7 +158,7 @@ def test_a_function_of_the_package_has_the_defaults_of_the_form(function: Any, f
     assert {name: parameters[name].default for name in given} == {
         name: form.model_fields[name].get_default() for name in given
     }
-    here_alone = {"sources", "where", "runner", "dask_address"}  # `source`, and what needs a flow
+    here_alone = {"sources", "dataset", "where", "runner", "dask_address"}  # `source`, `data`, and what needs a flow
     assert form.model_fields.keys() - shared <= here_alone
 
 

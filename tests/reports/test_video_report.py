@@ -40,6 +40,17 @@ def test_the_page_says_what_is_shown_and_what_is_behind_it(folder: Path) -> None
     assert [fact for fact in behind if fact not in page] == []
 
 
+@pytest.mark.parametrize("count", [20, 21, 1000])
+def test_every_file_that_a_model_has_learnt_from_is_named(count: int, tmp_path: Path) -> None:
+    clips = [f"{number:064x}"[::-1] for number in range(count)]
+    record = {"name": "kitchen/1", "feature_space": "efficientnet-lite0", "weights": (), "clips": clips}
+    write_labels(tmp_path, model=record, annotate=False)
+    page = page_of(tmp_path)
+    assert f"Its {count:,} files" in page
+    assert [clip for clip in clips if clip[:12] not in page] == []
+    assert ("<summary>Show them</summary>" in page) == (count > 20)
+
+
 def test_the_same_folder_gives_the_same_bytes(folder: Path) -> None:
     assert page_of(folder) == page_of(folder)
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tasks.reports.video_report import write_index, write_report
 from tests.reports.test_video_report import HOSTILE
 from tests.support.browser import open_chromium
-from tests.support.reports import DURATION_S, video_record, write_labels, write_objects
+from tests.support.reports import DURATION_S, other_labels, video_record, write_labels, write_objects
 
 PHONE = {"width": 320, "height": 640}
 DESKTOP = {"width": 1280, "height": 900}
@@ -39,6 +39,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_labels(out / "picture", video_record("picture"))
     write_objects(out / "picture", video_record("picture"))
     write_labels(out / "bare", annotate=False)
+    write_labels(out / "several", others=[other_labels("kitchen/1"), other_labels("a-much-longer-name-of-a-model/12")])
     record = video_record(title=HOSTILE + "x" * 200, source="https://example.org/" + "y" * 200)
     write_labels(out / "hostile", record, names=[HOSTILE, "w" * 200])
     write_index(out)
@@ -90,7 +91,7 @@ def bar(page: Page, number: int) -> str:
     return f'.bar[aria-label^="bottle {number},"]'
 
 
-@pytest.mark.parametrize("name", ["belt", "many", "picture", "bare", "hostile", "."])
+@pytest.mark.parametrize("name", ["belt", "many", "picture", "bare", "several", "hostile", "."])
 def test_a_page_opens_from_the_disk_without_complaint_or_network(name: str, opened: Opener) -> None:
     expect(opened(name).get_by_role("heading", level=1)).to_be_visible()
 
@@ -219,6 +220,31 @@ def test_five_hundred_lanes_unfold_in_two_steps(opened: Opener) -> None:
     expect(page.locator("#player")).to_be_in_viewport()
 
 
+def test_models_stand_below_one_axis_and_a_label_has_one_colour(opened: Opener) -> None:
+    page = opened("several")
+    expect(page.get_by_role("list", name="Models").get_by_role("listitem")).to_have_count(3)
+    for heading in ("cooking/3", "kitchen/1", "a-much-longer-name-of-a-model/12"):
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    rows = page.locator(".row.score")
+    looks = rows.evaluate_all(
+        """rows => rows.map(row => [
+            row.querySelector('.name').textContent,
+            getComputedStyle(row).getPropertyValue('--c'),
+            getComputedStyle(row.querySelector('path')).strokeDasharray,
+            row.querySelector('.plot').getBoundingClientRect().left,
+        ])"""
+    )
+    assert [len(looks), len({left for *_, left in looks})] == [9, 1]
+    assert len({(name, colour) for name, colour, *_ in looks}) == len({name for name, *_ in looks}) == 3
+    assert len({dashes for _, _, dashes, _ in looks}) == 3
+    page.locator("#slider").press("End")
+    expect(page.locator("#now")).to_contain_text("cooking/3: banana 0.90 · kitchen/1: espresso 0.80 · a-much")
+    expect(rows.nth(3).locator(".at")).to_have_text("0.80")
+    page.get_by_text("Labels as tables").click()
+    held = page.get_by_role("table", name="Where each label holds, by kitchen/1")
+    expect(held.get_by_role("row").nth(1)).to_have_text(re.compile(r"0\.0 s\s*1\.0 s\s*banana\s*0\.800"))
+
+
 def test_a_thing_on_a_picture_is_marked_where_it_is(opened: Opener) -> None:
     page = opened("picture")
     page.get_by_role("button", name="cup 1 0.80, show where").click()
@@ -229,7 +255,7 @@ def test_a_thing_on_a_picture_is_marked_where_it_is(opened: Opener) -> None:
     assert mark["height"] / picture["height"] == pytest.approx(60 / 90, abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["belt", "many", "picture", "hostile", "."])
+@pytest.mark.parametrize("name", ["belt", "many", "picture", "several", "hostile", "."])
 def test_nothing_is_wider_than_a_phone(name: str, opened: Opener) -> None:
     page = opened(name, PHONE)
     for fold in page.locator("summary").all():
@@ -249,7 +275,7 @@ def test_the_tables_say_what_the_charts_show(opened: Opener) -> None:
     expect(page.get_by_role("table", name="Objects").get_by_role("row")).to_have_count(6)
 
 
-@pytest.mark.parametrize("name", ["belt", "picture", "."])
+@pytest.mark.parametrize("name", ["belt", "picture", "several", "."])
 def test_a_screen_reader_meets_names_and_landmarks(name: str, opened: Opener) -> None:
     page = opened(name)
     spoken = page.locator("html").aria_snapshot()

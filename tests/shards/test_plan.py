@@ -114,8 +114,9 @@ def test_the_plan_of_a_bag_is_made_by_hashing_it(tmp_path: Path) -> None:
     assert [shard.name for shard in fetch_plan("video/test", quick(str(tmp_path)))] == ["testa0.tfrecord"]
     with pytest.raises(PlanError, match=r"'video/train' .* names no shard"):
         fetch_plan("video/train", quick(str(tmp_path)))
-    with pytest.raises(PlanError, match=r"No download plan of 'frame/validate'.*no mirror has a place for it"):
-        fetch_plan("frame/validate", quick(str(tmp_path)))
+    assert {shard.partition for shard in fetch_plan("frame/validate", quick(str(tmp_path)))} == {"frame/validate"}
+    with pytest.raises(PlanError, match=r"No download plan of 'video_level/validate'.*no mirror has a place for it"):
+        fetch_plan("video_level/validate", quick(str(tmp_path)))
 
 
 def test_pipes_and_devices_in_a_bag_are_passed_over(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tasks.datasets.manifest import Dataset
 from tasks.tracking.registry import (
     DATASET_TAG,
     EXPERIMENT_TAG,
+    FEATURE_SPACE_TAG,
     KIND_TAG,
     OWN_GAP_TAG,
     OWN_MAP_TAG,
@@ -55,6 +56,7 @@ def registered(
     tags = {KIND_TAG: "logistic", DATASET_TAG: DATASET_ID, EXPERIMENT_TAG: experiment_id}
     tags |= {OWN_GAP_TAG: "0.75", OWN_MAP_TAG: "0.25", SECONDS_TAG: "1.5"}
     chosen = classifier or untrained()
+    tags |= {FEATURE_SPACE_TAG: chosen.space.name}
     version = register_classifier(client, chosen, run_id=run_id, name=name, tags=tags)
     if alias:
         client.set_registered_model_alias(name, alias, str(version))

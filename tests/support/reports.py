@@ -25,6 +25,7 @@ from tasks.contracts.media import (
     LabelSegment,
     LabelsManifest,
     MediaFacts,
+    ModelLabels,
     ModelRecord,
     ObjectsManifest,
     ObjectTrack,
@@ -94,24 +95,40 @@ def write_labels(
             **changes,
         }
     )
-    write_scores(folder / LABELS_TABLE_NAME, names, manifest.seconds)
+    write_scores(folder / LABELS_TABLE_NAME, names, manifest.seconds, list(manifest.by_model))
     if manifest.annotated_video:
         write_clip(folder / manifest.annotated_video, blue=200)
     write_text(folder / LABELS_NAME, manifest.model_dump_json())
     return manifest
 
 
-def write_scores(path: Path, names: Sequence[str], seconds: int) -> None:
-    """A score of .9 for a label in its two seconds, else of .05."""
+def other_labels(model: str, names: Sequence[str] = NAMES) -> ModelLabels:
+    """What another model says: the same labels, one every third second, and the last one first."""
+    order = tuple(reversed(range(len(names))))
+    return ModelLabels(
+        model=ModelRecord(name=model, feature_space="efficientnet-lite0", weights=()),
+        top=tuple(LabelScore(label_id=place, name=names[place], score=0.8 / (place + 1)) for place in order),
+        segments=tuple(
+            LabelSegment(start_s=2.0 * turn, end_s=2.0 * turn + 1, label_id=place, name=names[place], score=0.8)
+            for turn, place in enumerate(order)
+        ),
+    )
+
+
+def write_scores(path: Path, names: Sequence[str], seconds: int, models: Sequence[str] = ("one",)) -> None:
+    """A score of .9 for a label in its two seconds, else of .05; of another model, the other way round in time."""
     moments = [(float(second), place) for second in range(seconds) for place in range(len(names))]
     scores = [0.9 if int(time_s) // 2 == place else 0.05 for time_s, place in moments]
+    turned = [0.8 if len(names) - 1 - int(time_s) // 2 == place else 0.05 for time_s, place in moments]
     columns = {
-        "time_s": pa.array([time_s for time_s, _ in moments], pa.float64()),
-        "label_id": pa.array([place for _, place in moments], pa.int32()),
-        "name": pa.array([names[place] for _, place in moments], pa.string()),
-        "score": pa.array(scores, pa.float32()),
-        "smoothed": pa.array(scores, pa.float32()),
+        "time_s": pa.array([time_s for time_s, _ in moments] * len(models), pa.float64()),
+        "label_id": pa.array([place for _, place in moments] * len(models), pa.int32()),
+        "name": pa.array([names[place] for _, place in moments] * len(models), pa.string()),
+        "score": pa.array(scores + turned * (len(models) - 1), pa.float32()),
+        "smoothed": pa.array(scores + turned * (len(models) - 1), pa.float32()),
     }
+    if len(models) > 1:
+        columns["model"] = pa.array([model for model in models for _ in moments], pa.string())
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path)
 

@@ -97,7 +97,7 @@ class Form:
 
 def playable(forms: list[Form], *, locked: bool, video_id: str = VIDEO_ID, **details: Any) -> dict[str, Any]:
     """Return a player response with these formats; `locked` ones need both challenges solved."""
-    listed = [_format(form, locked=locked) for form in forms]
+    listed = [_format(form, video_id, locked=locked) for form in forms]
     with_both = [each for each, form in zip(listed, forms, strict=True) if ", " in form.mime]
     return {
         "playabilityStatus": {"status": "OK"},
@@ -109,8 +109,8 @@ def playable(forms: list[Form], *, locked: bool, video_id: str = VIDEO_ID, **det
     }
 
 
-def _format(form: Form, *, locked: bool) -> dict[str, Any]:
-    address = f"{FILES}?" + urlencode({"itag": form.itag} | ({"n": N} if locked else {}))
+def _format(form: Form, video_id: str, *, locked: bool) -> dict[str, Any]:
+    address = f"{FILES}?" + urlencode({"itag": form.itag, "of": video_id} | ({"n": N} if locked else {}))
     cipher = urlencode({"s": SIGNATURE, "sp": "sig", "url": address})
     picture = {"width": form.width, "height": form.height, "qualityLabel": f"{form.height}p"} if form.height else {}
     return (
@@ -132,7 +132,7 @@ class YouTubeSite:
 
     def __init__(self, folder: Path) -> None:
         self.videos: dict[str, Video] = {}
-        self.files: dict[int, Path] = {}
+        self.files: dict[int | str, Path] = {}  # by itag, of any video, or by the id of one
         self.player = PLAYER
         self.clients: list[str] = []  # that asked for a player response, in order
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []  # host, path and headers
@@ -222,7 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not solved:
             self._send(403, "text/plain", b"challenge not solved")
             return
-        data = self.site.files[int(query["itag"])].read_bytes()
+        files = self.site.files
+        data = (files.get(query["of"]) or files[int(query["itag"])]).read_bytes()
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
             self._send(200, "video/mp4", data)

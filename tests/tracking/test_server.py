@@ -11,7 +11,7 @@ from tasks.tracking.client import connect, mlflow, search_with_client
 from tasks.tracking.comparison import compare, log_comparison
 from tasks.tracking.loading import load_classifier
 from tasks.tracking.promotion import promote, rollback
-from tasks.tracking.registry import list_models
+from tasks.tracking.registry import champions, list_models
 from tasks.tracking.server import open_client, search_server
 from tasks.tracking.store import TrackingStore
 from tests.support.classifiers import DATASET_ID, made_up_dataset, made_up_videos, trained
@@ -29,6 +29,7 @@ def test_the_whole_path(remote: TrackingStore, tmp_path: Path, capfd: pytest.Cap
     by_rest = search_server(remote)
     assert by_rest is not None
     assert sorted(by_rest, key=repr) == sorted(search_with_client(remote), key=repr)
+    assert [row.reference for row in champions(remote, within_s=3) if row.name == SLUG] == [candidates[1].reference]
     newest, oldest = list_models(remote, SLUG)
     assert (newest.aliases, oldest.aliases) == (("champion",), ("previous_champion",))
     expected = results[1].classifier.predict(videos.features)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import VocabularyError
-from tasks.vocabulary.table import is_vocabulary, read_vocabulary
+from tasks.vocabulary.table import is_vocabulary, read_segment_labels, read_vocabulary
 
 HEADER = "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,Vertical2,Vertical3,WikiDescription"
 GAME = '0,788288,/m/03bt1gh,Game,https://en.wikipedia.org/wiki/Game,Games,,,"rules, and\nplay"'
@@ -122,3 +122,31 @@ def test_reading_needs_no_pandas_numpy_or_pyarrow() -> None:
     code = "import sys, tasks.vocabulary.table; print(sorted({'pandas', 'numpy', 'pyarrow'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def segment_labels(tmp_path: Path, content: str) -> Path:
+    path = tmp_path / "segment_label_ids.csv"
+    path.write_bytes(content.encode())
+    return path
+
+
+def test_labels_of_segments_are_read_in_their_order(tmp_path: Path) -> None:
+    assert read_segment_labels(segment_labels(tmp_path, "Index\n3\n7\n1805\n12\n")) == (3, 7, 1805, 12)
+    assert read_segment_labels(segment_labels(tmp_path, "\ufeffIndex,Name\r\n3,Dance\r\n7,Car\r\n")) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param("3\n7\n", "line 1: no column Index or label_id", id="no-header"),
+        pytest.param(
+            "Index\n3\n3.5\n", r"line 3: Index must be a whole number from 0 to 99,999, got '3.5'", id="fraction"
+        ),
+        pytest.param("Index\n3\n-1\n", "line 3: Index must be a whole number", id="negative"),
+        pytest.param("Index\n3\n7\n3\n", "line 4: 3 stands on line 2 already", id="twice"),
+        pytest.param("Index\n", "it has a header and no labels", id="empty"),
+    ],
+)
+def test_what_is_no_list_of_labels_of_segments_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    with pytest.raises(VocabularyError, match=said):
+        read_segment_labels(segment_labels(tmp_path, content))

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numba.core import config
 
-SOURCES = ("compiled.py", "crc32c.py", "wire.py", "example.py", "judge.py", "walker.py")
+SOURCES = ("compiled.py", "crc32c.py", "wire.py", "example.py", "sequence.py", "judge.py", "walker.py")
 
 # numba's own annotations leave out what is used here.
 _njit: Any = njit
@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 if TYPE_CHECKING:  # integers are integers, of whatever width a machine keeps them in
     U32 = U64 = I64 = int
 else:
-    U32, U64, I64 = np.uint32, np.uint64, np.int64
+    U32, U64, I64 = np.uint32, np.uint64, np.int64  # `I64` of a constant: else it is compiled for each value alone
 
 
 def kernel(function: F) -> F:

@@ -17,10 +17,13 @@ from tasks.records.kernels.compiled import U64, inlined, kernel
 from tasks.records.kernels.wire import BAD, SHORT, Bytes, is_utf8, read_field, read_varint
 
 Ints = NDArray[np.int64]
-Table = NDArray[np.int64]  # (FEATURES + 1, FIELDS); the last row is for keys that nobody asks for, and scratch
+Table = NDArray[np.int64]  # (VIDEO_ROWS or FRAME_ROWS, FIELDS); row FEATURES is for unknown keys, and scratch
 
 ID, VIDEO_ID, LABELS, RGB, AUDIO = range(5)  # rows of the table
-FEATURES = 5
+FEATURES = 5  # the row of unknown keys
+# Rows after that, which only the table of a frame-level record has: two lists of frames, features of the context.
+FRAME_RGB, FRAME_AUDIO, SEGMENT_STARTS, SEGMENT_ENDS, SEGMENT_LABELS, SEGMENT_SCORES, FRAME_SCRATCH = range(6, 13)
+VIDEO_ROWS, FRAME_ROWS = 6, 13  # of the table, by the level of the records
 KIND, COUNT, PIECES, START, STOP = range(5)  # columns of the table
 FIELDS = 5
 ABSENT, UNSET, OF_BYTES, OF_FLOATS, OF_INTS = -1, 0, 1, 2, 3  # kinds: no such key; no list at all; a list
@@ -38,13 +41,14 @@ def read_example(data: Bytes, at: int, end: int, table: Table) -> bool:
         table[row, KIND], table[row, COUNT] = ABSENT, 0
     while at < end:
         tag, start, at = read_field(data, at, end)
-        if at < 0 or (tag == FIELD_1_LEN and not _read_features(data, start, at, table)):
+        if at < 0 or (tag == FIELD_1_LEN and not read_features(data, start, at, table)):
             return False
     return True
 
 
 @kernel
-def _read_features(data: Bytes, at: int, end: int, table: Table) -> bool:
+def read_features(data: Bytes, at: int, end: int, table: Table) -> bool:
+    """Read a map of features into the rows of `table`, as far as it has them."""
     scratch = table[FEATURES]
     while at < end:
         tag, start, at = read_field(data, at, end)
@@ -56,7 +60,8 @@ def _read_features(data: Bytes, at: int, end: int, table: Table) -> bool:
                 row = _read_entry(data, start, at, scratch, data[:0])
             if row < 0:
                 return False
-            copy_feature(table, FEATURES, row)
+            if row < len(table):
+                copy_feature(table, FEATURES, row)
     return True
 
 
@@ -69,16 +74,16 @@ def _read_plain_entry(data: Bytes, at: int, end: int, feature: Ints) -> int:
     if end - at < 2 or data[at] != FIELD_1_LEN or data[at + 1] > 0x7F:
         return BAD
     key, value = at + 2, at + 2 + data[at + 1]
-    start = _only(data, value, end, FIELD_2_LEN)
+    start = only(data, value, end, FIELD_2_LEN)
     if start < 0 or start == end:
         return BAD
     kind = data[start] >> 3
-    start = _only(data, _only(data, start, end, kind << 3 | 2), end, FIELD_1_LEN)
+    start = only(data, only(data, start, end, kind << 3 | 2), end, FIELD_1_LEN)
     row = _row_of(data, key, value)
     if start < 0 or row == FEATURES:
         return BAD
     feature[KIND] = kind
-    _clear(feature)
+    clear(feature)
     if kind == OF_BYTES:
         feature[COUNT], feature[START], feature[STOP] = 1, start, end
         return row
@@ -88,7 +93,7 @@ def _read_plain_entry(data: Bytes, at: int, end: int, feature: Ints) -> int:
 
 
 @inlined
-def _only(data: Bytes, at: int, end: int, tag: int) -> int:
+def only(data: Bytes, at: int, end: int, tag: int) -> int:
     """Return where the content of a field starts that has this tag and fills all up to `end`; else `BAD`."""
     if at < 0 or at >= end or data[at] != tag:
         return BAD
@@ -108,7 +113,7 @@ def _read_entry(data: Bytes, at: int, end: int, feature: Ints, values: Bytes) ->
     """Read an entry of the map into `feature`; return the row of its key, or `BAD`."""
     entry, row = at, FEATURES
     feature[KIND] = UNSET
-    _clear(feature)
+    clear(feature)
     while at < end:
         tag, start, at = read_field(data, at, end)
         if at < 0:
@@ -117,7 +122,7 @@ def _read_entry(data: Bytes, at: int, end: int, feature: Ints, values: Bytes) ->
             row = _row_of(data, start, at)
             if row == FEATURES and not is_utf8(data, start, at):
                 return BAD
-        elif tag == FIELD_2_LEN and not _read_feature(data, start, at, feature, values):
+        elif tag == FIELD_2_LEN and not read_feature(data, start, at, feature, values):
             return BAD
     if feature[PIECES] > 1:
         feature[START], feature[STOP] = entry, end
@@ -125,12 +130,14 @@ def _read_entry(data: Bytes, at: int, end: int, feature: Ints, values: Bytes) ->
 
 
 @inlined
-def _clear(feature: Ints) -> None:
+def clear(feature: Ints) -> None:
+    """Forget the values of a feature."""
     feature[COUNT], feature[PIECES], feature[START], feature[STOP] = 0, 0, 0, 0
 
 
 @inlined
-def _is(data: Bytes, start: int, stop: int, key: bytes) -> bool:
+def has_key(data: Bytes, start: int, stop: int, key: bytes) -> bool:
+    """Say whether `data[start:stop]` is this key."""
     if stop - start != len(key):
         return False
     same = True
@@ -141,21 +148,34 @@ def _is(data: Bytes, start: int, stop: int, key: bytes) -> bool:
 
 @inlined
 def _row_of(data: Bytes, start: int, stop: int) -> int:
-    if _is(data, start, stop, b"id"):
+    if has_key(data, start, stop, b"id"):
         return ID
-    if _is(data, start, stop, b"labels"):
+    if has_key(data, start, stop, b"labels"):
         return LABELS
-    if _is(data, start, stop, b"mean_rgb"):
+    if has_key(data, start, stop, b"mean_rgb"):
         return RGB
-    if _is(data, start, stop, b"mean_audio"):
+    if has_key(data, start, stop, b"mean_audio"):
         return AUDIO
-    if _is(data, start, stop, b"video_id"):
+    if has_key(data, start, stop, b"video_id"):
         return VIDEO_ID
+    return _segments_row(data, start, stop)
+
+
+@kernel
+def _segments_row(data: Bytes, start: int, stop: int) -> int:
+    if has_key(data, start, stop, b"segment_start_times"):
+        return SEGMENT_STARTS
+    if has_key(data, start, stop, b"segment_end_times"):
+        return SEGMENT_ENDS
+    if has_key(data, start, stop, b"segment_labels"):
+        return SEGMENT_LABELS
+    if has_key(data, start, stop, b"segment_scores"):
+        return SEGMENT_SCORES
     return FEATURES
 
 
 @kernel
-def _read_feature(data: Bytes, at: int, end: int, feature: Ints, values: Bytes) -> bool:
+def read_feature(data: Bytes, at: int, end: int, feature: Ints, values: Bytes) -> bool:
     """Read a Feature and merge it into `feature`."""
     while at < end:
         tag, start, at = read_field(data, at, end)
@@ -164,7 +184,7 @@ def _read_feature(data: Bytes, at: int, end: int, feature: Ints, values: Bytes) 
         if tag in (FIELD_1_LEN, FIELD_2_LEN, FIELD_3_LEN):
             if feature[KIND] != tag >> 3:
                 feature[KIND] = tag >> 3
-                _clear(feature)
+                clear(feature)
             if not _read_list(data, start, at, feature, values):
                 return False
     return True
@@ -230,7 +250,7 @@ def _add_piece(feature: Ints, start: int, stop: int) -> None:
 def copy_values(data: Bytes, table: Table, row: int, values: Bytes) -> None:
     """Copy a feature's floats (4 bytes each, as they are) or integers (8 bytes each) as far as there is room."""
     feature, scratch = table[row], table[FEATURES]
-    _clear(scratch)
+    clear(scratch)
     if feature[PIECES] > 1:
         _read_entry(data, feature[START], feature[STOP], scratch, values)
     elif feature[KIND] == OF_FLOATS:

@@ -7,31 +7,42 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.records.kernels.compiled import U64, entry_point, kernel, source_revision
+from tasks.records.kernels.compiled import I64, U64, entry_point, kernel, source_revision
 from tasks.records.kernels.crc32c import word_at
 from tasks.records.kernels.example import (
     ABSENT,
     AUDIO,
     COUNT,
     FLOAT_BYTES,
+    FRAME_AUDIO,
+    FRAME_RGB,
     ID,
     INT_BYTES,
     KIND,
     LABELS,
     OF_BYTES,
     OF_FLOATS,
+    OF_INTS,
     PIECES,
     RGB,
+    SEGMENT_ENDS,
+    SEGMENT_LABELS,
+    SEGMENT_SCORES,
+    SEGMENT_STARTS,
     START,
     STOP,
     VIDEO_ID,
+    VIDEO_ROWS,
     Ints,
     Table,
     copy_feature,
     copy_values,
     read_example,
 )
+from tasks.records.kernels.sequence import read_sequence
 from tasks.records.kernels.wire import Bytes, is_utf8
+
+LATEST_S = (1 << 31) - 1  # a later time of a segment is none
 
 
 class Verdict(IntEnum):
@@ -44,16 +55,18 @@ class Verdict(IntEnum):
     MALFORMED = 4
     MISSING_FEATURE = 5
     WRONG_LENGTH = 6
-    NON_FINITE = 7
-    NO_LABELS = 8
-    LABEL_OUT_OF_RANGE = 9
-    EXCLUDED = 10
-    NO_MATCH = 11
+    NO_FRAMES = 7  # this and the next one are of frame-level records alone
+    UNEVEN_FRAMES = 8
+    NON_FINITE = 9
+    NO_LABELS = 10
+    LABEL_OUT_OF_RANGE = 11
+    EXCLUDED = 12
+    NO_MATCH = 13
 
 
 # What compiled code takes for them.
-(MATCH, TRUNCATED, BAD_LENGTH_CRC, BAD_DATA_CRC, MALFORMED, MISSING_FEATURE, WRONG_LENGTH, NON_FINITE, NO_LABELS,
- LABEL_OUT_OF_RANGE, EXCLUDED, NO_MATCH) = (int(verdict) for verdict in Verdict)  # fmt: skip
+(MATCH, TRUNCATED, BAD_LENGTH_CRC, BAD_DATA_CRC, MALFORMED, MISSING_FEATURE, WRONG_LENGTH, NO_FRAMES, UNEVEN_FRAMES,
+ NON_FINITE, NO_LABELS, LABEL_OUT_OF_RANGE, EXCLUDED, NO_MATCH) = (int(verdict) for verdict in Verdict)  # fmt: skip
 
 
 class Rules(NamedTuple):
@@ -71,21 +84,27 @@ class Rules(NamedTuple):
 
 @kernel
 def judge(data: Bytes, start: int, stop: int, table: Table, rules: Rules) -> int:
-    """Fill `table` from a payload and return its verdict."""
-    if not read_example(data, start, stop, table):
+    """Fill `table` from a payload and return its verdict; the table's rows tell the level of the record."""
+    is_video = len(table) == VIDEO_ROWS
+    is_whole = read_example(data, start, stop, table) if is_video else read_sequence(data, start, stop, table)
+    if not is_whole:
         return MALFORMED
     if table[ID, KIND] == ABSENT:
         copy_feature(table, VIDEO_ID, ID)
-    verdict = _judge_features(data, table, rules)
-    return _judge_labels(data, table, start, rules) if verdict == MATCH else verdict
+    if table[ID, KIND] == OF_BYTES and not is_utf8(data, table[ID, START], table[ID, STOP]):
+        return MALFORMED
+    verdict = _judge_features(data, table, rules) if is_video else _judge_frames(data, table, rules)
+    if verdict == MATCH:
+        verdict = _judge_labels(data, table, start, rules)
+        if not is_video and verdict != NO_LABELS and not _knows_rated_labels(data, table, rules):
+            return LABEL_OUT_OF_RANGE
+    return verdict
 
 
 @kernel
 def _judge_features(data: Bytes, table: Table, rules: Rules) -> int:
     """Say whether a record has what every record must have, whatever is wanted."""
     text, rgb, audio = table[ID], table[RGB], table[AUDIO]
-    if text[KIND] == OF_BYTES and not is_utf8(data, text[START], text[STOP]):
-        return MALFORMED
     if text[KIND] != OF_BYTES or text[START] == text[STOP] or rgb[KIND] != OF_FLOATS or audio[KIND] != OF_FLOATS:
         return MISSING_FEATURE
     if table[LABELS, KIND] in (OF_BYTES, OF_FLOATS):
@@ -94,8 +113,59 @@ def _judge_features(data: Bytes, table: Table, rules: Rules) -> int:
         return WRONG_LENGTH
     if table[LABELS, COUNT] > rules.roles.size:
         return WRONG_LENGTH
-    finite = _all_finite(data, table, RGB, rules.room) and _all_finite(data, table, AUDIO, rules.room)
+    finite = _all_finite(data, table, I64(RGB), rules.room) and _all_finite(data, table, I64(AUDIO), rules.room)
     return MATCH if finite else NON_FINITE
+
+
+@kernel
+def _judge_frames(data: Bytes, table: Table, rules: Rules) -> int:
+    """Do as `_judge_features` does for a frame-level record."""
+    text, rgb, audio = table[ID], table[FRAME_RGB], table[FRAME_AUDIO]
+    is_missing = text[KIND] != OF_BYTES or text[START] == text[STOP] or rgb[KIND] != OF_BYTES or audio[KIND] != OF_BYTES
+    for row in (LABELS, SEGMENT_STARTS, SEGMENT_ENDS, SEGMENT_LABELS):
+        is_missing |= table[row, KIND] in (OF_BYTES, OF_FLOATS)
+    if is_missing or table[SEGMENT_SCORES, KIND] in (OF_BYTES, OF_INTS):
+        return MISSING_FEATURE
+    if text[COUNT] != 1 or table[LABELS, COUNT] > rules.roles.size or not _has_even_segments(data, table, rules):
+        return WRONG_LENGTH
+    if (rgb[COUNT] and rgb[PIECES] != rules.rgb_size) or (audio[COUNT] and audio[PIECES] != rules.audio_size):
+        return WRONG_LENGTH
+    if rgb[COUNT] != audio[COUNT]:
+        return UNEVEN_FRAMES
+    if rgb[COUNT] == 0:
+        return NO_FRAMES
+    scores = table[SEGMENT_SCORES]
+    return NON_FINITE if scores[COUNT] and not _all_finite(data, table, I64(SEGMENT_SCORES), rules.room) else MATCH
+
+
+@kernel
+def _has_even_segments(data: Bytes, table: Table, rules: Rules) -> bool:
+    """Say whether each rated segment has a label, a score, a start and an end after it; few enough for the scratch."""
+    count = table[SEGMENT_STARTS, COUNT]
+    for row in (SEGMENT_ENDS, SEGMENT_LABELS, SEGMENT_SCORES):
+        if table[row, COUNT] != count:
+            return False
+    size = count * INT_BYTES
+    if count == 0 or 2 * size > rules.room.size:
+        return count == 0
+    copy_values(data, table, I64(SEGMENT_STARTS), rules.room[:size])
+    copy_values(data, table, I64(SEGMENT_ENDS), rules.room[size : 2 * size])
+    times, is_well = rules.room[: 2 * size].view(np.int64), True
+    for n in range(count):
+        is_well &= 0 <= times[n] < times[count + n] <= LATEST_S
+    return is_well
+
+
+@kernel
+def _knows_rated_labels(data: Bytes, table: Table, rules: Rules) -> bool:
+    """Say whether the labels of all rated segments are in the vocabulary."""
+    size = table[SEGMENT_LABELS, COUNT] * INT_BYTES
+    if size:
+        copy_values(data, table, I64(SEGMENT_LABELS), rules.room[:size])
+        for label in rules.room[:size].view(np.int64):
+            if not 0 <= label < rules.roles.size:
+                return False
+    return True
 
 
 @kernel
@@ -124,7 +194,7 @@ def _judge_labels(data: Bytes, table: Table, record: int, rules: Rules) -> int:
     count = table[LABELS, COUNT]
     if count == 0:
         return NO_LABELS
-    copy_values(data, table, LABELS, rules.room)
+    copy_values(data, table, I64(LABELS), rules.room)
     found, excluded = 0, False
     for label in rules.room[: count * INT_BYTES].view(np.int64):
         if not 0 <= label < rules.roles.size:

@@ -13,18 +13,26 @@ from tasks.records.kernels.crc32c import crc32c, masked
 from tasks.records.kernels.example import (
     AUDIO,
     COUNT,
-    FEATURES,
     FIELDS,
+    FLOAT_BYTES,
+    FRAME_AUDIO,
+    FRAME_RGB,
     ID,
     INT_BYTES,
     LABELS,
+    PIECES,
     RGB,
+    SEGMENT_SCORES,
+    SEGMENT_STARTS,
     START,
     STOP,
+    VIDEO_ROWS,
     Ints,
+    Table,
     copy_values,
 )
 from tasks.records.kernels.judge import BAD_DATA_CRC, BAD_LENGTH_CRC, MATCH, TRUNCATED, Rules, judge
+from tasks.records.kernels.sequence import copy_frames
 from tasks.records.kernels.wire import Bytes
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
@@ -32,9 +40,12 @@ MIN_FRAME_BYTES = HEADER_BYTES + FOOTER_BYTES
 OFFSET, VERDICT = 0, 1  # columns of the heads
 
 
-def new_tables(records: int) -> tuple[Ints, Ints]:
-    """Return room for so many records: heads (records, 2) and features (records, FEATURES + 1, FIELDS)."""
-    return np.empty((records, 2), np.int64), np.empty((records, FEATURES + 1, FIELDS), np.int64)
+def new_tables(records: int, rows: int = VIDEO_ROWS) -> tuple[Ints, Ints]:
+    """Return room for so many records: heads (records, 2) and features (records, rows, FIELDS).
+
+    `VIDEO_ROWS` of features are filled with records of whole videos, `FRAME_ROWS` with records of frames.
+    """
+    return np.empty((records, 2), np.int64), np.empty((records, rows, FIELDS), np.int64)
 
 
 @kernel
@@ -88,14 +99,47 @@ def _gather(data: Bytes, features: Ints, ids: Bytes, labels: Bytes, rgb: Bytes, 
         start, size, count = table[ID, START], table[ID, STOP] - table[ID, START], table[LABELS, COUNT]
         for i in range(size):
             ids[id_at + i] = data[start + i]
-        copy_values(data, table, LABELS, labels[label_at : label_at + count * INT_BYTES])
-        copy_values(data, table, RGB, rgb[n])
-        copy_values(data, table, AUDIO, audio[n])
+        copy_values(data, table, I64(LABELS), labels[label_at : label_at + count * INT_BYTES])
+        copy_values(data, table, I64(RGB), rgb[n])
+        copy_values(data, table, I64(AUDIO), audio[n])
         id_at += size
         label_at += count * INT_BYTES
 
 
-def _compile(revision: str) -> tuple[Callable[..., tuple[int, int]], Callable[..., None]]:
+@kernel
+def _copy_some(data: Bytes, table: Table, row: int, size: int, values: Bytes, at: int) -> int:
+    """Copy the values of a feature, of `size` bytes each, to `values[at:]`; return the position after them."""
+    stop = at + table[row, COUNT] * size
+    if stop > at:
+        copy_values(data, table, row, values[at:stop])
+    return stop
+
+
+@kernel
+def _gather_frames(
+    data: Bytes, features: Ints, ids: Bytes, numbers: tuple[Bytes, ...], rgb: Bytes, audio: Bytes
+) -> None:
+    id_at, label_at, rated, rgb_at, audio_at = I64(0), I64(0), I64(0), I64(0), I64(0)
+    for n in range(len(features)):
+        table = features[n]
+        for at in range(table[ID, START], table[ID, STOP]):
+            ids[id_at] = data[at]
+            id_at += 1
+        label_at = _copy_some(data, table, I64(LABELS), I64(INT_BYTES), numbers[0], label_at)
+        for place in range(1, len(numbers)):
+            row = SEGMENT_STARTS + place - 1
+            size = FLOAT_BYTES if row == SEGMENT_SCORES else INT_BYTES
+            _copy_some(data, table, row, size, numbers[place], rated * size)
+        rated += table[SEGMENT_STARTS, COUNT]
+        rgb_size = table[FRAME_RGB, COUNT] * table[FRAME_RGB, PIECES]
+        audio_size = table[FRAME_AUDIO, COUNT] * table[FRAME_AUDIO, PIECES]
+        copy_frames(data, table, I64(FRAME_RGB), rgb[rgb_at : rgb_at + rgb_size])
+        copy_frames(data, table, I64(FRAME_AUDIO), audio[audio_at : audio_at + audio_size])
+        rgb_at += rgb_size
+        audio_at += audio_size
+
+
+def _compile(revision: str) -> tuple[Callable[..., tuple[int, int]], Callable[..., None], Callable[..., None]]:
     def walk(data: Bytes, at: int, counts: Ints, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
         """Judge records from `at` on until the tables are full; return (number of records noted, position after them).
 
@@ -113,7 +157,18 @@ def _compile(revision: str) -> tuple[Callable[..., tuple[int, int]], Callable[..
         _ = revision
         _gather(data, features, ids, labels, rgb, audio)
 
-    return entry_point(walk), entry_point(gather)
+    def gather_frames(
+        data: Bytes, features: Ints, ids: Bytes, numbers: tuple[Bytes, ...], rgb: Bytes, audio: Bytes
+    ) -> None:
+        """Do the same for records of frames.
+
+        `numbers` are the labels, then the start, the end and the label of every rated segment, 8 bytes each, and its
+        score, 4 bytes; `rgb` and `audio` the frames of all records, end to end.
+        """
+        _ = revision
+        _gather_frames(data, features, ids, numbers, rgb, audio)
+
+    return entry_point(walk), entry_point(gather), entry_point(gather_frames)
 
 
-walk, gather = _compile(source_revision())
+walk, gather, gather_frames = _compile(source_revision())

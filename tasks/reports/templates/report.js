@@ -25,12 +25,17 @@
     return low - 1;
   }
 
-  function bestLabel(place) {
+  function bestLabel(place, model) {
     let best = -1;
     data.scores.forEach((scores, row) => {
-      if (scores[place] > 0 && (best < 0 || scores[place] > data.scores[best][place])) best = row;
+      if (data.of[row] === model && scores[place] > 0 && (best < 0 || scores[place] > data.scores[best][place])) best = row;
     });
     return best < 0 ? "" : `${data.labels[best]} ${data.scores[best][place].toFixed(2)}`;
+  }
+
+  function labelsAt(place) {
+    const best = data.models.map((name, model) => [name, bestLabel(place, model)]).filter(([, label]) => label);
+    return best.map(([name, label]) => data.models.length > 1 ? `${name}: ${label}` : label).join(" · ");
   }
 
   function objectsAt(at_s) {
@@ -42,7 +47,7 @@
   function show(at_s) {
     time_s = at_s;
     const place = placeOf(at_s);
-    const said = [bestLabel(place), objectsAt(at_s)].filter(Boolean).join(" · ");
+    const said = [labelsAt(place), objectsAt(at_s)].filter(Boolean).join(" · ");
     board.style.setProperty("--at", Math.min(at_s / data.whole_s, 1).toFixed(5));
     for (const score of document.querySelectorAll(".at[data-row]"))
       score.textContent = place < 0 ? "" : data.scores[score.dataset.row][place].toFixed(2);

@@ -1,6 +1,7 @@
 """Detection mapped over a pool of real workers: complete, each video once, whatever is broken, killed or cancelled."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,13 +11,19 @@ import httpx
 import psutil
 import pytest
 
-from tasks.contracts.media import BatchRow
+import reelsift
+from conf.forms import ExtractDatasetForm
+from flows.import_requests import import_place
+from tasks.contracts.media import BatchRow, FetchedVideo
 from tasks.fan_out.batching import MANIFEST_NAME, read_manifest
 from tasks.fan_out.ledger import Ledger
+from tasks.imports.versions import clips_of_version
+from tasks.per_video.fetching import fetch_each
 from tests.deployments.stack.conftest import processes_of
 from tests.imports.made import write_classes
 from tests.support.local_stack import LocalStack, free_port, waited
 from tests.support.square_videos import write_clip
+from tests.support.youtube_mirror import youtube_mirror
 
 SHORT, LONG = 8, 300  # frames
 LONG_CLIPS = 20
@@ -119,6 +126,28 @@ def test_an_import_over_the_pool_extracts_each_video_once(local_stack: LocalStac
     made = json.loads(some.stdout)
     assert (made["rows"], made["extracted"], made["cached"], made["drops"]) == (4, 4, 0, {"broken-video": 1})
     assert "warm/broken.mp4 is left out (broken-video): " in some.stderr
+
+
+def test_videos_of_a_version_are_extracted_over_the_pool_and_deleted(
+    local_stack: LocalStack, synthetic_mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers find what was fetched before: they have a network of their own, and none leads to loopback."""
+    shutil.copytree(synthetic_mirror, tmp_path / "mirror")
+    version = reelsift.build_dataset("Cooking", mirror=tmp_path / "mirror", home=local_stack.home)
+    ids = [each.named for each in clips_of_version(version.dataset, limit=3).clips]
+    with youtube_mirror(tmp_path / "mirror", tmp_path / "site") as mirror:
+        mirror.has(ids[1:])
+        for name, value in mirror.environment.items():
+            monkeypatch.setenv(name, value)
+        place = import_place(reelsift.open_dataset(home=local_stack.home).settings, ExtractDatasetForm())
+        fetched = list(fetch_each([f"yt8m:{each}" for each in ids], place))
+    assert [isinstance(each, FetchedVideo) for each in fetched] == [False, *[True] * 5]
+    typed = ("dataset", "extract", "--pool", version.reference, "--limit", "3", "--json")
+    run = local_stack.command(*typed, folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    made = json.loads(run.stdout)
+    assert (made["rows"], made["extracted"], made["cached"], made["drops"]) == (5, 5, 0, {"withdrawn": 1})
+    assert not list(local_stack.home.glob("fetched/*/video"))
 
 
 def test_a_relative_folder_in_a_form_is_refused(local_stack: LocalStack, long_clips: list[str]) -> None:
