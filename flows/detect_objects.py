@@ -16,8 +16,8 @@ from tasks.dispatch_batches import worked_on_pool
 from tasks.fan_out.batching import expected_s, keep_cost, known_cost, known_detector, requests_of
 from tasks.per_video.fetching import Workplace, lasting_s
 from tasks.per_video.work import DetectWork, known_outcome
-from tasks.prefect_artifacts import final_state, show_videos
 from tasks.process_videos import RUNNER, process_videos
+from tasks.runs import final_state, show_videos
 from tasks.video.sources import absolute
 
 DEPLOYMENT = "detect-batch/detect-batch"

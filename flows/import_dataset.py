@@ -30,15 +30,14 @@ from tasks.datasets.catalogue import open_dataset
 from tasks.dispatch_batches import worked_on_pool
 from tasks.fan_out.batching import expected_s, keep_cost, known_cost, requests_of
 from tasks.features.batches import in_batches
-from tasks.import_clips import import_clips
 from tasks.imports.request import planned, wanted_videos
 from tasks.imports.table import ClipTable
 from tasks.per_video.extraction import features_in_words, kept_features
 from tasks.per_video.fetching import discard, fetch_each, lasting_s
 from tasks.per_video.work import ExtractWork
-from tasks.prefect_artifacts import final_state, show_dataset, show_videos
 from tasks.process_videos import RUNNER, fetched_batches, process_fetched
-from tasks.runs import current_progress
+from tasks.publish_dataset import import_clips
+from tasks.runs import current_progress, final_state, show_dataset, show_videos
 from tasks.video.overlap import ahead
 
 AnyForm = ImportDatasetForm | ExtractDatasetForm

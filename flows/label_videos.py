@@ -12,8 +12,8 @@ from conf.environment import running_settings
 from conf.flow import deployment, flow, get_run_logger
 from conf.forms import LabelVideosForm
 from flows.video_requests import check_out, label_work, sources_of, workplace_of
-from tasks.prefect_artifacts import final_state, show_videos
 from tasks.process_videos import RUNNER, process_videos
+from tasks.runs import final_state, show_videos
 
 
 @flow(name="label-videos", task_runner=RUNNER)

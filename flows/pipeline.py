@@ -19,11 +19,11 @@ from flows.detect_objects import detect_objects
 from flows.label_videos import label_videos
 from flows.prepare_dataset import prepare_dataset
 from flows.train_classifier import train_classifier
-from tasks.compare_models import compare_models, promote_model
+from tasks.candidates import compare_models, promote_model
 from tasks.contracts.errors import VideosFailedError
 from tasks.contracts.media import VideoOutcome
-from tasks.prefect_artifacts import completed_state
 from tasks.publish_dataset import TRAINING_FOLLOWS_TAG
+from tasks.runs import completed_state
 
 
 def dataset_for(form: PrepareDatasetForm) -> dict[str, Any]:

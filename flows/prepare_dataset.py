@@ -21,10 +21,9 @@ from tasks.datasets.request import DatasetRequest
 from tasks.datasets.stored import is_stored
 from tasks.download_shards import are_on_disk, download_shards
 from tasks.filter_records import filter_records
-from tasks.prefect_artifacts import show_dataset
 from tasks.publish_dataset import publish_dataset
 from tasks.records.stored import plan_batch
-from tasks.runs import gather, retrying
+from tasks.runs import gather, retrying, show_dataset
 
 # One batch downloads while another is filtered and a third waits for either.
 BATCHES_IN_FLIGHT = 3

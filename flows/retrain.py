@@ -17,7 +17,7 @@ from flows.pipeline import champion_from, dataset_for
 from tasks.datasets.caveats import summary_of
 from tasks.datasets.request import manifests_here, news_of
 from tasks.datasets.stored import stored_manifests
-from tasks.prefect_artifacts import show_retraining
+from tasks.runs import show_retraining
 from tasks.tracking.registry import settled_champion
 
 

@@ -11,11 +11,10 @@ from conf.environment import running_settings
 from conf.flow import flow, get_run_logger
 from conf.forms import TrainClassifierForm
 from flows.dataset_requests import store_of
-from tasks.compare_models import rank_candidates
+from tasks.candidates import fit_classifier, is_kept, rank_candidates
 from tasks.datasets.caveats import caveats_of
 from tasks.datasets.stored import open_anywhere
-from tasks.fit_classifier import fit_classifier, is_kept
-from tasks.prefect_artifacts import show_candidates
+from tasks.runs import show_candidates
 
 
 @flow(name="train-classifier")

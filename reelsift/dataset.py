@@ -1,7 +1,6 @@
 """`reelsift dataset`: build, import and extract versions, and look at them."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -11,6 +10,7 @@ from conf.forms import DATASET, ExtractDatasetForm, ImportDatasetForm, PrepareDa
 from reelsift.completion import argument, option
 from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
 from reelsift.downloads import confirm_fetches, confirm_size
+from reelsift.manifests import SHOWN, draw, print_manifest, print_warnings, say_built
 from reelsift.options import AsJson, Commands, DatasetRef, Yes, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
@@ -19,12 +19,9 @@ app = Commands("Dataset versions: build, import, extract, means, list, show, com
 
 if TYPE_CHECKING:
     from conf.settings import Settings
-    from tasks.contracts.datasets import DatasetManifest, FrameCounts
     from tasks.datasets.manifest import Dataset
     from tasks.datasets.request import DatasetRequest
     from tasks.imports.table import ClipTable
-
-SHOWN = 20
 
 FormT = TypeVar("FormT", bound=PrepareDatasetForm)
 
@@ -46,16 +43,8 @@ def build(context: typer.Context, form: PrepareDatasetForm, yes: Yes = False, as
     if as_json:
         print_json(version | {"folder": str(dataset.folder)})
     else:
-        _print_manifest(dataset)
+        print_manifest(dataset)
     print_warnings(version)
-
-
-def print_warnings(version: dict[str, Any]) -> None:
-    """Print what a person should know of a version before trusting it, as a flow returned it."""
-    from tasks.datasets.caveats import absence
-
-    for warning in (*version["warnings"], *map(absence, version["absent"])):
-        note(f"Warning: {warning}")
 
 
 def _already_built(request: "DatasetRequest", session: Session) -> dict[str, Any] | None:
@@ -74,15 +63,8 @@ def _already_built(request: "DatasetRequest", session: Session) -> dict[str, Any
     dataset = session.open_dataset(f"{request.slug}/{request.id}")
     if request.filter.strict and damage_of(dataset.manifest):  # of which it was built before without that option
         return None
-    _say_built(dataset)
+    say_built(dataset)
     return summary_of(dataset.manifest)
-
-
-def _say_built(dataset: "Dataset") -> None:
-    from tasks.datasets.manifest import MANIFEST_NAME
-
-    built = datetime.fromtimestamp((dataset.folder / MANIFEST_NAME).stat().st_mtime, UTC)
-    note(f"Already built: {dataset.manifest.reference}, on {built:%Y-%m-%d %H:%M} UTC. There is nothing to do.")
 
 
 OnPool = Annotated[
@@ -144,7 +126,7 @@ def _print_import(made: dict[str, Any], session: Session, *, as_json: bool) -> N
     else:
         some = f"{made['extracted']:,} {'video' if made['extracted'] == 1 else 'videos'}"
         say(f"{some} extracted in {made['features']}, {made['cached']:,} cached.")
-        _print_manifest(dataset)
+        print_manifest(dataset)
     for each in made["dropped"][:SHOWN]:
         print_warning(f"{each['source']} is left out ({each['reason']}): {each['why']}")
     if len(made["dropped"]) > SHOWN:
@@ -168,7 +150,7 @@ def _already_imported(
     if request is None or not request.is_there(root, settings.storage):
         return None
     dataset = open_dataset(root, f"{request.slug}/{request.id}")
-    _say_built(dataset)
+    say_built(dataset)
     return summary_of_import(dataset, request)
 
 
@@ -212,11 +194,11 @@ def means(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = 
             dataset, root=paths.datasets, store=paths.parts, storage=storage, progress=progress
         )
     if not is_new:
-        _say_built(made)
+        say_built(made)
     if as_json:
         print_json(summary_of(made.manifest) | {"folder": str(made.folder)})
     else:
-        _print_manifest(made)
+        print_manifest(made)
 
 
 @app.command("list", example="reelsift dataset list --json")
@@ -264,93 +246,14 @@ def show(
         check_folder(plot)
     dataset = context.obj.open_dataset(ref)
     if plot:
-        _draw(dataset, plot)
+        draw(dataset, plot)
     if as_json:
         about = {"folder": str(dataset.folder), "warnings": caveats_of(dataset.manifest)}
         print_json(dataset.manifest.model_dump(mode="json") | about)
     else:
-        _print_manifest(dataset)
+        print_manifest(dataset)
     for warning in caveats_of(dataset.manifest):
         note(f"Warning: {warning}")
-
-
-def _draw(dataset: "Dataset", folder: Path) -> None:
-    from tasks.reports.figures import cooccurrence_figure, label_counts_figure, save_png
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in (("labels", label_counts_figure), ("cooccurrence", cooccurrence_figure)):
-        note(f"Picture: {save_png(figure(dataset.manifest), folder / f'{dataset.manifest.id}-{name}.png')}")
-
-
-def _print_manifest(dataset: "Dataset") -> None:
-    from tasks.datasets.caveats import is_imported
-
-    manifest = dataset.manifest
-    say(f"{manifest.reference}: {_kind(manifest)}, in {dataset.folder}")
-    if is_imported(manifest.options):
-        silent = f" {manifest.without_sound:,} of them are without sound." if manifest.without_sound else ""
-        say(f"{manifest.rows:,} of {manifest.records:,} videos, by their features in {manifest.space.name}.{silent}")
-    else:
-        say(
-            f"{manifest.records:,} records of {len(manifest.shards):,} shards read, {manifest.matches:,} match, "
-            f"{manifest.rows - manifest.matches:,} kept as background."
-        )
-    if manifest.frames:
-        say(_frames_in_words(manifest.frames))
-    print_table(
-        "Splits", ("split", "partition", "matches", "rows"), (_split_row(dataset, split) for split in manifest.splits)
-    )
-    drops = [(reason, count) for reason, count in manifest.drops.items() if count]
-    if drops:
-        print_table("Dropped", ("reason", "records"), drops)
-    print_table(
-        f"The commonest of {len(manifest.label_counts):,} labels among the matches",
-        ("index", "label", *manifest.splits, "most often with"),
-        _label_rows(manifest),
-    )
-    for damage in [damage for shard in manifest.shards for damage in shard.damage][:SHOWN]:
-        note(f"Damaged: {damage.path} at byte {damage.offset:,}: {damage.reason}, {damage.detail}")
-
-
-def _frames_in_words(counts: "FrameCounts") -> str:
-    """Say how many frames there are, and what people said of segments."""
-    rated, confirmed = sum(counts.rated.values()), sum(counts.confirmed.values())
-    said = f"{sum(counts.frames.values()):,} frames, one a second, {counts.longest:,} in the longest video."
-    if rated:
-        said += f" Segments: {rated:,} ratings of {len(counts.rated_labels):,} labels, {confirmed:,} confirmed."
-    return said
-
-
-def _kind(manifest: "DatasetManifest") -> str:
-    """Say which labels make a video match, or which classes there are."""
-    from tasks.datasets.caveats import is_imported
-
-    origin = manifest.options.get("extracted_from")
-    if is_imported(manifest.options) and not origin:
-        return f"{len(manifest.label_names):,} classes"
-    names = f" {'or' if manifest.options['match'] == 'any' else 'and'} ".join(manifest.label_names)
-    names = f"all {len(manifest.label_names):,} labels" if manifest.is_whole_vocabulary else names
-    return f"{names}, of {origin}" if origin else names
-
-
-def _split_row(dataset: "Dataset", split: str) -> tuple[object, ...]:
-    parts = dataset.parts(split)
-    rows, matches = sum(part.rows for part in parts), sum(part.matches for part in parts)
-    return split, dataset.manifest.splits[split], matches, rows
-
-
-def _label_rows(manifest: "DatasetManifest") -> list[tuple[object, ...]]:
-    """Return a row for each of the commonest labels, with those it occurs with most often."""
-    ids, counts = manifest.cooccurrence.label_ids, manifest.cooccurrence.counts
-    names = {label.index: label.name for label in manifest.label_counts}
-    rows = []
-    for label in manifest.label_counts[:SHOWN]:
-        beside = counts[ids.index(label.index)] if label.index in ids else ()
-        pairs = sorted(zip(beside, ids, strict=False), reverse=True)
-        together = [f"{names[other]} {count:,}" for count, other in pairs if count and other != label.index][:2]
-        by_split = (label.by_split.get(split, 0) for split in manifest.splits)
-        rows.append((str(label.index), label.name, *by_split, ", ".join(together)))
-    return rows
 
 
 @app.command("diff", example="reelsift dataset diff cooking/ds-8be3a83e4cf3 latest")

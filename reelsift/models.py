@@ -98,7 +98,7 @@ def compare_versions(
     picture = save_png(draw(comparison), session.settings.paths.reports / f"comparison-{version.manifest.id}.png")
     session.prepare_prefect()
     if session.has_prefect_server:
-        from tasks.compare_models import show_comparison
+        from tasks.candidates import show_comparison
 
         show_comparison(comparison, log_comparison(session.store, comparison))
     table = comparison.model_dump(mode="json")

@@ -7,7 +7,8 @@ import typer
 
 from conf.forms import PipelineForm
 from reelsift.console import note, print_json, print_table, say
-from reelsift.dataset import confirmed, planned, print_warnings
+from reelsift.dataset import confirmed, planned
+from reelsift.manifests import print_warnings
 from reelsift.options import AsJson, Yes, with_form
 from reelsift.session import Session
 

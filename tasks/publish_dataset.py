@@ -1,4 +1,4 @@
-"""Task: the parts of a request become a dataset version.
+"""Tasks: the parts of a request, or the clips of an import, become a dataset version.
 
 The cache key is the version's slug and id; the caller checks that the version is still there. A newly published version
 says so with an event, one that was there before does not; the event says whether the run that published goes on to
@@ -18,9 +18,12 @@ from tasks.contracts.datasets import DatasetManifest, Part
 from tasks.datasets.caveats import summary_of
 from tasks.datasets.request import DatasetRequest
 from tasks.datasets.stored import publish_request
+from tasks.imports.parts import publish_import
+from tasks.imports.request import ImportRequest
 from tasks.runs import current_progress
 
-PUBLISH_CACHE_VERSION = 2  # raise by hand when a version's files are laid out differently
+# To be raised by hand when a version's files are laid out differently.
+PUBLISH_CACHE_VERSION, IMPORT_CACHE_VERSION = 2, 1
 PUBLISHED_EVENT = "reelsift.dataset.published"
 TRAINING_LABEL = "reelsift.training"  # of the event's resource; the trigger in deployments/prefect.yaml matches on it
 TRAINING_WANTED = "wanted"
@@ -58,6 +61,33 @@ def publish_dataset(
     dataset, is_new = publish_request(
         request, taken, root=root, store=store, storage=storage, progress=current_progress()
     )
+    if is_new:
+        announce(dataset.manifest)
+    return summary_of(dataset.manifest)
+
+
+def _import_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
+    request: ImportRequest = parameters["request"]
+    return f"import-{IMPORT_CACHE_VERSION}-{request.slug}-{request.id}"
+
+
+@task(
+    name="import-clips",
+    task_run_name="import-{request.slug}",
+    cache_key_fn=_import_key,
+    persist_result=True,
+    result_serializer="json",
+)
+def import_clips(
+    request: ImportRequest, *, root: Path, store: Path, features: Path, storage: str | None = None
+) -> dict[str, Any]:
+    """Write the rows and publish the version; the event comes after the commit, and only then.
+
+    Raises:
+        DatasetError: the version cannot be written, or features are gone.
+        StorageError: the storage cannot be used.
+    """
+    dataset, is_new = publish_import(request, root=root, store=store, features=features, storage=storage)
     if is_new:
         announce(dataset.manifest)
     return summary_of(dataset.manifest)

@@ -17,8 +17,16 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.classifier.classes import ClassMetrics, class_metrics, has_one_label_each
-from tasks.classifier.metrics import BestPairs, Metrics, YouTube8MMetrics, average_precision, ranking
+from tasks.classifier.metrics import (
+    BestPairs,
+    ClassMetrics,
+    Metrics,
+    YouTube8MMetrics,
+    average_precision,
+    class_metrics,
+    has_one_label_each,
+    ranking,
+)
 from tasks.contracts.errors import ModelError
 from tasks.contracts.files import appearing
 from tasks.datasets.load import SparseLabels, Videos

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tasks.contracts.progress import Progress
 from tasks.features.batches import VideoClock
-from tasks.labelling.table import best_labels
+from tasks.labelling.scores import best_labels
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import colour_of, draw_plate
 from tasks.video.frames import open_frames

@@ -31,6 +31,13 @@ class SecondScores:
     is_silent: bool | None = None  # the sound could not be used; None: it was not looked at
 
 
+def best_labels(scores: NDArray[np.float32], ids: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Return the columns of the best `count` of scores (…, L) as (…, count), best first, of equal ones the lower id."""
+    by_id = np.argsort(ids, kind="stable")
+    best = np.argsort(-scores[..., by_id], axis=-1, kind="stable")[..., :count]
+    return by_id[best]
+
+
 class Labeller(Protocol):
     """A model with all that lies between a file and its scores."""
 

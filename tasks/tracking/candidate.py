@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from tasks.classifier.classes import ClassMetrics
 from tasks.classifier.data import multi_hot
 from tasks.classifier.evaluate import Evaluation, evaluation_of
 from tasks.classifier.fitted import FittedClassifier
+from tasks.classifier.metrics import ClassMetrics
 from tasks.classifier.scoring import score_matches
 from tasks.classifier.splits import split_digest, spread_rows
 from tasks.classifier.train import TrainingResult

@@ -1,8 +1,9 @@
 """Extraction in the space that needs no download, end to end, beside the bare network, in one run.
 
 The bare network gets prepared pictures, all there beforehand, a batch at a time, as a program would call PyTorch. End
-to end, files are opened, decoded, prepared, looked at and listened to: one after the other, and two at a time as when
-many are extracted. Rounds take turns, and the medians of their ratios count: whatever else the machine does is shared.
+to end, files are opened, decoded, prepared, looked at and listened to: one after the other, two at a time, and as an
+import does it, which keeps the features on the disk as well. Rounds take turns, and the medians of their ratios count:
+whatever else the machine does is shared.
 
 The clips are those of `data/clips`, else made here: 320x240 with a tone.
 """
@@ -15,10 +16,18 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from tasks.contracts.files import file_digest
+from tasks.contracts.media import DONE, FetchedVideo
 from tasks.features.efficientnet import EfficientNetExtractor, prepare
 from tasks.features.extractor import AT_ONCE, VideoFeatures, read_each
-from tasks.video.config import MediaBounds
+from tasks.per_video.extraction import kept_features, read_kept
+from tasks.per_video.fetching import Workplace
+from tasks.per_video.jobs import do_each
+from tasks.per_video.work import VIDEOS_AT_ONCE, ExtractWork
+from tasks.shards.config import DownloadConfig
+from tasks.video.config import FetchConfig, MediaBounds
 from tasks.video.frames import open_frames
+from tasks.weights.store import WeightsStore
 from tests.conftest import REAL_DATA
 from tests.support.media import Tone, write_video
 
@@ -32,12 +41,13 @@ def rows() -> Iterator[tuple[str, str, str]]:
     """Yield frames a second of each way, and their ratios to the bare network."""
     with TemporaryDirectory() as folder:
         clips = _clips(Path(folder))
-        extractor = EfficientNetExtractor.open()
+        extractor, videos = EfficientNetExtractor.open(), list(map(_video, clips))
         bare = _bare(extractor, clips)
         ways: dict[str, Callable[[], int]] = {
             "the bare network": bare,
             "end to end, one clip after the other": lambda: _at_once(extractor, clips, 1),
             f"end to end, {AT_ONCE} clips at once": lambda: _at_once(extractor, clips, AT_ONCE),
+            f"as an import does it, {VIDEOS_AT_ONCE} clips at once": lambda: _imported(extractor, videos),
         }
         for way in ways.values():
             way()  # whatever is done once
@@ -68,6 +78,27 @@ def _bare(extractor: EfficientNetExtractor, clips: Sequence[Path]) -> Callable[[
 def _at_once(extractor: EfficientNetExtractor, clips: Sequence[Path], at_once: int) -> int:
     found = read_each(clips, MediaBounds(), extractor, at_once=at_once)
     return sum(len(each.times_s) for _, each in found if isinstance(each, VideoFeatures))
+
+
+def _imported(extractor: EfficientNetExtractor, videos: Sequence[FetchedVideo]) -> int:
+    with TemporaryDirectory() as folder:
+        place = Workplace(
+            fetched=Path(folder),
+            out=Path(folder, "features"),
+            fetch=FetchConfig(),
+            download=DownloadConfig(),
+            bounds=MediaBounds(),
+            weights=WeightsStore(folder=Path(folder), table={}),
+        )
+        job = ExtractWork(features=extractor.space.name).job(extractor, place)
+        assert {outcome.status for outcome in do_each(job, videos)} == {DONE}
+        kept = [kept_features(place.out, video.sha256, extractor.space) for video in videos]
+        return sum(len(read_kept(*each).times_s) for each in kept if each)
+
+
+def _video(path: Path) -> FetchedVideo:
+    size = path.stat().st_size
+    return FetchedVideo(source=str(path), path=path, sha256=file_digest(path), size_bytes=size, title=path.stem)
 
 
 def _clips(folder: Path) -> list[Path]:

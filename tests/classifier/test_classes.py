@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.classifier.classes import ClassMetrics, class_metrics, has_one_label_each
 from tasks.classifier.config import ModelKind
-from tasks.classifier.metrics import NO_PREDICTION, BestPairs, best_pairs
+from tasks.classifier.metrics import (
+    NO_PREDICTION,
+    BestPairs,
+    ClassMetrics,
+    best_pairs,
+    class_metrics,
+    has_one_label_each,
+)
 from tasks.classifier.scoring import evaluate
 from tasks.datasets.load import Videos
 from tasks.tracking.logged import final_metrics

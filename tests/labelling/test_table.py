@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.media import MediaFacts
-from tasks.labelling import table as table_module
-from tasks.labelling.scores import SecondScores
-from tasks.labelling.table import ModelScores, best_labels, write_table
+from tasks.labelling import label as table_module
+from tasks.labelling.label import ModelScores, write_table
+from tasks.labelling.scores import SecondScores, best_labels
 
 ROOT = Path(__file__).parents[2]
 LABELS = [(30, "hotdog"), (10, "espresso"), (20, "banana")]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from prefect.settings import PREFECT_API_URL
-from torchvision import models
 
 import reelsift as package
 from tests.imports.made import write_classes
@@ -38,6 +37,8 @@ sound = false
 
 
 def write_shuffle(folder: Path) -> None:
+    from torchvision import models
+
     torch.manual_seed(0)
     torch.save(models.get_model(MODEL, weights=None).state_dict(), folder / "mine.pth")
 

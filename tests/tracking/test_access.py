@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from reelsift.cli import app
+from tasks.candidates import fit_classifier
 from tasks.classifier.config import ModelKind, TrainConfig
 from tasks.contracts.errors import TrackingError
-from tasks.fit_classifier import fit_classifier
 from tasks.tracking.client import search_with_client
 from tasks.tracking.registry import list_models
 from tasks.tracking.server import turned_away

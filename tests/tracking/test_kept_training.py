@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.candidates import fit_classifier
 from tasks.classifier import train as training
 from tasks.classifier.config import PRESETS
 from tasks.contracts.errors import TrackingAwayError, TrackingError
-from tasks.fit_classifier import fit_classifier
 from tasks.tracking import kept_training
 from tasks.tracking.candidate import Candidate, log_candidate
 from tasks.tracking.client import connect
