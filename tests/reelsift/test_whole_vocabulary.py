@@ -1,21 +1,17 @@
-"""Every label at once, typed at the installed command: a version of all videos, its candidates, and their judgement."""
+"""Every label at once: a version of all videos, the candidates that it has by default, and their judgement."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from prefect.settings import PREFECT_API_URL
 
 import reelsift
+from conf.environment import CONFIG_VARIABLE
 from tasks.classifier.evaluate import labels_of
 from tasks.classifier.scoring import evaluate
 from tasks.classifier.splits import all_videos
 from tests.reelsift.test_cli import reelsift as command
-
-pytestmark = pytest.mark.usefixtures("prefect_server")
 
 QUICK = """
 [presets.links]
@@ -30,26 +26,22 @@ vocabulary_models = ["links"]
 """
 
 
-@pytest.fixture(scope="module")
-def home(with_tables: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "quick.toml").write_text(QUICK)
-    return with_tables(folder / "home")
-
-
-def typed(*arguments: object, home: Path) -> Any:
-    return command("--config", "quick.toml", *arguments, home=home, PREFECT_API_URL=str(PREFECT_API_URL.value()))
+@pytest.fixture
+def home(with_tables: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "quick.toml").write_text(QUICK)
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "quick.toml"))
+    return with_tables(tmp_path / "home")
 
 
 def test_every_video_is_learnt_from(home: Path, synthetic_mirror: Path) -> None:
-    run = typed("pipeline", "--label", "all", "--mirror", synthetic_mirror, "--yes", "--json", home=home)
-    assert run.returncode == 0, run.stderr
-    made = json.loads(run.stdout)
-    dataset, (row,) = made["dataset"], made["comparison"]["rows"]
-    assert (dataset["slug"], dataset["matches"], dataset["rows"]) == ("all", 720, 720)
-    assert (made["promotion"]["model"], row["kind"]) == ("all/1", "chain")
-    version = reelsift.open_dataset(home=home)
-    assert version.manifest.label_ids == tuple(range(3862))
+    version = reelsift.build_dataset("all", mirror=synthetic_mirror, home=home)
+    manifest = version.manifest
+    assert (manifest.slug, manifest.matches, manifest.rows) == ("all", 720, 720)
+    assert manifest.label_ids == tuple(range(3862))
+    training = reelsift.train(version)
+    (candidate,) = training.candidates
+    assert (candidate.reference, candidate.kind) == ("all/1", "chain")
+    assert training.promote().promoted
     videos = all_videos(version.dataset)
     assert (len(videos), videos.features.dtype) == (720, np.float16)
     found = evaluate(reelsift.load_model("all@champion", home=home), videos, labels_of(videos))
@@ -69,6 +61,6 @@ def test_all_but_some(home: Path, synthetic_mirror: Path) -> None:
 
 
 def test_what_all_cannot_mean(home: Path, synthetic_mirror: Path) -> None:
-    refused = typed("dataset", "build", "-l", "ALL", "--match", "all", "--mirror", synthetic_mirror, home=home)
+    refused = command("dataset", "build", "-l", "ALL", "--match", "all", "--mirror", synthetic_mirror, home=home)
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: No video has every label")
