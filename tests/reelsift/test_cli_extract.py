@@ -35,15 +35,19 @@ def test_a_version_is_extracted_by_a_command_that_was_killed_meanwhile(synthetic
             "PREFECT_API_URL": str(PREFECT_API_URL.value()),
             "REELSIFT_FLOW__VIDEOS_PER_BATCH": "2",
         }
-        words = ["dataset", "extract", version.reference, "--features", "efficientnet-lite0", "--limit", str(LIMIT)]
-        killed = begun([*words, "--partition", "video/train", "--partition", "video/validate", "--yes"], home, where)
+        reference, limit = version.reference, str(LIMIT)
+        killed = begun(
+            ["dataset", "extract", reference, "--features", "efficientnet-lite0", "--limit", limit, "--yes",
+             "--partition", "video/train", "--partition", "video/validate"], home, where,
+        )  # fmt: skip
         waited(lambda: len(list(home.glob("features/*/*/features.json"))) == 5, 90, "the features of five videos")
         os.killpg(killed.pid, signal.SIGKILL)
         assert killed.wait() == -signal.SIGKILL
         asked = [youtube_id_of(each) for each in ids[1:6]]
         assert mirror.asked() == asked
 
-        run = reelsift(*words, "--name", "today", "--json", home=home, **where)
+        named = ["dataset", "extract", reference, "--limit", limit, "--name", "today", "-y"]
+        run = reelsift(*named, "--json", home=home, **where)
         assert run.returncode == 0, run.stderr
         made = json.loads(run.stdout)
         assert mirror.asked() == [*asked, *(youtube_id_of(each) for each in ids[6:])]  # each once
@@ -53,7 +57,7 @@ def test_a_version_is_extracted_by_a_command_that_was_killed_meanwhile(synthetic
         assert f"warning: {ids[0]} is left out (withdrawn): The video {ids[0]} has been withdrawn" in run.stderr
         assert not list(home.glob("fetched/*/video"))
 
-        found = reelsift(*words, "--name", "today", home=home, **where)
+        found = reelsift(*named, home=home, **where)
         assert found.returncode == 0, found.stderr
         assert f"Already built: today/{made['id']}" in found.stderr
         assert f"today/{made['id']}: Cooking, of {version.reference}, in " in found.stdout
