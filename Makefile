@@ -29,10 +29,10 @@ $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 demo: install
 	@$(VENV)/bin/reelsift demo --yes
 
-# Five processes on two processors: most tests wait for others that they have started. Groups are named in
+# Four processes on two processors: most tests wait for others that they have started. Groups are named in
 # tests/conftest.py.
 test: install
-	@$(VENV)/bin/python -m pytest -n 5 --dist loadgroup --no-loadscope-reorder
+	@$(VENV)/bin/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 # What needs no server, browser, TensorFlow, real data or process of its own, without the longest files.
 test-fast: install

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tasks.tracking.store import TrackingStore
     from tests.support.s3_server import S3Server
 
-# Tests run side by side, five processes on two processors, where threads of PyTorch's spin while they wait for each
+# Tests run side by side, four processes on two processors, where threads of PyTorch's spin while they wait for each
 # other: that took half of its time. Children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests talk to loopback, without TLS. Each of Prefect's clients nevertheless reads the certificates of all authorities

@@ -145,7 +145,7 @@ def test_a_manifest_that_cannot_be_trusted(dataset: Dataset, changes: dict, mess
     with pytest.raises(DamagedDatasetError, match=message) as caught:
         open_dataset(dataset.folder.parents[1], dataset.manifest.id)
     assert str(caught.value).startswith(f"Dataset cooking/{dataset.manifest.id} is damaged: ")
-    assert str(caught.value).endswith("or `dataset import` of the same videos, repairs it")
+    assert str(caught.value).endswith("or `dataset import` or `extract` of the same videos, repairs it")
 
 
 @pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "notes.parquet", "part-train-0000.parquet/x"])

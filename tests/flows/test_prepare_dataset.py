@@ -189,7 +189,8 @@ def test_a_folder_or_a_mirror_of_ones_own_is_not_bounded(
     ("options", "error", "message"),
     [
         pytest.param({"labels": ["Cookng"]}, UnknownLabelError, r"Did you mean 'Cooking' \(22\)", id="label"),
-        pytest.param({"partitions": ["frame/none"]}, PlanError, "frame", id="partition"),
+        pytest.param({"partitions": ["video/none"]}, PlanError, "video/none", id="partition"),
+        pytest.param({"partitions": ["frame/train"]}, ConfigError, "`--level frame` reads it", id="level"),
         pytest.param({"shards": "9,9", "limit": 1}, PlanError, "No shards", id="nothing-left"),
     ],
 )

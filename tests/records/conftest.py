@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tasks.features.picture_network import late_tensorflow
+
 Parse = Callable[[bytes], Any]
 
 
@@ -15,6 +17,7 @@ def parse_example() -> Parse:
     """`tf.train.Example.FromString`; TensorFlow and what it imports warn of their own affairs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        late_tensorflow()  # in its turn: PyTorch's parts cannot be loaded after it
         from tensorflow.core.example import example_pb2
     return example_pb2.Example.FromString  # pyright: ignore[reportAttributeAccessIssue] - made at run time
 

@@ -17,6 +17,7 @@ from tests.records.framing import AUDIO_BYTES, RGB_BYTES, frame, frames, judge_f
 from tests.records.odd_examples import OddSequences, chunk
 from tests.records.oracle import expected_frames
 from tests.records.shards import shard_with
+from tests.support.late_tensorflow import tf
 
 FRAMES = FilterConfig(label_ids=(22,), level="frame", background="all")
 
@@ -39,8 +40,6 @@ def test_random_sequences_are_read_as_protobuf_reads_them(parse_sequence: Callab
 
 def parsed_by_tensorflow(payload: bytes) -> dict[str, Any]:
     """Return what `tf.io.parse_single_sequence_example` makes of a record, frames as numbers."""
-    import tensorflow as tf
-
     integers, one = tf.io.VarLenFeature(tf.int64), tf.io.FixedLenSequenceFeature([], tf.string)
     names = ("segment_start_times", "segment_end_times", "segment_labels")
     context, lists = tf.io.parse_single_sequence_example(
