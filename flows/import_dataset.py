@@ -60,7 +60,7 @@ def imported(form: AnyForm, table: ClipTable, settings: Settings) -> Any:  # noq
         DatasetError: the videos make no version.
         ReelsiftError: the feature space, the pool, the storage or the disk cannot be used.
     """
-    space_of(form, settings)  # a wrong name is told before any video is fetched
+    space_of(form, settings)  # a wrong name fails before any video is fetched
     place, size = import_place(settings, form), settings.flow.videos_per_batch
     if isinstance(form, ExtractDatasetForm):
         found, outcomes = videos_of_version(table, form, settings, lambda left: _passing(form, left, settings))

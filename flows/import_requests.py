@@ -142,7 +142,7 @@ def videos_of_version(
 
 
 def outcomes_by_content(found: Found, outcomes: Iterable[VideoOutcome]) -> dict[str, VideoOutcome]:
-    """Return what became of the features of each file, given the outcome of each source."""
+    """Return the features of each file, or why there are none, given the outcome of each source."""
     pairs = zip(found.values(), outcomes, strict=True)
     return {video.sha256: outcome for video, outcome in pairs if isinstance(video, FetchedVideo)}
 
@@ -207,7 +207,7 @@ def request_of_import(
     outcomes: Mapping[str, VideoOutcome],
     settings: Settings,
 ) -> ImportRequest:
-    """Return what the version is made of, given what became of the features of each content.
+    """Return what the version is made of, given the features of each content, or why there are none.
 
     Raises:
         DatasetError: what is left makes no version.

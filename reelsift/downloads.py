@@ -243,7 +243,7 @@ def _confirm_fetch(names: list[str], chosen: list[str], store: "WeightsStore", *
 
 
 def _ask(otherwise: str) -> None:
-    """Ask whether to download what was told of.
+    """Ask whether to download what was shown.
 
     Raises:
         ReelsiftError: there is nobody to ask.

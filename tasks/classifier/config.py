@@ -9,6 +9,8 @@ from pydantic import Field
 
 from tasks.contracts.model import FrozenModel
 
+METADATA_NAME = "classifier.json"  # beside the weights, whose digest it names
+
 
 class ModelKind(StrEnum):
     """The architectures of `tasks/classifier/models.py`."""

@@ -13,14 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tasks.classifier.config import TrainConfig
+from tasks.classifier.config import METADATA_NAME, TrainConfig
 from tasks.classifier.models import build_model
 from tasks.contracts.errors import FeatureSpaceError, ModelError
 from tasks.contracts.features import YT8M, FeatureSpace, SpaceName
 from tasks.contracts.files import appearing, file_digest, write_text
 from tasks.contracts.model import FrozenModel, Sha256
 
-METADATA_NAME = "classifier.json"
 WEIGHTS_NAME = "model.safetensors"
 
 

@@ -1,6 +1,5 @@
 """Which videos of a dataset version are learnt from, and which are judged on."""
 
-import hashlib
 from collections.abc import Collection
 
 import numpy as np
@@ -12,7 +11,6 @@ from tasks.datasets.load import Videos, first_rows, held_out_rows, load_videos, 
 from tasks.datasets.manifest import Dataset
 
 TRAIN, VALIDATE = "train", "validate"
-DIGEST_BYTES = 16
 HELD_OUT = 0.2  # share of the videos to judge on, where a version has a single split
 
 
@@ -110,12 +108,3 @@ def _held_out(dataset: Dataset, learnt: Collection[str], most: int | None = None
             "`reelsift dataset build` from shards of which none is in both partitions"
         )
     return held_out
-
-
-def split_digest(videos: Videos) -> str:
-    """Return `blake2b:` and 32 hex digits over the videos' ids, labels, features and matches, in their order."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    digest.update("\n".join(videos.video_ids).encode())
-    for array in (videos.label_offsets, videos.label_ids, videos.is_match, videos.features):
-        digest.update(array.tobytes() if not array.flags.c_contiguous else array.data)
-    return f"blake2b:{digest.hexdigest()}"

@@ -1,1 +1,1 @@
-"""What one stage hands the next. Knows no stage."""
+"""What stages pass on to one another. Imports no stage."""

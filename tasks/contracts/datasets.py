@@ -1,5 +1,6 @@
-"""What one stage hands the next: shards, parts and dataset versions."""
+"""What stages pass on to one another: shards, parts and dataset versions."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,11 @@ LEVELS: tuple[Level, ...] = ("video", "frame")
 def level_of(partition: str) -> Level:
     """Return the level of a partition's records, such as `frame/train`, or `frame_level/train` as it was in 2017."""
     return "frame" if partition.split("/")[-2:][0].startswith("frame") else "video"
+
+
+def level_among(options: Mapping[str, JsonValue]) -> Level:
+    """Return the level that a version's options ask for: they name none where it is of whole videos."""
+    return "frame" if options.get("level") == "frame" else "video"
 
 
 def placed(partition: str, release: int) -> tuple[int, str]:
@@ -83,7 +89,7 @@ class ClipRecord(FrozenModel):
 
 
 class ShardTally(FrozenModel):
-    """What became of the records of one shard: records = matches + background + all drops."""
+    """The tally of the records of one shard: records = matches + background + all drops."""
 
     name: str
     partition: str
@@ -189,7 +195,7 @@ class DatasetManifest(FrozenModel):
     @property
     def level(self) -> Level:
         """Whether its rows hold the frames of videos, or their means."""
-        return "frame" if self.options.get("level") == "frame" else "video"
+        return level_among(self.options)
 
     @property
     def reference(self) -> str:

@@ -366,7 +366,7 @@ class BatchRequest(FrozenModel):
 
 
 class BatchRow(VideoOutcome):
-    """What became of one video, and where."""
+    """The outcome for one video, and where its result is."""
 
     place: int = Field(ge=0, description="in the list that was given: what a source is called may be shortened")
     batch: str | None = Field(default=None, description="id of its batch; None: it was there before any batch was made")

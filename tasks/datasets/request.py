@@ -8,7 +8,14 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from tasks.contracts.datasets import VOCABULARY_SIZE, DatasetManifest, PlannedShard, ShardTally, level_of
+from tasks.contracts.datasets import (
+    VOCABULARY_SIZE,
+    DatasetManifest,
+    PlannedShard,
+    ShardTally,
+    level_among,
+    level_of,
+)
 from tasks.contracts.errors import ConfigError, DatasetError, MirrorError
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.manifest import ALL, dataset_id, slug_of
@@ -75,7 +82,7 @@ def plan_request(
         DatasetError: no shard is selected, or two partitions would be the same split.
     """
     splits = splits_of(partitions)
-    refuse_other_level(partitions, str(filter_options.get("level", "video")))
+    refuse_other_level(partitions, level_among(filter_options))
     vocabulary = _vocabulary_for((*labels, *exclude), vocabulary_folder, download)
     sized = {**filter_options, "vocabulary_size": _vocabulary_size(vocabulary, filter_options)}
     config = label_filter(vocabulary, labels, exclude, sized)

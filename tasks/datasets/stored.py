@@ -117,7 +117,7 @@ def publish_means(
 
 
 def _means_parts(dataset: Dataset, store: Path, folder: str, progress: Progress) -> list[Part]:
-    """Write a part of means for each part of frames, unless it is there; shards without rows are told of in parts too.
+    """Write a part of means for each part of frames, unless it is there; shards without rows are listed in parts, too.
 
     The name of each tells which part it was made of.
     """
@@ -219,7 +219,7 @@ def keep_dataset(dataset: Dataset, parts: Iterable[Part], storage: str, progress
         dataset: the version.
         parts: those that it was made of; their bytes are in the store already, which copies them.
         storage: where to.
-        progress: told of the bytes.
+        progress: reports the bytes.
 
     Raises:
         StorageError: the store cannot be used.

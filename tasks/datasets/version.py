@@ -17,10 +17,10 @@ from tasks.contracts.datasets import (
     DatasetManifest,
     DropReason,
     LabelCount,
-    Level,
     Part,
     PartFile,
     ShardTally,
+    level_among,
 )
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.features import YT8M, FeatureSpace
@@ -102,7 +102,7 @@ class Version:
 
     @cached_property
     def shards(self) -> tuple[ShardTally, ...]:
-        """What became of every shard, by partition and name, without this machine's paths."""
+        """The tally of every shard, by partition and name, without this machine's paths."""
         shards = (_portable(shard) for part in self.parts for shard in part.shards)
         return tuple(sorted(shards, key=lambda shard: (shard.partition, shard.name)))
 
@@ -156,7 +156,7 @@ class Version:
             parts=tuple(file for file, _ in self.files),
             code_revision=self.code_revision,
             feature_space=None if self.space == YT8M else self.space,
-            frames=count_frames(paths) if self._level == "frame" else None,
+            frames=count_frames(paths) if level_among(self.options) == "frame" else None,
             oddities=find_oddities(paths, expected_length=expected_id_length(self.options)),
             **self.about,
         )
@@ -190,10 +190,6 @@ class Version:
         if not sum(part.matches for part in self.parts):
             raise DatasetError(self._why_nothing())
 
-    @property
-    def _level(self) -> Level:
-        return "frame" if self.options.get("level") == "frame" else "video"
-
     @cached_property
     def _drops(self) -> Counter[DropReason]:
         return sum((Counter(shard.drops) for shard in self.shards), Counter[DropReason]())
@@ -204,7 +200,7 @@ class Version:
             sum(shard.records for shard in self.shards),
             [d for shard in self.shards for d in shard.damage],
         )
-        said = f" Dropped: {drops_in_words(self._drops, self._level)}." if self._drops else ""
+        said = f" Dropped: {drops_in_words(self._drops, level_among(self.options))}." if self._drops else ""
         if damage:
             first = damage[0]
             said += (

@@ -1,4 +1,4 @@
-"""Frames of a video through a network: read ahead, in batches, several of them at once, and told of in seconds."""
+"""Frames of a video through a network: read ahead, in batches, several of them at once, with progress in seconds."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -141,9 +141,9 @@ def sampled_rows(
     Args:
         reader: of frames at that rate.
         rate_hz: samples a second.
-        network: gives the network; called once progress has been told of, as it may take seconds to load.
+        network: gives the network; called once progress has been reported, as it may take seconds to load.
         what: what progress calls it, with the file's name after it.
-        progress: told of the seconds that have been looked at.
+        progress: reports the seconds that have been looked at.
         advice: how a lower rate is asked for.
         most: samples that can be held.
 

@@ -34,7 +34,7 @@ class ImportRequest:
 
     @cached_property
     def shards(self) -> tuple[ShardTally, ...]:
-        """What became of each clip."""
+        """The outcome for each clip."""
         return tuple(each.tally for each in self.plan.clips)
 
     @cached_property

@@ -191,7 +191,7 @@ def open_job(
     Args:
         work: what is to be done.
         workplace: folders and configs.
-        progress: told of each video.
+        progress: reports each video.
         opened: what `work.open` returned, where that is kept.
 
     Raises:

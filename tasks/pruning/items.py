@@ -60,7 +60,7 @@ class Kept(FrozenModel):
 
 
 class Outcome(FrozenModel):
-    """What became of one thing that was to go."""
+    """The outcome for one thing that was to go."""
 
     item: Item
     freed_bytes: int = 0
@@ -163,7 +163,7 @@ def at(time_s: float) -> datetime:
 
 
 def removed_if(item: Item, remove_it: Callable[[Path], Outcome]) -> Outcome:
-    """Return what became of an item of the disk: what `remove_it` says, or why that failed."""
+    """Return the outcome for an item of the disk: what `remove_it` says, or why that failed."""
     assert item.path is not None
     try:
         return remove_it(item.path)

@@ -218,7 +218,7 @@ NO_SEQUENCE = "the record is not a tf.train.SequenceExample with an id in UTF-8"
 
 
 class FilteredShard:
-    """The rows of a shard and what became of all its records.
+    """The rows of a shard and the tally of all its records.
 
     Table and tally are made when they are asked for, and best for many shards after another: right after a shard has
     been read, it fills the processor's caches, and code that makes objects takes three times as long.
@@ -246,7 +246,7 @@ class FilteredShard:
 
     @cached_property
     def tally(self) -> ShardTally:
-        """What became of the records."""
+        """The tally of the records."""
         shard, counts, drops = self._shard, self._counts.tolist(), dict[DropReason, int]()
         background = len(self.rows.is_match) - counts[MATCH]
         counts[NO_MATCH] -= background

@@ -105,7 +105,7 @@ def write_part(
         shards: in any order; their md5 has been checked.
         config: what to keep.
         locate: where a shard lies on the disk; it need not, where the store has its rows.
-        progress: told of every shard.
+        progress: reports every shard.
         discard_shards: delete each shard once the part is on the disk.
 
     Raises:

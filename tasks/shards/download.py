@@ -135,7 +135,7 @@ class FailedShard(FrozenModel):
 
 
 class DownloadReport(FrozenModel):
-    """What became of a download."""
+    """The outcome of a download."""
 
     shards: tuple[Shard, ...] = Field(description="those that are on the disk now, in the order asked for")
     fetched: int = Field(ge=0, description="files that came over the line")
@@ -217,7 +217,7 @@ class _Download:
         ensure_room(self.folder, estimate.bytes or 0, self.line.config.reserve_bytes, f"{len(missing)} shards")
 
     def fetch(self, missing: Sequence[PlannedShard]) -> dict[PlannedShard, Outcome]:
-        """Fetch what is missing, and return what became of each shard."""
+        """Fetch what is missing, and return the outcome for each shard."""
         outcomes = run_each(missing, self._fetch_one, self.line.config.connections, self.line.stop)
         return dict(zip(missing, outcomes, strict=True))
 

@@ -74,7 +74,7 @@ def push_bundle(
         about: kept with the list.
         expected: the sha256 that some of the files must have.
         copies: for some of those the key of an object of the same content, which the store copies by itself.
-        progress: told of the bytes.
+        progress: reports the bytes.
 
     Raises:
         DamagedStorageError: a file has not the expected digest; the bundle is not listed.

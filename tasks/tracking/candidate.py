@@ -13,7 +13,7 @@ from tasks.classifier.evaluate import Evaluation, evaluation_of
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.metrics import ClassMetrics
 from tasks.classifier.scoring import score_matches
-from tasks.classifier.splits import split_digest, spread_rows
+from tasks.classifier.splits import spread_rows
 from tasks.classifier.train import TrainingResult
 from tasks.contracts.datasets import DatasetManifest
 from tasks.contracts.model import FrozenModel
@@ -159,7 +159,7 @@ def log_candidate(
     evaluation = evaluation_of(scores, validate)
     slug, kind = dataset.manifest.slug, str(result.classifier.config.model)
     metrics = final_metrics(evaluation)
-    tags = _tags(result, dataset, started_by) | {SPLIT_DIGEST_TAG: split_digest(validate)}
+    tags = _tags(result, dataset, started_by) | {SPLIT_DIGEST_TAG: validate.digest}
     client = connect(store)
     with temporary_files(store), translated(store):
         experiment_id = _experiment(client, store, slug)

@@ -12,7 +12,6 @@ from pydantic import Field
 from tasks.classifier.config import GateConfig
 from tasks.classifier.evaluate import Evaluation, Scores, evaluation_of, union_of_labels
 from tasks.classifier.gate import Decision, decide
-from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import UnknownModelError
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.load import Videos
@@ -120,7 +119,7 @@ def compare(
     return Comparison(
         name=name,
         dataset_id=dataset_id,
-        split_digest=split_digest(videos),
+        split_digest=videos.digest,
         videos=len(judged[0].scores),
         labels=len(label_ids),
         rows=tuple(sorted(compared, key=lambda row: (-row.gap, CHAMPION not in row.aliases))),

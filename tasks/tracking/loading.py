@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from tasks.classifier.config import METADATA_NAME
 from tasks.classifier.evaluate import Scores
-from tasks.classifier.splits import split_digest
 from tasks.datasets.load import Videos
 from tasks.tracking.registry import ModelRow, files_of
 from tasks.tracking.store import TrackingStore
@@ -79,9 +79,9 @@ def _kept_scores(store: TrackingStore, row: ModelRow, videos: Videos) -> Path | 
     if files is None:
         return None
     try:
-        metadata = (files / WEIGHTS_FOLDER / "classifier.json").read_bytes()  # which names the weights' digest
+        metadata = (files / WEIGHTS_FOLDER / METADATA_NAME).read_bytes()  # which names the weights' digest
     except OSError:
         return None
     told = hashlib.sha256(metadata)
-    told.update(f"{SCORES_FORMAT} {split_digest(videos)}".encode())
+    told.update(f"{SCORES_FORMAT} {videos.digest}".encode())
     return store.scores / f"{told.hexdigest()}.npz"

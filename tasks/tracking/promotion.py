@@ -13,7 +13,6 @@ from pydantic import Field
 
 from tasks.classifier.config import GateConfig
 from tasks.classifier.gate import decide
-from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import ModelError
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.load import Videos
@@ -39,7 +38,7 @@ MOVING_ALIASES = "promotion"  # what only one process of a home does at a time
 
 
 class Promotion(FrozenModel):
-    """What became of a challenger, and the figures behind it."""
+    """The gate's decision on a challenger, and the figures behind it."""
 
     model: str = Field(description="the challenger, name/version")
     champion: str | None = Field(description="who was champion when it was judged")
@@ -188,7 +187,7 @@ def _judged(
         interval=decision.interval,
         lost_labels=tuple(label.index for label in decision.lost_labels),
         dataset_id=dataset_id,
-        split_digest=split_digest(videos),
+        split_digest=videos.digest,
     )
 
 
@@ -199,7 +198,7 @@ def _already_champion(champion: ModelRow, dataset_id: str, videos: Videos) -> Pr
         promoted=False,
         reason=f"{champion.reference} is the champion already.",
         dataset_id=dataset_id,
-        split_digest=split_digest(videos),
+        split_digest=videos.digest,
     )
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from tasks.classifier.config import GateConfig
 from tasks.classifier.fitted import FittedClassifier
-from tasks.classifier.splits import split_digest
 from tasks.contracts.errors import ModelError, UnknownModelError
 from tasks.tracking.client import connect
 from tasks.tracking.promotion import nominate, promote, rollback
@@ -72,7 +71,7 @@ def test_the_better_one_takes_over(store: TrackingStore, good: FittedClassifier,
     assert kept["gate_champion"] == "cooking/1"
     assert float(kept["gate_gap"]) == promotion.gap
     assert float(kept["gate_champion_gap"]) == promotion.champion_gap
-    assert kept["gate_split_digest"] == promotion.split_digest == split_digest(VIDEOS)
+    assert kept["gate_split_digest"] == promotion.split_digest == VIDEOS.digest
     assert kept["gate_dataset_id"] == DATASET_ID
 
 
