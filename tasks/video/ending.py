@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -21,10 +22,14 @@ NUT_INDEX, NUT_TAIL = bytes.fromhex("4e58dd672f23e64e"), 16 << 20
 Y4M_LINE = 1 << 10  # bytes of a header, at most
 # Of each kind of colours of Y4M: planes of chroma, and how many columns and rows of the picture share a sample of it.
 Y4M_COLOURS = {"mono": (0, 1, 1), "420": (2, 2, 2), "411": (2, 4, 1), "422": (2, 2, 1), "444": (2, 1, 1)}
+FLV_HEADER, FLV_TAG, FLV_KINDS, FLV_START = 13, 11, {8, 9, 18}, 1 << 16  # Adobe's FLV 10.1, annex E
+FLV_SIZE = b"\0\x08filesize\0"  # of its metadata; a number of 8 bytes follows
+ASF_DATA, ASF_HEAD = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c"), 24  # Advanced Systems Format, 5.1
+ASF_FILE, ASF_START = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"), 1 << 16  # 3.2
 JPEG_BEGIN, JPEG_END, JPEG_TAIL = b"\xff\xd8\xff", b"\xff\xd9", 4 << 20
 TAGGED = "DURATION"  # of a stream of Matroska, as hours:minutes:seconds
 # Containers whose header has the length of the whole file. What FFmpeg has of others is what it found in the file.
-DECLARING = ("matroska,webm", "flv", "asf")
+DECLARING = ("matroska,webm", "flv")
 
 
 def breaks_off(path: Path, format_name: str) -> bool | None:
@@ -57,8 +62,10 @@ def declared_ends(path: Path, container: InputContainer, streams: list[Stream]) 
     return {index: end_s for index, end_s in found.items() if end_s}
 
 
-def declared_end(container: InputContainer) -> float | None:
+def declared_end(path: Path, container: InputContainer) -> float | None:
     """Return when the last of the streams would end, where the container says so."""
+    if container.format.name == "asf":
+        return _asf_seconds(path)
     declares = container.format.name in DECLARING and container.duration
     return container.duration / 1_000_000 if declares and container.duration else None
 
@@ -177,6 +184,46 @@ def _png_breaks_off(file: BinaryIO, size: int) -> bool:
     return place > size or kind != b"IEND"
 
 
+def _flv_breaks_off(file: BinaryIO, size: int) -> bool:
+    """Follow the tags, each of which says how long it is; between two of them the file's own size tells."""
+    start = file.read(FLV_START)
+    named_at = start.find(FLV_SIZE) + len(FLV_SIZE)
+    named = struct.unpack(">d", start[named_at : named_at + 8])[0] if FLV_SIZE in start[:-8] else 0.0
+    place = FLV_HEADER
+    while place < size:
+        file.seek(place)
+        head = file.read(FLV_TAG)
+        if head[0] & 0x1F not in FLV_KINDS:
+            return False  # something that was appended
+        place += FLV_TAG + int.from_bytes(head[1:4]) + 4
+    return place > size or named > size
+
+
+def _asf_breaks_off(file: BinaryIO, size: int) -> bool | None:
+    place = 0
+    while place + ASF_HEAD <= size:
+        file.seek(place)
+        head = file.read(ASF_HEAD)
+        length = int.from_bytes(head[16:], "little")
+        if length < ASF_HEAD:  # a broadcast that was written down does not say
+            return None
+        place += length
+        if head[:16] == ASF_DATA:
+            return place > size
+    return True
+
+
+def _asf_seconds(path: Path) -> float | None:
+    """Return the play duration of the header, which is in 100 ns, without what is loaded first; FFmpeg's is a guess."""
+    with path.open("rb") as file:
+        start = file.read(ASF_START)
+    fields = start[start.find(ASF_FILE) + ASF_HEAD :] if ASF_FILE in start else b""
+    if len(fields) < 64:
+        return None
+    played, preroll_ms = (int.from_bytes(fields[place : place + 8], "little") for place in (40, 56))
+    return played / 10_000_000 - preroll_ms / 1000 or None
+
+
 def _ps_breaks_off(file: BinaryIO, size: int) -> bool | None:
     """Follow the last packs of a program stream: each packet says how long it is."""
     tail = _tail(file, size, PS_TAIL)
@@ -265,6 +312,8 @@ CHECKS: dict[str, Callable[[BinaryIO, int], bool | None]] = {
     "mov,mp4,m4a,3gp,3g2,mj2": _mp4_breaks_off,
     "matroska,webm": _matroska_breaks_off,
     "avi": _riff_breaks_off,
+    "flv": _flv_breaks_off,
+    "asf": _asf_breaks_off,
     "mpegts": _ts_breaks_off,
     "mpeg": _ps_breaks_off,
     "nut": _nut_breaks_off,

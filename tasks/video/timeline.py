@@ -187,7 +187,7 @@ def _timeline_of(path: Path, state: tuple[int, ...]) -> Timeline:  # noqa: ARG00
         if is_measured and not is_cut:
             return _by_headers(container, picture)
         kept: list[Stream] = [stream for stream in (picture, sound) if stream is not None]
-        ends_s, end_s = declared_ends(path, container, kept), declared_end(container)
+        ends_s, end_s = declared_ends(path, container, kept), declared_end(path, container)
         tracks, is_broken = _scanned(container, kept)
         if is_measured and name not in ORDERED:
             timeline = _as_far_as(tracks[picture.index], _by_headers(container, picture))

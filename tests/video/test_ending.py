@@ -16,6 +16,7 @@ from tasks.video.config import MediaBounds
 from tasks.video.ending import breaks_off
 from tasks.video.frames import open_frames
 from tasks.video.probe import probe
+from tasks.video.timeline import timeline_of
 from tests.support.media import Tone, truncate, write_video
 
 BOUNDS = MediaBounds()
@@ -80,6 +81,7 @@ def _cuts(whole: Path) -> Iterator[tuple[float, Path]]:
         pytest.param("a.avi", "mpeg4", {}, "mp2", id="avi"),
         pytest.param("a.avi", "libx264", {}, None, id="avi without sound"),
         pytest.param("a.flv", "libx264", {}, "aac", id="flv"),
+        pytest.param("a.asf", "mpeg4", {}, "libmp3lame", id="asf"),
     ],
 )
 def test_what_is_missing_of_the_declared_length_is_told(
@@ -94,6 +96,30 @@ def test_what_is_missing_of_the_declared_length_is_told(
         assert facts.missing_s == pytest.approx(SECONDS - end_s, abs=APART_S)
         assert facts.missing_s == pytest.approx(SECONDS * (1 - share), abs=0.75)  # indices and sound take some bytes
         assert facts.duration_s == pytest.approx(end_s, abs=APART_S)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sound"),
+    [
+        pytest.param("a.mp4", "libx264", "aac", id="mp4"),
+        pytest.param("a.mkv", "libx264", "aac", id="mkv"),
+        pytest.param("a.avi", "mpeg4", "mp2", id="avi"),
+        pytest.param("a.flv", "flv", "libmp3lame", id="flv"),
+        pytest.param("a.asf", "mpeg4", "libmp3lame", id="asf"),
+        pytest.param("a.ts", "libx264", "aac", id="transport stream"),
+        pytest.param("a.ogg", "libvpx", "libopus", id="Ogg"),
+        pytest.param("a.ivf", "libvpx-vp9", None, id="IVF"),
+    ],
+)
+def test_a_cut_is_noticed_wherever_it_falls(tmp_path: Path, name: str, codec: str, sound: str | None) -> None:
+    """Within headers, too, where no packet is broken that a decoder would miss."""
+    whole = _made(tmp_path / name, codec, FRONT if name == "a.mp4" else {}, sound)
+    content, path = whole.read_bytes(), whole.with_name(f"cut-{name}")
+    for size in range(len(content) // 5, len(content) * 9 // 10, len(content) // 60):
+        path.write_bytes(content[:size])
+        if name == "a.ts" and size % 188 == 0:
+            continue  # between two packets nothing tells
+        assert timeline_of(path).missing is not None, size
 
 
 @pytest.mark.parametrize(
@@ -186,7 +212,8 @@ def test_an_index_that_is_cut_short_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.webm", "a.gif", "a.mpg", "a.nut", "a.y4m", "a.mjpeg"]
+    "name",
+    ["a.mp4", "a.mkv", "a.avi", "a.flv", "a.asf", "a.ts", "a.webm", "a.gif", "a.mpg", "a.nut", "a.y4m", "a.mjpeg"],
 )
 def test_what_is_appended_to_a_whole_file_is_no_missing_end(tmp_path: Path, name: str) -> None:
     others = {"a.webm": "libvpx-vp9", "a.gif": "gif", "a.mpg": "mpeg2video", "a.y4m": "wrapped_avframe"}
