@@ -35,7 +35,7 @@ def original(
 ) -> Path:
     """A home with two versions of a dataset, the larger one first, and two models of that."""
     home = with_tables(tmp_path_factory.mktemp("models") / "home")
-    built, other = (build(synthetic_mirror, home, "Cooking", **more).manifest.id for more in ({}, {"limit": 1}))
+    built, other = (build(synthetic_mirror, home, "Cooking", limit=limit).manifest.id for limit in (None, 1))
     assert built != other
     trained = answer("train", "--dataset", built, "--model", "moe", "--model", "logistic", home=home)
     assert {each["kind"] for each in trained["candidates"]} == {"moe", "logistic"}
