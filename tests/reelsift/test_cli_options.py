@@ -13,6 +13,7 @@ import pytest
 from tasks.contracts.media import LABELLED_FRAMES_FOLDER, LABELS_TABLE_NAME
 from tests.reelsift.test_cli import REELSIFT, reelsift
 from tests.support.folders import digests
+from tests.support.in_process import run_here
 from tests.support.mirror_server import MirrorServer
 from tests.support.square_network import square_network
 from tests.support.square_videos import write_clip
@@ -292,10 +293,15 @@ def test_a_source_that_looks_like_an_option_is_told_how_to_be_written(
     ],
 )
 def test_a_place_that_cannot_be_written_is_told_before_the_work(
-    command: list[str], message: str, home: Path, clip: Path
+    command: list[str],
+    message: str,
+    home: Path,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (clip.parent / "dangling").symlink_to("nowhere")
-    run = reelsift(*command, home=home)
+    run = run_here(*command, home=home, monkeypatch=monkeypatch, capfd=capfd)
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.startswith("error: Nothing can be written to ")
     assert message in run.stderr

@@ -12,6 +12,7 @@ import pytest
 from reelsift.demo import made_clip
 from tasks.contracts.media import LABELS_NAME
 from tests.reelsift.test_cli import reelsift
+from tests.support.in_process import run_here
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +112,10 @@ def test_weights_are_listed_with_what_they_are_for(home: Path) -> None:
         pytest.param(["id", "ZU9HH"], "four letters or digits", id="id"),
     ],
 )
-def test_what_is_wrong_is_one_line(command: list[str], message: str, home: Path) -> None:
-    run = reelsift(*command, home=home)
+def test_what_is_wrong_is_one_line(
+    command: list[str], message: str, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = run_here(*command, home=home, monkeypatch=monkeypatch, capfd=capfd)
     assert run.returncode in {1, 2}
     assert run.stdout == ""
     assert message in run.stderr
