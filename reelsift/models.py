@@ -313,8 +313,12 @@ def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tup
 def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = False) -> None:
     """Train candidates, log them to MLflow, and register them under the dataset's slug."""
     session: Session = context.obj
-    session.settings.candidates(form.models)  # a wrong name fails at once, before any server starts
-    session.open_dataset(form.dataset)
+    # What cannot be trained fails at once, before any server starts.
+    configs, version = session.settings.candidates(form.models), session.open_dataset(form.dataset)
+    if over_time := [config.model for config in configs.values() if config.model.is_over_time]:
+        from tasks.datasets.moments import require_moments
+
+        require_moments(version, over_time[0])
     trained = session.run_flow("train_classifier", form)
     for warning in trained["warnings"]:
         note(f"Warning: {warning}")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
 from matplotlib.figure import Figure
 from pydantic import Field
 
@@ -12,7 +13,7 @@ from tasks.classifier.data import multi_hot
 from tasks.classifier.evaluate import Evaluation, evaluation_of
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.metrics import ClassMetrics
-from tasks.classifier.scoring import score_matches
+from tasks.classifier.scoring import predictions, score_matches
 from tasks.classifier.splits import spread_rows
 from tasks.classifier.train import TrainingResult
 from tasks.contracts.datasets import DatasetManifest
@@ -67,7 +68,7 @@ def candidate_figures(
     """
     matching = validate.matches()
     drawn = matching.take(spread_rows(len(matching), DRAWN_ELEMENTS // len(result.classifier.label_ids)))
-    scores = result.classifier.predict(drawn.features)
+    scores = np.concatenate(list(predictions(result.classifier, drawn)))
     truth = multi_hot(drawn, result.classifier.label_ids).astype(bool)
     names = result.classifier.label_names
     classes = evaluation.classes
