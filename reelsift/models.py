@@ -9,7 +9,15 @@ from conf.forms import TrainClassifierForm
 from reelsift.completion import argument, option
 from reelsift.console import note, print_json, print_table, say
 from reelsift.options import AsJson, Commands, with_form
-from reelsift.pipeline import FIGURE_TITLES, class_figures, open_in_browser, print_comparison, print_ways_to_look
+from reelsift.pipeline import (
+    COST_TITLES,
+    FIGURE_TITLES,
+    class_figures,
+    cost_cells,
+    open_in_browser,
+    print_comparison,
+    print_ways_to_look,
+)
 from reelsift.session import Session
 
 if TYPE_CHECKING:
@@ -329,7 +337,7 @@ def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = F
     figures = ("gap", "map", *of_classes, "hit1", "perr", "match_ap", "coverage")
     print_table(
         f"Candidates on {trained['slug']}/{trained['dataset']}, judged on its validate split",
-        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), "seconds"),
+        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), *COST_TITLES),
         (_candidate_row(candidate, figures) for candidate in trained["candidates"]),
     )
     note("`reelsift models compare` sets them beside the champion; `reelsift models promote` asks the gate.")
@@ -338,4 +346,4 @@ def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = F
 def _candidate_row(candidate: dict[str, Any], figures: Sequence[str]) -> tuple[object, ...]:
     metrics = candidate["metrics"]
     values = (metrics.get(LOGGED_NAMES.get(name, name)) for name in figures)
-    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *values, f"{candidate['seconds']:.1f}")
+    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *values, *cost_cells(candidate))
