@@ -1,6 +1,7 @@
 """`reelsift train` and `reelsift models`: candidates trained, compared and promoted."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,10 +23,11 @@ from reelsift.session import Session
 
 if TYPE_CHECKING:
     from tasks.classifier.evaluate import Evaluation
+    from tasks.datasets.load import Videos
     from tasks.datasets.manifest import Dataset
     from tasks.tracking.registry import ModelRow
 
-app = Commands("Registered models: list, compare, evaluate, promote.")
+app = Commands("Registered models: list, compare, evaluate, promote, predict segments.")
 
 SHARDS_NAMED = 5
 LOGGED_NAMES = {"gap": "gap_at_20", "hit1": "hit_at_1"}  # of figures that MLflow has under another name
@@ -130,7 +132,8 @@ def evaluate_version(
     """Judge a model on all matching videos of a dataset version, of whichever shards it was made.
 
     The figures are over every label that these videos have, so those of several models compare; `gap_own_labels`
-    is over the labels that the model knows, and `coverage` says what share of all positives these have.
+    is over the labels that the model knows, and `coverage` says what share of all positives these have. Where people
+    have rated segments of the videos, `segment_map` is MAP@100,000 of the challenge of 2019 over these.
     """
     session: Session = context.obj
     row, version = _model_and_dataset(session, model, dataset)
@@ -141,6 +144,7 @@ def evaluate_version(
 
     videos = all_videos(version)
     scores = scores_of(session.store, row, videos)
+    segments = _segment_figures(session, row, version, videos)
     result = evaluation_of(scores, videos, labels_of(videos))
     learnt = _learnt_from(session, row, version)
     figures = {
@@ -152,6 +156,7 @@ def evaluate_version(
         "coverage": result.coverage,
         **(result.classes.named() if result.classes else {}),
         "gap_own_labels": evaluation_of(scores, videos).gap,
+        **segments,
         "videos": result.videos,
         "model": row.reference,
         "dataset": version.manifest.id,
@@ -174,6 +179,83 @@ def evaluate_version(
     )
     if classes := _classes_of(result, version):
         print_table("Each label", ("label", "videos", "precision", "recall", "taken for"), _class_rows(classes))
+
+
+def _segment_figures(
+    session: Session, row: "ModelRow", version: "Dataset", videos: "Videos"
+) -> dict[str, float | None]:
+    """Return MAP@K where people have rated segments of these videos."""
+    counts = version.manifest.frames
+    if counts is None or not sum(counts.rated.values()):
+        return {}
+    from tasks.classifier.scoring import segment_map
+    from tasks.datasets.frames import load_ratings
+    from tasks.tracking.loading import load_classifier
+
+    assert videos.moments is not None, "a version with rated segments has frames"
+    ratings = load_ratings(version).take(videos.moments.rows)
+    found = segment_map(load_classifier(session.store, row), videos.moments, ratings)
+    return {"segment_map": found, "rated_segments": len(ratings.label)}
+
+
+@app.command(
+    "predict-segments", example="reelsift models predict-segments champion --dataset latest --output submission.csv"
+)
+def predict_segments(
+    context: typer.Context,
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FILE", help="Where the submission goes.", dir_okay=False)
+    ],
+    model: Annotated[str, argument("MODEL", f"{MODEL}.")] = "champion",
+    dataset: Annotated[
+        str | None, option("--dataset", metavar="REF", help="Of these videos. \\[default: the model's own]")
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            "--classes",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="segment_label_ids.csv: only these labels. \\[default: those that the version has ratings of, if any]",
+        ),
+    ] = None,
+    most: Annotated[int, typer.Option("--most", min=1, max=100_000, help="Segments of each label at most.")] = 100_000,
+    as_json: AsJson = False,
+) -> None:
+    """Write which five-second segments show each label best: the submission file of the challenge of 2019.
+
+    A line for each label: its index, and `VIDEO:START` of its segments, best first. The version must hold frames.
+    """
+    session: Session = context.obj
+    row, version = _model_and_dataset(session, model, dataset)
+
+    from tasks.classifier.scoring import Segments, best_segments, write_submission
+    from tasks.classifier.splits import all_videos
+    from tasks.datasets.frames import require_frames
+    from tasks.tracking.loading import load_classifier
+    from tasks.vocabulary.table import read_segment_labels
+
+    require_frames(version)
+    wanted = (
+        read_segment_labels(classes) if classes else version.manifest.frames and version.manifest.frames.rated_labels
+    )
+    videos, classifier = all_videos(version), load_classifier(session.store, row)
+    classifier.space.check_same(videos.space, who=row.reference, what=version.manifest.reference)
+    assert videos.moments is not None, "a version of frames has moments"
+    columns = [n for n, label in enumerate(classifier.label_ids) if not wanted or label in set(wanted)]
+    segments = Segments.every(videos.moments.counts())
+    found = best_segments(classifier, videos.moments, segments, columns, most)
+    best = dict(zip((classifier.label_ids[n] for n in columns), found, strict=True))
+    write_submission(output, best, videos.video_ids, segments)
+    told = {"model": row.reference, "dataset": version.manifest.id, "file": str(output)}
+    if as_json:
+        print_json(told | {"labels": len(best), "videos": len(videos), "segments": len(segments)})
+        return
+    say(
+        f"{output}: the best of {len(segments):,} segments of {len(videos):,} videos of {version.manifest.id} for each "
+        f"of {len(best):,} labels, by {row.reference}."
+    )
 
 
 def _classes_of(result: "Evaluation", version: "Dataset") -> dict[str, Any]:

@@ -49,6 +49,9 @@ def count_frames(parts: Mapping[str, Sequence[Path]]) -> FrameCounts:
     )
 
 
+RATING = ("start_s", "end_s", "label", "score")
+
+
 @dataclass(frozen=True)
 class Ratings:
     """What people said of segments of n videos: one rating for each segment and label that they were asked about.
@@ -76,6 +79,12 @@ class Ratings:
             score=np.asarray(np.from_dlpack(inner.field("score")), np.float32),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the ratings of the videos of all parts, in their order."""
+        values = (np.concatenate([getattr(part, name) for part in parts]) for name in RATING)
+        return cls(_joined_offsets([part.offsets for part in parts]), *values)
+
     @property
     def is_confirmed(self) -> NDArray[np.bool_]:
         """Which ratings (R,) say that the segment shows the label."""
@@ -85,6 +94,21 @@ class Ratings:
         """Return the ratings of some of the videos, in the order given."""
         chosen, offsets = _ragged(self.offsets, rows)
         return type(self)(offsets, self.start_s[chosen], self.end_s[chosen], self.label[chosen], self.score[chosen])
+
+
+def load_ratings(dataset: Dataset) -> Ratings:
+    """Return what people said of the segments of all videos of a version, in the order of its rows.
+
+    Raises:
+        DatasetError: the version holds no frames.
+        DamagedDatasetError: a part cannot be read, or differs from its digest.
+    """
+    require_frames(dataset)
+    with in_use(dataset.folder), parts_checked(dataset):
+        batches = (
+            each for path in dataset.paths() for each in read_batches(path, ("segments",), COUNTED_ROWS, level="frame")
+        )
+        return Ratings.joined(list(map(Ratings.of, batches)))
 
 
 @dataclass(frozen=True)
@@ -276,13 +300,7 @@ def _joined(batches: Sequence[FrameBatch]) -> FrameBatch:
         label_offsets=_joined_offsets([each.label_offsets for each in batches]),
         label_ids=joined(batches, "label_ids"),
         is_match=joined(batches, "is_match"),
-        ratings=Ratings(
-            offsets=_joined_offsets([each.offsets for each in ratings]),
-            start_s=joined(ratings, "start_s"),
-            end_s=joined(ratings, "end_s"),
-            label=joined(ratings, "label"),
-            score=joined(ratings, "score"),
-        ),
+        ratings=Ratings.joined(ratings),
     )
 
 

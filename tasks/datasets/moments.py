@@ -73,6 +73,13 @@ class MomentBatch:
         """Return a view (T, F) of one of them."""
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
+    def means(self) -> NDArray[np.float32]:
+        """Return the means (n, F) over each video's moments, codes dequantised."""
+        if self.values.dtype == np.uint8:
+            return frame_means(self.values.astype(np.uint8, copy=False), self.offsets)
+        sums = np.add.reduceat(self.values, self.offsets[:-1], axis=0, dtype=np.float64)
+        return (sums / np.diff(self.offsets)[:, None]).astype(np.float32)
+
     @classmethod
     def joined(cls, videos: Sequence[NDArray[np.uint8 | np.float16 | np.float32]]) -> Self:
         """Return a copy of videos (T, F), in their order."""
@@ -168,6 +175,14 @@ class Moments:
     @staticmethod
     def _pool_starts(present: NDArray[np.int64]) -> range:
         return range(0, len(present), MIXED_BLOCKS)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return how many moments each video has (n,); all blocks are read for it."""
+        found, within = np.zeros(len(self), np.int64), self.rows - self.blocks.firsts[self._blocks]
+        for block in np.unique(self._blocks).tolist():
+            here = self._blocks == block
+            found[here] = np.diff(self.blocks.read(block).offsets)[within[here]]
+        return found
 
     @cached_property
     def _blocks(self) -> NDArray[np.int64]:

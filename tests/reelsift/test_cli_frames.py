@@ -69,7 +69,7 @@ def test_segments_of_the_third_release_are_counted(tmp_path: Path) -> None:
             rng.integers(0, 256, (60, 128), np.uint8),
             [(10, 15, 22, float(n % 2)), (30, 35, 22, 0.0)],
         )
-        for n in range(6)
+        for n in range(24)
     ]
     shard = shard_with(mirror / "3" / "frame" / "validate" / "validateaa.tfrecord", frames(payloads))
     plans = mirror / "3" / "download_plans"
@@ -81,6 +81,26 @@ def test_segments_of_the_third_release_are_counted(tmp_path: Path) -> None:
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert (
-        "360 frames, one a second, 60 in the longest video. Segments: 12 ratings of 1 labels, 3 confirmed."
+        "1,440 frames, one a second, 60 in the longest video. Segments: 48 ratings of 1 labels, 12 confirmed."
         in run.stdout
     )
+    trained = json.loads(typed("train", "--model", "mean", "--model", "moe", "--json", home=home).stdout)
+    assert {each["kind"] for each in trained["candidates"]} == {"mean", "moe"}
+    (model,) = (f"{each['name']}/{each['version']}" for each in trained["candidates"] if each["kind"] == "mean")
+    judged = json.loads(typed("models", "evaluate", model, "--json", home=home).stdout)
+    assert judged["rated_segments"] == 48
+    assert 0 < judged["segment_map"] < 1
+    labels, file = tmp_path / "segment_label_ids.csv", tmp_path / "submission.csv"
+    labels.write_text("Index\n22\n3\n")
+    said = json.loads(
+        typed(
+            "models", "predict-segments", model, "--dataset", "latest", "--output", file, "--classes", labels,
+            "--most", 50, "--json", home=home,
+        ).stdout
+    )  # fmt: skip
+    assert (said["labels"], said["videos"], said["segments"]) == (1, 24, 24 * 12)
+    header, line = file.read_text().splitlines()
+    assert header == "Class,Segments"
+    named = line.removeprefix("22,").split()
+    assert len(set(named)) == len(named) == 50
+    assert {each.partition(":")[2] for each in named} <= {str(start) for start in range(0, 60, 5)}
