@@ -24,7 +24,7 @@ FIGURE_TITLES = {
 }
 
 
-COST_TITLES = ("seconds", "10^6 weights", "videos/s", "peak MB")  # all of training
+COST_TITLES = ("seconds", "M weights", "videos/s", "peak MB")  # all of training
 
 
 @with_form

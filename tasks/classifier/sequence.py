@@ -185,7 +185,10 @@ class Recurrent(Pooling):
 
     def forward(self, moments: Ragged) -> Tensor:
         """Return the last and the mean states, side by side."""
-        states, _ = self.network(moments.packed(self.narrow(moments.values_PF)))
+        packed = moments.packed(self.narrow(moments.values_PF).float())
+        # PyTorch would run cuDNN's networks in float16, whatever was asked for, which has no room for small gradients.
+        with torch.autocast(packed.data.device.type, enabled=False):
+            states, _ = self.network(packed)
         states_PH = moments.unpacked(states)
         last_BH = states_PH[(moments.offsets[1:] - 1).to(states_PH.device)].float()
         return torch.cat([last_BH, moments.means(states_PH)], dim=1)

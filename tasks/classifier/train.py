@@ -68,6 +68,7 @@ class Trainer:
         self.in_halves = multiplies_halves(videos.device) and (config.model == "chain" or videos.device.type == "cuda")
         self.steps_an_epoch = math.ceil(len(videos) / config.batch_size)
         self.averaged_model = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+        self.averaged_model.to(videos.device)  # where it is: makes the copied weights of a recurrent network one block
         self.optimizer = AdamW(model, config.weight_decay)
         self.seconds = 0.0  # of all epochs, without judging
 
