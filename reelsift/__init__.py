@@ -426,6 +426,8 @@ def train(
 def load_model(reference: str = "champion", *, home: PathLike | None = None) -> "FittedClassifier":
     """Load a registered classifier; `predict` takes features (n, 1152) and returns probabilities (n, labels).
 
+    A model over time takes those of moments, (n, T, 1152). `over_time` says what each moment of a video shows.
+
     Args:
         reference: champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id.
         home: folder of everything that is written; `REELSIFT_HOME` by default.
