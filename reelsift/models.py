@@ -9,7 +9,15 @@ from conf.forms import TrainClassifierForm
 from reelsift.completion import argument, option
 from reelsift.console import note, print_json, print_table, say
 from reelsift.options import AsJson, Commands, with_form
-from reelsift.pipeline import FIGURE_TITLES, class_figures, open_in_browser, print_comparison, print_ways_to_look
+from reelsift.pipeline import (
+    COST_TITLES,
+    FIGURE_TITLES,
+    class_figures,
+    cost_cells,
+    open_in_browser,
+    print_comparison,
+    print_ways_to_look,
+)
 from reelsift.session import Session
 
 if TYPE_CHECKING:
@@ -313,8 +321,12 @@ def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tup
 def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = False) -> None:
     """Train candidates, log them to MLflow, and register them under the dataset's slug."""
     session: Session = context.obj
-    session.settings.candidates(form.models)  # a wrong name fails at once, before any server starts
-    session.open_dataset(form.dataset)
+    # What cannot be trained fails at once, before any server starts.
+    configs, version = session.settings.candidates(form.models), session.open_dataset(form.dataset)
+    if over_time := [config.model for config in configs.values() if config.model.is_over_time]:
+        from tasks.datasets.moments import require_moments
+
+        require_moments(version, over_time[0])
     trained = session.run_flow("train_classifier", form)
     for warning in trained["warnings"]:
         note(f"Warning: {warning}")
@@ -325,7 +337,7 @@ def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = F
     figures = ("gap", "map", *of_classes, "hit1", "perr", "match_ap", "coverage")
     print_table(
         f"Candidates on {trained['slug']}/{trained['dataset']}, judged on its validate split",
-        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), "seconds"),
+        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), *COST_TITLES),
         (_candidate_row(candidate, figures) for candidate in trained["candidates"]),
     )
     note("`reelsift models compare` sets them beside the champion; `reelsift models promote` asks the gate.")
@@ -334,4 +346,4 @@ def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = F
 def _candidate_row(candidate: dict[str, Any], figures: Sequence[str]) -> tuple[object, ...]:
     metrics = candidate["metrics"]
     values = (metrics.get(LOGGED_NAMES.get(name, name)) for name in figures)
-    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *values, f"{candidate['seconds']:.1f}")
+    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *values, *cost_cells(candidate))

@@ -44,8 +44,18 @@ def test_frames_are_built_shown_exported_and_averaged(tmp_path: Path) -> None:
     refused = typed("dataset", "means", means["id"], home=home)
     assert "error: Dataset cooking/" in refused.stderr
     assert "holds features of whole videos, no frames" in refused.stderr
-    refused = typed("pipeline", "--label", "Cooking", "--level", "frame", "--mirror", mirror, home=home)
-    assert (refused.returncode, "error: Candidates are trained on the features of whole" in refused.stderr) == (1, True)
+    refused = typed("train", "--dataset", means["id"], "--model", "logistic", "--model", "gru", home=home)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"A model of the kind gru looks at the moments of a video, and cooking/{means['id']} has" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    made = json.loads(
+        typed(
+            "pipeline", "--label", "Cooking", "--level", "frame", "--mirror", mirror, "--model", "mean",
+            "--model", "logistic", "--yes", "--json", home=home,
+        ).stdout
+    )  # fmt: skip
+    assert {row["kind"] for row in made["comparison"]["rows"]} == {"mean", "logistic"}
+    assert made["promotion"]["promoted"]
 
 
 def test_segments_of_the_third_release_are_counted(tmp_path: Path) -> None:

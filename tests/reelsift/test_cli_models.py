@@ -94,6 +94,8 @@ def test_from_candidates_to_a_champion_in_a_moved_copy(home: Path, tmp_path: Pat
     compared = answer("models", "compare", home=home, **quick)  # on the models' own dataset, whatever `latest` is
     assert compared["dataset_id"] == larger(home)
     assert {row["model"] for row in compared["rows"]} == {f"cooking/{version}" for version in range(1, 5)}
+    costs = ("parameters", "videos_per_s", "peak_mb", "seconds")
+    assert all(row[name] > 0 for row in compared["rows"] for name in costs)
     assert Path(compared["picture"]).read_bytes().startswith(b"\x89PNG")
     assert Path(compared["picture"]).is_relative_to(home)
     with get_client(sync_client=True) as client:
