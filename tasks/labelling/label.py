@@ -241,6 +241,8 @@ class _Said:
     @classmethod
     def of(cls, labeller: Labeller, scored: SecondScores, options: LabelOptions) -> "_Said":
         """Smooth what it says as the options want."""
+        if scored.is_over_time:
+            return cls(labeller, scored, scored.scores, "model")
         named: Smoothing = "none" if options.window == 1 else "centred mean" if options.centred else "causal mean"
         smooth = smoothed(scored.scores, options.window, centred=options.centred)
         return cls(labeller, scored, smooth, named)
@@ -251,6 +253,8 @@ class _Said:
 
     def answer(self, options: LabelOptions) -> ModelLabels:
         end_s = end_of(self.scored.facts, self.scored.times_s, options.rate_hz)
+        if self.scored.is_over_time:
+            options = options.model_copy(update={"window": 1})  # no mean has smeared its edges
         return ModelLabels(
             model=self.labeller.record,
             is_silent=self.scored.is_silent,

@@ -29,6 +29,7 @@ class SecondScores:
     corrupt_frames: int
     match_score: float | None = None  # probability that the video is of the dataset's kind, where the model says
     is_silent: bool | None = None  # the sound could not be used; None: it was not looked at
+    is_over_time: bool = False  # the model looks at the frames around each: there is nothing to smooth
 
 
 def best_labels(scores: NDArray[np.float32], ids: NDArray[np.int32], count: int) -> NDArray[np.int64]:
@@ -158,8 +159,11 @@ class FeatureLabeller(Labeller, Protocol):
         """
         ...
 
-    def score_features(self, features: VideoFeatures) -> SecondScores:
-        """Score every sampled frame of a video, and the video as a whole, by its features."""
+    def score_features(self, features: VideoFeatures, *, is_causal: bool = False) -> SecondScores:
+        """Score every sampled frame of a video, and the video as a whole, by its features.
+
+        A model over time that must be causal knows nothing of what comes after a sampled frame.
+        """
         ...
 
 
@@ -188,7 +192,7 @@ def score_each(
     for together in _passes(list(by_space.values())):
         features |= _read_together(path, bounds, together, progress)
     return [
-        each.score_features(features[_key(extractors[number])])
+        each.score_features(features[_key(extractors[number])], is_causal=not options.centred)
         if isinstance(each, FeatureLabeller)
         else each.score(path, bounds, options, progress)
         for number, each in enumerate(labellers)
