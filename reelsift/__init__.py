@@ -114,7 +114,7 @@ def label(
         models: the same, in the place of `model`.
         rate_hz: sampled frames per second.
         window: the score is the mean of this many samples; 1 for none.
-        centred: use a centred smoothing window, which does not lag.
+        centred: smooth over samples before and after, the default; False: only over those before, which lags.
         annotate: write a copy of the video with the label drawn.
         keep_frames: keep the annotated frames as pictures, too.
         out: folder with one folder for each video; the home's by default.

@@ -157,6 +157,7 @@ def test_labelling_obeys_its_options(home: Path, clip: Path, tmp_path: Path) -> 
     assert video["labels"]["seconds"] == 4  # 2 s at 2 a second
     options = video["labels"]["options"]
     assert (options["rate_hz"], options["window"], options["centred"]) == (2.0, 2, False)
+    assert (video["labels"]["smoothing"], "labels lag" in (folder / "index.html").read_text()) == ("causal mean", True)
     assert len(list((folder / LABELLED_FRAMES_FOLDER).iterdir())) == 4
     assert (folder / video["labels"]["annotated_video"]).is_file()
     times = pq.read_table(folder / LABELS_TABLE_NAME)["time_s"].to_pylist()
