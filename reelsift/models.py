@@ -220,7 +220,9 @@ def predict_segments(
             help="segment_label_ids.csv: only these labels. \\[default: those that the version has ratings of, if any]",
         ),
     ] = None,
-    most: Annotated[int, typer.Option("--most", min=1, max=100_000, help="Segments of each label at most.")] = 100_000,
+    most: Annotated[
+        int, typer.Option("--most", metavar="N", min=1, max=100_000, help="Segments of each label at most.")
+    ] = 100_000,
     as_json: AsJson = False,
 ) -> None:
     """Write which five-second segments show each label best: the submission file of the challenge of 2019.
