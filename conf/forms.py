@@ -282,10 +282,10 @@ class LabelVideosForm(VideosForm):
         default=None, gt=0, le=60, description="Sampled frames per second, above 0 and up to 60"
     )
     window: Annotated[int | None, Input(12, metavar="K", empty="as configured")] = Field(
-        default=None, ge=1, le=1000, description="The score is the mean of the last K samples, 1 (none) to 1000"
+        default=None, ge=1, le=1000, description="The score is the mean of K samples, 1 (none) to 1000"
     )
     centred: Annotated[bool | None, Input(13, "--centred/--causal", empty="as configured")] = Field(
-        default=None, description="Use a centred smoothing window"
+        default=None, description="Smooth over what comes as well, or only over what was, as live: labels then lag"
     )
     keep_frames: Annotated[bool | None, Input(14, "--keep-frames", empty="as configured")] = Field(
         default=None, description="Keep the annotated frames as pictures too"

@@ -43,11 +43,6 @@ def request_of(form: PrepareDatasetForm, settings: Settings) -> DatasetRequest:
     Raises:
         ReelsiftError: a label, a mirror, a partition or an option is not what it should be.
     """
-    if form.level == "frame" and isinstance(form, TrainOptions):
-        raise ConfigError(
-            "Candidates are trained on the features of whole videos, not on frames. `reelsift dataset build --level "
-            "frame` makes the version, `reelsift dataset means` another one with the means of its videos, to train on."
-        )
     chosen = {"match": form.match, "strict": form.strict or settings.filter.strict, "level": form.level}
     if form.background is not None:
         chosen["background"] = form.background

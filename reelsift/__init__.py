@@ -114,7 +114,7 @@ def label(
         models: the same, in the place of `model`.
         rate_hz: sampled frames per second.
         window: the score is the mean of this many samples; 1 for none.
-        centred: use a centred smoothing window, which does not lag.
+        centred: smooth over samples before and after, the default; False: only over those before, which lags.
         annotate: write a copy of the video with the label drawn.
         keep_frames: keep the annotated frames as pictures, too.
         out: folder with one folder for each video; the home's by default.
@@ -425,6 +425,8 @@ def train(
 
 def load_model(reference: str = "champion", *, home: PathLike | None = None) -> "FittedClassifier":
     """Load a registered classifier; `predict` takes features (n, 1152) and returns probabilities (n, labels).
+
+    A model over time takes those of moments, (n, T, 1152). `over_time` says what each moment of a video shows.
 
     Args:
         reference: champion, SLUG@champion, SLUG/3, models:/SLUG/3 or a run's id.

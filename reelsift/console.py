@@ -26,6 +26,7 @@ from tasks.contracts.text import JOINERS, inert, one_line, shown, without_secret
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+WIDE = 200  # characters of a table that goes to a file or a pipe
 BROKEN = os.strerror(errno.EPIPE)
 
 
@@ -130,7 +131,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(_text(name), justify="right" if right else "left", header_style="dim")
     for row in cells:
         table.add_row(*(_text(shown(cell)) for cell in row))
-    Console(highlight=False, width=None if OUT.is_terminal else 160).print(table)
+    Console(highlight=False, width=None if OUT.is_terminal else WIDE).print(table)
 
 
 def _text(text: str) -> Text:

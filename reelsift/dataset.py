@@ -264,7 +264,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Show what version B has that A has not, and the other way round."""
-    from tasks.datasets.difference import difference
+    from tasks.datasets.catalogue import difference
 
     session: Session = context.obj
     change = difference(session.open_dataset(before), session.open_dataset(after))

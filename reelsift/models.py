@@ -1,6 +1,7 @@
 """`reelsift train` and `reelsift models`: candidates trained, compared and promoted."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,15 +10,24 @@ from conf.forms import TrainClassifierForm
 from reelsift.completion import argument, option
 from reelsift.console import note, print_json, print_table, say
 from reelsift.options import AsJson, Commands, with_form
-from reelsift.pipeline import FIGURE_TITLES, class_figures, open_in_browser, print_comparison, print_ways_to_look
+from reelsift.pipeline import (
+    COST_TITLES,
+    FIGURE_TITLES,
+    class_figures,
+    cost_cells,
+    open_in_browser,
+    print_comparison,
+    print_ways_to_look,
+)
 from reelsift.session import Session
 
 if TYPE_CHECKING:
     from tasks.classifier.evaluate import Evaluation
+    from tasks.datasets.load import Videos
     from tasks.datasets.manifest import Dataset
     from tasks.tracking.registry import ModelRow
 
-app = Commands("Registered models: list, compare, evaluate, promote.")
+app = Commands("Registered models: list, compare, evaluate, promote, predict segments.")
 
 SHARDS_NAMED = 5
 LOGGED_NAMES = {"gap": "gap_at_20", "hit1": "hit_at_1"}  # of figures that MLflow has under another name
@@ -122,7 +132,8 @@ def evaluate_version(
     """Judge a model on all matching videos of a dataset version, of whichever shards it was made.
 
     The figures are over every label that these videos have, so those of several models compare; `gap_own_labels`
-    is over the labels that the model knows, and `coverage` says what share of all positives these have.
+    is over the labels that the model knows, and `coverage` says what share of all positives these have. Where people
+    have rated segments of the videos, `segment_map` is MAP@100,000 of the challenge of 2019 over these.
     """
     session: Session = context.obj
     row, version = _model_and_dataset(session, model, dataset)
@@ -133,6 +144,7 @@ def evaluate_version(
 
     videos = all_videos(version)
     scores = scores_of(session.store, row, videos)
+    segments = _segment_figures(session, row, version, videos)
     result = evaluation_of(scores, videos, labels_of(videos))
     learnt = _learnt_from(session, row, version)
     figures = {
@@ -144,6 +156,7 @@ def evaluate_version(
         "coverage": result.coverage,
         **(result.classes.named() if result.classes else {}),
         "gap_own_labels": evaluation_of(scores, videos).gap,
+        **segments,
         "videos": result.videos,
         "model": row.reference,
         "dataset": version.manifest.id,
@@ -166,6 +179,85 @@ def evaluate_version(
     )
     if classes := _classes_of(result, version):
         print_table("Each label", ("label", "videos", "precision", "recall", "taken for"), _class_rows(classes))
+
+
+def _segment_figures(
+    session: Session, row: "ModelRow", version: "Dataset", videos: "Videos"
+) -> dict[str, float | None]:
+    """Return MAP@K where people have rated segments of these videos."""
+    counts = version.manifest.frames
+    if counts is None or not sum(counts.rated.values()):
+        return {}
+    from tasks.classifier.scoring import segment_map
+    from tasks.datasets.frames import load_ratings
+    from tasks.tracking.loading import load_classifier
+
+    assert videos.moments is not None, "a version with rated segments has frames"
+    ratings = load_ratings(version).take(videos.moments.rows)
+    found = segment_map(load_classifier(session.store, row), videos.moments, ratings)
+    return {"segment_map": found, "rated_segments": len(ratings.label)}
+
+
+@app.command(
+    "predict-segments", example="reelsift models predict-segments champion --dataset latest --output submission.csv"
+)
+def predict_segments(
+    context: typer.Context,
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FILE", help="Where the submission goes.", dir_okay=False)
+    ],
+    model: Annotated[str, argument("MODEL", f"{MODEL}.")] = "champion",
+    dataset: Annotated[
+        str | None, option("--dataset", metavar="REF", help="Of these videos. \\[default: the model's own]")
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            "--classes",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="segment_label_ids.csv: only these labels. \\[default: those that the version has ratings of, if any]",
+        ),
+    ] = None,
+    most: Annotated[
+        int, typer.Option("--most", metavar="N", min=1, max=100_000, help="Segments of each label at most.")
+    ] = 100_000,
+    as_json: AsJson = False,
+) -> None:
+    """Write which five-second segments show each label best: the submission file of the challenge of 2019.
+
+    A line for each label: its index, and `VIDEO:START` of its segments, best first. The version must hold frames.
+    """
+    session: Session = context.obj
+    row, version = _model_and_dataset(session, model, dataset)
+
+    from tasks.classifier.scoring import Segments, best_segments, write_submission
+    from tasks.classifier.splits import all_videos
+    from tasks.datasets.frames import require_frames
+    from tasks.tracking.loading import load_classifier
+    from tasks.vocabulary.table import read_segment_labels
+
+    require_frames(version)
+    wanted = (
+        read_segment_labels(classes) if classes else version.manifest.frames and version.manifest.frames.rated_labels
+    )
+    videos, classifier = all_videos(version), load_classifier(session.store, row)
+    classifier.space.check_same(videos.space, who=row.reference, what=version.manifest.reference)
+    assert videos.moments is not None, "a version of frames has moments"
+    columns = [n for n, label in enumerate(classifier.label_ids) if not wanted or label in set(wanted)]
+    segments = Segments.every(videos.moments.counts())
+    found = best_segments(classifier, videos.moments, segments, columns, most)
+    best = dict(zip((classifier.label_ids[n] for n in columns), found, strict=True))
+    write_submission(output, best, videos.video_ids, segments)
+    told = {"model": row.reference, "dataset": version.manifest.id, "file": str(output)}
+    if as_json:
+        print_json(told | {"labels": len(best), "videos": len(videos), "segments": len(segments)})
+        return
+    say(
+        f"{output}: the best of {len(segments):,} segments of {len(videos):,} videos of {version.manifest.id} for each "
+        f"of {len(best):,} labels, by {row.reference}."
+    )
 
 
 def _classes_of(result: "Evaluation", version: "Dataset") -> dict[str, Any]:
@@ -313,8 +405,12 @@ def _model_and_dataset(session: Session, model: str, dataset: str | None) -> tup
 def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = False) -> None:
     """Train candidates, log them to MLflow, and register them under the dataset's slug."""
     session: Session = context.obj
-    session.settings.candidates(form.models)  # a wrong name fails at once, before any server starts
-    session.open_dataset(form.dataset)
+    # What cannot be trained fails at once, before any server starts.
+    configs, version = session.settings.candidates(form.models), session.open_dataset(form.dataset)
+    if over_time := [config.model for config in configs.values() if config.model.is_over_time]:
+        from tasks.datasets.moments import require_moments
+
+        require_moments(version, over_time[0])
     trained = session.run_flow("train_classifier", form)
     for warning in trained["warnings"]:
         note(f"Warning: {warning}")
@@ -325,7 +421,7 @@ def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = F
     figures = ("gap", "map", *of_classes, "hit1", "perr", "match_ap", "coverage")
     print_table(
         f"Candidates on {trained['slug']}/{trained['dataset']}, judged on its validate split",
-        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), "seconds"),
+        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), *COST_TITLES),
         (_candidate_row(candidate, figures) for candidate in trained["candidates"]),
     )
     note("`reelsift models compare` sets them beside the champion; `reelsift models promote` asks the gate.")
@@ -334,4 +430,4 @@ def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = F
 def _candidate_row(candidate: dict[str, Any], figures: Sequence[str]) -> tuple[object, ...]:
     metrics = candidate["metrics"]
     values = (metrics.get(LOGGED_NAMES.get(name, name)) for name in figures)
-    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *values, f"{candidate['seconds']:.1f}")
+    return (f"{candidate['name']}/{candidate['version']}", candidate["kind"], *values, *cost_cells(candidate))

@@ -24,6 +24,9 @@ FIGURE_TITLES = {
 }
 
 
+COST_TITLES = ("seconds", "M weights", "videos/s", "peak MB")  # all of training
+
+
 @with_form
 def pipeline(context: typer.Context, form: PipelineForm, yes: Yes = False, as_json: AsJson = False) -> None:
     """Make a dataset version, train candidates, let the best through the gate, and look at videos with it."""
@@ -81,7 +84,7 @@ def print_comparison(comparison: dict[str, Any]) -> None:
     figures = ("gap", "map", *class_figures(rows), "hit1", "perr", "match_ap", "coverage")
     print_table(
         f"Models on {comparison['videos']:,} matching videos of {comparison['dataset_id']}",
-        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), "gain over champion", "seconds"),
+        ("model", "kind", *(FIGURE_TITLES[name] for name in figures), "gain over champion", *COST_TITLES),
         (_row(row, figures) for row in rows),
     )
 
@@ -124,4 +127,12 @@ def _row(row: dict[str, Any], figures: Sequence[str]) -> tuple[object, ...]:
     if row["gain"] is not None:
         low, high = row["interval"]
         gain = f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]"
-    return (row["model"], row["kind"], *(row[name] for name in figures), gain, f"{row['seconds']:.1f}")
+    return (row["model"], row["kind"], *(row[name] for name in figures), gain, *cost_cells(row))
+
+
+def cost_cells(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what a model costs, under `COST_TITLES`; nothing for what an earlier release did not measure."""
+    shapes = {"parameters": (1e6, ",.2f"), "videos_per_s": (1, ",.0f"), "peak_mb": (1, ",.0f")}
+    known = ((row.get(name), *shape) for name, shape in shapes.items())
+    cells = (None if each is None else format(each / unit, shape) for each, unit, shape in known)
+    return f"{row['seconds']:.1f}", *cells

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from conf.settings import Settings
     from tasks.contracts.datasets import DatasetManifest
-    from tasks.datasets.difference import Difference
+    from tasks.datasets.catalogue import Difference
     from tasks.datasets.manifest import Dataset
     from tasks.tracking.candidate import Candidate
     from tasks.tracking.comparison import Comparison
@@ -321,7 +321,7 @@ class DatasetVersion:
         Raises:
             UnknownDatasetError: there is no version of that name.
         """
-        from tasks.datasets.difference import difference
+        from tasks.datasets.catalogue import difference
 
         return difference(self.dataset, other.dataset if isinstance(other, DatasetVersion) else self._opened(other))
 

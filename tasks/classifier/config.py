@@ -19,6 +19,19 @@ class ModelKind(StrEnum):
     MOE = "moe"
     GATED = "gated"
     CHAIN = "chain"
+    # Of `tasks/classifier/sequence.py`: these look at a video's moments, not at their mean.
+    MEAN = "mean"
+    LSTM = "lstm"
+    GRU = "gru"
+    ATTENTION = "attention"
+    NETVLAD = "netvlad"
+    NEXTVLAD = "nextvlad"
+    CONVOLUTION = "convolution"
+
+    @property
+    def is_over_time(self) -> bool:
+        """Whether it looks at a video's moments, one after the other."""
+        return self not in {ModelKind.LOGISTIC, ModelKind.MOE, ModelKind.GATED, ModelKind.CHAIN}
 
 
 class TrainConfig(FrozenModel):
@@ -56,9 +69,11 @@ class TrainConfig(FrozenModel):
 
     experts: int = Field(default=2, ge=1, le=64, description="moe, chain: experts a label, besides the dummy")
     members: int = Field(default=1, ge=1, le=64, description="gated, chain: networks trained side by side and averaged")
-    hidden_size: int = Field(default=512, ge=1, le=16_384, description="gated, chain: units of a hidden layer")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="gated, chain: share of hidden units left out a step")
-    input_dropout: float = Field(default=0.0, ge=0, lt=1, description="gated, chain: share of features left out a step")
+    hidden_size: int = Field(
+        default=512, ge=1, le=16_384, description="units of a hidden layer; logistic and moe have none"
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of hidden units left out a step")
+    input_dropout: float = Field(default=0.0, ge=0, lt=1, description="share of features left out a step")
     # Left out where it is as for all other models, so that these keep the cache keys that they have always had.
     stages: int = Field(
         default=1,
@@ -66,6 +81,27 @@ class TrainConfig(FrozenModel):
         le=16,
         exclude_if=lambda stages: stages == 1,
         description="chain: mixtures of experts, each of which sees what those before it predicted",
+    )
+    layers: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        exclude_if=lambda layers: layers == 1,
+        description="lstm, gru: networks one upon the other; convolution: layers, each of which sees twice as far",
+    )
+    heads: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        exclude_if=lambda heads: heads == 8,
+        description="attention: views of a video; nextvlad: groups of features",
+    )
+    clusters: int = Field(
+        default=16,
+        ge=1,
+        le=1024,
+        exclude_if=lambda clusters: clusters == 16,
+        description="netvlad, nextvlad: centres from which moments are told apart",
     )
 
 
@@ -78,6 +114,24 @@ class GateConfig(FrozenModel):
     max_ap_loss: float = Field(default=0.05, ge=0, le=1, description="AP that a label may lose at most")
     min_positives: int = Field(
         default=20, ge=1, description="a label is guarded if at least this many of the videos judged on have it"
+    )
+
+
+def _over_time(model: ModelKind, **others: int) -> TrainConfig:
+    """Return the recipe of the models over time, which is the same for all, so that the networks compare."""
+    return TrainConfig(
+        model=model,
+        epochs=30,
+        batch_size=32,
+        learning_rate=1e-3,
+        schedule="cosine",
+        l2_penalty=0,
+        weight_decay=0.01,
+        ema_decay=0.9,
+        patience=10,
+        dropout=0.3,
+        input_dropout=0.1,
+        **{"hidden_size": 128, **others},  # pyright: ignore[reportArgumentType] - pydantic checks them
     )
 
 
@@ -120,5 +174,12 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             dropout=0.4,
             input_dropout=0.1,
         ),
+        "mean": _over_time(ModelKind.MEAN),
+        "lstm": _over_time(ModelKind.LSTM),
+        "gru": _over_time(ModelKind.GRU),
+        "attention": _over_time(ModelKind.ATTENTION),
+        "netvlad": _over_time(ModelKind.NETVLAD),
+        "nextvlad": _over_time(ModelKind.NEXTVLAD),
+        "convolution": _over_time(ModelKind.CONVOLUTION, layers=4),
     }
 )

@@ -1,11 +1,11 @@
-"""Videos of a dataset version as tensors that stay in memory for the whole training.
+"""Videos of a dataset version as batches of tensors: of whole videos, which stay in memory, or of their moments.
 
 Shapes: N videos, B videos of a batch, F features, L labels, P pairs of a video and a label that it has.
 """
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.classifier.sequence import Ragged
 from tasks.contracts.errors import TrainingError
 from tasks.datasets.load import Videos
+from tasks.datasets.moments import Moments
 
+SEQUENCE_ROWS = 64  # videos whose moments are judged at once: 88 MB of 300 moments each
+SAMPLED = 256  # videos from whose moments the scaling is learnt
 CPU_FACTS = Path("/proc/cpuinfo")  # of Linux; elsewhere the processor is taken to have no such units
 
 
@@ -82,6 +86,53 @@ class Examples:
         """Yield features_BF, targets_BL and is_match_B of `rows` videos at a time, in order."""
         return map(self.batch, torch.arange(len(self)).split(rows))
 
+    def shuffled(self, rows: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield the same of all videos in a new order."""
+        return map(self.batch, torch.randperm(len(self)).split(rows))
+
+    def sample(self) -> Tensor:
+        """Return raw features to learn the scaling from: all of them."""
+        return self.features_NF
+
+
+@dataclass(frozen=True)
+class SequenceExamples:
+    """Videos to learn from or to judge on, by their moments, which are read from the disk where they are too many."""
+
+    moments: Moments
+    targets: Targets
+    is_match_N: Tensor  # bool
+
+    def __len__(self) -> int:
+        """Return how many videos there are."""
+        return len(self.is_match_N)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self.is_match_N.device
+
+    def split(self, rows: int) -> Iterator[tuple[Ragged, Tensor, Tensor]]:
+        """Yield raw moments, targets_BL and is_match_B of `rows` videos at most at a time, in order."""
+        return self._batches(torch.arange(len(self)).split(min(rows, SEQUENCE_ROWS)))
+
+    def shuffled(self, rows: int) -> Iterator[tuple[Ragged, Tensor, Tensor]]:
+        """Yield the same of all videos in a new order, which PyTorch's generator decides."""
+        seed = int(torch.randint(2**31, ()))
+        return self._batches(torch.from_numpy(self.moments.shuffled(np.random.default_rng(seed))).split(rows))
+
+    def sample(self) -> Tensor:
+        """Return raw moments to learn the scaling from: those of some videos, evenly spread."""
+        places = np.arange(len(self)) if len(self) <= SAMPLED else np.arange(SAMPLED) * len(self) // SAMPLED
+        found = self.moments.take(places)
+        return Ragged.of(found.values, found.offsets, torch.device("cpu")).values_PF
+
+    def _batches(self, rows: Sequence[Tensor]) -> Iterator[tuple[Ragged, Tensor, Tensor]]:
+        read = self.moments.batches(rows_B.numpy() for rows_B in rows)
+        for rows_B, found in zip((each.to(self.device) for each in rows), read, strict=True):
+            moments = Ragged.of(found.values, found.offsets, self.device)
+            yield moments, self.targets.dense(rows_B), self.is_match_N[rows_B]
+
 
 def kept_labels(videos: Videos, *, min_positives: int, always: tuple[int, ...]) -> tuple[int, ...]:
     """Return the ids of labels with at least `min_positives` among the matching videos, and `always`; ascending."""
@@ -112,6 +163,19 @@ def examples(videos: Videos, label_ids: tuple[int, ...], device: torch.device, *
         features_NF = features_NF.to(device)
     return Examples(
         features_NF=features_NF,
+        targets=sparse_targets(chosen, label_ids).to(device),
+        is_match_N=torch.from_numpy(chosen.is_match).to(device),
+    )
+
+
+def sequence_examples(
+    videos: Videos, label_ids: tuple[int, ...], device: torch.device, *, matches_only: bool
+) -> SequenceExamples:
+    """Return the moments of videos that have some, ready for batches on the device."""
+    chosen = videos.matches() if matches_only else videos
+    assert chosen.moments is not None, "the caller has checked that there are some"
+    return SequenceExamples(
+        moments=chosen.moments,
         targets=sparse_targets(chosen, label_ids).to(device),
         is_match_N=torch.from_numpy(chosen.is_match).to(device),
     )

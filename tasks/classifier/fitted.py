@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tasks.classifier.config import METADATA_NAME, TrainConfig
 from tasks.classifier.models import build_model
+from tasks.classifier.sequence import Ragged, context_windows
 from tasks.contracts.errors import FeatureSpaceError, ModelError
 from tasks.contracts.features import YT8M, FeatureSpace, SpaceName
 from tasks.contracts.files import appearing, file_digest, write_text
@@ -98,6 +99,8 @@ def read_weights(path: Path, metadata: ClassifierMetadata, module: nn.Module) ->
 
 
 PREDICT_ROWS = 4096  # rows a forward pass: bounds the memory of a large prediction
+PREDICT_VIDEOS = 64  # videos a forward pass of a model over time: 88 MB of 300 moments each
+WINDOW_S = 5.0  # that a model over time looks at to tell what is shown at a moment
 BLOCK_ELEMENTS = 4 << 20  # rows x labels at once: 17 MB in float32, of which a mixture of experts makes a dozen
 
 
@@ -129,16 +132,63 @@ class FittedClassifier:
         """The module's output that says whether a video matches at all, after those of the labels."""
         return len(self.label_ids) if self.has_match else None
 
+    @property
+    def is_over_time(self) -> bool:
+        """Whether it looks at the moments of a video, one after the other, not at their mean."""
+        return self.config.model.is_over_time
+
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the labels' probabilities (n, L), in the order of `label_ids`, of raw features (n, F).
+        """Return the labels' probabilities (n, L), in the order of `label_ids`, of raw features (n, F) of videos.
+
+        A model over time takes their moments instead, (n, T, F): a video that is shorter than the longest ends with
+        moments of nothing but NaN, which are not looked at.
+
+        Raises:
+            ModelError: the features have another shape, or hold another NaN, or an infinity.
+        """
+        return self.outputs(features)[:, : len(self.label_ids)]
+
+    def over_time(
+        self, features: NDArray[np.floating], *, window_s: float = WINDOW_S, is_causal: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the labels' probabilities (T, L) at each moment of a video, of raw features (T, F) of its moments.
+
+        What a model over time says at a moment is what it says of the seconds around it, as of a video of their own:
+        so a label comes and goes with what it names, and no moment is told of by what came minutes before. Cut off
+        where the video begins and ends. Any other model judges each moment by itself.
+
+        Args:
+            features: one row a moment, as many a second as the feature space has.
+            window_s: seconds that are looked at, the moment itself in their midst; in YouTube-8M a segment has 5.
+            is_causal: look at the last seconds up to the moment, as a stream must, which tells of a change later.
 
         Raises:
             ModelError: the features have another shape, or hold a NaN or an infinity.
         """
-        return self._outputs(features)[:, : len(self.label_ids)]
+        if not self.is_over_time:
+            return self.predict(features)
+        values = np.concatenate(list(checked_blocks(features, self.space, PREDICT_ROWS)))
+        moments = max(1, round(window_s * self.space.rate_hz))
+        after = 0 if is_causal else moments // 2
+        windows, offsets = context_windows(len(values), moments - 1 - after, after)
+        return self.outputs_of_moments(values[windows], offsets)[:, : len(self.label_ids)]
+
+    def outputs_of_moments(self, values: NDArray[np.generic], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return all outputs (n, O) for videos whose moments (P, F) stand one after the other, of a model over time.
+
+        Those of video i are `offsets[i]` to `offsets[i + 1]`; uint8 are codes as YouTube-8M publishes them. After the
+        labels' probabilities comes the one of a match, where the model has it.
+        """
+        device, made = next(self.module.parameters()).device, list[Tensor]()
+        self.module.eval()
+        with torch.inference_mode():
+            for first in range(0, len(offsets) - 1, PREDICT_VIDEOS):
+                ends = offsets[first : first + PREDICT_VIDEOS + 1]
+                made.append(self.module(Ragged.of(values[ends[0] : ends[-1]], ends - ends[0], device)).cpu())
+        return torch.cat(made).numpy() if made else np.zeros((0, len(self.label_ids) + self.has_match), np.float32)
 
     def predict_match(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the probabilities (n,) that videos of raw features (n, F) match the dataset at all.
+        """Return the probabilities (n,) that videos match the dataset at all, of raw features as `predict` takes them.
 
         Raises:
             ModelError: as for `predict`, and where the model was trained without background videos.
@@ -149,7 +199,7 @@ class FittedClassifier:
                 "tell whether a video matches. Build a dataset with `reelsift dataset build --background all`, and "
                 "train a model with `use_background`, e.g. `reelsift train --model gated`."
             )
-        return self._outputs(features)[:, self.match_index]
+        return self.outputs(features)[:, self.match_index]
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and, when that is whole, `classifier.json` into the folder."""
@@ -193,7 +243,14 @@ class FittedClassifier:
         )
 
     @torch.inference_mode()
-    def _outputs(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+    def outputs(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return all outputs (n, O) for raw features as `predict` takes them: the labels', then that of a match.
+
+        Raises:
+            ModelError: as for `predict`.
+        """
+        if self.is_over_time:
+            return self.outputs_of_moments(*checked_moments(features, self.space))
         device, rows = next(self.module.parameters()).device, block_rows(len(self.label_ids))
         self.module.eval()
         blocks = checked_blocks(features, self.space, rows)
@@ -216,3 +273,32 @@ def checked_blocks(features: NDArray[np.floating], space: FeatureSpace, rows: in
             row = first + int(np.argmin(finite))
             raise ModelError(f"features of row {row} of {len(features)} are not finite; filter them out.")
         yield block
+
+
+def checked_moments(
+    features: NDArray[np.floating], space: FeatureSpace
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the moments (P, F) of videos (n, T, F), and their offsets (n + 1,), without what fills up shorter ones.
+
+    Raises:
+        ModelError: another shape, a video of no moment, or a NaN or an infinity within one.
+    """
+    if features.ndim != 3 or features.shape[2] != space.size:
+        raise ModelError(
+            f"features must have shape (n, moments, {space.size}), got {features.shape}: this model looks at the "
+            "moments of each video. Shorter videos end with moments of NaN."
+        )
+    lengths = np.array([_length(video, row) for row, video in enumerate(features)], np.int64)
+    values = np.concatenate(
+        [np.zeros((0, space.size)), *(video[:n] for video, n in zip(features, lengths, strict=True))]
+    )
+    return values.astype(np.float32), np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
+
+
+def _length(video: NDArray[np.floating], row: int) -> int:
+    """Return how many moments a video (T, F) has before it ends."""
+    is_there = ~np.isnan(video).all(axis=1)
+    length = int(np.flatnonzero(is_there)[-1]) + 1 if is_there.any() else 0
+    if not length or not np.isfinite(video[:length]).all():
+        raise ModelError(f"features of video {row} are not finite, or there is no moment in it; leave it out.")
+    return length

@@ -1,12 +1,24 @@
-"""The architectures, from raw video-level features to probabilities, and their loss."""
+"""The architectures, from raw features of videos, or of their moments, to probabilities, and their loss."""
 
 import math
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.classifier.config import ModelKind, TrainConfig
+from tasks.classifier.sequence import (
+    AttentionPooling,
+    MeanPooling,
+    NetVlad,
+    NextVlad,
+    Pooling,
+    Ragged,
+    Recurrent,
+    TemporalConvolution,
+)
 from tasks.contracts.features import YT8M, FeatureSpace
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
@@ -20,27 +32,33 @@ CHAINED_SIZE = 256  # to which the predictions of a stage are made small for the
 OPEN_LOGIT = 3.0  # where the gates start: open, so that what is behind them learns from the first step
 
 
-class VideoModel(nn.Module):
-    """Raw features to probabilities: the mean of `members`, which are trained side by side."""
+FeaturesT = TypeVar("FeaturesT", Tensor, Ragged)
+
+
+class VideoModel(nn.Module, Generic[FeaturesT]):
+    """Raw features to probabilities: the mean of `members`, which are trained side by side.
+
+    The features are those of whole videos, (B, F), or of their moments.
+    """
 
     def __init__(self, space: FeatureSpace) -> None:
         super().__init__()
         self.scaling = UnitLength() if space.scaling == "l2" else Standard(space.size)
 
     def learn_scaling(self, features_NF: Tensor) -> None:
-        """Learn what the scaling needs to know of the raw features of the training videos."""
+        """Learn what the scaling needs to know of the raw features of the training videos, or of their moments."""
         self.scaling.learn(features_NF)
 
-    def members(self, features_BF: Tensor) -> Tensor:
-        """Return probabilities_MBO in float32 of raw features_BF."""
+    def members(self, features_BF: FeaturesT) -> Tensor:
+        """Return probabilities_MBO in float32 of raw features."""
         raise NotImplementedError
 
-    def forward(self, features_BF: Tensor) -> Tensor:
-        """Return probabilities_BO in float32 of raw features_BF."""
+    def forward(self, features_BF: FeaturesT) -> Tensor:
+        """Return probabilities_BO in float32 of raw features."""
         return self.members(features_BF).mean(dim=0)
 
 
-class Logistic(VideoModel):
+class Logistic(VideoModel[Tensor]):
     """One logistic regression an output: LogisticModel of the starter code."""
 
     def __init__(self, outputs: int, space: FeatureSpace = YT8M) -> None:
@@ -52,7 +70,7 @@ class Logistic(VideoModel):
         return self.linear(self.scaling(features_BF)).float().sigmoid()[None]
 
 
-class MixtureOfExperts(VideoModel):
+class MixtureOfExperts(VideoModel[Tensor]):
     """For each output a softmax over experts and a dummy that always says 0: MoeModel of the starter code."""
 
     def __init__(self, outputs: int, experts: int, space: FeatureSpace = YT8M) -> None:
@@ -69,7 +87,7 @@ class MixtureOfExperts(VideoModel):
         return (gates_BOE[:, :, :-1] * experts_BOE).sum(dim=2)[None]
 
 
-class Gated(VideoModel):
+class Gated(VideoModel[Tensor]):
     """Networks of a hidden layer and a logistic regression an output, whose outputs gate one another.
 
     The gate is the context gating of WILLOW's entry (arXiv:1706.06905): each probability is multiplied by what all of
@@ -97,7 +115,7 @@ class Gated(VideoModel):
         return ungated_MBO * self.gate(ungated_MBO).float().sigmoid()
 
 
-class Chain(VideoModel):
+class Chain(VideoModel[Tensor]):
     """Stages of a hidden layer and a mixture of experts an output, each of which sees what those before it predicted.
 
     Follows the deep chain of Wang et al., "The Monkeytyping Solution to the YouTube-8M Video Understanding Challenge"
@@ -152,6 +170,42 @@ class ChainStage(nn.Module):
         return (with_dummy_MBEO.softmax(dim=2)[:, :, 1:] * experts_MBEO).sum(dim=2)
 
 
+class OverTime(VideoModel[Ragged]):
+    """What a network makes of a video's moments, a hidden layer, and a logistic regression an output."""
+
+    def __init__(self, outputs: int, config: TrainConfig, space: FeatureSpace = YT8M) -> None:
+        super().__init__(space)
+        self.input_scale = math.sqrt(space.size)  # each feature's mean square is 1
+        self.pooling = _pooling(config, space.size)
+        self.hidden = nn.Linear(self.pooling.size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.head = nn.Linear(config.hidden_size, outputs)
+        nn.init.constant_(self.head.bias, RARE_LOGIT)
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def members(self, features_BF: Ragged) -> Tensor:
+        """Return probabilities_MBO of the one member."""
+        x_PF = self.input_dropout(self.scaling(features_BF.values_PF) * self.input_scale)
+        pooled_BD = self.dropout(self.pooling(features_BF.with_values(x_PF)))
+        hidden_BH = self.dropout(functional.gelu(self.norm(self.hidden(pooled_BD))))
+        return self.head(hidden_BH).float().sigmoid()[None]
+
+
+def _pooling(config: TrainConfig, features: int) -> Pooling:
+    hidden, layers, dropout = config.hidden_size, config.layers, config.dropout
+    makers: dict[ModelKind, Callable[[], Pooling]] = {
+        ModelKind.MEAN: lambda: MeanPooling(features),
+        ModelKind.LSTM: lambda: Recurrent(nn.LSTM, features, hidden, layers, dropout),
+        ModelKind.GRU: lambda: Recurrent(nn.GRU, features, hidden, layers, dropout),
+        ModelKind.ATTENTION: lambda: AttentionPooling(features, hidden, config.heads),
+        ModelKind.NETVLAD: lambda: NetVlad(features, hidden, config.clusters),
+        ModelKind.NEXTVLAD: lambda: NextVlad(features, hidden, config.clusters, config.heads),
+        ModelKind.CONVOLUTION: lambda: TemporalConvolution(features, hidden, layers, dropout),
+    }
+    return makers[config.model]()
+
+
 class MemberLinear(nn.Module):
     """A linear layer a member, all in one batched product."""
 
@@ -179,8 +233,8 @@ class MemberNorm(nn.Module):
         return functional.layer_norm(x_MBH, x_MBH.shape[-1:]) * self.scale + self.bias
 
 
-def build_model(config: TrainConfig, outputs: int, space: FeatureSpace = YT8M) -> VideoModel:
-    """Return an untrained model of raw features_BF of a space to probabilities_BO in float32."""
+def build_model(config: TrainConfig, outputs: int, space: FeatureSpace = YT8M) -> VideoModel[Any]:
+    """Return an untrained model of raw features of a space to probabilities_BO in float32."""
     match config.model:
         case ModelKind.LOGISTIC:
             return Logistic(outputs, space)
@@ -190,6 +244,8 @@ def build_model(config: TrainConfig, outputs: int, space: FeatureSpace = YT8M) -
             return Gated(outputs, config, space)
         case ModelKind.CHAIN:
             return Chain(outputs, config, space)
+        case _:
+            return OverTime(outputs, config, space)
 
 
 class UnitLength(nn.Module):
@@ -289,5 +345,5 @@ def cross_entropy(probabilities_MBO: Tensor, targets_BO: Tensor, weights_BO: Ten
 
 def l2_penalty(module: nn.Module, factor: float) -> Tensor:
     """Return `factor` times half the sum of all squared weights, biases left out, as TensorFlow's slim does."""
-    weights = [weight for name, weight in module.named_parameters() if not name.endswith("bias")]
+    weights = [weight for name, weight in module.named_parameters() if "bias" not in name.rpartition(".")[2]]
     return factor / 2 * torch.stack([weight.square().sum() for weight in weights]).sum()

@@ -2,9 +2,14 @@
 
 import copy
 import math
+import resource
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +17,27 @@ from torch.optim.adamw import adamw
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tasks.classifier.config import TrainConfig
-from tasks.classifier.data import Examples, chosen_device, examples, kept_labels, multiplies_halves
+from tasks.classifier.data import (
+    Examples,
+    SequenceExamples,
+    chosen_device,
+    examples,
+    kept_labels,
+    multiplies_halves,
+    sequence_examples,
+)
 from tasks.classifier.evaluate import match_average_precision
 from tasks.classifier.fitted import FittedClassifier, block_rows
 from tasks.classifier.metrics import YouTube8MMetrics
 from tasks.classifier.models import VideoModel, build_model, cross_entropy, l2_penalty
 from tasks.classifier.scoring import JUDGED_ROWS
+from tasks.classifier.sequence import Ragged
 from tasks.contracts.errors import NonFiniteLossError, TrainingError
 from tasks.contracts.progress import Progress, Silent, stop
 from tasks.datasets.load import Videos
+from tasks.datasets.moments import no_moments
 
+OWN_PROCESS = Path("/proc/self")  # of Linux
 STAIR_VIDEOS = 4_000_000  # the starter code's learning_rate_decay_examples
 STAIR_FACTOR = 0.95  # and its learning_rate_decay
 WARM_UP_SHARE = 0.1  # of a cosine's steps; Adam's first steps are poorly scaled
@@ -41,7 +57,9 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
 class Trainer:
     """Trains `model` in place. `averaged` holds the weights to judge and keep: a moving average of the model's."""
 
-    def __init__(self, model: VideoModel, videos: Examples, config: TrainConfig, *, has_match: bool) -> None:
+    def __init__(
+        self, model: VideoModel[Any], videos: Examples | SequenceExamples, config: TrainConfig, *, has_match: bool
+    ) -> None:
         self.model = model
         self.config = config
         self.videos = videos
@@ -50,7 +68,9 @@ class Trainer:
         self.in_halves = multiplies_halves(videos.device) and (config.model == "chain" or videos.device.type == "cuda")
         self.steps_an_epoch = math.ceil(len(videos) / config.batch_size)
         self.averaged_model = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+        self.averaged_model.to(videos.device)  # where it is: makes the copied weights of a recurrent network one block
         self.optimizer = AdamW(model, config.weight_decay)
+        self.seconds = 0.0  # of all epochs, without judging
 
     @property
     def averaged(self) -> nn.Module:
@@ -65,16 +85,18 @@ class Trainer:
         Raises:
             NonFiniteLossError: a loss is NaN or infinite.
         """
+        started = perf_counter()
         self.model.train()
         first = (epoch - 1) * self.steps_an_epoch
-        batches = torch.randperm(len(self.videos)).split(self.config.batch_size)
-        losses_S = torch.stack([self.train_step(first + n, rows_B) for n, rows_B in enumerate(batches)]).cpu()
+        batches = self.videos.shuffled(self.config.batch_size)
+        losses_S = torch.stack([self.train_step(first + n, *batch) for n, batch in enumerate(batches)]).cpu()
+        self.seconds += perf_counter() - started
         self._check_finite(losses_S, first, epoch)
-        return losses_S.mean().item(), self._learning_rate(first + len(batches) - 1)
+        return losses_S.mean().item(), self._learning_rate(first + len(losses_S) - 1)
 
-    def train_step(self, step: int, rows_B: Tensor) -> Tensor:
+    def train_step(self, step: int, features: Tensor | Ragged, targets_BL: Tensor, is_match_B: Tensor) -> Tensor:
         """Learn from some videos, and return the loss; `step` counts from 0 over all epochs."""
-        loss = self._loss(rows_B)
+        loss = self._loss(features, targets_BL, is_match_B)
         self.model.zero_grad(set_to_none=True)
         penalty = l2_penalty(self.model, self.config.l2_penalty) if self.config.l2_penalty else 0.0
         (loss + penalty).backward()
@@ -84,10 +106,9 @@ class Trainer:
         self.averaged_model.update_parameters(self.model)
         return loss.detach()
 
-    def _loss(self, rows_B: Tensor) -> Tensor:
-        features_BF, targets_BL, is_match_B = self.videos.batch(rows_B)
-        with torch.autocast(features_BF.device.type, torch.bfloat16, enabled=self.in_halves):
-            probabilities_MBO = self.model.members(features_BF)
+    def _loss(self, features: Tensor | Ragged, targets_BL: Tensor, is_match_B: Tensor) -> Tensor:
+        with torch.autocast(targets_BL.device.type, torch.bfloat16, enabled=self.in_halves):
+            probabilities_MBO = self.model.members(features)
         targets_BO, weights_BO = self._targets_and_weights(targets_BL.float(), is_match_B[:, None].float())
         return cross_entropy(probabilities_MBO, targets_BO, weights_BO)
 
@@ -177,6 +198,15 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class TrainingCost:
+    """What a model costs, beside the seconds of its training."""
+
+    parameters: int  # that are learnt
+    videos_per_s: float  # learnt from, reading them included; without judging
+    peak_mb: float  # memory in 10^6 bytes: of a GPU what tensors took, else the process as a whole
+
+
+@dataclass(frozen=True)
 class TrainingResult:
     """The classifier of the best epoch, and how it came about."""
 
@@ -185,6 +215,7 @@ class TrainingResult:
     metrics: Mapping[str, float]  # of the best epoch: gap_at_20, map, hit_at_1, perr, and match_ap with background
     seconds: float
     best_epoch: int
+    cost: TrainingCost | None = None  # None where an earlier release trained it
 
 
 def fit(
@@ -205,20 +236,25 @@ def fit(
 
     Raises:
         TrainingError: too few matching videos to learn from or to judge on, or no GPU where one was asked for.
+        DatasetError: the model looks at the moments of videos, and the version does not have them.
         NonFiniteLossError: the loss became NaN or infinite.
     """
     started = perf_counter()
+    if config.model.is_over_time and (train.moments is None or validate.moments is None):
+        raise no_moments(config.model, dataset_id)
     train.space.check_same(validate.space, who="The training split", what="the validation split")
     _check_enough(train, validate, config)
     label_ids = kept_labels(train, min_positives=config.min_positives, always=target_label_ids)
     has_match = config.use_background and not bool(train.is_match.all())
     device = chosen_device(config.device)
-    to_learn = examples(train, label_ids, device, matches_only=not has_match)
-    to_judge = examples(validate, label_ids, device, matches_only=not has_match)
+    peak = PeakMemory(device)
+    made = sequence_examples if config.model.is_over_time else examples
+    to_learn = made(train, label_ids, device, matches_only=not has_match)
+    to_judge = made(validate, label_ids, device, matches_only=not has_match)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         model = build_model(config, len(label_ids) + has_match, train.space).to(device)
-        model.learn_scaling(to_learn.features_NF)
+        model.learn_scaling(to_learn.sample())
         trainer = Trainer(model, to_learn, config, has_match=has_match)
         history, module = _best_epoch(trainer, to_judge, config, progress or Silent(), on_epoch)
     classifier = FittedClassifier(
@@ -231,7 +267,38 @@ def fit(
         space=train.space,
     )
     best = _best(history, config)
-    return TrainingResult(classifier, history, best.metrics, perf_counter() - started, best.epoch)
+    cost = TrainingCost(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        videos_per_s=len(history) * len(to_learn) / trainer.seconds,
+        peak_mb=peak.bytes / 1e6,
+    )
+    return TrainingResult(classifier, history, best.metrics, perf_counter() - started, best.epoch, cost)
+
+
+class PeakMemory:
+    """The most memory that is taken from now on: by tensors on a GPU, else by the process as a whole.
+
+    Where the system cannot reset the peak (it is not Linux), the most since the process began.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            with suppress(OSError):
+                (OWN_PROCESS / "clear_refs").write_text("5")  # proc(5): resets the peak of the resident set
+
+    @property
+    def bytes(self) -> int:
+        """The peak so far."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        with suppress(OSError, StopIteration):
+            lines = (OWN_PROCESS / "status").read_text().splitlines()
+            return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) * 1024
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
 
 
 def _check_enough(train: Videos, validate: Videos, config: TrainConfig) -> None:
@@ -250,7 +317,7 @@ def _check_enough(train: Videos, validate: Videos, config: TrainConfig) -> None:
 
 def _best_epoch(
     trainer: Trainer,
-    to_judge: Examples,
+    to_judge: Examples | SequenceExamples,
     config: TrainConfig,
     progress: Progress,
     on_epoch: Callable[[EpochRecord], None] | None,
@@ -284,14 +351,14 @@ def _best(history: Sequence[EpochRecord], config: TrainConfig) -> EpochRecord:
 
 
 @torch.inference_mode()
-def validated(module: nn.Module, videos: Examples) -> dict[str, float]:
+def validated(module: nn.Module, videos: Examples | SequenceExamples) -> dict[str, float]:
     """Return the metrics of the matching videos, and the AP of the match where the module has such an output."""
     labels = videos.targets.labels
     metrics = YouTube8MMetrics()
     outputs_NO = []
     module.eval()
-    for features_BF, targets_BL, is_match_B in videos.split(block_rows(labels, JUDGED_ROWS)):
-        outputs_BO = module(features_BF)
+    for features, targets_BL, is_match_B in videos.split(block_rows(labels, JUDGED_ROWS)):
+        outputs_BO = module(features)
         metrics.update(outputs_BO[is_match_B, :labels], targets_BL[is_match_B])
         outputs_NO.append(outputs_BO[:, labels:].cpu())
     named = metrics.compute().named()

@@ -29,6 +29,7 @@ SEGMENT = pa.struct(
         pa.field("score", pa.float32(), nullable=False),
     ]
 )
+SECONDS = "_seconds"  # how the column of a modality's values of each second ends, in a version of imported videos
 FRAME_TYPES = {"frame_count": pa.int32(), **FRAME_LISTS, "segments": pa.list_(element(SEGMENT))}
 
 TYPES = {
@@ -38,6 +39,11 @@ TYPES = {
     pa.float32(): np.float32,
     pa.float64(): np.float64,
 }
+
+
+def seconds_column(modality: str) -> str:
+    """Return the name of the column that has a modality's values of each second."""
+    return f"{modality}{SECONDS}"
 
 
 def numbers(values: NDArray[np.generic], kind: pa.DataType) -> pa.Array:

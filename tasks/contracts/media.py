@@ -147,6 +147,10 @@ class LabelSegment(FrozenModel):
     score: float = Field(ge=0, le=1, description="mean of the smoothed score over the segment")
 
 
+Smoothing = Literal["centred mean", "causal mean", "none", "model"]
+SMOOTHING = "how its scores were smoothed, `model`: they are the model's own over time; None: of an earlier release"
+
+
 class ModelLabels(FrozenModel):
     """What one model says of a video: its labels over time, and of the video as a whole."""
 
@@ -155,6 +159,7 @@ class ModelLabels(FrozenModel):
     match_score: float | None = Field(default=None, description="probability that the video is of the dataset's kind")
     top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
     segments: tuple[LabelSegment, ...] = Field(description="by start, then by label")
+    smoothing: Smoothing | None = Field(default=None, description=SMOOTHING)
 
 
 class LabelsManifest(FrozenModel):
@@ -169,6 +174,7 @@ class LabelsManifest(FrozenModel):
     match_score: float | None = Field(default=None, description="probability that the video is of the dataset's kind")
     top: tuple[LabelScore, ...] = Field(description="of the video as a whole, best first")
     segments: tuple[LabelSegment, ...] = Field(description="by start, then by label")
+    smoothing: Smoothing | None = Field(default=None, description=SMOOTHING)
     others: tuple[ModelLabels, ...] = Field(
         default=(),
         exclude_if=lambda others: not others,

@@ -17,10 +17,19 @@ from tasks.contracts.errors import DatasetError
 from tasks.contracts.files import appearing
 from tasks.contracts.text import in_csv
 from tasks.datasets.folders import in_use, writing
-from tasks.datasets.frames import BATCH_ROWS as FRAME_BATCH_ROWS
-from tasks.datasets.frames import Ratings, frame_rows
-from tasks.datasets.load import BATCH_ROWS, SHARD_TYPE, column_types, flags, float_rows, label_lists, read_batches
+from tasks.datasets.frames import Ratings
+from tasks.datasets.load import (
+    BATCH_ROWS,
+    FRAME_BATCH_ROWS,
+    SHARD_TYPE,
+    column_types,
+    flags,
+    float_rows,
+    label_lists,
+    read_batches,
+)
 from tasks.datasets.manifest import Dataset
+from tasks.datasets.moments import frame_rows
 from tasks.datasets.verify import parts_checked
 
 

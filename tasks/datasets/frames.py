@@ -18,14 +18,14 @@ from tasks.contracts.datasets import FrameCounts
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.features import CODE_STEP, CODE_ZERO
 from tasks.datasets.folders import in_use
-from tasks.datasets.load import flags, label_lists, read_batches
+from tasks.datasets.load import FRAME_BATCH_ROWS, flags, label_lists, read_batches
 from tasks.datasets.manifest import Dataset, damaged
+from tasks.datasets.moments import frame_means, frame_rows
 from tasks.datasets.verify import parts_checked
 
 if TYPE_CHECKING:
     import torch
 
-BATCH_ROWS = 48  # 14 MB of frames of videos of 300 s
 COUNTED_ROWS = 1 << 14  # without frames
 MIXED_GROUPS = 4  # row groups whose videos are shuffled among each other: 76 MB
 
@@ -47,6 +47,9 @@ def count_frames(parts: Mapping[str, Sequence[Path]]) -> FrameCounts:
     return FrameCounts(
         frames=frames, longest=longest, rated=rated, confirmed=confirmed, rated_labels=tuple(sorted(labels))
     )
+
+
+RATING = ("start_s", "end_s", "label", "score")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,12 @@ class Ratings:
             score=np.asarray(np.from_dlpack(inner.field("score")), np.float32),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the ratings of the videos of all parts, in their order."""
+        values = (np.concatenate([getattr(part, name) for part in parts]) for name in RATING)
+        return cls(_joined_offsets([part.offsets for part in parts]), *values)
+
     @property
     def is_confirmed(self) -> NDArray[np.bool_]:
         """Which ratings (R,) say that the segment shows the label."""
@@ -85,6 +94,21 @@ class Ratings:
         """Return the ratings of some of the videos, in the order given."""
         chosen, offsets = _ragged(self.offsets, rows)
         return type(self)(offsets, self.start_s[chosen], self.end_s[chosen], self.label[chosen], self.score[chosen])
+
+
+def load_ratings(dataset: Dataset) -> Ratings:
+    """Return what people said of the segments of all videos of a version, in the order of its rows.
+
+    Raises:
+        DatasetError: the version holds no frames.
+        DamagedDatasetError: a part cannot be read, or differs from its digest.
+    """
+    require_frames(dataset)
+    with in_use(dataset.folder), parts_checked(dataset):
+        batches = (
+            each for path in dataset.paths() for each in read_batches(path, ("segments",), COUNTED_ROWS, level="frame")
+        )
+        return Ratings.joined(list(map(Ratings.of, batches)))
 
 
 @dataclass(frozen=True)
@@ -148,10 +172,7 @@ class FrameBatch:
 
     def means(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the means of the picture (n, 1024) and of the sound (n, 128) of each video, dequantised."""
-        counts = np.diff(self.offsets)[:, None]
-        sums = (np.add.reduceat(each, self.offsets[:-1], axis=0, dtype=np.int64) for each in (self.rgb, self.audio))
-        rgb, audio = ((each / counts * CODE_STEP + CODE_ZERO).astype(np.float32) for each in sums)
-        return rgb, audio
+        return frame_means(self.rgb, self.offsets), frame_means(self.audio, self.offsets)
 
 
 def shard_means(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -159,7 +180,7 @@ def shard_means(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     from tasks.records.rows import SCHEMA  # noqa: PLC0415 - numba takes a second to import
 
     made = [SCHEMA.empty_table()]
-    for batch in (batch for table in tables for batch in table.to_batches(BATCH_ROWS)):
+    for batch in (batch for table in tables for batch in table.to_batches(FRAME_BATCH_ROWS)):
         means = dict(zip(("mean_rgb", "mean_audio"), FrameBatch.of(batch).means(), strict=True))
         columns = [
             vectors(means[name], SCHEMA.field(name).type) if name in means else batch.column(name)
@@ -167,14 +188,6 @@ def shard_means(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         ]
         made.append(pa.Table.from_arrays(columns, schema=SCHEMA))
     yield pa.concat_tables(made)
-
-
-def frame_rows(batch: pa.RecordBatch, column: str) -> NDArray[np.uint8]:
-    """Return a view (F, size) of the frames of all rows."""
-    frames = batch.column(column).flatten()
-    size = frames.type.byte_width
-    whole = np.frombuffer(frames.buffers()[1] or b"", np.uint8)
-    return whole[frames.offset * size : (frames.offset + len(frames)) * size].reshape(-1, size)
 
 
 def frame_arrays(table: pa.Table, column: str) -> list[NDArray[np.uint8]]:
@@ -287,13 +300,7 @@ def _joined(batches: Sequence[FrameBatch]) -> FrameBatch:
         label_offsets=_joined_offsets([each.label_offsets for each in batches]),
         label_ids=joined(batches, "label_ids"),
         is_match=joined(batches, "is_match"),
-        ratings=Ratings(
-            offsets=_joined_offsets([each.offsets for each in ratings]),
-            start_s=joined(ratings, "start_s"),
-            end_s=joined(ratings, "end_s"),
-            label=joined(ratings, "label"),
-            score=joined(ratings, "score"),
-        ),
+        ratings=Ratings.joined(ratings),
     )
 
 

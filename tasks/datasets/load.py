@@ -14,16 +14,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.contracts.columns import FRAME_TYPES
+from tasks.contracts.columns import FRAME_LISTS, FRAME_TYPES
 from tasks.contracts.datasets import DatasetManifest, Level, Oddities, PartFile
 from tasks.contracts.errors import DamagedDatasetError, DatasetError
 from tasks.contracts.features import YT8M, FeatureSpace
 from tasks.datasets.caveats import ID_LENGTH
 from tasks.datasets.folders import in_use
 from tasks.datasets.manifest import Dataset, damaged
+from tasks.datasets.moments import Moments, batch_means
 from tasks.datasets.verify import parts_checked
 
 BATCH_ROWS = 1024  # 4.7 MB of features; four times as many make Arrow's buffers take 70 MB more, and save no time
+FRAME_BATCH_ROWS = 48  # 14 MB of frames of videos of 300 s
 DIGEST_BYTES = 16
 SHARD_TYPE = pa.dictionary(pa.int32(), pa.string())
 
@@ -155,6 +157,7 @@ class Videos:
     label_ids: NDArray[np.int32]  # (label_offsets[-1],)
     is_match: NDArray[np.bool_]  # (n,): False for background videos
     space: FeatureSpace = YT8M
+    moments: Moments | None = None  # what they show over time; None where nothing but the features is kept
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
@@ -214,6 +217,7 @@ class Videos:
             label_ids=self.label_ids[np.repeat(chosen, counts)],
             is_match=self.is_match[chosen],
             space=self.space,
+            moments=self.moments.chosen(chosen) if self.moments else None,
         )
 
 
@@ -223,17 +227,13 @@ Choice = Callable[[NDArray[np.object_]], NDArray[np.bool_]]  # the ids of all ro
 def load_videos(dataset: Dataset, split: str | None = None, choose: Choice | None = None) -> Videos:
     """Read a split into memory, or all of them, part by part: the features once, as `feature_type` has them.
 
-    Rows that `choose` leaves out are not kept, not even for a moment.
+    Rows that `choose` leaves out are not kept, not even for a moment. Where a version holds frames, the features are
+    their means; these, and the seconds of imported videos, stay on the disk until `moments` is asked for them.
 
     Raises:
-        DatasetError: the version has no such split, or holds frames.
+        DatasetError: the version has no such split.
         DamagedDatasetError: a part does not hold what the manifest promises, or differs from its digest.
     """
-    if dataset.manifest.level == "frame":
-        raise DatasetError(
-            f"Dataset {dataset.manifest.reference} holds the frames of videos, not features of whole videos. "
-            f"`reelsift dataset means {dataset.manifest.reference}` makes a version with their means"
-        )
     with in_use(dataset.folder), parts_checked(dataset, split):
         return _loaded(dataset, split, choose)
 
@@ -252,24 +252,33 @@ def _loaded(dataset: Dataset, split: str | None, choose: Choice | None) -> Video
     is_chosen = choose(_ids(dataset.paths(split)).to_numpy()) if choose else np.ones(rows, np.bool_)
     count = np.count_nonzero(is_chosen)
     space = dataset.manifest.space
-    columns = ("video_id", "labels", "is_match", *space.slices)
+    level, paths = dataset.manifest.level, dataset.paths(split)
+    columns = ("video_id", "labels", "is_match", *(FRAME_LISTS if level == "frame" else space.slices))
+    batch_rows = FRAME_BATCH_ROWS if level == "frame" else BATCH_ROWS
     ids, is_match = np.empty(count, np.object_), np.empty(count, np.bool_)
     features = np.empty((count, space.size), feature_type(dataset.manifest))
     counts, labels = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)]
     row = begin = 0
-    for read in (batch for path in dataset.paths(split) for batch in read_batches(path, columns, space=space)):
+    for read in (
+        batch for path in paths for batch in read_batches(path, columns, batch_rows, space=space, level=level)
+    ):
         chosen = is_chosen[row : row + read.num_rows]
         batch = read if chosen.all() else read.filter(pa.array(chosen))
         here = slice(begin, begin + batch.num_rows)
         ids[here] = batch.column("video_id").to_numpy(zero_copy_only=False)
-        for name, where in space.slices.items():
-            features[here, where] = float_rows(batch, name)
+        if level == "frame":
+            features[here] = batch_means(batch, space)
+        else:
+            for name, where in space.slices.items():
+                features[here, where] = float_rows(batch, name)
         is_match[here] = flags(batch)
         offsets, ids_here = label_lists(batch)
         counts.append(np.diff(offsets))
         labels.append(ids_here)
         row, begin = row + len(chosen), here.stop
-    return Videos(ids, features, np.cumsum(np.concatenate(counts)), np.concatenate(labels), is_match, space)
+    moments = Moments.of_parts(dataset, paths, np.flatnonzero(is_chosen))
+    offsets, label_ids = np.cumsum(np.concatenate(counts)), np.concatenate(labels)
+    return Videos(ids, features, offsets, label_ids, is_match, space, moments)
 
 
 def first_rows(video_ids: NDArray[np.object_], besides: Collection[str] = ()) -> NDArray[np.bool_]:

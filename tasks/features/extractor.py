@@ -89,6 +89,11 @@ class VideoFeatures:
         names = [modality.name for modality in self.space.modalities]
         return dict(zip(names, (self.picture, self.sound), strict=False))
 
+    @property
+    def mean_moments(self) -> int | None:
+        """How many moments at the beginning a video as a whole is told by; None: all."""
+        return None if self.mean_s is None else round(self.mean_s * self.space.rate_hz)
+
     def per_second(self) -> NDArray[np.float32]:
         """Return the features (T, F) of each moment: the picture, then the sound."""
         return np.concatenate([self.picture, self.sound], axis=1)
@@ -98,7 +103,7 @@ class VideoFeatures:
 
         Those of the sound are over the moments with a sound track, and zeros where there is none.
         """
-        kept = slice(None) if self.mean_s is None else slice(round(self.mean_s * self.space.rate_hz))
+        kept = slice(self.mean_moments)
         sound = self.sound[kept][self.has_sound[kept]]
         mean_sound = sound.mean(axis=0) if len(sound) else np.zeros(self.sound.shape[1], np.float32)
         return np.concatenate([self.picture[kept].mean(axis=0), mean_sound])[None]

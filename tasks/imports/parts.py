@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.contracts.columns import seconds_column
 from tasks.contracts.datasets import Part
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.files import appearing, file_digest, temporary_file
@@ -29,13 +30,7 @@ from tasks.records.part_file import find_whole, footer_of, part_name
 PART_CLIPS = 1024
 GROUP_VALUES = 64 << 20  # of seconds' features in a row group: 128 MB
 LARGEST_HALF = float(np.finfo(np.float16).max)
-SECONDS = "_seconds"  # how the column of a modality's values of each second ends
 Features = Callable[[ImportedClip], VideoFeatures]
-
-
-def seconds_column(modality: str) -> str:
-    """Return the name of the column that has a modality's values of each second."""
-    return f"{modality}{SECONDS}"
 
 
 def import_schema(space: FeatureSpace) -> pa.Schema:

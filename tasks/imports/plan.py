@@ -129,10 +129,17 @@ class ImportPlan:
     def without(self, drops: Mapping[int, DropReason], failures: Mapping[str, str]) -> "ImportPlan":
         """Return the plan in which the clips at these places are dropped, and every class is still on both sides.
 
+        Where the sides were chosen they are chosen again: a broken video may have been all that its class had on one.
+
         Raises:
             DatasetError: one is not.
         """
         clips = tuple(replace(each, drop=drops.get(place, each.drop)) for place, each in enumerate(self.clips))
+        if drops and not any(clip.side for clip in self.table.clips):
+            groups = _groups(self.table, {each.clip.source: each.content for each in clips})
+            dropped = {place: each.drop for place, each in enumerate(clips) if each.drop}
+            sides = _chosen_sides(self.table.clips, groups, dropped)
+            clips = tuple(replace(each, side=side) for each, side in zip(clips, sides, strict=True))
         plan = ImportPlan(self.table, clips, self.label_names, {**self.failures, **failures})
         if drops:
             _check_sides(plan)

@@ -1,4 +1,4 @@
-"""An annotated copy of the video with the current labels, and the scored frames as pictures."""
+"""An annotated copy of the video with the labels that hold, and the scored frames as pictures."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tasks.contracts.media import LabelSegment
 from tasks.contracts.progress import Progress
 from tasks.features.batches import VideoClock
 from tasks.labelling.scores import best_labels
@@ -45,18 +46,21 @@ class Captions:
         smoothed: NDArray[np.float32],
         labels: Sequence[tuple[int, str]],
         *,
+        segments: Sequence[LabelSegment] | None = None,
         most: int = MOST_SHOWN,
         model: str | None = None,
     ) -> None:
         """Prepare the captions of T sampled frames, from `times_s` (T,), of smoothed scores (T, L).
 
-        At most so many are shown at once, each with the name of the model before it, where that is given.
+        At most so many are shown at once, each with the name of the model before it, where that is given. With
+        `segments`, only labels that hold at a time are shown; without, as of a picture, the best whatever its score.
         """
         self._most, self._before = most, f"{model}: " if model else ""
         self._times_s = times_s
         self._smoothed = smoothed
         self._labels = labels
         self._ids = np.array([label_id for label_id, _ in labels], np.int32)
+        self._held = None if segments is None else _Held(segments, self._ids)
         self._latest: tuple[int, list[Caption]] = (-1, [])  # the frames between two sampled ones follow each other
 
     def at(self, time_s: float) -> list[Caption]:
@@ -64,17 +68,37 @@ class Captions:
         place = int(np.searchsorted(self._times_s, time_s + ROUNDING_S, side="right")) - 1
         sampled = max(place, 0)
         if sampled != self._latest[0]:
-            self._latest = (sampled, self._of(self._smoothed[sampled]))
+            self._latest = (sampled, self._of(sampled))
         return self._latest[1]
 
-    def _of(self, scores: NDArray[np.float32]) -> list[Caption]:
-        """Make the captions of one sampled frame; scores (L,)."""
-        best = [(self._labels[column], float(scores[column])) for column in best_labels(scores, self._ids, self._most)]
-        return [
-            Caption(f"{self._before}{name} {score:.2f}", score, colour_of(label_id))
-            for rank, ((label_id, name), score) in enumerate(best)
-            if rank == 0 or score >= SHOWN_FROM
-        ]
+    def _of(self, sampled: int) -> list[Caption]:
+        """Make the captions of one sampled frame."""
+        scores = self._smoothed[sampled]
+        if self._held is None:
+            best = best_labels(scores, self._ids, self._most)
+            columns = [column for rank, column in enumerate(best) if rank == 0 or scores[column] >= SHOWN_FROM]
+        else:
+            held = self._held.at(self._times_s[sampled])
+            columns = held[best_labels(scores[held], self._ids[held], self._most)]
+        return [self._caption(column, float(scores[column])) for column in columns]
+
+    def _caption(self, column: int, score: float) -> Caption:
+        label_id, name = self._labels[column]
+        return Caption(f"{self._before}{name} {score:.2f}", score, colour_of(label_id))
+
+
+class _Held:
+    """Which labels hold when."""
+
+    def __init__(self, segments: Sequence[LabelSegment], ids: NDArray[np.int32]) -> None:
+        place = {label_id: column for column, label_id in enumerate(ids.tolist())}
+        self._columns = np.array([place[each.label_id] for each in segments], np.int64)
+        self._starts_s = np.array([each.start_s for each in segments])
+        self._ends_s = np.array([each.end_s for each in segments])
+
+    def at(self, time_s: float) -> NDArray[np.int64]:
+        """Return the columns of the labels that hold at the time of a sampled frame, where segments begin and end."""
+        return self._columns[(self._starts_s <= time_s) & (time_s < self._ends_s)]
 
 
 class CaptionsOfSeveral(Captions):

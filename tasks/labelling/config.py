@@ -25,16 +25,20 @@ class LabelOptions(FrozenModel):
         description="a sampled frame's score is the mean of this many predictions; 1: of its own alone",
     )
     centred: bool = Field(
-        default=False,
-        description="use a centred smoothing window, which does not lag; else it takes the last "
-        "predictions, as one who watches live must",
+        default=True,
+        description="take as many predictions before a sampled frame as after it, so that labels begin and end with "
+        "what they name; false: the last predictions, as one who watches live must, which lags",
     )
     enter: float = Field(default=0.5, gt=0, le=1, description="smoothed score from which a label holds")
     leave: float = Field(
         default=0.35, ge=0, le=1, description="smoothed score below which it no longer holds; at most `enter`"
     )
     shortest_s: float = Field(
-        default=1.0, ge=0, le=3600, description="seconds below which a segment is dropped, unless the video is shorter"
+        default=1.0,
+        ge=0,
+        le=3600,
+        description="seconds below which a segment is dropped, unless the video is shorter; where `centred`, of those "
+        "from its first sampled frame to its last, so that it is seen for as long",
     )
     bridge_s: float = Field(
         default=0.0, ge=0, le=3600, description="seconds up to which a gap between two segments of one label is closed"

@@ -88,7 +88,7 @@ class ImagenetLabeller:
         """Return what gives the scores of all classes as if they were features."""
         return _Classes(self, rate_hz)
 
-    def score_features(self, features: VideoFeatures) -> SecondScores:
+    def score_features(self, features: VideoFeatures, *, is_causal: bool = False) -> SecondScores:  # noqa: ARG002
         """Take the scores of the classes as they are."""
         return _scored(features.times_s, features.picture, features)
 

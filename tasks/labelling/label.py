@@ -26,6 +26,7 @@ from tasks.contracts.media import (
     LabelsManifest,
     MediaFacts,
     ModelLabels,
+    Smoothing,
     VideoRecord,
 )
 from tasks.contracts.progress import Progress, Silent
@@ -39,7 +40,7 @@ from tasks.labelling.annotate import (
     write_annotated,
 )
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.scores import Labeller, SecondScores, best_labels, score_each
+from tasks.labelling.scores import Labeller, SecondScores, best_labels, score_each, sharpened, smoothed
 from tasks.video.config import MediaBounds
 
 ROUNDING_S = 1e-6  # times are sums of fractions: a segment of one second may be a rounding shorter
@@ -51,8 +52,13 @@ def find_segments(
     labels: Sequence[tuple[int, str]],
     options: LabelOptions,
     end_s: float,
+    raw: NDArray[np.float32] | None = None,
 ) -> tuple[LabelSegment, ...]:
     """Return the segments of all labels, by start, then by label.
+
+    Without `raw` a label holds from `enter` until below `leave`, as one who watches live must decide. With it, as the
+    whole video is known, a label holds as long as its score stays at `leave` or above and reaches `enter` somewhere
+    (the two thresholds of Canny's edge detector), and each edge is put where the scores that are not smoothed say.
 
     Args:
         times_s: (T,) rising; times of the sampled frames.
@@ -60,6 +66,7 @@ def find_segments(
         labels: id and name of each of the L labels.
         options: `enter`, `leave`, `shortest_s` and `bridge_s`.
         end_s: where the last sampled frame ends, at or after the last of `times_s`.
+        raw: (T, L) in [0, 1], not smoothed; `scores` are their centred means.
     """
     edges_s = np.append(times_s, end_s)
     found = [
@@ -71,7 +78,11 @@ def find_segments(
             score=float(scores[first:last, column].mean(dtype=np.float64)),
         )
         for column in np.flatnonzero(scores.max(axis=0, initial=0) >= np.float32(options.enter)).tolist()
-        for first, last in _kept(scores[:, column], edges_s, options)
+        for first, last in (
+            _kept(scores[:, column], edges_s, options)
+            if raw is None
+            else _kept_of_whole(scores[:, column], raw[:, column], edges_s, options)
+        )
     ]
     return tuple(sorted(found, key=lambda segment: (segment.start_s, segment.label_id)))
 
@@ -84,6 +95,11 @@ def hysteresis(scores: NDArray[np.float32], enter: float, leave: float) -> list[
     enters, leaves = scores >= np.float32(enter), scores < np.float32(leave)
     decided = np.where(enters | leaves, np.arange(len(scores)), 0)  # between the two, the last decision stands
     holds = enters[np.maximum.accumulate(decided)]
+    return _runs(holds)
+
+
+def _runs(holds: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return (first, the one after the last) of each run of True in (T,)."""
     changes = np.flatnonzero(np.diff(holds, prepend=False, append=False))
     return [(int(first), int(last)) for first, last in changes.reshape(-1, 2)]
 
@@ -110,7 +126,28 @@ def _kept(
             yield first, last
 
 
-def _bridged(stretches: list[tuple[int, int]], edges_s: NDArray[np.float64], bridge_s: float) -> list[tuple[int, int]]:
+def _kept_of_whole(
+    scores: NDArray[np.float32], raw: NDArray[np.float32], edges_s: NDArray[np.float64], options: LabelOptions
+) -> Iterator[tuple[int, int]]:
+    """Yield a label's stretches where the whole video is known, sharpened, bridged and long enough.
+
+    How long a label is seen is known from the first sampled frame that shows it to the last: one frame alone is no
+    stretch of time.
+    """
+    held = [
+        (first, last)
+        for first, last in _runs(scores >= np.float32(options.leave))
+        if scores[first:last].max() >= np.float32(options.enter)
+    ]
+    shortest_s = min(options.shortest_s, edges_s[-2] - edges_s[0]) - ROUNDING_S
+    for first, last in _bridged(sharpened(held, raw, options.window), edges_s, options.bridge_s):
+        if edges_s[last - 1] - edges_s[first] >= shortest_s:
+            yield first, last
+
+
+def _bridged(
+    stretches: Sequence[tuple[int, int]], edges_s: NDArray[np.float64], bridge_s: float
+) -> list[tuple[int, int]]:
     """Join stretches with a gap of at most `bridge_s` between them."""
     joined: list[tuple[int, int]] = []
     for first, last in stretches:
@@ -119,38 +156,6 @@ def _bridged(stretches: list[tuple[int, int]], edges_s: NDArray[np.float64], bri
         else:
             joined.append((first, last))
     return joined
-
-
-COLUMNS_A_BLOCK = 128  # bounds the memory of the sums in float64
-
-
-def smoothed(scores: NDArray[np.float32], window: int, *, centred: bool = False) -> NDArray[np.float32]:
-    """Return, for each sampled frame, the mean of the scores over a window of them.
-
-    Args:
-        scores: (T, L) in [0, 1].
-        window: predictions in the mean, K. Causal: the last K, its own among them, and at the beginning as
-            many as there are. 1: the scores as they are.
-        centred: (K - 1) // 2 frames back and K // 2 ahead; at both ends as many as there are.
-    """
-    if window == 1 or not len(scores):
-        return scores
-    first, last = _bounds(len(scores), window, centred=centred)
-    counts = (last - first)[:, None]
-    means = np.empty_like(scores)
-    for column in range(0, scores.shape[1], COLUMNS_A_BLOCK):
-        block = slice(column, column + COLUMNS_A_BLOCK)
-        sums = np.zeros((len(scores) + 1, scores[:, block].shape[1]))
-        np.cumsum(scores[:, block], axis=0, dtype=np.float64, out=sums[1:])
-        means[:, block] = (sums[last] - sums[first]) / counts
-    return np.clip(means, 0, 1, out=means)  # the difference of two sums may miss a bound by a rounding
-
-
-def _bounds(count: int, window: int, *, centred: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return each window's first frame and the one after its last."""
-    places = np.arange(count)
-    ahead = window // 2 if centred else 0
-    return np.maximum(places - (window - 1 - ahead), 0), np.minimum(places + ahead + 1, count)
 
 
 SCHEMA = pa.schema(
@@ -218,7 +223,7 @@ def _chosen(
     return rows[order], columns[order]
 
 
-LABELLING_VERSION = 3  # raise by hand when the same video, model and options give another answer
+LABELLING_VERSION = 4  # raise by hand when the same video, model and options give another answer
 ANNOTATED_NAMES = {"video": LABELLED_VIDEO_NAME, "picture": LABELLED_PICTURE_NAME}
 
 Labels = Sequence[tuple[int, str]]
@@ -231,6 +236,16 @@ class _Said:
     labeller: Labeller
     scored: SecondScores
     smooth: NDArray[np.float32]
+    smoothing: Smoothing
+
+    @classmethod
+    def of(cls, labeller: Labeller, scored: SecondScores, options: LabelOptions) -> "_Said":
+        """Smooth what it says as the options want."""
+        if scored.is_over_time:
+            return cls(labeller, scored, scored.scores, "model")
+        named: Smoothing = "none" if options.window == 1 else "centred mean" if options.centred else "causal mean"
+        smooth = smoothed(scored.scores, options.window, centred=options.centred)
+        return cls(labeller, scored, smooth, named)
 
     @property
     def labels(self) -> Labels:
@@ -238,12 +253,22 @@ class _Said:
 
     def answer(self, options: LabelOptions) -> ModelLabels:
         end_s = end_of(self.scored.facts, self.scored.times_s, options.rate_hz)
+        if self.scored.is_over_time:
+            options = options.model_copy(update={"window": 1})  # no mean has smeared its edges
         return ModelLabels(
             model=self.labeller.record,
             is_silent=self.scored.is_silent,
             match_score=self.scored.match_score,
             top=_top(self.scored.video_scores, self.labels, options.top_k),
-            segments=find_segments(self.scored.times_s, self.smooth, self.labels, options, end_s),
+            segments=find_segments(
+                self.scored.times_s,
+                self.smooth,
+                self.labels,
+                options,
+                end_s,
+                raw=self.scored.scores if options.centred else None,
+            ),
+            smoothing=self.smoothing,
         )
 
 
@@ -268,14 +293,11 @@ def label_video(
     """
     told, labellers = progress or Silent(), (labeller, *others)
     scored = score_each(labellers, video.path, bounds, options, told)
-    said = [
-        _Said(one, scores, smoothed(scores.scores, options.window, centred=options.centred))
-        for one, scores in zip(labellers, scored, strict=True)
-    ]
+    said = [_Said.of(one, scores, options) for one, scores in zip(labellers, scored, strict=True)]
     manifest = _manifest(video, said, options, chosen)
     with staged(folder, files=LABELS.file_names, manifest=LABELS_NAME) as stage:
         write_table(stage / LABELS_TABLE_NAME, list(_rows(said, manifest)), best=options.table_top)
-        captions = _captions(said)
+        captions = _captions(said, manifest)
         if manifest.annotated_video:
             _draw(video.path, bounds, captions, stage / manifest.annotated_video, told)
         if options.keep_frames:
@@ -306,17 +328,21 @@ def _rows(said: Sequence[_Said], manifest: LabelsManifest) -> Iterator[ModelScor
         yield ModelScores(answer.model.name, each.scored, each.smooth, each.labels, held)
 
 
-def _captions(said: Sequence[_Said]) -> Captions:
+def _captions(said: Sequence[_Said], manifest: LabelsManifest) -> Captions:
     """Return what is drawn: of one model its best labels, of several fewer of each, with its name."""
-    if len(said) == 1:
-        return Captions(said[0].scored.times_s, said[0].smooth, said[0].labels)
-    most = max(1, MOST_SHOWN // len(said))
-    return CaptionsOfSeveral(
-        [
-            Captions(each.scored.times_s, each.smooth, each.labels, most=most, model=each.labeller.record.name)
-            for each in said
-        ]
-    )
+    is_picture = manifest.video.media.kind == "picture"
+    captions = [
+        Captions(
+            each.scored.times_s,
+            each.smooth,
+            each.labels,
+            segments=None if is_picture else answer.segments,
+            most=max(1, MOST_SHOWN // len(said)),
+            model=each.labeller.record.name if len(said) > 1 else None,
+        )
+        for each, answer in zip(said, manifest.by_model.values(), strict=True)
+    ]
+    return captions[0] if len(captions) == 1 else CaptionsOfSeveral(captions)
 
 
 def _draw(path: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:

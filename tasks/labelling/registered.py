@@ -4,7 +4,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.torch import save
 
 from tasks.classifier.fitted import WEIGHTS_NAME, FittedClassifier
@@ -65,8 +64,9 @@ class RegisteredLabeller:
     def score(
         self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
     ) -> SecondScores:
-        """Score each moment by its own features, and the video by their mean."""
-        return self.score_features(read_features(path, bounds, self.extractor_at(options.rate_hz), progress))
+        """Score each moment by its own features, or over time, and the video by their mean, or by all of them."""
+        features = read_features(path, bounds, self.extractor_at(options.rate_hz), progress)
+        return self.score_features(features, is_causal=not options.centred)
 
     def extractor_at(self, rate_hz: float) -> Extractor:
         """Return what computes the features.
@@ -85,23 +85,26 @@ class RegisteredLabeller:
             )
         return self.extractor
 
-    def score_features(self, features: VideoFeatures) -> SecondScores:
-        """Score each moment by its own features, and the video by their mean."""
-        mean = features.mean()
+    def score_features(self, features: VideoFeatures, *, is_causal: bool = False) -> SecondScores:
+        """Score each moment by its own features, or over time, and the video by their mean, or by all of them."""
+        is_over_time, moments = self.classifier.is_over_time, features.per_second()
+        if is_over_time:
+            scores = self.classifier.over_time(moments, is_causal=is_causal)
+            whole = moments[None, : features.mean_moments]
+        else:
+            scores, whole = self.classifier.predict(moments), features.mean()
         return SecondScores(
             times_s=features.times_s,
-            scores=self._scores(features.per_second()),
-            video_scores=self._scores(mean)[0],
+            # Sums of products of shares, as a mixture of experts gives, may pass 1 by a rounding.
+            scores=np.clip(scores, 0, 1),
+            video_scores=np.clip(self.classifier.predict(whole)[0], 0, 1),
             facts=features.facts,
             frames_read=features.frames_read,
             corrupt_frames=features.corrupt_frames,
-            match_score=float(self.classifier.predict_match(mean)[0]) if self.classifier.has_match else None,
+            match_score=float(self.classifier.predict_match(whole)[0]) if self.classifier.has_match else None,
             is_silent=features.is_silent,
+            is_over_time=is_over_time,
         )
-
-    def _scores(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        # Sums of products of shares, as a mixture of experts gives, may pass 1 by a rounding.
-        return np.clip(self.classifier.predict(features), 0, 1)
 
 
 def _extractor_for(row: ModelRow, classifier: FittedClassifier, weights: WeightsStore) -> Extractor:

@@ -1,4 +1,4 @@
-"""What models give for a video: scores over time, the interface of all such models, and several in one pass."""
+"""What models give for a video: scores over time, smoothed; the interface of such models, and several in one pass."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ class SecondScores:
     corrupt_frames: int
     match_score: float | None = None  # probability that the video is of the dataset's kind, where the model says
     is_silent: bool | None = None  # the sound could not be used; None: it was not looked at
+    is_over_time: bool = False  # the model looks at the frames around each: there is nothing to smooth
 
 
 def best_labels(scores: NDArray[np.float32], ids: NDArray[np.int32], count: int) -> NDArray[np.int64]:
@@ -36,6 +37,85 @@ def best_labels(scores: NDArray[np.float32], ids: NDArray[np.int32], count: int)
     by_id = np.argsort(ids, kind="stable")
     best = np.argsort(-scores[..., by_id], axis=-1, kind="stable")[..., :count]
     return by_id[best]
+
+
+COLUMNS_A_BLOCK = 128  # bounds the memory of the sums in float64
+
+
+def smoothed(scores: NDArray[np.float32], window: int, *, centred: bool = False) -> NDArray[np.float32]:
+    """Return, for each sampled frame, the mean of the scores over a window of them.
+
+    Args:
+        scores: (T, L) in [0, 1].
+        window: predictions in the mean, K. Causal: the last K, its own among them, and at the beginning as
+            many as there are. 1: the scores as they are.
+        centred: (K - 1) // 2 frames back and K // 2 ahead; at both ends as many as there are.
+    """
+    if window == 1 or not len(scores):
+        return scores
+    first, last = _bounds(len(scores), window, centred=centred)
+    counts = (last - first)[:, None]
+    means = np.empty_like(scores)
+    for column in range(0, scores.shape[1], COLUMNS_A_BLOCK):
+        block = slice(column, column + COLUMNS_A_BLOCK)
+        sums = np.zeros((len(scores) + 1, scores[:, block].shape[1]))
+        np.cumsum(scores[:, block], axis=0, dtype=np.float64, out=sums[1:])
+        means[:, block] = (sums[last] - sums[first]) / counts
+    return np.clip(means, 0, 1, out=means)  # the difference of two sums may miss a bound by a rounding
+
+
+def _bounds(count: int, window: int, *, centred: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each window's first frame and the one after its last."""
+    places = np.arange(count)
+    ahead = window // 2 if centred else 0
+    return np.maximum(places - (window - 1 - ahead), 0), np.minimum(places + ahead + 1, count)
+
+
+def sharpened(stretches: Sequence[tuple[int, int]], raw: NDArray[np.float32], window: int) -> list[tuple[int, int]]:
+    """Return the stretches of one label with their edges where the scores change, which a centred mean smears.
+
+    A mean over K frames crosses any threshold within K // 2 frames of a change. Among these, the edge is the one that
+    makes a step from the level outside to the level inside fit best by least squares: the likeliest place of a change
+    between two known levels (Hinkley 1970, doi:10.1093/biomet/57.1.1). The levels are medians, outside of the K frames
+    next to the stretch, and 0 where the video begins or ends. Stretches that meet become one.
+
+    Args:
+        stretches: (first frame, the one after the last) of each, apart and in their order.
+        raw: (T,) in [0, 1], not smoothed.
+        window: K of the centred mean that they were found in; 1: they are as sharp as they can be.
+    """
+    found: list[tuple[int, int]] = []
+    ends = [0, *(last for _, last in stretches)]
+    begins = [*(first for first, _ in stretches), len(raw)]
+    for number, (first, last) in enumerate(stretches):
+        before, after, middle = ends[number], begins[number + 1], (first + last) // 2
+        level = float(np.median(raw[first:last]))
+        start = first - _growth(raw[before : middle + 1][::-1], middle + 1 - first, window, level)
+        end = last + _growth(raw[middle:after], last - middle, window, level)
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def _growth(scores: NDArray[np.float32], inside: int, window: int, level: float) -> int:
+    """Return how many frames further an edge belongs, negative: sooner.
+
+    Args:
+        scores: (n,) from the middle of a stretch outwards.
+        inside: how many of them are in the stretch by now.
+        window: K of the mean.
+        level: inside of the stretch.
+    """
+    reach = window // 2
+    beyond = scores[inside : inside + window]
+    outside = float(np.median(beyond)) if len(beyond) else 0.0
+    if outside >= level:
+        return 0  # no step to find
+    nearest = max(inside - reach, 1)  # the middle itself stays
+    gains = np.cumsum(scores[nearest : inside + reach] - (level + outside) / 2, dtype=np.float64)
+    return nearest + int(np.argmax(np.append(0.0, gains))) - inside
 
 
 class Labeller(Protocol):
@@ -79,8 +159,11 @@ class FeatureLabeller(Labeller, Protocol):
         """
         ...
 
-    def score_features(self, features: VideoFeatures) -> SecondScores:
-        """Score every sampled frame of a video, and the video as a whole, by its features."""
+    def score_features(self, features: VideoFeatures, *, is_causal: bool = False) -> SecondScores:
+        """Score every sampled frame of a video, and the video as a whole, by its features.
+
+        A model over time that must be causal knows nothing of what comes after a sampled frame.
+        """
         ...
 
 
@@ -109,7 +192,7 @@ def score_each(
     for together in _passes(list(by_space.values())):
         features |= _read_together(path, bounds, together, progress)
     return [
-        each.score_features(features[_key(extractors[number])])
+        each.score_features(features[_key(extractors[number])], is_causal=not options.centred)
         if isinstance(each, FeatureLabeller)
         else each.score(path, bounds, options, progress)
         for number, each in enumerate(labellers)

@@ -20,6 +20,7 @@ from tasks.contracts.media import (
     ModelLabels,
     ModelRecord,
     ObjectsManifest,
+    Smoothing,
     VideoRecord,
     WeightsRecord,
 )
@@ -28,6 +29,12 @@ from tasks.reports.words import link, size, timestamp
 
 DIGITS = 12  # of a file's digest, where there are many
 SHOWN_DIGESTS = 20  # of more, the list starts folded
+SMOOTHED: dict[Smoothing, str] = {
+    "centred mean": "smoothed over samples before and after (a centred mean)",
+    "causal mean": "smoothed over samples before (a causal mean): labels lag",
+    "none": "as they are, not smoothed",
+    "model": "the model's own over time",
+}
 SCORES = pa.schema({"time_s": pa.float64(), "label_id": pa.int32(), "smoothed": pa.float64()})
 SCORES_OF_SEVERAL = SCORES.append(pa.field("model", pa.string()))
 
@@ -246,6 +253,8 @@ def _of_answer(answer: ModelLabels) -> Iterator[Fact]:
         yield Fact("Sound used", "no" if answer.is_silent else "yes")
     if answer.match_score is not None:
         yield Fact("Probability of the dataset's kind", f"{answer.match_score:.2f}")
+    if answer.smoothing:
+        yield Fact("Scores over time", SMOOTHED[answer.smoothing])
 
 
 def _of_objects(manifest: ObjectsManifest) -> Iterator[Fact]:

@@ -4,7 +4,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 
+import numpy as np
 from matplotlib.figure import Figure
 from pydantic import Field
 
@@ -12,7 +14,7 @@ from tasks.classifier.data import multi_hot
 from tasks.classifier.evaluate import Evaluation, evaluation_of
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.metrics import ClassMetrics
-from tasks.classifier.scoring import score_matches
+from tasks.classifier.scoring import predictions, score_matches
 from tasks.classifier.splits import spread_rows
 from tasks.classifier.train import TrainingResult
 from tasks.contracts.datasets import DatasetManifest
@@ -45,9 +47,12 @@ from tasks.tracking.registry import (
     JUDGED_LABELS_TAG,
     KIND_TAG,
     LABELS_TAG,
+    MEMORY_TAG,
     OWN_GAP_TAG,
     OWN_MAP_TAG,
+    PARAMETERS_TAG,
     SECONDS_TAG,
+    SPEED_TAG,
     SPLIT_DIGEST_TAG,
     TRAINING_TAG,
     list_models,
@@ -67,7 +72,7 @@ def candidate_figures(
     """
     matching = validate.matches()
     drawn = matching.take(spread_rows(len(matching), DRAWN_ELEMENTS // len(result.classifier.label_ids)))
-    scores = result.classifier.predict(drawn.features)
+    scores = np.concatenate(list(predictions(result.classifier, drawn)))
     truth = multi_hot(drawn, result.classifier.label_ids).astype(bool)
     names = result.classifier.label_names
     classes = evaluation.classes
@@ -121,6 +126,11 @@ class Candidate(FrozenModel):
         default=(), description="that it knows; none where an earlier release trained it"
     )
     seconds: float = Field(description="of training")
+    parameters: int | None = Field(
+        default=None, description="that are learnt; none where an earlier release trained it"
+    )
+    videos_per_s: float | None = Field(default=None, description="learnt from, reading them included")
+    peak_mb: float | None = Field(default=None, description="memory of training, 10^6 bytes")
     run_url: str
     model_url: str
 
@@ -197,6 +207,7 @@ def log_candidate(
         metrics=metrics,
         label_ids=result.classifier.label_ids,
         seconds=result.seconds,
+        **(asdict(result.cost) if result.cost else {}),
         run_url=store.run_url(experiment_id, run_id),
         model_url=store.model_url(slug, version),
     )
@@ -243,6 +254,9 @@ def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None
         FEATURE_SPACE_TAG: classifier.space.name,
         "code_revision": code_revision(),
     }
+    if cost := result.cost:
+        tags |= {PARAMETERS_TAG: str(cost.parameters), SPEED_TAG: f"{cost.videos_per_s:.1f}"}
+        tags[MEMORY_TAG] = f"{cost.peak_mb:.0f}"
     if started_by:
         tags[FLOW_RUN_TAG] = started_by.flow_run_id
         tags[FLOW_RUN_URL_TAG] = started_by.flow_run_url or ""

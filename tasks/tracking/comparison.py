@@ -43,6 +43,9 @@ class ComparisonRow(FrozenModel):
     top_1: float | None = Field(default=None, description="where each video has one label: how often the best is it")
     top_5: float | None = Field(default=None, description="how often one of the five best is it")
     seconds: float = Field(description="of training")
+    parameters: int | None = Field(default=None, description="that were learnt; None where an earlier release trained")
+    videos_per_s: float | None = Field(default=None, description="learnt from in training, reading them included")
+    peak_mb: float | None = Field(default=None, description="memory of training, 10^6 bytes")
     gain: float | None = Field(description="in GAP over the champion; None for itself, and without one")
     interval: tuple[float, float] | None = Field(description="of the gain")
     run_id: str
@@ -201,6 +204,9 @@ def _compared(model: Judged, evaluation: Evaluation, decision: Decision | None) 
         match_ap=evaluation.match_ap,
         **(evaluation.classes.named() if evaluation.classes else {}),
         seconds=model.row.seconds,
+        parameters=model.row.parameters,
+        videos_per_s=model.row.videos_per_s,
+        peak_mb=model.row.peak_mb,
         gain=gain.gain if gain else None,
         interval=(gain.low, gain.high) if gain else None,
         run_id=model.row.run_id,

@@ -58,6 +58,7 @@ class KeptTraining:
             "metrics": dict(result.metrics),
             "seconds": result.seconds,
             "best_epoch": result.best_epoch,
+            "cost": asdict(result.cost) if result.cost else None,
             "name": secrets.token_hex(8),
             "dataset": dataset,
             "model": str(result.classifier.config.model),
@@ -68,7 +69,7 @@ class KeptTraining:
         """Return the training, if it is there and whole; that somebody asked for it is noted."""
         # Imported here: what only looks at trainings needs no torch.
         from tasks.classifier.fitted import FittedClassifier  # noqa: PLC0415
-        from tasks.classifier.train import EpochRecord, TrainingResult  # noqa: PLC0415
+        from tasks.classifier.train import EpochRecord, TrainingCost, TrainingResult  # noqa: PLC0415
 
         try:
             record = json.loads(unsealed((self.folder / RECORD_NAME).read_bytes()))
@@ -79,6 +80,7 @@ class KeptTraining:
                 metrics=record["metrics"],
                 seconds=record["seconds"],
                 best_epoch=record["best_epoch"],
+                cost=TrainingCost(**record["cost"]) if record.get("cost") else None,
             )
         except (OSError, ValueError, KeyError, TypeError, ModelError):
             return None
@@ -199,12 +201,14 @@ def train_candidate(
 
     Raises:
         TrainingError: the dataset holds too little to learn from, or the loss became NaN or infinite.
+        DatasetError: the model looks at the moments of videos, and the version does not have them.
         TrackingAwayError: MLflow does not answer; what was trained is kept, and logged by the next run.
         TrackingError: MLflow's store cannot be used.
     """
     # Imported here: a run whose candidates are all there needs neither torch nor mlflow, 5 s of imports.
     from tasks.classifier.splits import frozen_split, training_splits  # noqa: PLC0415
     from tasks.classifier.train import fit  # noqa: PLC0415
+    from tasks.datasets.moments import require_moments  # noqa: PLC0415
     from tasks.tracking.candidate import StartedBy, log_candidate  # noqa: PLC0415
 
     kept = KeptTraining.of(store, training_key(dataset.manifest.reference, config, store))
@@ -212,6 +216,8 @@ def train_candidate(
     with in_use(dataset.folder), in_use(kept.folder):
         result, validate = kept.load(), None
         if result is None:
+            if config.model.is_over_time:
+                require_moments(dataset, config.model)
             train, validate = training_splits(dataset, MOST_JUDGED)
             manifest = dataset.manifest
             result = fit(

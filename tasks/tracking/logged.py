@@ -21,7 +21,19 @@ from tasks.tracking.client import (
     MlflowException,
     Param,
 )
-from tasks.tracking.registry import COVERAGE_TAG, GAP, MAP, OWN_GAP_TAG, OWN_LABELS, OWN_MAP_TAG, ModelRow
+from tasks.tracking.registry import (
+    COVERAGE_TAG,
+    GAP,
+    MAP,
+    MEMORY_TAG,
+    OWN_GAP_TAG,
+    OWN_LABELS,
+    OWN_MAP_TAG,
+    PARAMETERS_TAG,
+    SECONDS_TAG,
+    SPEED_TAG,
+    ModelRow,
+)
 
 if TYPE_CHECKING:
     from tasks.classifier.train import TrainingResult
@@ -86,7 +98,9 @@ def log_numbers(client: MlflowClient, run_id: str, result: "TrainingResult", met
             **_named_in_mlflow(record.metrics),
         }.items()
     ]
-    final = _named_in_mlflow(metrics) | {"train_seconds": result.seconds}
+    final = _named_in_mlflow(metrics) | {SECONDS_TAG: result.seconds}
+    if cost := result.cost:
+        final |= {PARAMETERS_TAG: cost.parameters, SPEED_TAG: cost.videos_per_s, MEMORY_TAG: cost.peak_mb}
     series += [Metric(name, value, now_ms, result.best_epoch) for name, value in final.items()]
     client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
     for first in range(0, len(series), METRICS_A_BATCH):

@@ -141,8 +141,8 @@ def _saved(classifier: FittedClassifier, described: Model, folder: Path) -> Path
             python_model=str(code.script),
             code_paths=[str(code.package)],
             artifacts={ARTIFACT: str(weights)},
-            signature=_signature(classifier.space.size, len(classifier.label_ids)),
-            input_example=np.zeros((1, classifier.space.size), np.float32),
+            signature=_signature(classifier),
+            input_example=np.zeros((1, *[1] * classifier.is_over_time, classifier.space.size), np.float32),
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
         )
     return folder / "model"
@@ -172,11 +172,12 @@ def _without_survey() -> Iterator[None]:
         setattr(requirements_utils, name, known)
 
 
-def _signature(features: int, labels: int) -> ModelSignature:
-    float32 = np.dtype(np.float32)
-    return ModelSignature(
-        inputs=Schema([TensorSpec(float32, (-1, features))]), outputs=Schema([TensorSpec(float32, (-1, labels))])
-    )
+def _signature(classifier: FittedClassifier) -> ModelSignature:
+    """Return the shapes of what comes in, videos or their moments, and of what goes out."""
+    float32, features = np.dtype(np.float32), classifier.space.size
+    videos = (-1, -1, features) if classifier.is_over_time else (-1, features)
+    labels = (-1, len(classifier.label_ids))
+    return ModelSignature(inputs=Schema([TensorSpec(float32, videos)]), outputs=Schema([TensorSpec(float32, labels)]))
 
 
 def _ensure_registered(client: MlflowClient, name: str) -> None:

@@ -87,6 +87,8 @@ DATASET_TAG = "dataset_id"
 DATASET_SLUG_TAG = "dataset_slug"
 EXPERIMENT_TAG = "experiment_id"
 SECONDS_TAG = "train_seconds"
+# What it costs beside these; versions of earlier releases do not say.
+PARAMETERS_TAG, SPEED_TAG, MEMORY_TAG = "parameters", "train_videos_per_s", "train_peak_mb"
 # Figures over the labels that a version itself knows: they compare with no other version's. Earlier releases tagged
 # them `gap_at_20` and `map`, which are now the metrics over all labels that one of the compared versions knows.
 GAP, MAP = "gap_at_20", "map"
@@ -128,6 +130,9 @@ class ModelRow(FrozenModel):
     own_map: float | None = Field(default=None, description="MAP over these")
     coverage: float | None = Field(default=None, description="share of these videos' positives of labels that it knows")
     seconds: float = Field(description="of training")
+    parameters: int | None = Field(default=None, description="that were learnt; None where an earlier release trained")
+    videos_per_s: float | None = Field(default=None, description="learnt from, reading them included")
+    peak_mb: float | None = Field(default=None, description="memory of training, 10^6 bytes")
     dataset_id: str
     experiment_id: str
     run_id: str
@@ -166,6 +171,9 @@ class ModelRow(FrozenModel):
             own_gap=gap,
             own_map=map_,
             seconds=float(found.tags[SECONDS_TAG]),
+            parameters=int(parameters) if (parameters := _number(found.tags.get(PARAMETERS_TAG))) else None,
+            videos_per_s=_number(found.tags.get(SPEED_TAG)),
+            peak_mb=_number(found.tags.get(MEMORY_TAG)),
             dataset_id=found.tags[DATASET_TAG],
             experiment_id=found.tags[EXPERIMENT_TAG],
             run_id=found.run_id,

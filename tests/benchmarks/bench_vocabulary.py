@@ -63,7 +63,7 @@ trainer = Trainer(build_model(config, len(labels)).to(device), to_learn, config,
 trainer.model.learn_scaling(to_learn.features_NF)
 batches = torch.randperm(len(train)).split(config.batch_size)[:steps]
 started = time.perf_counter()
-losses = [trainer.train_step(step, rows).item() for step, rows in enumerate(batches)]
+losses = [trainer.train_step(step, *to_learn.batch(rows)).item() for step, rows in enumerate(batches)]
 trained_s = time.perf_counter() - started
 assert losses[-1] < losses[0]
 validated(trainer.averaged, to_judge)

@@ -1,7 +1,6 @@
 """What one dataset version has that another has not."""
 
-from tasks.datasets.catalogue import open_dataset
-from tasks.datasets.difference import Change, difference
+from tasks.datasets.catalogue import Change, difference, open_dataset
 from tasks.datasets.manifest import Dataset
 from tests.datasets.made import Folders, make_part, make_parts
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.fft
-import scipy.signal
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 
@@ -42,6 +40,9 @@ def own_features(extractor: EfficientNetExtractor, path: Path) -> np.ndarray:
 
 def bands_by_scipy(samples: np.ndarray) -> np.ndarray:
     """VGGish's log-mel bands of one stretch of sound, as its paper and its own code describe them."""
+    import scipy.fft
+    import scipy.signal  # a second, which not every process of tests need wait
+
     starts = range(0, len(samples) - 400 + 1, 160)
     hann = scipy.signal.get_window("hann", 400)
     spectra = [np.asarray(scipy.fft.rfft(samples[start : start + 400] * hann, 512)) for start in starts]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client, LocalCluster, Scheduler, SpecCluster
 
 from conf.forms import PrepareDatasetForm
 from conf.home import Home
@@ -44,6 +43,8 @@ def expected(mirror: MirrorServer, home: Home) -> dict[str, str]:
 
 def started(count: int, **options: Any) -> Any:
     """Start a cluster on loopback; its type has an asynchronous form too, which is not meant here."""
+    from distributed import LocalCluster
+
     options = {"host": "127.0.0.1", "threads_per_worker": 1, "dashboard_address": dask_cluster.ANY_PORT, **options}
     return LocalCluster(count, **options)
 
@@ -82,6 +83,8 @@ def test_a_cluster_that_is_there_works_with_a_store(
 
 
 def both_worked(address: str) -> bool:
+    from distributed import Client
+
     def has_worked() -> bool:
         return "tasks.filter_records" in sys.modules
 
@@ -97,6 +100,8 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_scheduler_without_workers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Scheduler, SpecCluster
+
     monkeypatch.setattr(dask_cluster, "WORKERS_S", 0.5)
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": dask_cluster.ANY_PORT}}
     bare: Any = SpecCluster(workers={}, scheduler=scheduler)

@@ -10,12 +10,13 @@ CLASSES = {"warm": (200, 80, 30), "cool": (30, 90, 200)}
 FRAMES = 20  # of 10 a second
 
 
-def write_class_clip(path: Path, label: str, seed: int, *, tone: Tone | None = None) -> Path:
-    """Write two seconds of coloured noise, whose colour tells the class."""
+def write_class_clip(path: Path, label: str, seed: int, *, then: str | None = None, tone: Tone | None = None) -> Path:
+    """Write two seconds of coloured noise, whose colour tells the class, and perhaps two of another class."""
     rng = np.random.default_rng([seed, len(label)])
-    noise = rng.integers(-30, 30, (FRAMES, 48, 64, 3))
+    colours = np.repeat([CLASSES[each] for each in (label, then) if each], FRAMES, axis=0)[:, None, None]
+    noise = rng.integers(-30, 30, (len(colours), 48, 64, 3))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_video(path, (np.array(CLASSES[label]) + noise).clip(0, 255).astype(np.uint8), tone=tone)
+    return write_video(path, (colours + noise).clip(0, 255).astype(np.uint8), tone=tone)
 
 
 def write_classes(folder: Path, each: int = 4) -> Path:

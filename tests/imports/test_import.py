@@ -1,5 +1,6 @@
 """Versions of one's own videos, from their files to what is learnt from them, by the functions of the package."""
 
+import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tasks.imports.request import features_reader
 from tasks.imports.table import LabelledClip
 from tasks.video.config import MediaBounds
 from tests.imports.made import CLASSES, write_class_clip, write_classes, write_table
+from tests.reelsift.test_cli import reelsift as command
 from tests.support.folders import digests
 from tests.support.media import Tone
 from tests.support.mirror_server import MirrorServer
@@ -244,3 +246,25 @@ def test_a_champion_of_ones_own_videos_labels_others_and_names_what_it_learnt_fr
     assert pq.read_schema(tmp_path / "rows.parquet").names[-2:] == ["split", "label_names"]
     assert kitchen.version.warnings
     assert "9 of 12 videos of 2 classes" in kitchen.version._repr_html_()
+
+
+def test_a_model_over_time_says_itself_what_each_second_shows(kitchen: Kitchen, tmp_path: Path) -> None:
+    """Two seconds of one class, then two of the other: what it says is what it gives for the features, not smoothed."""
+    training = reelsift.train(kitchen.version, models=["gru"])
+    (model,) = (each.model for each in training.comparison.rows if each.kind == "gru")
+    clip = write_class_clip(tmp_path / "both.mp4", "warm", 77, then="cool")
+    run = command("label", clip, "--model", model, "--no-annotate", "--json", home=kitchen.home)
+    assert run.returncode == 0, run.stderr
+    (video,) = json.loads(run.stdout)["videos"]
+    assert (video["labels"]["smoothing"], video["labels"]["seconds"]) == ("model", 4)
+    assert "the model&#39;s own over time" in (Path(video["folder"]) / "index.html").read_text()
+    live = reelsift.label(clip, model=model, centred=False, annotate=False, home=kitchen.home, out=tmp_path)
+    classifier = reelsift.load_model(model, home=kitchen.home)
+    moments = read_features(clip, MediaBounds(), EfficientNetExtractor.open()).per_second()
+    for folder, is_causal in ((Path(video["folder"]), False), (live.report.parent, True)):
+        table = pd.read_parquet(folder / "labels.parquet")
+        scores = table.pivot_table(index="time_s", columns="label_id", values="score")[list(classifier.label_ids)]
+        np.testing.assert_allclose(scores, classifier.over_time(moments, is_causal=is_causal), atol=1e-6)
+        assert table["score"].equals(table["smoothed"])
+    whole = dict(zip(classifier.label_names, classifier.predict(moments[None])[0], strict=True))
+    assert {each["name"]: each["score"] for each in video["labels"]["top"]} == pytest.approx(whole, abs=1e-6)

@@ -70,6 +70,17 @@ def test_small_classes_are_on_both_sides_and_one_more_moves_one_at_most(seed: in
     assert sum(more[name] != side for name, side in chosen.items()) <= 1
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_class_is_on_both_sides_whichever_of_its_videos_is_broken(seed: int) -> None:
+    """Also where it was the only one to judge on: the sides are those of a table without it."""
+    rows = [f"{seed}{label}{number} {label}" for label in "ab" for number in range(3)]
+    for broken in range(6):
+        left = planned(clips(*rows)).without({broken: DropReason.BROKEN_VIDEO}, {})
+        assert sides(left) == sides(planned(clips(*rows[:broken], *rows[broken + 1 :])))
+        for label in "ab":
+            assert {side for name, side in sides(left).items() if label in name} == {"train", "validate"}
+
+
 def test_a_group_or_a_file_is_never_on_both_sides() -> None:
     rows = [f"v{number} {'ab'[number % 2]} - g{number // 4}" for number in range(80)]
     plan = planned(clips(*rows), v0=hash_of("same"), v78=hash_of("same"))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tasks.contracts.media import LabelSegment
 from tasks.labelling.annotate import Caption, Captions, draw_captions
 from tasks.video.drawing import colour_of
 
@@ -26,6 +27,28 @@ TIMES_S = np.array([0.0, 1.0, 2.0])
 def test_a_time_has_the_best_labels_of_its_moment(time_s: float, texts: list[str]) -> None:
     captions = Captions(TIMES_S, SCORES, LABELS)
     assert [caption.text for caption in captions.at(time_s)] == texts
+
+
+def held(label_id: int, start_s: float, end_s: float) -> LabelSegment:
+    return LabelSegment(label_id=label_id, name=dict(LABELS)[label_id], start_s=start_s, end_s=end_s, score=0.5)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "texts"),
+    [
+        (0.0, ["espresso 0.90"]),
+        (0.99, ["espresso 0.90"]),
+        (1.0, ["banana 0.25", "apple 0.15"]),
+        (1.99, ["banana 0.25", "apple 0.15"]),
+        (2.0, []),
+    ],
+)
+def test_of_segments_only_what_holds_is_shown(time_s: float, texts: list[str]) -> None:
+    """Hotdog is surest at 1 s, but passes."""
+    segments = [held(7, 0, 1), held(1, 1, 2), held(5, 1, 2)]
+    captions = Captions(TIMES_S, SCORES, LABELS, segments=segments)
+    assert [caption.text for caption in captions.at(time_s)] == texts
+    assert Captions(TIMES_S, SCORES, LABELS, segments=[]).at(time_s) == []
 
 
 def test_a_label_keeps_its_colour() -> None:

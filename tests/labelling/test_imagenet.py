@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
 
 from tasks.contracts.errors import VideoError, WeightsError
 from tasks.features import efficientnet as embedded
@@ -22,6 +24,7 @@ from tasks.labelling.label import label_video
 from tasks.labelling.labeller import open_labeller
 from tasks.tracking.store import tracking_store
 from tasks.video.config import MediaBounds
+from tasks.video.writing import open_writer
 from tasks.weights.store import WeightsStore
 from tests.labelling.colours import fetched, write_clip
 
@@ -113,13 +116,30 @@ def food_mix(real_data: Path) -> Path:
     return real_data / "media" / "videos" / "food_mix_with_audio.mp4"
 
 
-@pytest.mark.parametrize("options", [{}, {"centred": True}, {"window": 1}], ids=["default", "centred", "unsmoothed"])
+@pytest.mark.parametrize("options", [{}, {"centred": False}, {"window": 1}], ids=["default", "causal", "unsmoothed"])
 def test_food_is_espresso_then_hotdog_then_banana(food_mix: Path, tmp_path: Path, options: dict) -> None:
     chosen = LabelOptions.model_validate({"annotate": False, **options})
     made = label_video(fetched(food_mix), ImagenetLabeller.open(), chosen, MediaBounds(), tmp_path)
     wanted = ["espresso", "hotdog", "banana"]
     assert [segment.name for segment in made.segments if segment.name in wanted] == wanted
     assert [segment.name for segment in made.segments][:2] == wanted[:2]
+
+
+@pytest.mark.parametrize("window", [3, 5])
+def test_labels_change_with_the_picture_between_sampled_frames(window: int, tmp_path: Path) -> None:
+    """A cup of coffee until 3.2 s, a cat until 6.7 s, a motorcycle until 10.9 s, at two frames a second."""
+    cuts_s = [0.0, 3.2, 6.7, 10.9]
+    pictures = [cv2.resize(each, (320, 240)) for each in (data.coffee(), data.chelsea(), data.stereo_motorcycle()[0])]
+    path = tmp_path / "cuts.mp4"
+    with open_writer(path, width=320, height=240, frame_rate=10, sound_of=None) as writer:
+        for frame in range(109):
+            shown = int(np.searchsorted(cuts_s, frame / 10, side="right")) - 1
+            writer.write(np.asarray(pictures[shown], np.uint8), frame / 10)
+    options = LabelOptions(rate_hz=2, window=window, annotate=False)
+    made = label_video(fetched(path), ImagenetLabeller.open(), options, MediaBounds(), tmp_path / "out")
+    found = {each.name: (each.start_s, each.end_s) for each in made.segments}
+    assert found["espresso"] == pytest.approx((0.0, 3.2), abs=0.5)
+    assert found["moped"] == pytest.approx((6.7, 10.9), abs=0.5)
 
 
 def test_the_labelled_copy_of_the_food_lasts_as_long_and_has_its_sound(food_mix: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """A video's labels over time, and the files that are left."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -73,10 +75,27 @@ def test_progress_is_told_in_seconds_of_the_video(clip: FetchedVideo, tmp_path: 
 
 
 def test_the_causal_mean_lags_and_the_centred_one_does_not(clip: FetchedVideo, tmp_path: Path) -> None:
-    causal = labelled(clip, tmp_path, window=3, annotate=False)
-    centred = labelled(clip, tmp_path, window=3, centred=True, annotate=False)
-    assert [segment.start_s for segment in causal.segments] == [0, 3, 5]
-    assert [segment.start_s for segment in centred.segments] == [0, 2, 4]
+    causal = labelled(clip, tmp_path, window=3, centred=False, annotate=False)
+    centred = labelled(clip, tmp_path, window=3, annotate=False)
+    assert segments(causal) == [("red", 0, 3), ("green", 3, 5), ("blue", 5, 6)]
+    assert segments(centred) == [("red", 0, 2), ("green", 2, 4), ("blue", 4, 6)]
+    assert causal.identity != centred.identity
+    assert (causal.smoothing, centred.smoothing) == ("causal mean", "centred mean")
+    assert labelled(clip, tmp_path, annotate=False).smoothing == "none"
+
+
+def is_drawn(frame: np.ndarray) -> bool:
+    """Say whether the upper left corner of an RGB frame is of more than one colour."""
+    return frame[:20, :60].std(axis=(0, 1)).max() > 20
+
+
+def test_the_copy_shows_labels_while_they_hold_and_no_others(clip: FetchedVideo, tmp_path: Path) -> None:
+    """The mean of green, with other colours before and after it, is never sure enough: nothing is drawn over it."""
+    labelled(clip, tmp_path, window=3, enter=0.99, leave=0.9)
+    with av.open(str(tmp_path / "labelled.mp4")) as copy:
+        drawn = [is_drawn(frame.to_ndarray(format="rgb24")) for frame in copy.decode(video=0)]
+    found = [index for index, (before, after) in enumerate(pairwise(drawn), 1) if before != after]
+    assert (drawn[0], found) == (True, [20, 40])
 
 
 def test_the_copy_lasts_as_long_and_keeps_the_sound(clip: FetchedVideo, tmp_path: Path) -> None:
@@ -88,7 +107,7 @@ def test_the_copy_lasts_as_long_and_keeps_the_sound(clip: FetchedVideo, tmp_path
     assert len(frames) == 60
     below = [frame[-20:].mean(axis=(0, 1)).argmax() for frame in frames]
     assert below == [0] * 20 + [1] * 20 + [2] * 20  # each frame is still there, in its place
-    assert all(frame[:20, :60].std() > 20 for frame in frames)  # and has something drawn in its corner
+    assert all(map(is_drawn, frames))  # and has something drawn in its corner
 
 
 def test_the_scored_frames_are_kept_where_they_are_wanted(clip: FetchedVideo, tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ means is another test's affair; here every outcome is a reason.
 import ctypes
 import json
 import mmap
+import os
 import struct
+import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -32,11 +35,33 @@ from tests.records.framing import (
 )
 from tests.records.odd_examples import OddExamples, OddSequences
 
+ROOT = Path(__file__).parents[2]
 PAGE = mmap.PAGESIZE
 LARGEST = 4 * PAGE  # bytes of a mutated shard
 SEEDS = 400  # payloads that the mutations start from
 WELL = (Verdict.MATCH, Verdict.NO_MATCH, Verdict.EXCLUDED)
 NASTY = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
+
+
+def guarded(*arguments: str, cache: Path) -> subprocess.Popen[str]:
+    """Start Python on code whose indices are checked."""
+    # Not optimised: that would take longer than it saves.
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache), "NUMBA_OPT": "0"}
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def fuzzed(shards: int, shards_of_frames: int, seeds: int, cache: Path, timeout_s: float) -> Counter[str]:
+    """Mutate so many shards in all, in a process of their own; return how many records met each verdict."""
+    counts = (str(count // seeds) for count in (shards, shards_of_frames))
+    run = guarded("-m", __name__, *counts, *map(str, range(seeds)), cache=cache)
+    output, errors = run.communicate(timeout=timeout_s)
+    assert run.returncode == 0, errors
+    result = json.loads(output)
+    assert result["shards"] == shards + shards_of_frames
+    return Counter(result["verdicts"])
 
 
 class GuardedBuffer:

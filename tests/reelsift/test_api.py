@@ -144,7 +144,7 @@ def test_a_type_checker_understands_the_example_of_the_readme(tmp_path: Path) ->
     _, _, section = README.partition("## From Python\n")
     found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert found
-    features = "import numpy as np\nfeatures = np.zeros((1, 1152), np.float32)\n"
+    features = "import numpy as np\nfeatures = seconds = np.zeros((1, 1152), np.float32)\n"
     revealed = "".join(f"reveal_type({expression})\n" for expression in TYPES)
     wrong = 'reelsift.label("x.mp4", modle="imagenet")\n'
     (tmp_path / "script.py").write_text(features + found[1] + revealed + wrong)

@@ -19,6 +19,7 @@ from reelsift.cli import app
 from tasks.contracts.errors import ReelsiftError
 from tests.conftest import AUTHORITY
 from tests.support.ended_commands import ended_by, started, wait_for
+from tests.support.in_process import run_here
 from tests.support.mirror_server import MirrorServer
 
 REELSIFT = Path(sys.executable).parent / "reelsift"
@@ -147,8 +148,10 @@ def test_an_expected_error_is_one_line_and_exits_with_1(command: list[str], mess
         pytest.param(["shards", "plan", "--shards", "one,two"], id="plan-share"),
     ],
 )
-def test_a_wrong_usage_exits_with_2_and_no_traceback(command: list[str], home: Path) -> None:
-    run = reelsift(*command, home=home)
+def test_a_wrong_usage_exits_with_2_and_no_traceback(
+    command: list[str], home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = run_here(*command, home=home, monkeypatch=monkeypatch, capfd=capfd)
     assert run.returncode == 2
     assert "Traceback" not in run.stderr
 

@@ -44,8 +44,10 @@ def test_frames_are_built_shown_exported_and_averaged(tmp_path: Path) -> None:
     refused = typed("dataset", "means", means["id"], home=home)
     assert "error: Dataset cooking/" in refused.stderr
     assert "holds features of whole videos, no frames" in refused.stderr
-    refused = typed("pipeline", "--label", "Cooking", "--level", "frame", "--mirror", mirror, home=home)
-    assert (refused.returncode, "error: Candidates are trained on the features of whole" in refused.stderr) == (1, True)
+    refused = typed("train", "--dataset", means["id"], "--model", "logistic", "--model", "gru", home=home)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"A model of the kind gru looks at the moments of a video, and cooking/{means['id']} has" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
 
 
 def test_segments_of_the_third_release_are_counted(tmp_path: Path) -> None:
@@ -59,18 +61,39 @@ def test_segments_of_the_third_release_are_counted(tmp_path: Path) -> None:
             rng.integers(0, 256, (60, 128), np.uint8),
             [(10, 15, 22, float(n % 2)), (30, 35, 22, 0.0)],
         )
-        for n in range(6)
+        for n in range(24)
     ]
     shard = shard_with(mirror / "3" / "frame" / "validate" / "validateaa.tfrecord", frames(payloads))
     plans = mirror / "3" / "download_plans"
     plans.mkdir()
     (plans / "frame_validate.json").write_text(json.dumps({"files": {shard.name: shard.md5}}))
     run = typed(
-        "dataset", "build", "--label", "22", "--level", "frame", "--partition", "3/frame/validate", "--mirror", mirror,
-        home=home,
+        "pipeline", "--label", "22", "--level", "frame", "--partition", "3/frame/validate", "--mirror", mirror,
+        "--model", "mean", "--model", "moe", "--yes", "--json", home=home,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
+    made = json.loads(run.stdout)
+    rows = {row["kind"]: row["model"] for row in made["comparison"]["rows"]}
+    assert (rows.keys(), made["promotion"]["promoted"]) == ({"mean", "moe"}, True)
+    shown = typed("dataset", "show", "latest", home=home).stdout
     assert (
-        "360 frames, one a second, 60 in the longest video. Segments: 12 ratings of 1 labels, 3 confirmed."
-        in run.stdout
+        "1,440 frames, one a second, 60 in the longest video. Segments: 48 ratings of 1 labels, 12 confirmed." in shown
     )
+    model = rows["mean"]
+    judged = json.loads(typed("models", "evaluate", model, "--json", home=home).stdout)
+    assert judged["rated_segments"] == 48
+    assert 0 < judged["segment_map"] < 1
+    labels, file = tmp_path / "segment_label_ids.csv", tmp_path / "submission.csv"
+    labels.write_text("Index\n22\n3\n")
+    said = json.loads(
+        typed(
+            "models", "predict-segments", model, "--dataset", "latest", "--output", file, "--classes", labels,
+            "--most", 50, "--json", home=home,
+        ).stdout
+    )  # fmt: skip
+    assert (said["labels"], said["videos"], said["segments"]) == (1, 24, 24 * 12)
+    header, line = file.read_text().splitlines()
+    assert header == "Class,Segments"
+    named = line.removeprefix("22,").split()
+    assert len(set(named)) == len(named) == 50
+    assert {each.partition(":")[2] for each in named} <= {str(start) for start in range(0, 60, 5)}

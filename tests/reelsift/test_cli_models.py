@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_API_URL
 
 from tests.labelling.colours import write_clip
 from tests.reelsift.test_cli import reelsift
+from tests.support.built import build
 from tests.support.feature_weights import write_feature_weights
 from tests.support.folders import digests
 
@@ -34,10 +35,9 @@ def original(
 ) -> Path:
     """A home with two versions of a dataset, the larger one first, and two models of that."""
     home = with_tables(tmp_path_factory.mktemp("models") / "home")
-    build = ("dataset", "build", "--label", "Cooking", "--mirror", synthetic_mirror)
-    built, other = (answer(*build, *more, home=home) for more in ((), ("--limit", 1)))
-    assert built["id"] != other["id"]
-    trained = answer("train", "--dataset", built["id"], "--model", "moe", "--model", "logistic", home=home)
+    built, other = (build(synthetic_mirror, home, "Cooking", limit=limit).manifest.id for limit in (None, 1))
+    assert built != other
+    trained = answer("train", "--dataset", built, "--model", "moe", "--model", "logistic", home=home)
     assert {each["kind"] for each in trained["candidates"]} == {"moe", "logistic"}
     return home
 
@@ -94,6 +94,8 @@ def test_from_candidates_to_a_champion_in_a_moved_copy(home: Path, tmp_path: Pat
     compared = answer("models", "compare", home=home, **quick)  # on the models' own dataset, whatever `latest` is
     assert compared["dataset_id"] == larger(home)
     assert {row["model"] for row in compared["rows"]} == {f"cooking/{version}" for version in range(1, 5)}
+    costs = ("parameters", "videos_per_s", "peak_mb", "seconds")
+    assert all(row[name] > 0 for row in compared["rows"] for name in costs)
     assert Path(compared["picture"]).read_bytes().startswith(b"\x89PNG")
     assert Path(compared["picture"]).is_relative_to(home)
     with get_client(sync_client=True) as client:

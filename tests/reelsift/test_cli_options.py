@@ -13,6 +13,7 @@ import pytest
 from tasks.contracts.media import LABELLED_FRAMES_FOLDER, LABELS_TABLE_NAME
 from tests.reelsift.test_cli import REELSIFT, reelsift
 from tests.support.folders import digests
+from tests.support.in_process import run_here
 from tests.support.mirror_server import MirrorServer
 from tests.support.square_network import square_network
 from tests.support.square_videos import write_clip
@@ -156,6 +157,7 @@ def test_labelling_obeys_its_options(home: Path, clip: Path, tmp_path: Path) -> 
     assert video["labels"]["seconds"] == 4  # 2 s at 2 a second
     options = video["labels"]["options"]
     assert (options["rate_hz"], options["window"], options["centred"]) == (2.0, 2, False)
+    assert (video["labels"]["smoothing"], "labels lag" in (folder / "index.html").read_text()) == ("causal mean", True)
     assert len(list((folder / LABELLED_FRAMES_FOLDER).iterdir())) == 4
     assert (folder / video["labels"]["annotated_video"]).is_file()
     times = pq.read_table(folder / LABELS_TABLE_NAME)["time_s"].to_pylist()
@@ -292,10 +294,15 @@ def test_a_source_that_looks_like_an_option_is_told_how_to_be_written(
     ],
 )
 def test_a_place_that_cannot_be_written_is_told_before_the_work(
-    command: list[str], message: str, home: Path, clip: Path
+    command: list[str],
+    message: str,
+    home: Path,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (clip.parent / "dangling").symlink_to("nowhere")
-    run = reelsift(*command, home=home)
+    run = run_here(*command, home=home, monkeypatch=monkeypatch, capfd=capfd)
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.startswith("error: Nothing can be written to ")
     assert message in run.stderr

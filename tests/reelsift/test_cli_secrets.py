@@ -14,6 +14,7 @@ from tasks.contracts.media import BatchRequest, BatchVideo
 from tasks.fan_out.ledger import write_request
 from tasks.video.sources import listed
 from tests.reelsift.test_cli import reelsift
+from tests.support.in_process import run_here
 from tests.support.mirror_server import MirrorServer
 from tests.support.video_server import VIDEO, write_clip
 
@@ -97,9 +98,15 @@ def test_the_request_of_a_batch_is_its_owners_alone(tmp_path: Path) -> None:
         pytest.param(("models", "list"), {"REELSIFT_TRACKING__URI": f"http://u:{SECRET}@h"}, id="tracking"),
     ],
 )
-def test_nothing_printed_holds_a_password(command: tuple[str, ...], variables: dict[str, str], tmp_path: Path) -> None:
+def test_nothing_printed_holds_a_password(
+    command: tuple[str, ...],
+    variables: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     variables = {"REELSIFT_DOWNLOAD__ATTEMPTS": "1", **variables}
-    run = reelsift(*command, home=tmp_path / "home", **variables)
+    run = run_here(*command, home=tmp_path / "home", monkeypatch=monkeypatch, capfd=capfd, **variables)
     assert run.stdout + run.stderr
     assert SECRET not in run.stdout + run.stderr
     assert "Traceback" not in run.stderr

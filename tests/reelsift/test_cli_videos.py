@@ -7,11 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from reelsift.demo import made_clip
 from tasks.contracts.media import LABELS_NAME
 from tests.reelsift.test_cli import reelsift
+from tests.support.in_process import run_here
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,34 @@ def test_a_video_is_labelled_without_a_server_and_found_again(clip: Path, home: 
     again = json.loads(reelsift("label", clip, "--json", home=home).stdout)
     assert [video["status"] for video in again["videos"]] == ["cached"]
     assert again["videos"][0]["labels"]["segments"][0]["name"] == "espresso"
+
+
+SHOWN_S = {"espresso": (0.0, 2.0), "hotdog": (2.0, 4.0), "banana": (6.0, 8.0), "water bottle": (14.7, 18.8)}
+WITHIN_S = 0.5  # a sampled frame, at two a second
+
+
+def corners(path: Path) -> list[tuple[float, np.ndarray]]:
+    """Return the time and the upper left corner of each frame of a video."""
+    with av.open(str(path)) as container:
+        return [(frame.time or 0.0, frame.to_ndarray(format="gray")[:50, :150]) for frame in container.decode(video=0)]
+
+
+def test_labels_begin_and_end_with_the_picture_that_they_name(real_data: Path, home: Path) -> None:
+    """The apple (4 to 6 s) is none that the model knows, and neither is the belt (8 to 14.7 s) on which things pass."""
+    film = real_data / "media" / "videos" / "food_mix_with_audio.mp4"
+    run = reelsift("label", film, "--model", "imagenet", "--fps", 2, "--json", home=home)
+    assert run.returncode == 0, run.stderr
+    (made,) = json.loads(run.stdout)["videos"]
+    found = {each["name"]: (each["start_s"], each["end_s"]) for each in made["labels"]["segments"]}
+    folder = Path(made["folder"])
+    assert found == {name: pytest.approx(span_s, abs=WITHIN_S) for name, span_s in SHOWN_S.items()}
+    assert (made["labels"]["smoothing"], made["labels"]["options"]["centred"]) == ("centred mean", True)
+    assert "a centred mean" in (folder / "index.html").read_text(encoding="utf-8")
+    frames = list(zip(corners(film), corners(folder / "labelled.mp4"), strict=True))
+    assert len(frames) == 282
+    for (time_s, plain), (_, drawn) in frames:
+        is_held = any(start_s <= time_s + 1e-6 and time_s < end_s for start_s, end_s in found.values())
+        assert (np.abs(drawn.astype(int) - plain).mean() > 10) == is_held, time_s
 
 
 def test_one_broken_source_of_many_fails_alone_and_exits_with_1(clip: Path, home: Path) -> None:
@@ -111,8 +142,10 @@ def test_weights_are_listed_with_what_they_are_for(home: Path) -> None:
         pytest.param(["id", "ZU9HH"], "four letters or digits", id="id"),
     ],
 )
-def test_what_is_wrong_is_one_line(command: list[str], message: str, home: Path) -> None:
-    run = reelsift(*command, home=home)
+def test_what_is_wrong_is_one_line(
+    command: list[str], message: str, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = run_here(*command, home=home, monkeypatch=monkeypatch, capfd=capfd)
     assert run.returncode in {1, 2}
     assert run.stdout == ""
     assert message in run.stderr

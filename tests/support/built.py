@@ -14,12 +14,20 @@ from tasks.shards.mirror import resolve
 BOTH = ("video/train", "video/validate")
 
 
-def build(mirror: Path, root: Path, *labels: str, partitions: tuple[str, ...] = BOTH, **options: Any) -> Dataset:
+def build(
+    mirror: Path,
+    root: Path,
+    *labels: str,
+    partitions: tuple[str, ...] = BOTH,
+    limit: int | None = None,
+    **options: Any,
+) -> Dataset:
     """Build and publish the version of these labels below `root`, its parts and vocabulary beside it."""
     download = DownloadConfig(mirrors=(str(mirror),))
     request = plan_request(
         labels,
         partitions=partitions,
+        limit=limit,
         filter_options={"background": "all", **options},
         vocabulary_folder=root / "vocabulary",
         download=download,

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from conf.home import Home
-from conf.stack_state import home_credentials
+from conf.stack_state import home_credentials, read_state
 from tests.conftest import AUTHORITY
 
 REELSIFT = Path(sys.executable).parent / "reelsift"
@@ -93,8 +93,15 @@ class LocalStack:
         assert json.loads(run.stdout)["processes"] >= 0
 
     def parts(self) -> dict[str, dict[str, Any]]:
+        """Return what `reelsift status` says of each part."""
         run = self.command("status", "--json")
         return {part["name"]: part for part in json.loads(run.stdout)["parts"]}
+
+    def processes(self) -> dict[str, int]:
+        """Return the process of each part by the part's name, as the home notes them."""
+        state = read_state(Home(self.home))
+        assert state
+        return {part.name: part.pid for part in state.parts}
 
     def post(self, path: str, body: dict[str, Any] | list[Any]) -> Any:
         """Send something to the Prefect server, which takes it."""

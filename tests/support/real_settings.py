@@ -8,12 +8,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import files
 from pathlib import Path
 
-import mlflow.environment_variables
 from prefect.settings.base import PrefectBaseSettings
-from prefect.settings.legacy import _get_valid_setting_names
-from prefect.settings.models.root import Settings
-from prefect_kubernetes.settings import KubernetesSettings
-from prefect_redis.client import RedisMessagingSettings
 
 # Read by the database driver, boto3, CUDA, Numba and by convention, not by what is above.
 OTHERS = frozenset({
@@ -32,6 +27,11 @@ def unreal(names: Iterable[str]) -> list[str]:
 
 
 def _prefect() -> set[str]:
+    from prefect.settings.legacy import _get_valid_setting_names
+    from prefect.settings.models.root import Settings
+    from prefect_kubernetes.settings import KubernetesSettings  # seconds, which not every process of tests need wait
+    from prefect_redis.client import RedisMessagingSettings
+
     integrations = {*_variables(RedisMessagingSettings), *_variables(KubernetesSettings)}
     return {*_get_valid_setting_names(Settings), *integrations}
 
@@ -46,6 +46,8 @@ def _variables(settings: type[PrefectBaseSettings]) -> Iterator[str]:
 
 def _mlflow() -> set[str]:
     """Return MLflow's list, and what the options of `mlflow server` read; importing those would take seconds."""
+    import mlflow.environment_variables
+
     listed = {name for name in dir(mlflow.environment_variables) if name.startswith("MLFLOW_")}
     sources = [
         path for path in files("mlflow") or () if str(path) in {"mlflow/cli/__init__.py", "mlflow/utils/cli_args.py"}

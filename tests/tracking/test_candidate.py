@@ -61,6 +61,10 @@ def test_metrics_by_epoch_and_at_the_end(store: TrackingStore, candidate: Candid
     assert data.metrics["gap_at_20"] == candidate.metrics["gap_at_20"] > 0.5  # alone, it knows all labels judged on
     assert data.metrics["gap_at_20_own_labels"] == data.metrics["gap_at_20"]
     assert {"epoch/loss", "epoch/learning_rate", "train_seconds"} <= data.metrics.keys()
+    row = resolve(store, candidate.reference)
+    assert data.metrics["parameters"] == candidate.parameters == row.parameters == 4 * (1152 + 1)  # logistic
+    assert data.metrics["train_videos_per_s"] == pytest.approx(row.videos_per_s, abs=0.1)
+    assert data.metrics["train_peak_mb"] == pytest.approx(row.peak_mb, abs=1)
 
 
 def test_a_model_of_background_has_the_match_among_its_metrics(store: TrackingStore, tmp_path: Path) -> None:

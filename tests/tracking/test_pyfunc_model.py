@@ -13,6 +13,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.utils import requirements_utils
 
+from tasks.classifier.config import ModelKind
 from tasks.contracts.errors import ModelError
 from tasks.tracking.client import ENVIRONMENT, connect, download_artifacts, mlflow
 from tasks.tracking.loading import WEIGHTS_FOLDER, load_classifier
@@ -20,6 +21,9 @@ from tasks.tracking.store import TrackingStore
 from tests.support.classifiers import registered, untrained
 
 FEATURES = np.random.default_rng(0).standard_normal((5, 1152), dtype=np.float32)
+MOMENTS = np.stack(
+    [FEATURES, np.where(np.arange(5)[:, None] < 3, FEATURES, np.float32(np.nan))]
+)  # the second is shorter
 
 
 def test_loads_by_alias_without_pickle(store: TrackingStore) -> None:
@@ -81,25 +85,29 @@ import importlib.util, sys
 sys.path.append(sys.argv[1])
 assert not [name for name in ("tasks", "conf", "flows", "deployments", "reelsift") if importlib.util.find_spec(name)]
 import mlflow, numpy
-model = mlflow.pyfunc.load_model(sys.argv[2])
-numpy.save(sys.argv[4], model.predict(numpy.load(sys.argv[3])))
+for folder, features, scores in zip(*[iter(sys.argv[2:])] * 3):
+    numpy.save(scores, mlflow.pyfunc.load_model(folder).predict(numpy.load(features)))
 """
 
 
 def test_it_loads_where_reelsift_is_not_installed(store: TrackingStore, tmp_path: Path) -> None:
     """In an interpreter that has the packages of the model's requirements, and nothing of this project's checkout."""
-    classifier = untrained(seed=7)
-    registered(store, classifier=classifier)
-    connect(store)
-    folder = download_artifacts(artifact_uri="models:/cooking/1", dst_path=str(tmp_path / "model"))
-    features, scores = tmp_path / "features.npy", tmp_path / "scores.npy"
-    np.save(features, FEATURES)
+    asked = [(untrained(seed=7), FEATURES), (untrained(seed=7, kind=ModelKind.GRU), MOMENTS)]
+    words = list[str]()
+    for number, (classifier, features) in enumerate(asked, 1):
+        registered(store, classifier=classifier)
+        connect(store)
+        uri = f"models:/cooking/{number}"
+        words.append(download_artifacts(artifact_uri=uri, dst_path=str(tmp_path / f"model {number}")))
+        words += [str(tmp_path / f"features {number}.npy"), str(tmp_path / f"scores {number}.npy")]
+        np.save(words[-2], features)
     packages = sysconfig.get_path("purelib")
     # `-S`: no `.pth` file is read, by which the editable install would come in; `-I`: no working folder, no variables.
-    command = [sys.executable, "-I", "-S", "-c", ELSEWHERE, packages, folder, str(features), str(scores)]
+    command = [sys.executable, "-I", "-S", "-c", ELSEWHERE, packages, *words]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT)
     assert run.returncode == 0, run.stderr
-    assert np.array_equal(np.load(scores), classifier.predict(FEATURES))
+    for scores, (classifier, features) in zip(words[2::3], asked, strict=True):
+        assert np.array_equal(np.load(scores), classifier.predict(features))
 
 
 def test_the_carried_code_hides_no_module_of_the_checkout(store: TrackingStore, tmp_path: Path) -> None:

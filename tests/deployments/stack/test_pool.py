@@ -163,10 +163,10 @@ def test_a_batch_whose_machine_dies_is_run_by_another_and_no_video_is_lost(
     local_stack: LocalStack, long_clips: list[str]
 ) -> None:
     run_id = local_stack.start("detect-objects", form(long_clips))
-    parts = local_stack.parts()
+    processes = local_stack.processes()
     waited(lambda: len(under_way(local_stack, run_id)) == 2, 90, "both batches to get on")
     victim = min(under_way(local_stack, run_id).items(), key=lambda item: item[1])[0]
-    worker = psutil.Process(parts[victim]["pid"])
+    worker = psutil.Process(processes[victim])
     for process in [*worker.children(recursive=True), worker]:
         process.send_signal(signal.SIGKILL)
     told = local_stack.command("status")
@@ -181,7 +181,7 @@ def test_a_batch_whose_machine_dies_is_run_by_another_and_no_video_is_lost(
     local_stack.up("--gpu-workers", "2")
     mended = local_stack.parts()
     assert {part["state"] for part in mended.values()} == {"ready"}
-    assert [name for name, part in mended.items() if part["pid"] != parts[name]["pid"]] == [victim]
+    assert [name for name, part in mended.items() if part["pid"] != processes[name]] == [victim]
 
 
 def test_cancelling_the_parent_cancels_its_batches_and_leaves_no_process(

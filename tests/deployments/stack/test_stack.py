@@ -90,19 +90,19 @@ def test_the_password_is_in_one_file_that_only_its_owner_reads(local_stack: Loca
     assert [path.stat().st_mode & 0o777 for path in (folder, *holders)] == [0o700, 0o600]
     lines = [line for line in processes_of(local_stack.home) if password in line]
     assert not lines
-    environment = psutil.Process(local_stack.parts()["prefect"]["pid"])
+    environment = psutil.Process(local_stack.processes()["prefect"])
     assert Path(f"/proc/{environment.pid}/environ").stat().st_mode & 0o077 == 0
 
 
 def test_up_again_keeps_everything_and_shows_the_way_in(local_stack: LocalStack) -> None:
     """The automation keeps what it has seen: a run that was killed a moment ago would never be found out otherwise."""
     automations = {each["name"]: each for each in local_stack.post("/automations/filter", {})}
-    pids = {name: part["pid"] for name, part in local_stack.parts().items()}
+    pids = local_stack.processes()
     run = local_stack.command("up", *local_stack.ports, "--gpu-workers", "2")
     assert run.returncode == 0, run.stderr
     assert f"Prefect: log in with  {':'.join(local_stack.login)}" in run.stdout
     assert f"MLflow:  log in as  {local_stack.login[0]}  with  {local_stack.login[1]}" in run.stdout
-    assert {name: part["pid"] for name, part in local_stack.parts().items()} == pids
+    assert {name: part["pid"] for name, part in local_stack.parts().items()} == local_stack.processes() == pids
     again = {each["name"]: each for each in local_stack.post("/automations/filter", {})}
     zombies = "crash-zombie-flow-runs"
     assert (again[zombies]["id"], again[zombies]["updated"]) == (

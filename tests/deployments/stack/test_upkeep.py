@@ -42,7 +42,7 @@ def automation(stack: LocalStack, deployment: str) -> dict[str, Any]:
 
 def kill_worker(stack: LocalStack, name: str) -> None:
     """End a worker and all that came of it, as a machine that dies."""
-    kill_with_children(psutil.Process(stack.parts()[name]["pid"]))
+    kill_with_children(psutil.Process(stack.processes()[name]))
 
 
 def kill_with_children(worker: psutil.Process) -> None:
@@ -113,7 +113,7 @@ def test_a_worker_killed_before_the_first_heartbeat_delays_its_batch_by_little(
 
 def killed_at_once(stack: LocalStack, sources: list[str]) -> tuple[str, bool]:
     """Start a detection, kill the first worker that takes up a batch, and say of which run, and if that had begun."""
-    workers = {name: psutil.Process(part["pid"]) for name, part in stack.parts().items()}  # asked before: it takes long
+    workers = {name: psutil.Process(pid) for name, pid in stack.processes().items()}
     run_id = stack.start("detect-objects", form(sources, again=True))  # other tests have looked at the same clips
     waited(lambda: bool(taken(stack, run_id)), START_S, "a worker to take a batch up")
     kill_with_children(workers[taken(stack, run_id)])
