@@ -15,8 +15,15 @@ PLAY = """async () => {
     await video.play();
     await new Promise(done => { video.ontimeupdate = () => video.currentTime > 0.3 && done(); });
     video.pause();
+    // The picture may come after the event, as on a busy machine: what was there before would be drawn.
+    const shown = new Promise(done => {
+        const look = (_, frame) => frame.mediaTime > 1 ? done() : video.requestVideoFrameCallback(look);
+        video.requestVideoFrameCallback(look);
+        setTimeout(done, 10000);
+    });
     video.currentTime = 1.5;
     await new Promise(done => { video.onseeked = done; });
+    await shown;
     const canvas = document.createElement('canvas');
     canvas.getContext('2d').drawImage(video, 0, 0);
     return {
