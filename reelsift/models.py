@@ -20,6 +20,7 @@ from reelsift.pipeline import (
     print_ways_to_look,
 )
 from reelsift.session import Session
+from tasks.contracts.files import check_folder
 
 if TYPE_CHECKING:
     from tasks.classifier.evaluate import Evaluation
@@ -230,6 +231,7 @@ def predict_segments(
     A line for each label: its index, and `VIDEO:START` of its segments, best first. The version must hold frames.
     """
     session: Session = context.obj
+    check_folder(output.parent)
     row, version = _model_and_dataset(session, model, dataset)
 
     from tasks.classifier.scoring import Segments, best_segments, write_submission

@@ -101,7 +101,7 @@ class TrainConfig(FrozenModel):
         ge=1,
         le=1024,
         exclude_if=lambda clusters: clusters == 16,
-        description="netvlad, nextvlad: centres from which moments are told apart",
+        description="netvlad, nextvlad: cluster centres",
     )
 
 

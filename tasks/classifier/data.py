@@ -15,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.classifier.sequence import Ragged
+from tasks.classifier.sequence import VIDEOS_AT_ONCE, Ragged
 from tasks.contracts.errors import TrainingError
 from tasks.datasets.load import Videos
 from tasks.datasets.moments import Moments
 
-SEQUENCE_ROWS = 64  # videos whose moments are judged at once: 88 MB of 300 moments each
 SAMPLED = 256  # videos from whose moments the scaling is learnt
 CPU_FACTS = Path("/proc/cpuinfo")  # of Linux; elsewhere the processor is taken to have no such units
 
@@ -56,14 +55,9 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Videos to learn from or to judge on. The features are raw: normalising is part of the model.
+class LabelledVideos:
+    """What is to be learnt of videos, whichever features they have."""
 
-    They stay as they were loaded, and where they were where a GPU has no room for them; batches are float32, on the
-    device of the targets.
-    """
-
-    features_NF: Tensor  # float32 or float16
     targets: Targets
     is_match_N: Tensor  # bool
 
@@ -75,6 +69,17 @@ class Examples:
     def device(self) -> torch.device:
         """Where the batches are."""
         return self.is_match_N.device
+
+
+@dataclass(frozen=True)
+class Examples(LabelledVideos):
+    """Videos to learn from or to judge on. The features are raw: normalising is part of the model.
+
+    They stay as they were loaded, and where they were where a GPU has no room for them; batches are float32, on the
+    device of the targets.
+    """
+
+    features_NF: Tensor  # float32 or float16
 
     def batch(self, rows_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return features_BF, targets_BL and is_match_B of some rows."""
@@ -96,25 +101,14 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class SequenceExamples:
+class SequenceExamples(LabelledVideos):
     """Videos to learn from or to judge on, by their moments, which are read from the disk where they are too many."""
 
     moments: Moments
-    targets: Targets
-    is_match_N: Tensor  # bool
-
-    def __len__(self) -> int:
-        """Return how many videos there are."""
-        return len(self.is_match_N)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the batches are."""
-        return self.is_match_N.device
 
     def split(self, rows: int) -> Iterator[tuple[Ragged, Tensor, Tensor]]:
         """Yield raw moments, targets_BL and is_match_B of `rows` videos at most at a time, in order."""
-        return self._batches(torch.arange(len(self)).split(min(rows, SEQUENCE_ROWS)))
+        return self._batches(torch.arange(len(self)).split(min(rows, VIDEOS_AT_ONCE)))
 
     def shuffled(self, rows: int) -> Iterator[tuple[Ragged, Tensor, Tensor]]:
         """Yield the same of all videos in a new order, which PyTorch's generator decides."""

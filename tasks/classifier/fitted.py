@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tasks.classifier.config import METADATA_NAME, TrainConfig
 from tasks.classifier.models import build_model
-from tasks.classifier.sequence import Ragged, context_windows
+from tasks.classifier.sequence import VIDEOS_AT_ONCE, Ragged, context_windows
 from tasks.contracts.errors import FeatureSpaceError, ModelError
 from tasks.contracts.features import YT8M, FeatureSpace, SpaceName
 from tasks.contracts.files import appearing, file_digest, write_text
@@ -99,7 +99,6 @@ def read_weights(path: Path, metadata: ClassifierMetadata, module: nn.Module) ->
 
 
 PREDICT_ROWS = 4096  # rows a forward pass: bounds the memory of a large prediction
-PREDICT_VIDEOS = 64  # videos a forward pass of a model over time: 88 MB of 300 moments each
 WINDOW_S = 5.0  # that a model over time looks at to tell what is shown at a moment
 BLOCK_ELEMENTS = 4 << 20  # rows x labels at once: 17 MB in float32, of which a mixture of experts makes a dozen
 
@@ -154,8 +153,8 @@ class FittedClassifier:
         """Return the labels' probabilities (T, L) at each moment of a video, of raw features (T, F) of its moments.
 
         What a model over time says at a moment is what it says of the seconds around it, as of a video of their own:
-        so a label comes and goes with what it names, and no moment is told of by what came minutes before. Cut off
-        where the video begins and ends. Any other model judges each moment by itself.
+        so a label comes and goes with what it names, and minutes before do not count. Cut off where the video begins
+        and ends. Any other model judges each moment by itself.
 
         Args:
             features: one row a moment, as many a second as the feature space has.
@@ -171,7 +170,12 @@ class FittedClassifier:
         moments = max(1, round(window_s * self.space.rate_hz))
         after = 0 if is_causal else moments // 2
         windows, offsets = context_windows(len(values), moments - 1 - after, after)
-        return self.outputs_of_moments(values[windows], offsets)[:, : len(self.label_ids)]
+        made = [np.zeros((0, len(self.label_ids)), np.float32)]
+        for first in range(0, len(values), VIDEOS_AT_ONCE):  # all windows at once are five times the features
+            ends = offsets[first : first + VIDEOS_AT_ONCE + 1]
+            outputs = self.outputs_of_moments(values[windows[ends[0] : ends[-1]]], ends - ends[0])
+            made.append(outputs[:, : len(self.label_ids)])
+        return np.concatenate(made)
 
     def outputs_of_moments(self, values: NDArray[np.generic], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return all outputs (n, O) for videos whose moments (P, F) stand one after the other, of a model over time.
@@ -182,8 +186,8 @@ class FittedClassifier:
         device, made = next(self.module.parameters()).device, list[Tensor]()
         self.module.eval()
         with torch.inference_mode():
-            for first in range(0, len(offsets) - 1, PREDICT_VIDEOS):
-                ends = offsets[first : first + PREDICT_VIDEOS + 1]
+            for first in range(0, len(offsets) - 1, VIDEOS_AT_ONCE):
+                ends = offsets[first : first + VIDEOS_AT_ONCE + 1]
                 made.append(self.module(Ragged.of(values[ends[0] : ends[-1]], ends - ends[0], device)).cpu())
         return torch.cat(made).numpy() if made else np.zeros((0, len(self.label_ids) + self.has_match), np.float32)
 
@@ -289,10 +293,9 @@ def checked_moments(
             "moments of each video. Shorter videos end with moments of NaN."
         )
     lengths = np.array([_length(video, row) for row, video in enumerate(features)], np.int64)
-    values = np.concatenate(
-        [np.zeros((0, space.size)), *(video[:n] for video, n in zip(features, lengths, strict=True))]
-    )
-    return values.astype(np.float32), np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
+    videos = (video[:n] for video, n in zip(features, lengths, strict=True))
+    values = np.concatenate([np.zeros((0, space.size), np.float32), *videos], dtype=np.float32)
+    return values, np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
 
 
 def _length(video: NDArray[np.floating], row: int) -> int:

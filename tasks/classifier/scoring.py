@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from tasks.classifier.data import sparse_targets
 from tasks.classifier.evaluate import Evaluation, Scores, evaluation_of, match_average_precision, matches_of
-from tasks.classifier.fitted import PREDICT_VIDEOS, FittedClassifier, block_rows
+from tasks.classifier.fitted import FittedClassifier, block_rows
 from tasks.classifier.metrics import NO_PREDICTION, SEGMENT_TOP_K, TOP_K, BestPairs, best_pairs, segment_ap
+from tasks.classifier.sequence import VIDEOS_AT_ONCE
 from tasks.contracts.files import appearing
 from tasks.datasets.frames import Ratings
 from tasks.datasets.load import Videos
@@ -63,7 +64,7 @@ def _outputs(classifier: FittedClassifier, videos: Videos) -> Iterator[NDArray[n
     elif videos.moments is None:
         raise no_moments(classifier.config.model, "this version")
     else:
-        rows = min(rows, PREDICT_VIDEOS)
+        rows = min(rows, VIDEOS_AT_ONCE)
         places = (np.arange(first, min(first + rows, len(videos))) for first in range(0, len(videos), rows))
         for batch in videos.moments.batches(places):
             yield classifier.outputs_of_moments(batch.values, batch.offsets)
@@ -130,9 +131,9 @@ def segment_predictions(
     A model over time looks at a segment as at a video, any other one at the mean of its frames. Of a segment that
     begins after its video's end nothing is said: `NO_PREDICTION`.
     """
-    for first in range(0, len(moments), PREDICT_VIDEOS):
-        batch = moments.take(np.arange(first, min(first + PREDICT_VIDEOS, len(moments))))
-        here = slice(*np.searchsorted(segments.video_S, [first, first + PREDICT_VIDEOS]).tolist())
+    for first in range(0, len(moments), VIDEOS_AT_ONCE):
+        batch = moments.take(np.arange(first, min(first + VIDEOS_AT_ONCE, len(moments))))
+        here = slice(*np.searchsorted(segments.video_S, [first, first + VIDEOS_AT_ONCE]).tolist())
         video_B = segments.video_S[here] - first
         begin_B, end_B = batch.offsets[video_B], batch.offsets[video_B + 1]
         from_B = np.minimum(begin_B + segments.start_S[here], end_B)

@@ -19,6 +19,7 @@ from tasks.contracts.features import CODE_STEP, CODE_ZERO
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
+VIDEOS_AT_ONCE = 64  # that are judged in one pass: 88 MB of 300 moments each
 LONGEST = 300  # moments of a video that are looked at, as in YouTube-8M; of a longer one so many, evenly spread
 POSITION_WAVES = 16  # lengths of the waves that tell a moment's place, from one moment to all that may be looked at
 ATTENTION_SIZE = 64  # units that decide how much a head looks at a moment
@@ -198,8 +199,8 @@ class AttentionPooling(Pooling):
     """Heads that each look at some moments: their weighted means, of features and of places in the video.
 
     The scores are those of additive attention, Bahdanau et al. (arXiv:1409.0473), pooled as in Lin et al., "A
-    Structured Self-Attentive Sentence Embedding" (arXiv:1703.03130). A moment's place is told by sines and cosines, as
-    in Vaswani et al. (arXiv:1706.03762), of how many moments came before and of the share of the video that is over.
+    Structured Self-Attentive Sentence Embedding" (arXiv:1703.03130). A moment's place is given by sines and cosines,
+    as in Vaswani et al. (arXiv:1706.03762), of how many moments came before and of the share of the video that is over.
     """
 
     def __init__(self, features: int, hidden: int, heads: int) -> None:

@@ -19,8 +19,8 @@ from tasks.contracts.errors import DatasetError
 from tasks.contracts.features import CODE_STEP, CODE_ZERO
 from tasks.datasets.folders import in_use
 from tasks.datasets.load import FRAME_BATCH_ROWS, flags, label_lists, read_batches
-from tasks.datasets.manifest import Dataset, damaged
-from tasks.datasets.moments import frame_means, frame_rows
+from tasks.datasets.manifest import Dataset
+from tasks.datasets.moments import frame_means, frame_rows, reading_part
 from tasks.datasets.verify import parts_checked
 
 if TYPE_CHECKING:
@@ -258,11 +258,8 @@ Places = Sequence[tuple[Path, int]]
 def _read(places: Places) -> FrameBatch:
     tables = list[pa.Table]()
     for path, group in places:
-        try:
-            with pq.ParquetFile(path) as file:
-                tables.append(file.read_row_group(group))
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(path.parent, f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+        with reading_part(path), pq.ParquetFile(path) as file:
+            tables.append(file.read_row_group(group))
     return FrameBatch.of(pa.concat_tables(tables).combine_chunks().to_batches()[0])
 
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -52,8 +53,19 @@ def moment_columns(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _has(path: Path, columns: tuple[str, ...]) -> bool:
-    try:
+    with reading_part(path):
         return set(columns) <= set(pq.read_schema(path).names)
+
+
+@contextmanager
+def reading_part(path: Path) -> Iterator[None]:
+    """Say what is wrong with a part that cannot be read.
+
+    Raises:
+        DamagedDatasetError: it cannot.
+    """
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         raise damaged(path.parent, f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
 
@@ -148,9 +160,8 @@ class Moments:
     def take(self, places: NDArray[np.int64]) -> MomentBatch:
         """Return some of the videos, in the order given."""
         blocks = {block: self.blocks.read(block) for block in np.unique(self._blocks[places]).tolist()}
-        within = self.rows - self.blocks.firsts[self._blocks]
         return MomentBatch.joined(
-            [blocks[block].video(row) for block, row in zip(self._blocks[places], within[places], strict=True)]
+            [blocks[block].video(row) for block, row in zip(self._blocks[places], self._within[places], strict=True)]
         )
 
     def batches(self, places: Iterable[NDArray[np.int64]]) -> Iterator[MomentBatch]:
@@ -169,25 +180,27 @@ class Moments:
         if self.blocks.fit:
             return rng.permutation(len(self))
         present = rng.permutation(np.unique(self._blocks))
-        pools = (np.isin(self._blocks, present[first : first + MIXED_BLOCKS]) for first in self._pool_starts(present))
+        starts = range(0, len(present), MIXED_BLOCKS)
+        pools = (np.isin(self._blocks, present[first : first + MIXED_BLOCKS]) for first in starts)
         return np.concatenate([rng.permutation(np.flatnonzero(pool)) for pool in pools])
-
-    @staticmethod
-    def _pool_starts(present: NDArray[np.int64]) -> range:
-        return range(0, len(present), MIXED_BLOCKS)
 
     def counts(self) -> NDArray[np.int64]:
         """Return how many moments each video has (n,); all blocks are read for it."""
-        found, within = np.zeros(len(self), np.int64), self.rows - self.blocks.firsts[self._blocks]
+        found = np.zeros(len(self), np.int64)
         for block in np.unique(self._blocks).tolist():
             here = self._blocks == block
-            found[here] = np.diff(self.blocks.read(block).offsets)[within[here]]
+            found[here] = np.diff(self.blocks.read(block).offsets)[self._within[here]]
         return found
 
     @cached_property
     def _blocks(self) -> NDArray[np.int64]:
         """The block of each video (n,)."""
         return np.searchsorted(self.blocks.firsts, self.rows, side="right") - 1
+
+    @cached_property
+    def _within(self) -> NDArray[np.int64]:
+        """The row of each video within its block (n,)."""
+        return self.rows - self.blocks.firsts[self._blocks]
 
 
 def frame_rows(batch: pa.RecordBatch, column: str) -> NDArray[np.uint8]:
@@ -213,11 +226,8 @@ def batch_means(batch: pa.RecordBatch, space: FeatureSpace) -> NDArray[np.float3
 
 
 def _read(folder: Path, path: Path, group: int, columns: tuple[str, ...]) -> MomentBatch:
-    try:
-        with in_use(folder), pq.ParquetFile(path) as file:
-            table = file.read_row_group(group, columns=list(columns))
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(folder, f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+    with reading_part(path), in_use(folder), pq.ParquetFile(path) as file:
+        table = file.read_row_group(group, columns=list(columns))
     (batch,) = table.combine_chunks().to_batches()
     ends = [np.from_dlpack(batch.column(column).offsets).astype(np.int64) for column in columns]
     if any(not np.array_equal(each - each[0], ends[0] - ends[0][0]) for each in ends) or (np.diff(ends[0]) < 1).any():

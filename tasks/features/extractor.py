@@ -91,7 +91,7 @@ class VideoFeatures:
 
     @property
     def mean_moments(self) -> int | None:
-        """How many moments at the beginning a video as a whole is told by; None: all."""
+        """How many moments from the beginning count for the video as a whole; None: all."""
         return None if self.mean_s is None else round(self.mean_s * self.space.rate_hz)
 
     def per_second(self) -> NDArray[np.float32]:

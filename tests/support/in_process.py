@@ -6,6 +6,7 @@ To start the installed command takes half a second to two, and a dozen refusals 
 import os
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -16,19 +17,14 @@ def run_here(
     *words: object, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a line as the console script does, in the home's folder; return the code, and what came on both streams."""
-    before = dict(os.environ)
-    with monkeypatch.context() as patched:
-        for name in os.environ:
-            if name.startswith(("REELSIFT_", "PREFECT_")):
-                patched.delenv(name)
-        for name, value in {"REELSIFT_HOME": str(home), "COLUMNS": "160", **environment}.items():
-            patched.setenv(name, value)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REELSIFT_", "PREFECT_"))}
+    variables = {**inherited, "REELSIFT_HOME": str(home), "COLUMNS": "160", **environment}
+    # Commands set variables as well: all are as before afterwards, whatever happens.
+    with patch.dict(os.environ, variables, clear=True), monkeypatch.context() as patched:
         patched.chdir(home.parent)
         patched.setattr("sys.argv", ["reelsift", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             cli.run()
-    os.environ.clear()
-    os.environ.update(before)
     out, errors = capfd.readouterr()
     assert isinstance(ended.value.code, int)
     return subprocess.CompletedProcess(list(map(str, words)), ended.value.code, out, errors)
