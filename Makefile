@@ -13,17 +13,20 @@ GET_UV = test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m p
 install: $(INSTALLED)
 
 # Compiled here, once: packages and this code to bytecode, what reads shards to machine code. Else the first run of
-# everything would do it, or each of several at once, and every run where PYTHONDONTWRITEBYTECODE is set.
+# everything would do it, or each of several at once, and every run where PYTHONDONTWRITEBYTECODE is set. One file of
+# PyTorch's is written for a later Python, at which compileall ends with an error; packages' own tests nobody runs.
 $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else "reelsift needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: try `make PYTHON=python3.11 $(MAKECMDGOALS)`" % v[:2])'
 	@$(GET_UV)
 	@echo "Installing about 8 GB of packages into $(VENV) (a minute with a fast line) ..."
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock \
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes -r requirements.lock \
 		--build-constraints requirements.lock --require-build-hashes
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@echo "Compiling packages, and what reads shards (a minute) ..."
 	@$(VENV)/bin/python -m compileall -q -j 0 conf deployments flows reelsift tasks tests
-	@echo "Compiling what reads shards (half a minute) ..."
-	@$(VENV)/bin/python -c "from tasks.records.filter import compile_kernels; compile_kernels()"
+	@$(VENV)/bin/python -c "from tasks.records.filter import compile_kernels; compile_kernels()" & kernels=$$!; \
+		$(VENV)/bin/python -m compileall -qq -j 0 -x '/tests/|/testing/_internal/' $(VENV)/lib || true; \
+		wait $$kernels
 	@touch $@
 
 demo: install
