@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -111,10 +112,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path, clip: Path) -> Notebook:
+def notebook(
+    tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path, clip: Path, with_tables: Callable[[Path], Path]
+) -> Notebook:
     folder = tmp_path_factory.mktemp("notebook")
     user = folder / "user"
-    run = run_script(NOTEBOOK, folder / "home", user, synthetic_mirror, clip)
+    run = run_script(NOTEBOOK, with_tables(folder / "home"), user, synthetic_mirror, clip)
     return Notebook(json.loads(run.stdout), folder / "home", user)
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from reelsift.cli import app
 from tasks.contracts.errors import ReelsiftError
 from tests.conftest import AUTHORITY
+from tests.support import warm_commands
 from tests.support.ended_commands import ended_by, started, wait_for
 from tests.support.in_process import run_here
 from tests.support.mirror_server import MirrorServer
@@ -28,14 +29,17 @@ REELSIFT = Path(sys.executable).parent / "reelsift"
 def reelsift(*arguments: object, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the installed command in a folder of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("REELSIFT_", "PREFECT_"))}
-    return subprocess.run(
-        [str(REELSIFT), *map(str, arguments)],
+    words = list(map(str, arguments))
+    env = clean | AUTHORITY | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | environment
+    warm = warm_commands.chosen
+    return (warm and warm.run(REELSIFT, words, cwd=home.parent, env=env)) or subprocess.run(
+        [str(REELSIFT), *words],
         capture_output=True,
         text=True,
         check=False,
         cwd=home.parent,
         stdin=subprocess.DEVNULL,
-        env=clean | AUTHORITY | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | environment,
+        env=env,
     )
 
 
