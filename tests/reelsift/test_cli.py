@@ -73,6 +73,29 @@ def test_help_of_the_installed_command_writes_nothing(home: Path) -> None:
     assert not home.exists()
 
 
+@pytest.mark.skipif(not warm_commands.CAN_FORK, reason="the system tells nobody of the end of a process")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(("config", "show", "--json"), 0, id="settings"),
+        pytest.param(("dataset", "show", "x"), 1, id="refusal"),
+        pytest.param(("prune", "--nonsense"), 2, id="usage"),
+    ],
+)
+def test_a_command_that_is_forked_does_what_one_does_that_is_started(
+    words: tuple[str, ...], code: int, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = warm_commands.chosen
+    assert warm
+    monkeypatch.setattr(warm, "_is_first", lambda _: False)
+    forked = reelsift(*words, home=home, REELSIFT_MIRROR="eu")
+    monkeypatch.setattr(warm_commands, "chosen", None)
+    started_anew = reelsift(*words, home=home, REELSIFT_MIRROR="eu")
+    for run in (forked, started_anew):
+        assert (run.returncode, run.stdout, run.stderr) == (code, started_anew.stdout, started_anew.stderr)
+    assert forked.stdout + forked.stderr
+
+
 def test_the_vocabulary_is_searched_and_summarised(home: Path, synthetic_mirror: Path) -> None:
     found = reelsift("vocabulary", "--mirror", synthetic_mirror, "--search", "cook", "--json", home=home)
     answer = json.loads(found.stdout)

@@ -48,6 +48,7 @@ QUIET = {"PYDANTIC_DISABLE_PLUGINS": "1", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_T
 COLD = ("PYTHON", "LD_", "MALLOC", "OMP_", "_REELSIFT_", "_TYPER", "MLFLOW_", "MPL", "LC_", "LANG")
 PREFECT = "prefect"
 NAME = "warm"
+ALONE_S = 60.0
 CAN_FORK = hasattr(os, "pidfd_open")  # on Linux
 
 
@@ -70,9 +71,13 @@ class Warm:
         if not CAN_FORK or any(name.startswith(COLD) for name in changed) or not self._busy.acquire(blocking=False):
             return None
         try:
-            return self._run(script, words, cwd=cwd, env=env)
-        except OSError:
-            return None  # it cannot be started here, or the path of its socket is too long for the system
+            if self._is_first(words):
+                return None
+            try:
+                connection = self._connection or self._connected()
+            except OSError:
+                return None  # it cannot be started here, or the path of its socket is too long for the system
+            return _run(connection, {"script": str(script), "words": list(words), "cwd": str(cwd), "env": dict(env)})
         finally:
             self._busy.release()
 
@@ -80,26 +85,6 @@ class Warm:
         """Need it no more."""
         if self._connection:
             self._connection.close()
-
-    def _run(
-        self, script: Path, words: Sequence[str], *, cwd: Path, env: Mapping[str, str]
-    ) -> subprocess.CompletedProcess[str] | None:
-        request = {"script": str(script), "words": list(words), "cwd": str(cwd), "env": dict(env)}
-        message = json.dumps(request).encode()
-        if self._is_first(words):
-            return None
-        connection = self._connection or self._connected()
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-            files = array.array("i", [out.fileno(), errors.fileno()])
-            head = len(message).to_bytes(8, "big")
-            connection.sendmsg([head], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files.tobytes())])
-            connection.sendall(message)
-            code = int(_exactly(connection, 8))
-            said = []
-            for stream in (out, errors):
-                stream.seek(0)
-                said.append(stream.read().decode().replace("\r\n", "\n").replace("\r", "\n"))  # as text is read
-        return subprocess.CompletedProcess([str(script), *words], code, *said)
 
     def _is_first(self, words: Sequence[str]) -> bool:
         """Say whether no test of this run has typed the command, and note that one has."""
@@ -129,6 +114,21 @@ class Warm:
                     raise OSError(f"No command can be started warm: {run.returncode}")
         self._connection = connection
         return connection
+
+
+def _run(connection: socket.socket, request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    message = json.dumps(request).encode()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        files = array.array("i", [out.fileno(), errors.fileno()])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files.tobytes())]
+        connection.sendmsg([len(message).to_bytes(8, "big")], rights)
+        connection.sendall(message)
+        code = int(_exactly(connection, 8))
+        said = []
+        for stream in (out, errors):
+            stream.seek(0)
+            said.append(stream.read().decode().replace("\r\n", "\n").replace("\r", "\n"))  # as text is read
+    return subprocess.CompletedProcess([request["script"], *request["words"]], code, *said)
 
 
 def _connection(path: Path) -> socket.socket | None:
@@ -226,7 +226,10 @@ def serve(path: Path) -> dict[str, Any] | None:
             os._exit(0)  # who has started this knows that it listens
         connections.register(listening, selectors.EVENT_READ)
         while True:
-            for key, _ in connections.select():
+            ready = connections.select(ALONE_S)
+            if not ready and len(connections.get_map()) == 1:
+                return None  # who has started this died before it came back
+            for key, _ in ready:
                 if key.fileobj is listening:
                     connections.register(listening.accept()[0], selectors.EVENT_READ)
                 elif isinstance(key.fileobj, socket.socket):
@@ -248,11 +251,16 @@ def serve(path: Path) -> dict[str, Any] | None:
                         path.unlink()
                         return None
                 else:
-                    _, status = os.waitpid(key.data, 0)
                     connections.unregister(key.fd)
-                    os.close(key.fd)
-                    with suppress(OSError):  # who has asked may be gone
-                        asked.pop(key.fd).sendall(b"%8d" % os.waitstatus_to_exitcode(status))
+                    _tell(asked.pop(key.fd), key.fd, key.data)
+
+
+def _tell(who: socket.socket, handle: int, process: int) -> None:
+    """Tell who has asked for a command how it ended."""
+    _, status = os.waitpid(process, 0)
+    os.close(handle)
+    with suppress(OSError):  # who has asked may be gone
+        who.sendall(b"%8d" % os.waitstatus_to_exitcode(status))
 
 
 def _close(connections: selectors.BaseSelector) -> None:
