@@ -225,34 +225,42 @@ def serve(path: Path) -> dict[str, Any] | None:
         if os.fork():
             os._exit(0)  # who has started this knows that it listens
         connections.register(listening, selectors.EVENT_READ)
-        while True:
+        is_wanted = True
+        while is_wanted:
             ready = connections.select(ALONE_S)
-            if not ready and len(connections.get_map()) == 1:
-                return None  # who has started this died before it came back
             for key, _ in ready:
                 if key.fileobj is listening:
                     connections.register(listening.accept()[0], selectors.EVENT_READ)
-                elif isinstance(key.fileobj, socket.socket):
-                    if received := _receive(key.fileobj):
-                        request, files = received
-                        if not (process := os.fork()):
-                            _close(connections)
-                            _become(request, files)
-                            return request
-                        for file in files:
-                            os.close(file)
-                        handle = os.pidfd_open(process)
-                        asked[handle] = key.fileobj
-                        connections.register(handle, selectors.EVENT_READ, process)
-                        continue
-                    connections.unregister(key.fileobj)
-                    key.fileobj.close()
-                    if len(connections.get_map()) == 1:
-                        path.unlink()
-                        return None
-                else:
+                elif not isinstance(key.fileobj, socket.socket):
                     connections.unregister(key.fd)
                     _tell(asked.pop(key.fd), key.fd, key.data)
+                elif received := _receive(key.fileobj):
+                    if not (process := _forked(connections, *received)):
+                        return received[0]
+                    handle = os.pidfd_open(process)
+                    asked[handle] = key.fileobj
+                    connections.register(handle, selectors.EVENT_READ, process)
+                else:
+                    connections.unregister(key.fileobj)
+                    key.fileobj.close()
+            is_wanted = len(connections.get_map()) > 1  # where nothing was heard, who has started this has died
+    path.unlink()
+    return None
+
+
+def _forked(connections: selectors.BaseSelector, request: dict[str, Any], files: Sequence[int]) -> int:
+    if process := os.fork():
+        for file in files:
+            os.close(file)
+        return process
+    for key in list(connections.get_map().values()):
+        if isinstance(key.fileobj, socket.socket):
+            key.fileobj.close()
+        else:
+            os.close(key.fd)
+    connections.close()
+    _become(request, files)
+    return 0
 
 
 def _tell(who: socket.socket, handle: int, process: int) -> None:
@@ -261,15 +269,6 @@ def _tell(who: socket.socket, handle: int, process: int) -> None:
     os.close(handle)
     with suppress(OSError):  # who has asked may be gone
         who.sendall(b"%8d" % os.waitstatus_to_exitcode(status))
-
-
-def _close(connections: selectors.BaseSelector) -> None:
-    for key in list(connections.get_map().values()):
-        if isinstance(key.fileobj, socket.socket):
-            key.fileobj.close()
-        else:
-            os.close(key.fd)
-    connections.close()
 
 
 def main() -> None:
@@ -285,7 +284,7 @@ def main() -> None:
     gc.freeze()
     request = serve(Path(sys.argv[1]))
     if request is None:
-        return
+        os._exit(0)
     sys.meta_path.insert(0, aside)
     sys.modules.pop("tests.support.warm_commands", None)
     try:
