@@ -40,7 +40,7 @@ LIBRARIES = (
     "torch.optim.adamw", "torch.optim.swa_utils", "prefect.flows", "prefect.tasks", "prefect.task_runners",
     "prefect.artifacts", "prefect.client.orchestration", "prefect.events", "prefect.deployments", "mlflow",
     "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.artifact.local_artifact_repo",
-    "sqlalchemy.pool", "sqlite3",
+    "sqlalchemy.pool", "sqlite3", "jinja2", "safetensors",
 )  # fmt: skip
 # What those read while they are imported; and no command is asked for what a project's package reads.
 QUIET = {"PYDANTIC_DISABLE_PLUGINS": "1", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
