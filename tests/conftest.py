@@ -196,6 +196,17 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
     return made
 
 
+@pytest.fixture(scope="session", autouse=True)
+def warm_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let commands that are typed again start without importing everything again."""
+    from tests.support import warm_commands
+
+    own = tmp_path_factory.getbasetemp()
+    warm_commands.chosen = warm_commands.Warm(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+    yield
+    warm_commands.chosen.close()
+
+
 @pytest.fixture(scope="session")
 def prefect_database(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """Prefect's empty database: making its tables takes 2.3 s, copying them nothing."""
@@ -221,6 +232,14 @@ def migrated_database(made_once: Callable[[str, Callable[[Path], None]], Path]) 
     store = tracking_store(made_once("mlflow-tables", make))
     assert store.sqlite_path is not None
     return store.sqlite_path
+
+
+@pytest.fixture(scope="session")
+def feature_weights(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """Small weights in the form of YouTube-8M's extractors; to write them takes 4 s, of TensorFlow. Copy them."""
+    from tests.support.feature_weights import write_feature_weights
+
+    return made_once("feature-weights", lambda folder: (write_feature_weights(folder), None)[1])
 
 
 @pytest.fixture(scope="session")

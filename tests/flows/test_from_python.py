@@ -1,6 +1,7 @@
 """Flows that Python code calls, as the README shows: their history lies in the home, and nowhere else."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -70,9 +71,11 @@ def test_a_script_keeps_its_history_in_the_home(home: Path) -> None:
 
 
 def test_prefect_may_have_been_imported_before_and_is_left_as_it_was(
-    home: Path, tmp_path: Path, synthetic_mirror: Path
+    home: Path, tmp_path: Path, synthetic_mirror: Path, prefect_database: Path
 ) -> None:
     earlier = runs_of(home / "prefect")
+    (tmp_path / "own").mkdir()
+    shutil.copy(prefect_database, tmp_path / "own")
     run = run_script(PREFECT_FIRST, home, tmp_path / "user", synthetic_mirror, tmp_path / "own")
     said = json.loads(run.stdout)
     assert len(set(said["ids"])) == 1

@@ -17,8 +17,6 @@ from tasks.tracking.store import tracking_store
 from tests.support.flow_runs import run_flow
 from tests.support.mirror_server import MirrorServer
 
-# MLflow 3.17 and its alembic migrations; see pyproject.toml for those that every test meets.
-
 
 @pytest.fixture
 def mirror(synthetic_mirror: Path) -> Iterator[MirrorServer]:
@@ -26,6 +24,7 @@ def mirror(synthetic_mirror: Path) -> Iterator[MirrorServer]:
         yield server
 
 
+@pytest.mark.usefixtures("mlflow_tables")
 def test_a_name_becomes_a_champion_and_again_costs_nothing(mirror: MirrorServer, home: Home) -> None:
     form = PipelineForm(labels=("Cooking",), mirror=mirror.url, models=("logistic", "gated"), background="all")
     made = run_flow(pipeline, form).result
@@ -66,6 +65,7 @@ def test_an_unknown_preset_is_refused_before_anything_is_trained(mirror: MirrorS
     assert not home.models.exists()
 
 
+@pytest.mark.usefixtures("mlflow_tables")
 def test_the_path_goes_on_to_videos(
     mirror: MirrorServer, home: Home, real_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

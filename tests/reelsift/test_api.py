@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -111,9 +112,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path, clip: Path) -> Notebook:
+def notebook(
+    tmp_path_factory: pytest.TempPathFactory, synthetic_mirror: Path, clip: Path, migrated_database: Path
+) -> Notebook:
     folder = tmp_path_factory.mktemp("notebook")
     user = folder / "user"
+    (folder / "home" / "mlflow").mkdir(parents=True)
+    shutil.copy(migrated_database, folder / "home" / "mlflow")
     run = run_script(NOTEBOOK, folder / "home", user, synthetic_mirror, clip)
     return Notebook(json.loads(run.stdout), folder / "home", user)
 

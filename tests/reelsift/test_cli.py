@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from reelsift.cli import app
 from tasks.contracts.errors import ReelsiftError
 from tests.conftest import AUTHORITY
+from tests.support import warm_commands
 from tests.support.ended_commands import ended_by, started, wait_for
 from tests.support.in_process import run_here
 from tests.support.mirror_server import MirrorServer
@@ -28,14 +29,17 @@ REELSIFT = Path(sys.executable).parent / "reelsift"
 def reelsift(*arguments: object, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the installed command in a folder of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("REELSIFT_", "PREFECT_"))}
-    return subprocess.run(
-        [str(REELSIFT), *map(str, arguments)],
+    words = list(map(str, arguments))
+    env = clean | AUTHORITY | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | environment
+    warm = warm_commands.chosen
+    return (warm and warm.run(REELSIFT, words, cwd=home.parent, env=env)) or subprocess.run(
+        [str(REELSIFT), *words],
         capture_output=True,
         text=True,
         check=False,
         cwd=home.parent,
         stdin=subprocess.DEVNULL,
-        env=clean | AUTHORITY | {"REELSIFT_HOME": str(home), "COLUMNS": "160"} | environment,
+        env=env,
     )
 
 
@@ -67,6 +71,29 @@ def test_help_of_the_installed_command_writes_nothing(home: Path) -> None:
     run = reelsift("--help", home=home)
     assert (run.returncode, run.stderr) == (0, "")
     assert not home.exists()
+
+
+@pytest.mark.skipif(not warm_commands.CAN_FORK, reason="the system tells nobody of the end of a process")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(("config", "show", "--json"), 0, id="settings"),
+        pytest.param(("dataset", "show", "x"), 1, id="refusal"),
+        pytest.param(("prune", "--nonsense"), 2, id="usage"),
+    ],
+)
+def test_a_command_that_is_forked_does_what_one_does_that_is_started(
+    words: tuple[str, ...], code: int, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = warm_commands.chosen
+    assert warm
+    monkeypatch.setattr(warm, "_is_first", lambda _: False)
+    forked = reelsift(*words, home=home, REELSIFT_MIRROR="eu")
+    monkeypatch.setattr(warm_commands, "chosen", None)
+    started_anew = reelsift(*words, home=home, REELSIFT_MIRROR="eu")
+    for run in (forked, started_anew):
+        assert (run.returncode, run.stdout, run.stderr) == (code, started_anew.stdout, started_anew.stderr)
+    assert forked.stdout + forked.stderr
 
 
 def test_the_vocabulary_is_searched_and_summarised(home: Path, synthetic_mirror: Path) -> None:

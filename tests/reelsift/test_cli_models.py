@@ -14,7 +14,6 @@ from prefect.settings import PREFECT_API_URL
 from tests.labelling.colours import write_clip
 from tests.reelsift.test_cli import reelsift
 from tests.support.built import build
-from tests.support.feature_weights import write_feature_weights
 from tests.support.folders import digests
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -120,9 +119,9 @@ def test_from_candidates_to_a_champion_in_a_moved_copy(home: Path, tmp_path: Pat
     assert (f"cooking/{back['version']}", "champion" in back["aliases"]) == (promoted["model"], True)
 
 
-def test_a_video_is_labelled_by_the_champion_of_a_moved_copy(home: Path, tmp_path: Path) -> None:
+def test_a_video_is_labelled_by_the_champion_of_a_moved_copy(home: Path, feature_weights: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", ["red", "green"], sound=True)
-    weights = str(write_feature_weights(tmp_path / "weights"))
+    weights = str(shutil.copytree(feature_weights, tmp_path / "weights"))
     command = ("label", clip, "--model", "cooking/2", "--no-annotate", "--json")
     run = reelsift(*command, home=home, REELSIFT_WEIGHTS=weights)
     assert run.returncode == 0, run.stderr

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,6 @@ from tasks.contracts.files import file_digest
 from tasks.contracts.media import LABELS_NAME, LabelsManifest
 from tests.imports.made import write_classes
 from tests.reelsift.test_cli import reelsift
-from tests.support.feature_weights import write_feature_weights
 from tests.support.media import spoil_packets, write_video
 from tests.support.square_network import square_network
 from tests.support.square_videos import squares, write_clip
@@ -146,9 +146,9 @@ def test_videos_through_a_flow(home: Path) -> None:
 
 
 def test_the_demonstration_shows_the_whole_path(
-    home: Path, synthetic_mirror: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, synthetic_mirror: Path, feature_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights = write_feature_weights(home.parent / "weights")
+    weights = shutil.copytree(feature_weights, home.parent / "weights", dirs_exist_ok=True)
     clips = write_classes(home.parent / "clips", each=5)
     run = reelsift(
         "--config", "quick.toml", "demo", "--label", "Game", "-y", "--yes", "--json", home=home,

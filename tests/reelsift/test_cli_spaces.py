@@ -1,6 +1,7 @@
 """Videos of one's own by features of each kind of space, as it is typed: TensorFlow, torchvision, an ONNX file."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from prefect.settings import PREFECT_API_URL
 import reelsift as package
 from tests.imports.made import write_classes
 from tests.reelsift.test_cli import reelsift
-from tests.support.feature_weights import write_feature_weights
 from tests.support.picture_network import CHANNELS, picture_network
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -36,15 +36,19 @@ sound = false
 """
 
 
-def write_shuffle(folder: Path) -> None:
+def write_shuffle(folder: Path, _: Path) -> None:
     from torchvision import models
 
     torch.manual_seed(0)
     torch.save(models.get_model(MODEL, weights=None).state_dict(), folder / "mine.pth")
 
 
-def write_net(folder: Path) -> None:
+def write_net(folder: Path, _: Path) -> None:
     (folder / "net.onnx").write_bytes(picture_network())
+
+
+def write_yt8m(folder: Path, feature_weights: Path) -> None:
+    shutil.copytree(feature_weights, folder, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +56,13 @@ def write_net(folder: Path) -> None:
     [
         pytest.param("shuffle", write_shuffle, {"picture": 1024, "sound": 128}, id="torchvision"),
         pytest.param("net", write_net, {"picture": CHANNELS}, id="onnx"),
-        pytest.param("yt8m", write_feature_weights, {"mean_rgb": 1024, "mean_audio": 128}, id="yt8m"),
+        pytest.param("yt8m", write_yt8m, {"mean_rgb": 1024, "mean_audio": 128}, id="yt8m"),
     ],
 )
 def test_videos_are_imported_by_features_of_a_space(
-    name: str, write: Callable[[Path], object], columns: dict[str, int], tmp_path: Path
+    name: str, write: Callable[[Path, Path], object], columns: dict[str, int], feature_weights: Path, tmp_path: Path
 ) -> None:
-    write(tmp_path)
+    write(tmp_path, feature_weights)
     (tmp_path / "mine.toml").write_text(SETTINGS)
     write_classes(tmp_path / "clips", each=2)
     run = reelsift(

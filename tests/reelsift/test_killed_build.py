@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,15 +12,12 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
+from tests.reelsift.test_cli import REELSIFT, reelsift
 from tests.support.mirror_server import MirrorServer
 
-REELSIFT = Path(sys.executable).parent / "reelsift"
+WORDS = ("dataset", "build", "--label", "Cooking", "--background", "2", "--mirror")
 KILLS = 6
 BYTES_PER_S = 2_500_000  # slow enough that most kills meet a download, fast enough that some meet what follows
-
-
-def command(url: str) -> list[str]:
-    return [str(REELSIFT), "dataset", "build", "--label", "Cooking", "--background", "2", "--mirror", url]
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -30,14 +26,15 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def build(url: str, home: Path) -> None:
-    subprocess.run(command(url), env=environment(home), check=True, capture_output=True)
+    run = reelsift(*WORDS, url, home=home, PREFECT_API_URL=str(PREFECT_API_URL.value()))
+    assert run.returncode == 0, run.stderr
 
 
 def build_and_kill(url: str, home: Path, after_s: float, server: MirrorServer) -> bool:
     """Kill a build `after_s` seconds after its first request; return whether it was still running."""
     before = len(server.log)
     process = subprocess.Popen(
-        command(url), env=environment(home), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [str(REELSIFT), *WORDS, url], env=environment(home), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     while process.poll() is None and len(server.log) == before:
         time.sleep(0.01)
