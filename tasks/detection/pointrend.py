@@ -17,7 +17,14 @@ from tasks.contracts.errors import DetectorError
 from tasks.contracts.media import DetectorRecord
 from tasks.detection.boxes import Detections, Picture
 from tasks.detection.config import COCO_CLASSES
-from tasks.detection.pointrend_network import NoInitialWeights, Backbone, build_network, fill, make_faster, read_checkpoint
+from tasks.detection.pointrend_network import (
+    Backbone,
+    NoInitialWeights,
+    build_network,
+    fill,
+    make_faster,
+    read_checkpoint,
+)
 from tasks.weights.store import Weights, WeightsStore, find_weights
 
 SHORTER_SIDE = 800  # pixels of the network's input, unless the longer side would go beyond its bound

@@ -1,7 +1,7 @@
 """PixelLib's PointRend network: built, loaded from its checkpoint, and made faster without changing its output."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,8 +30,12 @@ class NoInitialWeights(TorchFunctionMode):
     RANDOM = frozenset({"uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_"})
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever PyTorch was asked for
         """Call what PyTorch was asked for, but for what draws numbers."""
         if func.__name__ in self.RANDOM:
             return args[0] if args else (kwargs or {})["tensor"]

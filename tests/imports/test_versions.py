@@ -17,7 +17,7 @@ from tasks.imports.versions import clips_of_version
 from tests.support.youtube_mirror import YouTubeMirror, youtube_id_of, youtube_mirror
 from tests.support.youtube_site import unplayable
 
-LIMIT = 7
+LIMIT = 5
 GONE = unplayable("ERROR", "Video unavailable", "This video has been removed by the uploader")
 LIMITED = unplayable("UNPLAYABLE", "Video unavailable", "This content isn't available, try again later.")
 
@@ -115,7 +115,7 @@ def test_a_limit_of_the_host_ends_the_round_and_the_next_one_goes_on(cooking: Co
     for video_id in ids[4:-2]:
         mirror.say(video_id, LIMITED)
     with pytest.raises(
-        DatasetError, match=r"no video to judge on \(10 of its 14.*9 rate-limited.*in an hour"
+        DatasetError, match=r"no video to judge on \(6 of its 10.*5 rate-limited.*in an hour"
     ) as caught:
         reelsift.extract_dataset("cooking", limit=LIMIT, home=home)
     assert "\n" not in str(caught.value)
