@@ -212,4 +212,4 @@ def test_the_extractors_are_yt_dlps_own_in_its_order(tmp_path: Path) -> None:
     guard = AddressGuard(allow_private=False)
     guarded = GuardedYdl(guard, tmp_path, {"quiet": True}, lambda _: None, failures.Heard())
     with guarded, YoutubeDL({"quiet": True}) as usual:
-        assert list(guarded._ies) == list(usual._ies)
+        assert list(vars(guarded)["_ies"]) == list(vars(usual)["_ies"])
