@@ -17,7 +17,14 @@ from tasks.contracts.errors import DetectorError
 from tasks.contracts.media import DetectorRecord
 from tasks.detection.boxes import Detections, Picture
 from tasks.detection.config import COCO_CLASSES
-from tasks.detection.pointrend_network import Backbone, build_network, fill, make_faster, read_checkpoint
+from tasks.detection.pointrend_network import (
+    Backbone,
+    NoInitialWeights,
+    build_network,
+    fill,
+    make_faster,
+    read_checkpoint,
+)
 from tasks.weights.store import Weights, WeightsStore, find_weights
 
 SHORTER_SIDE = 800  # pixels of the network's input, unless the longer side would go beyond its bound
@@ -116,7 +123,8 @@ class PointRendDetector:
         arrays = read_checkpoint(weights.path)  # what is wrong with the file is said before PixelLib is imported
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         bound = MIN_SCORE[speed] if min_score is None else min_score
-        self._network = build_network(backbone, self._device, bound)
+        with NoInitialWeights():  # all come from the checkpoint
+            self._network = build_network(backbone, self._device, bound)
         fill(self._network, arrays, weights.path)
         make_faster(self._network, self._device)
         self._speed = speed

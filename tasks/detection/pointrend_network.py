@@ -1,7 +1,7 @@
 """PixelLib's PointRend network: built, loaded from its checkpoint, and made faster without changing its output."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from tasks.contracts.errors import WeightsError
 from tasks.detection.unpickler import WHAT_TO_DO, PickledArray, read_arrays
@@ -21,6 +22,24 @@ CONFIGS: dict[Backbone, str] = {
     "resnet101": "pointrend_rcnn_X_101_32x8d_FPN_3x_coco.yaml",
 }
 PYRAMID = 5  # maps that boxes are proposed on
+
+
+class NoInitialWeights(TorchFunctionMode):
+    """What is built within has weights of whatever its memory held: half of the time goes into random ones else."""
+
+    RANDOM = frozenset({"uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_"})
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever PyTorch was asked for
+        """Call what PyTorch was asked for, but for what draws numbers."""
+        if func.__name__ in self.RANDOM:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def build_network(backbone: Backbone, device: str, min_score: float) -> Any:  # noqa: ANN401 - PixelLib has no types

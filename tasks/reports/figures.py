@@ -47,10 +47,18 @@ def shortened(name: str, length: int = 22) -> str:
     return text_shown(fitting).replace("$", r"\$")
 
 
+def laid_out(figure: Figure) -> Figure:
+    """Return the figure with everything in its place: else all of it is drawn twice, the first time for that alone."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+    return figure
+
+
 def save_png(figure: Figure, path: Path) -> Path:
     """Write the figure atomically, and return where."""
     with appearing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+        laid_out(figure).savefig(temporary, format="png", dpi=DPI)
     return path
 
 

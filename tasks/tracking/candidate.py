@@ -26,6 +26,7 @@ from tasks.reports.figures import (
     calibration_figure,
     confusion_figure,
     cooccurrence_figure,
+    laid_out,
     precision_recall_figure,
     training_figure,
 )
@@ -184,7 +185,7 @@ def log_candidate(
                 log_files(client, run_id, evaluation)
                 figures = candidate_figures(result, evaluation, validate, dataset.manifest)
                 for path, figure in figures.items():
-                    client.log_figure(run_id, figure, path)
+                    client.log_figure(run_id, laid_out(figure), path)
                 known = {
                     EXPERIMENT_TAG: experiment_id,
                     OWN_GAP_TAG: repr(evaluation.gap),

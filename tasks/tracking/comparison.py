@@ -158,13 +158,14 @@ def log_comparison(store: TrackingStore, comparison: Comparison) -> str:
     Raises:
         TrackingError: the store cannot be used.
     """
-    from tasks.tracking.client import connect, temporary_files, translated  # noqa: PLC0415 - only where it is kept
+    from tasks.reports.figures import laid_out  # noqa: PLC0415 - only where it is kept, both
+    from tasks.tracking.client import connect, temporary_files, translated  # noqa: PLC0415
 
     folder = f"comparisons/{comparison.dataset_id}"
     run_id = comparison.best.run_id
     client = connect(store)
     with temporary_files(store), translated(store):
-        client.log_figure(run_id, draw(comparison), f"{folder}/comparison.png")
+        client.log_figure(run_id, laid_out(draw(comparison)), f"{folder}/comparison.png")
         client.log_text(run_id, comparison.model_dump_json(indent=2), f"{folder}/comparison.json")
     return store.artifact_url(run_id, f"{folder}/comparison.png")
 

@@ -1,6 +1,7 @@
 """A classifier as a logged and registered MLflow model, with the code that loads it."""
 
 import ast
+import functools
 import hashlib
 import re
 import sys
@@ -63,7 +64,8 @@ def _renamed(source: str, package: str) -> str:
     return IMPORT.sub(rf"\1\2 {package}", source)
 
 
-def _closure() -> set[Path]:
+@functools.cache  # what is imported once is not read again, however it changes on the disk
+def _closure() -> frozenset[Path]:
     """Return the modules of this project that the script imports, and what those import in turn."""
     found: set[Path] = set()
     waiting = [SCRIPT]
@@ -71,7 +73,7 @@ def _closure() -> set[Path]:
         for path in _imported(waiting.pop()) - found:
             found.add(path)
             waiting.append(path)
-    return found
+    return frozenset(found)
 
 
 def _imported(path: Path) -> set[Path]:

@@ -5,6 +5,7 @@ import http.client
 import logging
 import os
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +14,7 @@ from urllib.request import ProxyHandler as StandardProxyHandler
 
 from yt_dlp import YoutubeDL
 from yt_dlp.downloader.common import FileDownloader
+from yt_dlp.extractor import gen_extractor_classes
 from yt_dlp.extractor.youtube.jsc._builtin.ejs import EJSBaseJCP
 from yt_dlp.extractor.youtube.jsc.provider import JsChallengeProviderError, register_provider
 from yt_dlp.extractor.youtube.pot._provider import BuiltinIEContentProvider
@@ -71,6 +73,10 @@ def _connection_class(guard: AddressGuard) -> Any:  # noqa: ANN401 - as yt-dlp's
     return connection_class
 
 
+TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+CONTEXTS: dict[tuple[object, ...], ssl.SSLContext] = {}  # reading all authorities takes longer than a small file
+
+
 class _GuardedRH(UrllibRH):
     """Makes no connection by itself."""
 
@@ -79,6 +85,13 @@ class _GuardedRH(UrllibRH):
     opened: list[Any]
     heard: Heard
     allow_private: bool
+
+    def _make_sslcontext(self, legacy_ssl_support: bool | None = None) -> ssl.SSLContext:
+        trusted = tuple(os.environ.get(name) for name in TRUST)
+        key = (self.verify, legacy_ssl_support, self.legacy_ssl_support, self.prefer_system_certs, trusted)
+        if key not in CONTEXTS:
+            CONTEXTS[key] = super()._make_sslcontext(legacy_ssl_support)
+        return CONTEXTS[key]
 
     def _create_instance(self, *args: Any, **kwargs: Any) -> OpenerDirector:  # noqa: ANN401 - yt-dlp's own
         opener: Any = super()._create_instance(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
@@ -246,6 +259,14 @@ class GuardedYdl(YoutubeDL):
         trust = {"compat_opts": {"no-certifi"}} if own_authorities else {}
         merged: Any = {**NOTHING_RUN, "logger": Listener(heard), **trust, **params}
         super().__init__(merged)
+
+    def add_default_info_extractors(self) -> None:
+        """Add yt-dlp's extractors in its order; its own way compares each of 1,800 names with all before it, twice."""
+        classes: list[Any] = gen_extractor_classes()
+        by_name = {each.IE_NAME.lower(): each for each in classes}  # the last of a name, as there
+        for extractor in by_name.values():
+            if extractor._ENABLED:
+                self.add_info_extractor(extractor)
 
     def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:  # noqa: ANN401, ARG002 - yt-dlp's own
         """Take one handler, whose connections the guard makes, in place of all that yt-dlp has."""

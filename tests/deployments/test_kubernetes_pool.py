@@ -16,7 +16,6 @@ from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from tests.support.compose_file import ROOT
 from tests.support.containerfile import read_stages
@@ -58,6 +57,8 @@ def rendered(run: FlowRun, template: Manifest | None = None) -> Manifest:
 
 
 async def _rendered(run: FlowRun, template: Manifest | None) -> Manifest:
+    from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration  # seconds, which the other processes save
+
     async with get_client() as client:
         pool = await client.read_work_pool(POOL)
         if template is not None:

@@ -14,13 +14,15 @@ from tasks.detection.boxes import Detections, Picture
 from tasks.detection.config import COCO_CLASSES
 from tasks.detection.detector import open_detector
 from tasks.detection.pointrend import PointRendDetector, in_halves, input_size, resized
-from tasks.detection.pointrend_network import build_network
+from tasks.detection.pointrend_network import NoInitialWeights, build_network
 from tasks.weights.store import WeightsStore
 from tests.detection.conftest import store_of
 from tests.support.pointrend_checkpoint import pictures, write_checkpoint
 
 BOX_PIXELS = 1e-3  # that a box may differ by
 SPEEDS = {"normal": None, "fast": "fast", "rapid": "rapid"}  # and what PixelLib calls them
+# A strip of the first picture that has enough to find at this speed.
+STRIPS = {"normal": slice(60, 90), "fast": slice(40, 100), "rapid": slice(40, 100)}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +52,8 @@ def pixellib_of(store: WeightsStore, speed: str) -> Any:
 
     path = store.path("pointrend-resnet50")
     theirs = pixellib.instanceSegmentation()
-    theirs.load_model(str(path), detection_speed=SPEEDS[speed])
+    with NoInitialWeights():  # as in ours: all come from the checkpoint
+        theirs.load_model(str(path), detection_speed=SPEEDS[speed])
     return theirs
 
 
@@ -65,15 +68,17 @@ def raw_answer(theirs: Any, path: Path) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("speed", list(SPEEDS))
-def test_boxes_classes_and_scores_are_those_of_pixellib(store: WeightsStore, tmp_path: Path, speed: str) -> None:
-    ours = PointRendDetector.open("resnet50", speed=speed, weights=store)
+def test_boxes_classes_and_scores_are_those_of_pixellib(
+    store: WeightsStore, rapid: PointRendDetector, tmp_path: Path, speed: str
+) -> None:
+    ours = rapid if speed == "rapid" else PointRendDetector.open("resnet50", speed=speed, weights=store)
     theirs = pixellib_of(store, speed)
-    image = np.ascontiguousarray(pictures()[0][40:130])  # a strip: half the work, and as much to find
+    image = np.ascontiguousarray(pictures()[0][STRIPS[speed]])
     cv2.imwrite(str(tmp_path / "picture.png"), image[:, :, ::-1])
     (found,) = ours.detect([image])
     raw, made = raw_answer(theirs, tmp_path / "picture.png")
     assert len(found) >= 5
-    assert len(set(found.class_ids)) >= 3
+    assert len(set(found.class_ids)) >= 2
     np.testing.assert_allclose(found.boxes, raw.pred_boxes.tensor.numpy(), atol=BOX_PIXELS, rtol=0)
     np.testing.assert_array_equal(found.class_ids, raw.pred_classes.numpy())
     np.testing.assert_allclose(found.scores, raw.scores.numpy(), atol=1e-4)
@@ -112,8 +117,8 @@ def test_each_speed_shows_the_network_less(store: WeightsStore) -> None:
 
 
 def test_pictures_together_are_as_each_alone_in_their_order(rapid: PointRendDetector) -> None:
-    first, second = pictures()
-    upright = np.ascontiguousarray(first[:, 60:200])
+    first, second = (np.ascontiguousarray(each[40:100]) for each in pictures())
+    upright = np.ascontiguousarray(pictures()[0][40:140, 130:180])
     together = rapid.detect([first, upright, second])
     for image, found in zip((first, upright, second), together, strict=True):
         (alone,) = rapid.detect([image])
@@ -121,13 +126,16 @@ def test_pictures_together_are_as_each_alone_in_their_order(rapid: PointRendDete
         np.testing.assert_array_equal(found.class_ids, alone.class_ids)
         assert isinstance(found.masks, np.ndarray)
         assert found.masks.shape == (len(found), *image.shape[:2])
+    assert all(len(found) for found in together)
 
 
 def test_a_picture_of_nothing_has_no_boxes(rapid: PointRendDetector, store: WeightsStore) -> None:
-    (found,) = PointRendDetector.open("resnet50", speed="rapid", weights=store, min_score=0.9999).detect(pictures()[:1])
+    (found,) = PointRendDetector.open("resnet50", speed="rapid", weights=store, min_score=0.9999).detect(
+        [pictures()[0][40:60]]
+    )
     assert len(found) == 0
     assert isinstance(found.masks, np.ndarray)
-    assert found.masks.shape == (0, 180, 320)
+    assert found.masks.shape == (0, 20, 320)
     assert found.boxes.shape == (0, 4)
     assert found.masks.dtype == np.bool_
 
@@ -176,7 +184,8 @@ def test_malicious_weights_do_nothing(tmp_path: Path) -> None:
 
 
 def test_the_larger_network_is_a_resnext_as_in_pixellib() -> None:
-    network = build_network("resnet101", "cpu", 0.5)
+    with NoInitialWeights():
+        network = build_network("resnet101", "cpu", 0.5)
     blocks = network.backbone.bottom_up.stages[2]
     assert len(blocks) == 23
     assert blocks[0].conv2.groups == 32

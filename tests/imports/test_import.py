@@ -28,8 +28,8 @@ from tasks.imports.request import features_reader
 from tasks.imports.table import LabelledClip
 from tasks.video.config import MediaBounds
 from tests.imports.made import CLASSES, write_class_clip, write_classes, write_table
-from tests.reelsift.test_cli import reelsift as command
 from tests.support.folders import digests
+from tests.support.in_process import run_here
 from tests.support.media import Tone
 from tests.support.mirror_server import MirrorServer
 
@@ -248,12 +248,15 @@ def test_a_champion_of_ones_own_videos_labels_others_and_names_what_it_learnt_fr
     assert "9 of 12 videos of 2 classes" in kitchen.version._repr_html_()
 
 
-def test_a_model_over_time_says_itself_what_each_second_shows(kitchen: Kitchen, tmp_path: Path) -> None:
+def test_a_model_over_time_says_itself_what_each_second_shows(
+    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Two seconds of one class, then two of the other: what it says is what it gives for the features, not smoothed."""
     training = reelsift.train(kitchen.version, models=["gru"])
     (model,) = (each.model for each in training.comparison.rows if each.kind == "gru")
     clip = write_class_clip(tmp_path / "both.mp4", "warm", 77, then="cool")
-    run = command("label", clip, "--model", model, "--no-annotate", "--json", home=kitchen.home)
+    words = ("label", clip, "--model", model, "--no-annotate", "--json")
+    run = run_here(*words, home=kitchen.home, monkeypatch=monkeypatch, capfd=capfd)
     assert run.returncode == 0, run.stderr
     (video,) = json.loads(run.stdout)["videos"]
     assert (video["labels"]["smoothing"], video["labels"]["seconds"]) == ("model", 4)

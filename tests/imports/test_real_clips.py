@@ -8,13 +8,15 @@ import pytest
 
 import reelsift
 from tasks.contracts.files import file_digest
-from tests.reelsift.test_cli import reelsift as command
+from tests.support.in_process import run_here
 
 CLASSES = ("BrushingTeeth", "CuttingInKitchen", "WallPushups")
 CHOSEN = {"test": 1, "train": 2}  # clips of each class
 
 
-def test_the_given_splits_are_learnt_from_and_judged_on(real_data: Path, tmp_path: Path) -> None:
+def test_the_given_splits_are_learnt_from_and_judged_on(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     listed = real_data / "clips" / "clips.csv"
     if not listed.is_file():
         pytest.skip("there are no clips")
@@ -42,7 +44,8 @@ def test_the_given_splits_are_learnt_from_and_judged_on(real_data: Path, tmp_pat
     assert training.promote().promoted
 
     unseen = [listed.parent / next(row["path"] for row in reversed(rows) if row["label"] == label) for label in CLASSES]
-    run = command("label", *unseen, "--no-annotate", "--json", home=tmp_path / "home")
+    words = ("label", *unseen, "--no-annotate", "--json")
+    run = run_here(*words, home=tmp_path / "home", monkeypatch=monkeypatch, capfd=capfd)
     assert run.returncode == 0, run.stderr
     made = json.loads(run.stdout)
     assert made["why"].startswith("some@champion (v1, promoted ")

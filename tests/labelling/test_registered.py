@@ -39,6 +39,7 @@ from tests.labelling.colours import fetched, write_clip
 from tests.reelsift.test_cli import reelsift
 from tests.support.classifiers import DATASET_ID, registered
 from tests.support.feature_weights import write_feature_weights
+from tests.support.in_process import run_here
 
 ROOT = Path(__file__).parents[2]
 BOUNDS = MediaBounds()
@@ -161,11 +162,17 @@ def embedded(store: TrackingStore) -> ModelRow:
 
 
 def test_a_model_labels_with_the_features_of_its_own_space(
-    embedded: ModelRow, store: TrackingStore, home: Path, tmp_path: Path
+    embedded: ModelRow,
+    store: TrackingStore,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Typed at the installed command, in a home that has no weights."""
+    """In a home that has no weights."""
     clip = write_clip(tmp_path / "clip.mp4", ["red", "blue"], sound=True)
-    run = reelsift("label", clip, "--model", embedded.reference, "--no-annotate", "--json", home=home)
+    words = ("label", clip, "--model", embedded.reference, "--no-annotate", "--json")
+    run = run_here(*words, home=home, monkeypatch=monkeypatch, capfd=capfd)
     assert run.returncode == 0, run.stderr
     (video,) = json.loads(run.stdout)["videos"]
     made = LabelsManifest.model_validate_json((Path(video["folder"]) / LABELS_NAME).read_bytes())
@@ -225,12 +232,19 @@ def test_several_models_look_at_the_same_frames_and_say_what_each_says_alone(
 
 
 def test_the_newest_champion_whose_features_can_be_computed_here_labels_by_default(
-    embedded: ModelRow, row: ModelRow, store: TrackingStore, weights: WeightsStore, home: Path, tmp_path: Path
+    embedded: ModelRow,
+    row: ModelRow,
+    store: TrackingStore,
+    weights: WeightsStore,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Typed in a home whose one champion wants weights that are not there, and then also has another one."""
     clip = write_clip(tmp_path / "clip.mp4", ["red", "blue"])
-    typed = partial(reelsift, "label", clip, "--no-annotate", home=home)
-    before = json.loads((first := typed("--json")).stdout)
+    here = partial(run_here, "label", clip, "--no-annotate", home=home, monkeypatch=monkeypatch, capfd=capfd)
+    before = json.loads((first := reelsift("label", clip, "--no-annotate", "--json", home=home)).stdout)
     assert before["model"] == "imagenet"
     assert before["why"] == "imagenet: no champion can label here"
     (left_out,) = before["left_out"]
@@ -250,15 +264,15 @@ def test_the_newest_champion_whose_features_can_be_computed_here_labels_by_defau
     assert [line.partition("are of ")[2] for line in faster.left_out] == [
         "one frame a second, not 5. `--fps 1` lets it label."
     ] * 2
-    shown = typed("--json")
+    shown = here("--json")
     assert f"Labelling 1 with {why} ..." in shown.stderr
     (video,) = json.loads(shown.stdout)["videos"]
     assert (video["labels"]["model"]["name"], video["labels"]["chosen"]) == ("kitchen/1", why)
 
-    both = json.loads(typed("--model", "imagenet", "--model", "auto", "--model", "kitchen/1", "--json").stdout)
+    both = json.loads(here("--model", "imagenet", "--model", "auto", "--model", "kitchen/1", "--json").stdout)
     assert (both["models"], both["model"], both["why"]) == (["imagenet", "kitchen/1"], "imagenet and kitchen/1", why)
     assert [other["model"]["name"] for other in both["videos"][0]["labels"]["others"]] == ["kitchen/1"]
-    said = typed("--model", "imagenet", "--model", "kitchen/1").stdout
+    said = here("--model", "imagenet", "--model", "kitchen/1").stdout
     assert said.index("labelled by imagenet") < said.index("labelled by kitchen/1")
     page = Path(both["videos"][0]["report"]).read_text()
     assert [

@@ -4,16 +4,20 @@ import fcntl
 import json
 import os
 
+import pytest
+
 from tasks.tracking.candidate import Candidate
 from tasks.tracking.client import connect
 from tasks.tracking.kept_training import CandidateNote, KeptTraining
 from tasks.tracking.registry import TRAINING_TAG
 from tests.pruning.conftest import PrunedHome, age, by_name, disk_bytes, names
-from tests.reelsift.test_cli import reelsift
 from tests.support.classifiers import registered, trained
+from tests.support.in_process import run_here
 
 
-def test_trainings_go_when_mlflow_has_them_or_nobody_asks_for_them_any_more(pruned: PrunedHome) -> None:
+def test_trainings_go_when_mlflow_has_them_or_nobody_asks_for_them_any_more(
+    pruned: PrunedHome, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     versions = [pruned.publish(letters, days_ago=90) for letters in ("a", "ab", "abc", "abcd")]
     dataset = {
         name: f"cooking/{version.id}" for name, version in zip(["old", "logged", "held", "new"], versions, strict=True)
@@ -44,7 +48,8 @@ def test_trainings_go_when_mlflow_has_them_or_nobody_asks_for_them_any_more(prun
     descriptor = os.open(kept["held"].folder, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)  # as `train` holds it while it logs
     try:
-        run = reelsift("prune", "--yes", "--keep", 1, "--json", home=pruned.root)
+        words = ("prune", "--yes", "--keep", 1, "--json")
+        run = run_here(*words, home=pruned.root, monkeypatch=monkeypatch, capfd=capfd)
     finally:
         os.close(descriptor)
     assert run.returncode == 0, run.stderr

@@ -1,5 +1,6 @@
 """Small videos, classifiers of them, and their place in a registry."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -106,6 +107,7 @@ def made_up_dataset(folder: Path, slug: str = "cooking") -> Dataset:
     return Dataset(manifest, folder)
 
 
+@functools.cache  # nobody changes it
 def trained(
     seed: int = 0, *, epochs: int = 3, background: int = 0, kind: ModelKind = ModelKind.LOGISTIC
 ) -> TrainingResult:

@@ -3,8 +3,9 @@
 import csv
 import io
 import pickletools
+import shutil
 import sqlite3
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,7 @@ from tasks.tracking.candidate import Candidate, StartedBy, log_candidate
 from tasks.tracking.client import connect
 from tasks.tracking.logged import log_files
 from tasks.tracking.registry import resolve
-from tasks.tracking.store import TrackingStore
+from tasks.tracking.store import TrackingStore, tracking_store
 from tests.support.classifiers import DATASET_ID, made_up_dataset, made_up_videos, trained
 
 FILES = {
@@ -29,10 +30,40 @@ FILES = {
 }
 
 
-@pytest.fixture
-def candidate(store: TrackingStore, tmp_path: Path) -> Candidate:
+@dataclass(frozen=True)
+class Kept:
+    """A candidate, its store, and the folder in which it was logged."""
+
+    candidate: Candidate
+    store: TrackingStore
+    elsewhere: Path
+
+
+@pytest.fixture(scope="module")
+def kept(migrated_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """One for all that only look at it."""
+    folder = tmp_path_factory.mktemp("candidate")
+    store, elsewhere = tracking_store(folder / "home"), folder / "elsewhere"
+    store.folder.mkdir(parents=True)
+    shutil.copy(migrated_database, store.folder)
+    elsewhere.mkdir()
     started_by = StartedBy(flow_run_id="run-7", flow_run_url="http://127.0.0.1:4200/runs/flow-run/run-7")
-    return log_candidate(store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1), started_by=started_by)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(elsewhere)
+        candidate = log_candidate(
+            store, trained(), made_up_dataset(folder), made_up_videos(seed=1), started_by=started_by
+        )
+    return Kept(candidate, store, elsewhere)
+
+
+@pytest.fixture
+def candidate(kept: Kept) -> Candidate:
+    return kept.candidate
+
+
+@pytest.fixture
+def store(kept: Kept) -> TrackingStore:
+    return kept.store
 
 
 def test_the_run_says_how_it_came_about(store: TrackingStore, candidate: Candidate) -> None:
@@ -67,11 +98,14 @@ def test_metrics_by_epoch_and_at_the_end(store: TrackingStore, candidate: Candid
     assert data.metrics["train_peak_mb"] == pytest.approx(row.peak_mb, abs=1)
 
 
-def test_a_model_of_background_has_the_match_among_its_metrics(store: TrackingStore, tmp_path: Path) -> None:
+def test_a_model_of_background_has_the_match_among_its_metrics_and_stdout_is_left_to_the_caller(
+    empty_store: TrackingStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     result = trained(background=40, kind=ModelKind.GATED)
     validate = made_up_videos(background=40, seed=1)
-    candidate = log_candidate(store, result, made_up_dataset(tmp_path), validate)
+    candidate = log_candidate(empty_store, result, made_up_dataset(tmp_path), validate)
     assert candidate.metrics["match_ap"] == pytest.approx(result.metrics["match_ap"])
+    assert capfd.readouterr().out == ""
 
 
 def test_the_dataset_is_its_input(store: TrackingStore, candidate: Candidate) -> None:
@@ -98,8 +132,9 @@ def test_no_name_in_the_table_of_labels_is_computed(store: TrackingStore, candid
     client, evaluation = connect(store), evaluate(trained().classifier, made_up_videos(seed=1))
     names = ("=1+1", "@SUM(A1)", "\u202e=2", "plain")
     labels = tuple(replace(label, name=name) for label, name in zip(evaluation.labels, names, strict=True))
-    log_files(client, candidate.run_id, replace(evaluation, labels=labels))
-    path = Path(client.download_artifacts(candidate.run_id, "labels.csv", str(tmp_path)))
+    run_id = client.create_run(candidate.experiment_id).info.run_id
+    log_files(client, run_id, replace(evaluation, labels=labels))
+    path = Path(client.download_artifacts(run_id, "labels.csv", str(tmp_path)))
     rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
     assert {row["name"] for row in rows} == {"'=1+1", "'@SUM(A1)", "'=2", "plain"}
 
@@ -116,21 +151,15 @@ def test_it_is_the_challenger(store: TrackingStore, candidate: Candidate) -> Non
     assert "- Prefect run: [run-7](http://127.0.0.1:4200/runs/flow-run/run-7)" in page
 
 
-@pytest.mark.usefixtures("candidate")
-def test_all_lies_below_the_home(store: TrackingStore) -> None:
-    assert list(Path.cwd().iterdir()) == []
+def test_all_lies_below_the_home(kept: Kept) -> None:
+    store = kept.store
+    assert list(kept.elsewhere.iterdir()) == []
     assert store.sqlite_path is not None
     with sqlite3.connect(store.sqlite_path) as database:
         (source,) = database.execute("SELECT storage_location FROM model_versions").fetchone()
     assert source.startswith(store.artifact_root)
 
 
-def test_stdout_is_left_to_the_caller(store: TrackingStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    log_candidate(store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1))
-    assert capfd.readouterr().out == ""
-
-
-@pytest.mark.usefixtures("candidate")
 def test_nothing_is_pickled(store: TrackingStore) -> None:
     files = [path for path in (store.folder / "artifacts").rglob("*") if path.is_file()]
     assert any(path.name == "model.safetensors" for path in files)
@@ -145,15 +174,15 @@ def test_the_search_for_pickles_finds_one() -> None:
 
 
 def test_a_training_that_cannot_be_logged_leaves_a_failed_run(
-    store: TrackingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_store: TrackingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
         raise OSError("no space left on device")
 
     monkeypatch.setattr("tasks.tracking.candidate.register_classifier", refuse)
     with pytest.raises(OSError, match="no space"):
-        log_candidate(store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1))
-    client = connect(store)
+        log_candidate(empty_store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1))
+    client = connect(empty_store)
     experiment = client.get_experiment_by_name("cooking")
     assert experiment is not None
     assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]

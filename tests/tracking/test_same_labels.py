@@ -146,6 +146,12 @@ def videos() -> Videos:
     )
 
 
+@pytest.fixture(autouse=True)
+def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes most of a logging, and has no part in any order; test_candidate has it drawn."""
+    monkeypatch.setattr("tasks.tracking.candidate.candidate_figures", lambda *_: {})
+
+
 def logged(store: TrackingStore, folder: Path, videos: Videos, label_ids: tuple[int, ...], noise: float) -> Candidate:
     classifier = _classifier(label_ids, noise=noise)
     figures = evaluate(classifier, videos)

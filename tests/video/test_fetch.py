@@ -5,12 +5,16 @@ from pathlib import Path
 
 import av
 import pytest
+from yt_dlp import YoutubeDL
 
 from tasks.contracts.errors import FetchError, RefusedSourceError, SourceError
 from tasks.contracts.files import file_digest
 from tasks.shards.config import DownloadConfig
+from tasks.video import failures
+from tasks.video.addresses import AddressGuard
 from tasks.video.config import FetchConfig
 from tasks.video.fetch import ON_YOUTUBE, fetch_video
+from tasks.video.guarded_ydl import GuardedYdl
 from tests.support.media import Tone, shades, write_picture, write_sound, write_video
 from tests.support.mirror_server import Fault, status
 from tests.support.video_server import write_clip, write_hls, write_page
@@ -202,3 +206,10 @@ def test_an_address_of_youtube_tells_its_id(address: str) -> None:
 )
 def test_another_address_tells_none(address: str) -> None:
     assert not ON_YOUTUBE.match(address)
+
+
+def test_the_extractors_are_yt_dlps_own_in_its_order(tmp_path: Path) -> None:
+    guard = AddressGuard(allow_private=False)
+    guarded = GuardedYdl(guard, tmp_path, {"quiet": True}, lambda _: None, failures.Heard())
+    with guarded, YoutubeDL({"quiet": True}) as usual:
+        assert list(vars(guarded)["_ies"]) == list(vars(usual)["_ies"])
