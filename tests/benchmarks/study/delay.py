@@ -100,7 +100,6 @@ class Way:
 MEANS = (1, 3, 5, 15)
 
 
-
 def ways(*, centred: bool) -> list[Way]:
     """Return all ways that look ahead, or all that do not, as a stream must."""
     means = [Way("no mean (K = 1)" if k == 1 else f"mean, K = {k}", ModelKind.MEAN, k, centred) for k in MEANS]
@@ -223,7 +222,8 @@ def add_scores(found: Found, video: Joined, first: int, classifier: FittedClassi
     """Add what a model says of a video."""
     raw = way.scores(classifier, video.features.per_second())
     labels = list(zip(classifier.label_ids, classifier.label_names, strict=True))
-    found.add(video, first, best_runs(video, raw, labels, way), way.segments(video.times_s, raw, labels, video.end_s))
+    segments = way.segments(video.times_s, raw, labels, video.end_s)
+    found.add(video, first, best_runs(video, raw, labels, way), segments)
 
 
 def best_runs(video: Joined, raw: NDArray[np.float32], labels: Labels, way: Way) -> tuple[LabelSegment, ...]:
@@ -239,7 +239,9 @@ def perfect(videos: Sequence[Joined]) -> Found:
     for video in videos:
         shown = [held(video.times_s, [each for each in video.stretches if each.name == name]) for name in video.names]
         raw, labels = np.stack(shown, axis=1).astype(np.float32), list(enumerate(video.names))
-        found.add(video, first, best_runs(video, raw, labels, way), way.segments(video.times_s, raw, labels, video.end_s))
+        found.add(
+            video, first, best_runs(video, raw, labels, way), way.segments(video.times_s, raw, labels, video.end_s)
+        )
         first += len(video.stretches)
     return found
 
