@@ -157,7 +157,7 @@ def _of_resamples(
     drawn: Sequence[NDArray[np.int64]],
 ) -> NDArray[np.float64]:
     """Return the figure's mean over the seeds, of the clips of each draw (R,)."""
-    return np.array([np.mean([figure(each[rows], truth_NL[rows]) for each in scores]) for rows in drawn])
+    return np.array([np.mean([figure(each[rows], truth_NL[rows]) for each in scores]) for rows in drawn], np.float64)
 
 
 def interval(figures_R: NDArray[np.float64]) -> Interval:
