@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.classifier.config import ModelKind
 from tasks.labelling.scores import smoothed
-from tests.benchmarks.study import changes, clips, delay, frames, order, page
+from tests.benchmarks.study import changes, clips, cost, delay, frames, order, page
 from tests.conftest import REAL_DATA
 
 Row = tuple[str, str, str]
@@ -47,7 +47,7 @@ def real_clips(table: Path, orders: Sequence[order.Order]) -> Iterator[Row]:
         yield (f"clips: {each.kind}", f"GAP {each.gap:.3f}, over the mean {each.gap_over_mean}", "")
     best = max((each for each in found if each.kind in clips.OVER_TIME), key=lambda each: each.gap)
     yield (f"clips: the best, {best.kind}", f"{best.gap_over_mean.value:+.3f} over the mean", ">= 0")
-    page.write_costs(orders, found, moment_costs(videos[0], models[0]))
+    page.write_costs(list(cost.costs(folds[0])))
     perfect = ("what always knows", delay.perfect(videos))
     for table_name, centred in (("files", True), ("live", False)):
         judged = [(way, delay.judged(videos, models, way)) for way in delay.ways(centred=centred)]
@@ -74,12 +74,6 @@ def lanes(video: delay.Joined, models: clips.Models) -> list[tuple[str, np.ndarr
         best = smoothed(scores, way.window or 1, centred=way.centred).argmax(axis=1)
         found.append((way.name, np.array([video.names.index(classifier.label_names[n]) for n in best])))
     return found
-
-
-def moment_costs(video: delay.Joined, models: clips.Models) -> dict[ModelKind, float]:
-    """Return the milliseconds that each model takes for one moment, of the five seconds up to it."""
-    values = video.features.per_second()[:5]
-    return {kind: delay.milliseconds(models[kind][0].classifier, values) for kind in clips.OVER_TIME}
 
 
 def real_frames(path: Path, mirror: Path) -> Iterator[Row]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from playwright.sync_api import ViewportSize
 from skimage import data
 
 import reelsift
@@ -18,7 +19,7 @@ from tasks.video.writing import open_writer
 from tests.support.browser import open_chromium
 
 WIDTH, HEIGHT, FRAME_RATE, CHANGE_S = 480, 320, 10, 5
-PAGE = {"width": 1280, "height": 760}
+PAGE = ViewportSize(width=1280, height=760)
 COLOURS = 128
 
 

@@ -77,15 +77,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good a model is on the clips, the mean of all seeds, and what it costs."""
+    """How good a model is on the clips, the mean of all seeds."""
 
     kind: ModelKind
     gap: float
     top1: float
     gap_over_mean: Interval
     top1_over_mean: Interval
-    parameters: int
-    training_s: float
 
 
 def folds_of(table: Path, home: Path) -> Iterator[Fold]:
@@ -138,8 +136,6 @@ def qualities(folds: Sequence[Fold], models: Sequence[Models]) -> list[Quality]:
             top1=float(top1[kind][0]),
             gap_over_mean=interval(gaps[kind] - gaps[ModelKind.MEAN]),
             top1_over_mean=interval(top1[kind] - top1[ModelKind.MEAN]),
-            parameters=sum(parameter.numel() for parameter in models[0][kind][0].classifier.module.parameters()),
-            training_s=float(np.mean([each.seconds for found in models for each in found[kind]])),
         )
         for kind in gaps
     ]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,6 @@ MOST_CLIPS = 3  # of a stretch
 WIDTH, HEIGHT, FRAME_RATE = 320, 240, 25.0
 GRID_S = 0.1  # at which is looked whether a label that holds is right
 RESAMPLES = 2000
-MOMENTS_TIMED = 200
 
 Labels = Sequence[tuple[int, str]]
 
@@ -244,13 +242,3 @@ def perfect(videos: Sequence[Joined]) -> Found:
         )
         first += len(video.stretches)
     return found
-
-
-def milliseconds(classifier: FittedClassifier, values: NDArray[np.float32]) -> float:
-    """Return the median time that a model takes to judge one moment from those (T, F) up to it, as of a stream."""
-    took_s = list[float]()
-    for _ in range(MOMENTS_TIMED):
-        started = perf_counter()
-        classifier.outputs_of_moments(values, np.array([0, len(values)]))
-        took_s.append(perf_counter() - started)
-    return float(np.median(took_s)) * 1000

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from tasks.classifier.config import PRESETS, ModelKind
 from tasks.classifier.splits import training_splits
-from tasks.classifier.train import TrainingCost, fit
+from tasks.classifier.train import fit
 from tasks.datasets.load import Videos
 from tasks.records.synthetic import ORDERED, REVERSED, write_order_mirror
 from tests.benchmarks.study.clips import OVER_TIME
@@ -23,12 +23,10 @@ USES_ORDER = {ModelKind.LSTM, ModelKind.GRU, ModelKind.ATTENTION, ModelKind.CONV
 
 @dataclass(frozen=True)
 class Order:
-    """How often a model's best label is right, and what the training cost."""
+    """How often a model's best label is right."""
 
     kind: ModelKind
     accuracy: float
-    seconds: float
-    cost: TrainingCost
 
 
 def orders() -> Iterator[Order]:
@@ -53,5 +51,4 @@ def order_of(kind: ModelKind, train: Videos, validate: Videos) -> Order:
         config=PRESETS[kind],
         dataset_id="ds-benchmark",
     )
-    assert result.cost is not None
-    return Order(kind, result.metrics["hit_at_1"], result.seconds, result.cost)
+    return Order(kind, result.metrics["hit_at_1"])

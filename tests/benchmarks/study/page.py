@@ -13,6 +13,7 @@ from PIL import Image
 from tasks.classifier.config import ModelKind
 from tasks.reports.figures import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PALETTE, dress, new_figure, save_png
 from tests.benchmarks.study.clips import Interval, Quality
+from tests.benchmarks.study.cost import Cost
 from tests.benchmarks.study.delay import Found, Joined
 from tests.benchmarks.study.frames import Said
 from tests.benchmarks.study.order import USES_ORDER, Order
@@ -174,21 +175,20 @@ def write_frames(said: Sequence[Said], whole: Sequence[tuple[ModelKind, int, flo
     save_small(figure, DOCS / "study-frames.png")
 
 
-def write_costs(orders: Sequence[Order], qualities: Sequence[Quality], moment_ms: dict[ModelKind, float]) -> None:
+def write_costs(found: Sequence[Cost]) -> None:
     """Write what each model costs."""
-    by_kind = {each.kind: each for each in qualities}
     write_table(
         "cost",
-        ("model", "weights", "learns from", "60 clips learnt in", "peak memory", "a moment, live"),
+        ("model", "weights", "learns from", "peak memory", "60 clips learnt in", "a moment, live"),
         [
             (
                 f"`{each.kind}`",
-                f"{each.cost.parameters / 1e6:.2f} M",
-                f"{each.cost.videos_per_s:,.0f} videos/s",
-                f"{by_kind[each.kind].training_s:.1f} s",
-                f"{each.cost.peak_mb:,.0f} MB",
-                f"{moment_ms[each.kind]:.2f} ms",
+                f"{each.parameters / 1e6:.2f} M",
+                f"{each.videos_per_s:,.0f} videos/s",
+                f"{each.peak_mb:,.0f} MB",
+                f"{each.clips_s:.1f} s",
+                f"{each.moment_ms:.2f} ms",
             )
-            for each in orders
+            for each in found
         ],
     )
