@@ -21,6 +21,7 @@ from tasks.datasets.load import Videos
 from tasks.datasets.moments import Moments
 
 SAMPLED = 256  # videos from whose moments the scaling is learnt
+SAMPLED_MOMENTS = 64  # of each of them, evenly spread
 CPU_FACTS = Path("/proc/cpuinfo")  # of Linux; elsewhere the processor is taken to have no such units
 
 
@@ -119,7 +120,7 @@ class SequenceExamples(LabelledVideos):
         """Return raw moments to learn the scaling from: those of some videos, evenly spread."""
         places = np.arange(len(self)) if len(self) <= SAMPLED else np.arange(SAMPLED) * len(self) // SAMPLED
         found = self.moments.take(places)
-        return Ragged.of(found.values, found.offsets, torch.device("cpu")).values_PF
+        return Ragged.of(found.values, found.offsets, torch.device("cpu"), most=SAMPLED_MOMENTS).values_PF
 
     def _batches(self, rows: Sequence[Tensor]) -> Iterator[tuple[Ragged, Tensor, Tensor]]:
         read = self.moments.batches(rows_B.numpy() for rows_B in rows)

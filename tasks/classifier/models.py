@@ -49,6 +49,11 @@ class VideoModel(nn.Module, Generic[FeaturesT]):
         """Learn what the scaling needs to know of the raw features of the training videos, or of their moments."""
         self.scaling.learn(features_NF)
 
+    @property
+    def learns_scaling(self) -> bool:
+        """Whether the scaling needs to know the raw features."""
+        return isinstance(self.scaling, Standard)
+
     def members(self, features_BF: FeaturesT) -> Tensor:
         """Return probabilities_MBO in float32 of raw features."""
         raise NotImplementedError

@@ -19,7 +19,7 @@ from tasks.contracts.features import CODE_STEP, CODE_ZERO
 
 # ruff: noqa: N803, N806, N815 - capitals at the end of a tensor's name are its axes, as in the legend above.
 
-VIDEOS_AT_ONCE = 64  # that are judged in one pass: 88 MB of 300 moments each
+VIDEOS_AT_ONCE = 32  # that are judged in one pass: 44 MB of 300 moments each, several times over
 LONGEST = 300  # moments of a video that are looked at, as in YouTube-8M; of a longer one so many, evenly spread
 POSITION_WAVES = 16  # lengths of the waves that tell a moment's place, from one moment to all that may be looked at
 ATTENTION_SIZE = 64  # units that decide how much a head looks at a moment
@@ -36,14 +36,16 @@ class Ragged:
     offsets: Tensor  # int64, (B + 1,), on the CPU
 
     @classmethod
-    def of(cls, values: NDArray[np.generic], offsets: NDArray[np.int64], device: torch.device) -> "Ragged":
+    def of(
+        cls, values: NDArray[np.generic], offsets: NDArray[np.int64], device: torch.device, *, most: int = LONGEST
+    ) -> "Ragged":
         """Return moments in float32 on a device, to which they go as they are: codes are dequantised there.
 
-        Of a video of more than `LONGEST` moments so many are taken, evenly spread.
+        Of a video of more than `most` moments so many are taken, evenly spread.
         """
         counts = np.diff(offsets)
-        if counts.max(initial=0) > LONGEST:
-            taken = [first + evenly(count) for first, count in zip(offsets[:-1], counts.tolist(), strict=True)]
+        if counts.max(initial=0) > most:
+            taken = [first + evenly(count, most) for first, count in zip(offsets[:-1], counts.tolist(), strict=True)]
             values = values[np.concatenate(taken)]
             offsets = np.cumsum([0, *map(len, taken)], dtype=np.int64)
         moved = torch.from_numpy(np.require(values, requirements=["C", "W"])).to(device, non_blocking=True)

@@ -254,7 +254,8 @@ def fit(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         model = build_model(config, len(label_ids) + has_match, train.space).to(device)
-        model.learn_scaling(to_learn.sample())
+        if model.learns_scaling:  # else the moments of videos would be read for nothing
+            model.learn_scaling(to_learn.sample())
         trainer = Trainer(model, to_learn, config, has_match=has_match)
         history, module = _best_epoch(trainer, to_judge, config, progress or Silent(), on_epoch)
     classifier = FittedClassifier(

@@ -114,7 +114,8 @@ def _shape(kind: pa.DataType) -> tuple[object, ...]:
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path) as file:
+        # Else Arrow keeps what it has read until the last batch: of frames as much as the part, gigabytes.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
@@ -276,6 +277,7 @@ def _loaded(dataset: Dataset, split: str | None, choose: Choice | None) -> Video
         counts.append(np.diff(offsets))
         labels.append(ids_here)
         row, begin = row + len(chosen), here.stop
+    pa.default_memory_pool().release_unused()  # of frames some 150 MB, which nothing needs any more
     moments = Moments.of_parts(dataset, paths, np.flatnonzero(is_chosen))
     offsets, label_ids = np.cumsum(np.concatenate(counts)), np.concatenate(labels)
     return Videos(ids, features, offsets, label_ids, is_match, space, moments)

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from tasks.datasets.manifest import Dataset, damaged
 
 HELD_BYTES = 512 << 20  # of what was read and may be asked for again
 MIXED_BLOCKS = 12  # row groups whose videos are shuffled among each other, where not all can be held: 230 MB of frames
+HELD_BLOCKS = MIXED_BLOCKS + 1  # a batch may begin in the first of the next ones
 AHEAD = 3  # batches that are read while others are learnt from
 
 
@@ -100,7 +101,7 @@ class MomentBatch:
 
 
 class Blocks:
-    """Blocks of videos, of which those that were read last are held: all of them, where there is room."""
+    """Blocks of videos, of which those that were read last are held: all where there is room, else few."""
 
     def __init__(self, readers: Sequence[Callable[[], MomentBatch]], rows: Sequence[int], *, size_bytes: int) -> None:
         self.firsts = np.cumsum([0, *rows], dtype=np.int64)  # the first row of each block, and the end of the last
@@ -116,9 +117,15 @@ class Blocks:
                 self._held.move_to_end(block)
                 return self._held[block]
             found = self._held[block] = self._readers[block]()
-            while len(self._held) > 1 and sum(each.values.nbytes for each in self._held.values()) > HELD_BYTES:
+            while not self.fit and len(self._held) > HELD_BLOCKS:
                 self._held.popitem(last=False)
             return found
+
+    def close(self) -> None:
+        """Let go of what is held, unless it is all."""
+        with self._lock:
+            if not self.fit:
+                self._held.clear()
 
 
 @dataclass(frozen=True)
@@ -159,14 +166,20 @@ class Moments:
 
     def take(self, places: NDArray[np.int64]) -> MomentBatch:
         """Return some of the videos, in the order given."""
-        blocks = {block: self.blocks.read(block) for block in np.unique(self._blocks[places]).tolist()}
-        return MomentBatch.joined(
-            [blocks[block].video(row) for block, row in zip(self._blocks[places], self._within[places], strict=True)]
-        )
+        block_n, row_n = self._blocks[places], self._within[places]
+        present = np.unique(block_n).tolist()
+        is_copied = not self.blocks.fit and len(present) > HELD_BLOCKS  # a view would keep its whole block
+        videos = dict[int, NDArray[np.uint8 | np.float16 | np.float32]]()
+        for block in present:
+            read = self.blocks.read(block)
+            for place in np.flatnonzero(block_n == block).tolist():
+                video = read.video(row_n[place])
+                videos[place] = video.copy() if is_copied else video
+        return MomentBatch.joined([videos[place] for place in range(len(places))])
 
     def batches(self, places: Iterable[NDArray[np.int64]]) -> Iterator[MomentBatch]:
         """Yield batches of the videos; the next ones are read meanwhile."""
-        with ThreadPoolExecutor(1, thread_name_prefix="moments") as reader:
+        with closing(self.blocks), ThreadPoolExecutor(1, thread_name_prefix="moments") as reader:
             coming = list[Future[MomentBatch]]()
             for each in places:
                 coming.append(reader.submit(self.take, each))

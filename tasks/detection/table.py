@@ -72,7 +72,10 @@ class KeyedRows:
     def named(self, path: Path, summaries: TrackSummaries, class_names: tuple[str, ...]) -> None:
         """Write the second pass to `path`, with the numbers and the classes of the tracks, and drop the first."""
         names = Naming(summaries, class_names)
-        with pq.ParquetFile(self._path) as keyed, pq.ParquetWriter(path, OBJECTS, compression=COMPRESSION) as writer:
+        with (
+            pq.ParquetFile(self._path, pre_buffer=False) as keyed,  # else it keeps all that it has read
+            pq.ParquetWriter(path, OBJECTS, compression=COMPRESSION) as writer,
+        ):
             for batch in keyed.iter_batches(GROUP_ROWS):
                 writer.write_batch(names.name(batch))
         self._path.unlink()

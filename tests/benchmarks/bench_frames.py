@@ -111,8 +111,8 @@ def rows() -> Iterator[tuple[str, str, str]]:
         yield f"beside the former alone, frames as texts ({parsed:,.0f} videos/s)", f"{ours / parsed:.1f} x", "-"
         for shards in STREAMED:
             made = folder / str(shards)
-            filtered = _run(PEAK + FILTER, path, made, shards)
-            loaded, floats = (_run(PEAK + LOAD, made, kind) for kind in ("bytes", "floats"))
+            filtered = result_of(PEAK + FILTER, path, made, shards)
+            loaded, floats = (result_of(PEAK + LOAD, made, kind) for kind in ("bytes", "floats"))
             sides = {"filtered to Parquet": filtered, "shuffled ragged batches": loaded}
             for what, found in (sides | {"the same, dequantised to float32 on one core": floats}).items():
                 measured = f"{found['speed']:,.0f} videos/s, {found['peak_mb']:,.0f} MB"
@@ -134,10 +134,10 @@ def write_frames(path: Path) -> Path:
 
 
 def _videos_a_second(side: str, path: Path) -> float:
-    return _run(TURNS.format(side=side, passes=PASSES), path)
+    return result_of(TURNS.format(side=side, passes=PASSES), path)
 
 
-def _run(code: str, *arguments: object) -> Any:
+def result_of(code: str, *arguments: object) -> Any:
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 

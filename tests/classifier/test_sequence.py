@@ -1,5 +1,6 @@
 """The networks over time against their formulas written out slowly, and on labels that depend on nothing but order."""
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from tasks.classifier.config import PRESETS, ModelKind, TrainConfig
+from tasks.classifier.data import SequenceExamples, Targets
 from tasks.classifier.fitted import FittedClassifier
 from tasks.classifier.models import build_model
 from tasks.classifier.scoring import predictions, score_matches
@@ -32,7 +34,7 @@ from tasks.contracts.errors import DatasetError, ModelError
 from tasks.contracts.features import FeatureSpace, Modality
 from tasks.datasets.load import Videos
 from tasks.datasets.manifest import Dataset
-from tasks.datasets.moments import MomentBatch
+from tasks.datasets.moments import HELD_BLOCKS, HELD_BYTES, Blocks, MomentBatch, Moments
 from tasks.records.synthetic import ORDERED, REVERSED, write_order_mirror
 from tests.classifier.videos import made_videos
 from tests.support.built import build
@@ -304,7 +306,6 @@ def test_what_uses_the_order_solves_what_the_mean_cannot(ordered: Dataset) -> No
 def test_the_moments_of_a_version_are_read_as_they_are_kept(ordered: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.datasets import moments as module
     from tasks.datasets.frames import frame_batches
-    from tasks.datasets.moments import Moments
 
     (batch,) = frame_batches(ordered, "train", videos=1000)
     videos, _ = training_splits(ordered)
@@ -333,3 +334,32 @@ def test_the_moments_of_a_version_are_read_as_they_are_kept(ordered: Dataset, mo
     assert order.tolist() != sorted(order.tolist())
     assert sum(len(each) for each in many.batches(np.split(order, 20))) == 320
     assert sorted(reads) == list(range(40))
+
+
+def test_videos_of_many_blocks_are_taken_with_few_blocks_in_memory() -> None:
+    read, most = list[weakref.ref[np.ndarray]](), 0
+
+    def reader(number: int) -> Callable[[], MomentBatch]:
+        def block() -> MomentBatch:
+            nonlocal most
+            values = np.full((4, 1), number, np.uint8)
+            read.append(weakref.ref(values))
+            most = max(most, sum(each() is not None for each in read))
+            return MomentBatch(values, np.arange(5))
+
+        return block
+
+    many = Moments(Blocks([reader(n) for n in range(40)], [4] * 40, size_bytes=HELD_BYTES + 1), np.arange(160))
+    places = np.arange(160)[::-3]
+    assert many.take(places).values[:, 0].tolist() == (places // 4).tolist()
+    assert most == HELD_BLOCKS + 1  # the one that is read is one too many for a moment
+    assert sum(len(each) for each in many.batches([places])) == len(places)
+    assert not any(each() is not None for each in read)  # nothing is held after the last batch
+
+
+def test_the_scaling_is_learnt_from_some_moments_of_each_video() -> None:
+    offsets = np.array([0, 200, 210])
+    moments = Moments.of(MomentBatch(np.arange(210, dtype=np.float32)[:, None], offsets))
+    targets = Targets(torch.zeros(3, dtype=torch.int64), torch.zeros(0, dtype=torch.int32), 1)
+    sample = SequenceExamples(targets, torch.ones(2, dtype=torch.bool), moments).sample()
+    assert sample[:, 0].tolist() == [*(np.arange(64) * 200 // 64).tolist(), *range(200, 210)]

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.errors import DamagedDatasetError, DatasetError
-from tasks.datasets.load import Videos, first_rows, held_out_rows, load_videos
+from tasks.datasets.load import Videos, first_rows, held_out_rows, load_videos, read_batches
 from tasks.datasets.manifest import Dataset
 from tests.datasets.made import LABEL_LISTS, LONG, rows_of, table_of, write_part
 
@@ -199,3 +200,13 @@ def test_each_video_once() -> None:
     assert first_rows(ids).tolist() == [True, True, False, True, False]
     assert first_rows(ids, {"b"}).tolist() == [True, False, False, True, False]
     assert first_rows(ids[:2]).all()
+
+
+def test_a_part_is_read_in_little_memory(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 2**31, (64, 1 << 14), np.int32)  # 4 MB, which nothing makes smaller
+    table = pa.table({"video_id": ["x"] * 64, "labels": pa.array(list(noise), pa.list_(pa.int32()))})
+    pq.write_table(table, tmp_path / "part.parquet", row_group_size=2)
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in read_batches(tmp_path / "part.parquet", ("video_id", "labels"), 2):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 1 << 20

@@ -130,6 +130,14 @@ def check_order(made: LabelsManifest) -> None:
     assert [segment.name for segment in made.segments][:2] == wanted[:2]
 
 
+def test_segments_begin_and_end_where_the_picture_changes(food_mix: Path, tmp_path: Path) -> None:
+    options = LabelOptions(rate_hz=2, annotate=False)
+    made = label_video(fetched(food_mix), ImagenetLabeller.open(), options, MediaBounds(), tmp_path)
+    assert [each.name for each in made.segments] == ["espresso", "hotdog", "banana", "water bottle"]
+    found = [time_s for each in made.segments for time_s in (each.start_s, each.end_s)]
+    assert found == pytest.approx([0, 2, 2, 4, 6, 8, 14.7, 18.8], abs=0.5)
+
+
 @pytest.fixture(scope="module")
 def cuts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cup of coffee until 3.2 s, a cat until 6.7 s, a motorcycle until 10.9 s."""
