@@ -5,6 +5,7 @@ starter's recipe on the matches alone, the default with all the background.
 """
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
 
@@ -30,7 +31,7 @@ def rows() -> list[tuple[str, str, str]]:
     mirror = REAL_DATA / "yt8m-mirror"
     if not mirror.is_dir():
         return [("model", f"not measured: no real data at {REAL_DATA}", "")]
-    train, validate = (read_videos(mirror / "2" / "video" / split) for split in ("train", "validate"))
+    train, validate = (read_videos(shards_of(mirror, split)) for split in ("train", "validate"))
     starter = [trained(train, validate, PRESETS["moe"], seed) for seed in SEEDS]
     default = [trained(train, validate, PRESETS["gated"], seed) for seed in SEEDS]
     slowest_s = max(result.seconds for result in default)
@@ -67,10 +68,15 @@ def gain(before: list[TrainingResult], after: list[TrainingResult], metric: str)
     return mean_of(after, metric) - mean_of(before, metric)
 
 
-def read_videos(folder: Path) -> Videos:
-    """Return all videos of a folder of shards; those with the Cooking label match."""
+def shards_of(mirror: Path, split: str) -> list[Path]:
+    """Return the shards of a split, in the order of their names."""
+    return sorted((mirror / "2" / "video" / split).glob("*.tfrecord"))
+
+
+def read_videos(shards: Iterable[Path]) -> Videos:
+    """Return all videos of some shards; those with the Cooking label match."""
     config = FilterConfig.model_validate({"label_ids": [COOKING], "background": "all"})
-    tables = [filter_shard(shard_of(path), config).table for path in sorted(folder.glob("*.tfrecord"))]
+    tables = [filter_shard(shard_of(path), config).table for path in shards]
     (batch,) = pa.concat_tables(tables).combine_chunks().select(COLUMNS).to_batches()
     offsets, labels = label_lists(batch)
     return Videos(

@@ -1,12 +1,13 @@
 """Videos become the labels, the targets and the tensors that they should."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tasks.classifier.data import chosen_device, examples, kept_labels, multi_hot
+from tasks.classifier.data import chosen_device, examples, kept_labels, multi_hot, multiplies_halves
 from tasks.contracts.errors import TrainingError
 from tasks.contracts.features import YT8M
 from tasks.datasets.load import Videos
@@ -79,3 +80,20 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     assert chosen_device("auto") == CPU
     with pytest.raises(TrainingError, match=r"'cuda' was asked for\. Choose 'auto' or 'cpu'"):
         chosen_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("flags", "has_units"),
+    [("fma avx512f amx_bf16", True), ("avx512f avx512_bf16", True), ("avx512f avx512_vnni", False)],
+)
+def test_a_processor_says_whether_it_multiplies_halves(
+    flags: str, has_units: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n", encoding="utf-8")
+    monkeypatch.setattr("tasks.classifier.data.CPU_FACTS", tmp_path / "cpuinfo")
+    assert multiplies_halves(torch.device("cpu")) == has_units
+
+
+def test_where_the_processor_says_nothing_it_has_no_such_units(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tasks.classifier.data.CPU_FACTS", tmp_path / "missing")
+    assert not multiplies_halves(torch.device("cpu"))
