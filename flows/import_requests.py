@@ -107,13 +107,18 @@ Known = dict[str, tuple[FetchedVideo | VideoOutcome, VideoOutcome]]  # a source'
 
 
 def _known_videos(table: ClipTable, form: ExtractDatasetForm, settings: Settings) -> Known:
-    """Return the videos of a version of which nothing has to be fetched: their features are kept, or they are gone."""
+    """Return the videos of a version of which nothing has to be fetched: their features are kept, or they are gone.
+
+    The file of one whose run was killed before it could delete it goes now.
+    """
     place, space, known = import_place(settings, form), space_of(form, settings), Known()
     for source in () if form.again else table.sources:
         found = known_video(source, place)
         if isinstance(found, VideoOutcome):
             known[source] = found, found
         elif found and (kept := kept_features(place.out, found.sha256, space)):
+            if found.path.exists():
+                discard(source, place)
             answer = features_in_words(kept[1])
             known[source] = found, VideoOutcome(source=found.source, status=CACHED, answer=answer)
     return known
