@@ -18,7 +18,7 @@ from tasks.contracts.features import CODE_STEP, CODE_ZERO
 from tasks.datasets.load import Videos
 from tasks.datasets.moments import MomentBatch, Moments
 from tasks.labelling.scores import smoothed
-from tests.benchmarks.bench_model import read_videos
+from tests.benchmarks.bench_model import read_videos, shards_of
 from tests.benchmarks.study.clips import OVER_TIME
 from tests.benchmarks.study.delay import Way, ways
 
@@ -94,7 +94,7 @@ def read_video(path: Path) -> Video:
 def classifiers_of(mirror: Path, names: Mapping[int, str]) -> dict[ModelKind, FittedClassifier]:
     """Train all models over time on real videos that do not move."""
     learnt, watched = (
-        still(read_videos(mirror / "2" / "video" / split), count)
+        still(read_videos(shards_of(mirror, split)), count)
         for split, count in (("train", LEARNT), ("validate", WATCHED))
     )
     return {kind: trained(learnt, watched, kind, names) for kind in OVER_TIME}
