@@ -43,6 +43,11 @@ class Home:
         return self.root / "videos"
 
     @property
+    def found(self) -> Path:
+        """Indexes of what was found in videos, by the place that they are of: made again where they are missing."""
+        return self.root / "found"
+
+    @property
     def features(self) -> Path:
         """Features of videos in datasets of one's own: a folder for each feature space, and in it one for each."""
         return self.root / "features"

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from conf.forms import DetectObjectsForm, ExtractDatasetForm, ImportDatasetForm, LabelVideosForm
     from conf.settings import Settings
+    from reelsift.found import SearchHits
     from reelsift.results import DatasetVersion, DetectedVideo, LabelledVideo, Training, VideoAnswers
     from tasks.classifier.fitted import FittedClassifier
     from tasks.contracts.errors import ReelsiftError
@@ -29,11 +32,13 @@ __all__ = [
     "DetectedVideo",
     "LabelledVideo",
     "ReelsiftError",
+    "SearchHits",
     "Training",
     "VideoAnswers",
     "build_dataset",
     "detect",
     "extract_dataset",
+    "find",
     "import_dataset",
     "label",
     "load_model",
@@ -42,7 +47,8 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
-_PLACES = dict.fromkeys(__all__[:6], "reelsift.results") | {"ReelsiftError": "tasks.contracts.errors"}
+_PLACES = dict.fromkeys(__all__[:7], "reelsift.results")
+_PLACES |= {"ReelsiftError": "tasks.contracts.errors", "SearchHits": "reelsift.found"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class, of any kind
@@ -203,6 +209,51 @@ def detect(
     said = {"rate_hz": rate_hz, "every": every, "classes": chosen, "min_score": min_score, "annotate": annotate}
     said |= {"detector": detector, "speed": speed, "where": "here"}
     return _worked_on(source, home, detected, DetectObjectsForm, out=out, again=again, **said)
+
+
+def find(
+    names: "str | Sequence[str]",
+    *,
+    kind: Literal["label", "object"] | None = None,
+    min_score: float | None = None,
+    video: str | None = None,
+    since: "datetime | str | None" = None,
+    limit: int | None = None,
+    folder: PathLike | None = None,
+    stored: bool = False,
+    home: PathLike | None = None,
+) -> "SearchHits":
+    """Say when which videos show a label or an object, of all that `label` and `detect` have found in a home.
+
+    Args:
+        names: of labels and objects, whatever their case and accents; any of them.
+        kind: only labels, or only objects.
+        min_score: stretches at which a label's score is at least this, and tracks whose score is; by default what the
+            reports name.
+        video: part of a title, or a folder's name, an id or a source.
+        since: when results were made at the earliest: a time, `"2026-11-01"`, or how long ago, `"12h"`, `"7d"`, `"8w"`.
+        limit: the best ones; by default all.
+        folder: of results, where they were written by `out`; the home's by default.
+        stored: search the results of the storage instead.
+        home: folder of everything that is written; `REELSIFT_HOME` by default.
+
+    Raises:
+        ReportError: there are no results.
+        ConfigError: an option is not what it may be, or there is no storage.
+    """
+    from reelsift.found import SearchHits, search_in, since_of
+    from tasks.contracts.errors import ConfigError
+    from tasks.contracts.model import checked
+    from tasks.results.search import Query
+
+    try:
+        made = since_of(since) if isinstance(since, str) else since
+    except ValueError as error:
+        raise ConfigError(f"since: {error}.") from error
+    said = {"kind": kind, "min_score": min_score, "video": video, "since": made, "most": limit}
+    query = checked(Query, names=_texts(names), **said)
+    place = Path(folder) if folder is not None else None
+    return SearchHits(search_in(_settings(home), query, folder=place, is_stored=stored))
 
 
 def build_dataset(

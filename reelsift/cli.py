@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from conf.environment import spare_loopback_proxies
-from reelsift import config, dataset, demo, downloads, models, pipeline, prune, stack, videos
+from reelsift import config, dataset, demo, downloads, found, models, pipeline, prune, stack, videos
 from reelsift.console import ERR, print_error, print_json, printing
 from reelsift.options import Commands
 from reelsift.session import Session
@@ -44,6 +44,8 @@ app.add_typer(models.app, name="models")
 app.command("label", example="reelsift label holiday.mp4 --model champion --fps 2")(videos.label)
 app.command("detect", example="reelsift detect holiday.mp4 --classes person,dog --every 5")(videos.detect)
 app.command("report", example="reelsift report .reelsift/videos")(videos.report)
+app.command("find", example="reelsift find bottle --kind object --min-score 0.8 --since 7d")(found.find)
+app.command("export", example="reelsift export coffee-motorcycle-2294a64d --format webvtt > coffee.vtt")(found.export)
 app.command("id", example="reelsift id ZU9H")(videos.youtube_id)
 app.add_typer(downloads.weights_app, name="weights")
 app.command("prune", example="reelsift prune --older-than 8w --shards")(prune.prune)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from conf.forms import DATASET, ExtractDatasetForm, ImportDatasetForm, PrepareDatasetForm
-from reelsift.completion import argument, option
 from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
 from reelsift.downloads import confirm_fetches, confirm_size
 from reelsift.manifests import SHOWN, draw, print_manifest, print_warnings, say_built
-from reelsift.options import AsJson, Commands, DatasetRef, Yes, with_form
+from reelsift.options import AsJson, Commands, DatasetRef, Yes, argument, option, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
 
@@ -299,7 +298,7 @@ def diff(
 @app.command("verify", example="reelsift dataset verify latest")
 def check(context: typer.Context, ref: DatasetRef = "latest", as_json: AsJson = False) -> None:
     """Check every file of a version against its digest; exit code 1 if anything is wrong."""
-    from tasks.datasets.verify import verify
+    from tasks.datasets.manifest import verify
 
     dataset = context.obj.open_dataset(ref)
     with progress_shown() as progress:

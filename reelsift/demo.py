@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.forms import DetectObjectsForm, LabelVideosForm, PipelineForm
-from reelsift.completion import option
 from reelsift.console import note, print_json, progress_shown, say
 from reelsift.demo_clips import find_clips, show_clips, train_on_clips
-from reelsift.options import AsJson, Yes
+from reelsift.options import AsJson, Yes, option
 from reelsift.pipeline import print_outcome
 from reelsift.session import Session
 from reelsift.videos import done_here, print_labels, print_objects, read_outcomes

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conf.forms import LARGE_FETCH_VIDEOS, ExtractDatasetForm, MirrorForm, ShardsForm
-from reelsift.completion import argument
 from reelsift.console import note, print_error, print_json, print_table, progress_shown, say
-from reelsift.options import AsJson, Commands, Yes, with_form
+from reelsift.options import AsJson, Commands, Yes, argument, with_form
 from reelsift.session import Session
 from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.progress import scaled

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.forms import TrainClassifierForm
-from reelsift.completion import argument, option
 from reelsift.console import note, print_json, print_table, say
-from reelsift.options import AsJson, Commands, with_form
+from reelsift.options import AsJson, Commands, argument, option, with_form
 from reelsift.pipeline import (
     COST_TITLES,
     FIGURE_TITLES,

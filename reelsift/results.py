@@ -193,7 +193,7 @@ class VideoAnswers(Sequence[AnswerT]):
     def _repr_html_(self) -> str:
         """Show a row for each video, and why the others failed; an item of the list shows its report."""
         rows = [(answer.title, answer.outcome.answer, answer.report) for answer in self]
-        return _html_table(
+        return html_table(
             ("video", "answer", "report"),
             [*rows, *((each.source, f"failed: {told(each)}", "") for each in self.failures)],
         )
@@ -273,7 +273,7 @@ class DatasetVersion:
         from tasks.datasets.folders import in_use
         from tasks.datasets.frames import frame_arrays
         from tasks.datasets.load import column_types, read_batches
-        from tasks.datasets.verify import parts_checked
+        from tasks.datasets.manifest import parts_checked
 
         space, level = self.manifest.space, self.manifest.level
         left_out = set[str]() if features else {*space.slices, *FRAME_LISTS}
@@ -342,7 +342,7 @@ class DatasetVersion:
             else f"{found.matches:,} matching videos of {found.records:,} records in {len(found.shards):,} shards"
         )
         labels = [(each.name, *(each.by_split.get(split, 0) for split in found.splits)) for each in found.label_counts]
-        table = _html_table(("label", *found.splits), labels[:SHOWN_LABELS])
+        table = html_table(("label", *found.splits), labels[:SHOWN_LABELS])
         return f"<p><b>{escape(self.reference)}</b>: {escape(head)}</p>{table}"
 
 
@@ -413,7 +413,7 @@ class Training:
         """Show the comparison."""
         columns = ("model", "kind", "aliases", "gap", "map", "hit1", "perr", "coverage", "gain")
         rows = [tuple(map(_cell, (getattr(row, name) for name in columns))) for row in self.comparison.rows]
-        return _html_table(columns, rows)
+        return html_table(columns, rows)
 
 
 def _cell(value: object) -> str:
@@ -422,7 +422,8 @@ def _cell(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str("" if value is None else value)
 
 
-def _html_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table whose cells are text, whatever they hold."""
     return "<table>" + "".join(_html_rows(heads, rows)) + "</table>"
 
 

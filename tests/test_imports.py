@@ -21,6 +21,7 @@ STAGES = {stage: set(DATASET_PATH[:place]) for place, stage in enumerate(DATASET
     "per_video": {"shards", "tracking", "weights", "video", "features", "labelling", "detection"},
     "imports": {"records", "datasets", "video", "features", "per_video"},
     "fan_out": set(),
+    "results": {"vocabulary"},
     "pruning": {*DATASET_PATH, "tracking", "video"},
 }
 SERVING = ("reports", "storage")

@@ -35,6 +35,7 @@
     │   └── DamagedStorageError    what lies in it differs from its digest
     ├── DetectorError              a detector is not available or cannot be used so
     ├── ReportError                a folder holds nothing to report on
+    ├── ExportError                a result does not hold what a format needs
     ├── BatchError                 a batch of videos cannot be read, or handed to a pool
     ├── ServerError                no Prefect server can be started or reached
     └── StackError                 the local stack cannot be started, or a part of it has failed
@@ -217,6 +218,10 @@ class DetectorError(ReelsiftError):
 
 class ReportError(ReelsiftError):
     """A folder holds nothing to report on."""
+
+
+class ExportError(ReelsiftError):
+    """A result does not hold what the format needs that it is to be exported to."""
 
 
 class BatchError(ReelsiftError):

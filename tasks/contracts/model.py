@@ -24,7 +24,7 @@ class FrozenModel(BaseModel):
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def checked(kind: type[ModelT], **values: Any) -> ModelT:  # noqa: ANN401 - fields of any kind
+def checked(kind: type[ModelT], /, **values: Any) -> ModelT:  # noqa: ANN401 - fields of any kind
     """Return the value of these fields.
 
     Raises:

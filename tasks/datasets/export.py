@@ -28,9 +28,8 @@ from tasks.datasets.load import (
     label_lists,
     read_batches,
 )
-from tasks.datasets.manifest import Dataset
+from tasks.datasets.manifest import Dataset, parts_checked
 from tasks.datasets.moments import frame_rows
-from tasks.datasets.verify import parts_checked
 
 
 def write_npz(dataset: Dataset, path: Path, names: Mapping[int, str]) -> None:

@@ -19,9 +19,8 @@ from tasks.contracts.errors import DatasetError
 from tasks.contracts.features import CODE_STEP, CODE_ZERO
 from tasks.datasets.folders import in_use
 from tasks.datasets.load import FRAME_BATCH_ROWS, flags, label_lists, read_batches
-from tasks.datasets.manifest import Dataset
+from tasks.datasets.manifest import Dataset, parts_checked
 from tasks.datasets.moments import frame_means, frame_rows, reading_part
-from tasks.datasets.verify import parts_checked
 
 if TYPE_CHECKING:
     import torch

@@ -20,9 +20,8 @@ from tasks.contracts.errors import DamagedDatasetError, DatasetError
 from tasks.contracts.features import YT8M, FeatureSpace
 from tasks.datasets.caveats import ID_LENGTH
 from tasks.datasets.folders import in_use
-from tasks.datasets.manifest import Dataset, damaged
+from tasks.datasets.manifest import Dataset, damaged, parts_checked
 from tasks.datasets.moments import Moments, batch_means
-from tasks.datasets.verify import parts_checked
 
 BATCH_ROWS = 1024  # 4.7 MB of features; four times as many make Arrow's buffers take 70 MB more, and save no time
 FRAME_BATCH_ROWS = 48  # 14 MB of frames of videos of 300 s

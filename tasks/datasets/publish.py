@@ -20,8 +20,18 @@ from tasks.datasets.folders import (
     temporary_beside,
     writing,
 )
-from tasks.datasets.manifest import LATEST, MANIFEST_NAME, Dataset, damaged, manifest_bytes, read_manifest
-from tasks.datasets.verify import HASHING_THREADS, ProblemKind, part_problem, verify
+from tasks.datasets.manifest import (
+    HASHING_THREADS,
+    LATEST,
+    MANIFEST_NAME,
+    Dataset,
+    ProblemKind,
+    damaged,
+    manifest_bytes,
+    part_problem,
+    read_manifest,
+    verify,
+)
 from tasks.datasets.version import Version
 
 

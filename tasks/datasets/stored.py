@@ -25,10 +25,10 @@ from tasks.datasets.manifest import (
     Dataset,
     dataset_id,
     manifest_of,
+    parts_checked,
 )
 from tasks.datasets.publish import adopt, is_published, point_latest, publish
 from tasks.datasets.request import DatasetRequest
-from tasks.datasets.verify import parts_checked
 from tasks.records.part_file import describe, find_whole, read_tallies
 from tasks.records.parts import FILTER_VERSION, options_of
 from tasks.records.stored import bring_published, stored_object

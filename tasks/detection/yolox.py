@@ -15,8 +15,8 @@ from tasks.contracts.errors import DetectorError, WeightsError
 from tasks.contracts.media import DetectorRecord
 from tasks.detection.boxes import Detections, Picture
 from tasks.detection.config import COCO_CLASSES, YOLOX_NANO
-from tasks.weights.onnx import first_words, open_session, usable_cores
 from tasks.weights.store import Weights, WeightsStore, find_weights
+from tasks.weights.untrusted import first_words, open_session, usable_cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

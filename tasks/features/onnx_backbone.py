@@ -13,8 +13,8 @@ from tasks.contracts.errors import ConfigError, WeightsError, did_you_mean
 from tasks.features.backbone import BackboneExtractor, check_values, extractor_of, pooled, section
 from tasks.features.batches import FrameNetwork, NetworkThreads
 from tasks.weights.config import Backbone
-from tasks.weights.onnx import first_words, open_session, usable_cores
 from tasks.weights.store import Weights
+from tasks.weights.untrusted import first_words, open_session, usable_cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

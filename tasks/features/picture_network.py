@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.features import RGB_SIZE
-from tasks.features.arrays import read_array, refuse
 from tasks.weights.store import Weights
+from tasks.weights.untrusted import read_array, refuse
 
 STDERR = 2
 # Of its build and of a GPU that is not there, before any level of logging is obeyed: lines such as `I0000 00:00:17…`.

@@ -10,10 +10,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tasks.contracts.features import AUDIO_SIZE
-from tasks.features.arrays import read_arrays, refuse
 from tasks.features.picture_network import late_tensorflow
 from tasks.video.sound import SAMPLE_RATE_HZ
 from tasks.weights.store import Weights
+from tasks.weights.untrusted import read_arrays, refuse
 
 WINDOW, HOP = 400, 160  # samples: 25 ms, 10 ms
 FFT = 512  # the next power of two

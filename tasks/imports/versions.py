@@ -10,8 +10,7 @@ from tasks.contracts.errors import DatasetError, did_you_mean
 from tasks.datasets.caveats import ID_LENGTH, OLD_ID_LENGTH, is_imported
 from tasks.datasets.folders import in_use
 from tasks.datasets.load import ID_BATCH_ROWS, flags, label_lists, read_batches
-from tasks.datasets.manifest import Dataset
-from tasks.datasets.verify import parts_checked
+from tasks.datasets.manifest import Dataset, parts_checked
 from tasks.imports.table import TRAIN, VALIDATE, ClipTable, LabelledClip, Origin
 from tasks.video.sources import YT8M_MARK, watch_page
 

@@ -28,7 +28,7 @@ from tasks.pruning.items import (
     removed_if,
 )
 from tasks.pruning.versions import Reference
-from tasks.shards.partfile import PART_SUFFIX
+from tasks.shards.transfer import PART_SUFFIX
 from tasks.tracking.kept_training import CandidateNote, KeptTraining, store_mark
 from tasks.tracking.registry import TRAINING_TAG, registered_versions
 from tasks.tracking.store import TrackingStore

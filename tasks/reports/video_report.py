@@ -21,6 +21,7 @@ from tasks.contracts.media import (
     LABELS_TABLE_NAME,
     OBJECTS_NAME,
     OBJECTS_TABLE_NAME,
+    REPORT_NAME,
     LabelsManifest,
     ModelLabels,
 )
@@ -132,7 +133,6 @@ def _digest(source: Markup) -> str:
     return f"'sha256-{b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
-REPORT_NAME = "index.html"
 DATA_NAMES = (LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, OBJECTS_TABLE_NAME)
 MOST_TABLE_ROWS = 1000
 MOST_COPIES = 24  # videos on the page of cards: browsers play no more than some 75 at once, and each is opened

@@ -14,8 +14,8 @@ from tasks.video.addresses import AddressGuard
 from tasks.video.cache import Place, peek, place_of, unlocked_place
 from tasks.video.config import FetchConfig, MediaBounds
 from tasks.video.container import found_in
+from tasks.video.download import check_length
 from tasks.video.download import download as download_address
-from tasks.video.offers import check_length
 from tasks.video.probe import probe
 from tasks.video.sources import Source, SourceKind, source_of, watch_page
 from tasks.video.youtube import Turns, is_on_youtube, resolve_yt8m_id

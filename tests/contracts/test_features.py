@@ -19,7 +19,7 @@ from tasks.contracts.files import file_digest
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.export import export
 from tasks.datasets.load import Videos, load_videos
-from tasks.datasets.verify import verify
+from tasks.datasets.manifest import verify
 from tests.datasets.made import Folders, make_part, rows_of
 
 SMALL = FeatureSpace(

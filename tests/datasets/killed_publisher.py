@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from tasks.contracts.datasets import Part
 from tasks.datasets.catalogue import open_dataset
-from tasks.datasets.verify import verify
+from tasks.datasets.manifest import verify
 from tests.datasets.made import Folders, contents, make_parts
 
 CHANGES = {"os.mkdir", "os.link", "os.chmod", "os.rename", "os.symlink", "os.remove", "os.rmdir"}

@@ -19,9 +19,8 @@ from tasks.datasets.catalogue import difference
 from tasks.datasets.export import export
 from tasks.datasets.frames import FrameBatch, frame_batches
 from tasks.datasets.load import load_videos
-from tasks.datasets.manifest import Dataset
+from tasks.datasets.manifest import Dataset, verify
 from tasks.datasets.stored import publish_means
-from tasks.datasets.verify import verify
 from tasks.records.synthetic import ORDERED, REVERSED, encode_example, encode_sequence, write_order_mirror
 from tasks.records.writing import GROUP_FRAMES
 from tests.records.framing import frames, payloads_of

@@ -11,9 +11,8 @@ from tasks.contracts.datasets import DropReason, PlannedShard
 from tasks.contracts.features import YT8M
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.load import column_types, load_videos
-from tasks.datasets.manifest import Dataset, dataset_id
+from tasks.datasets.manifest import Dataset, dataset_id, verify
 from tasks.datasets.publish import publish
-from tasks.datasets.verify import verify
 from tasks.records.config import FilterConfig
 from tasks.records.filter import SCHEMA
 from tasks.records.parts import FILTER_VERSION, batches_of, options_of, write_part

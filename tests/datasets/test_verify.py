@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.datasets.catalogue import open_dataset
-from tasks.datasets.manifest import Dataset
-from tasks.datasets.verify import verify
+from tasks.datasets.manifest import Dataset, verify
 from tests.datasets.made import edit_manifest
 
 

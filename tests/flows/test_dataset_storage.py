@@ -16,8 +16,8 @@ from flows.train_classifier import train_classifier
 from tasks.classifier.splits import frozen_split
 from tasks.contracts.errors import DamagedStorageError, StorageError, TrackingError, UnknownDatasetError
 from tasks.datasets.catalogue import open_dataset
+from tasks.datasets.manifest import verify
 from tasks.datasets.stored import open_anywhere
-from tasks.datasets.verify import verify
 from tasks.filter_records import filter_records
 from tasks.publish_dataset import publish_dataset
 from tasks.storage.object_store import ObjectStore, open_store

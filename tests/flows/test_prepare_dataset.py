@@ -14,7 +14,7 @@ from flows.prepare_dataset import prepare_dataset
 from flows.retrain import retrain
 from tasks.contracts.errors import ConfigError, DownloadError, PlanError, UnknownLabelError
 from tasks.datasets.catalogue import open_dataset
-from tasks.datasets.verify import verify
+from tasks.datasets.manifest import verify
 from tests.support.flow_runs import run_flow
 from tests.support.mirror_server import MirrorServer, status
 

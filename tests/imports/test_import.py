@@ -19,8 +19,7 @@ from tasks.contracts.datasets import DropReason
 from tasks.contracts.errors import ConfigError, DamagedDatasetError, DatasetError
 from tasks.contracts.files import file_digest
 from tasks.datasets.load import load_videos
-from tasks.datasets.manifest import read_manifest
-from tasks.datasets.verify import verify
+from tasks.datasets.manifest import read_manifest, verify
 from tasks.features.efficientnet import EfficientNetExtractor
 from tasks.features.extractor import read_features
 from tasks.imports.plan import ImportedClip

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.folders import alone
-from tasks.datasets.verify import verify
+from tasks.datasets.manifest import verify
 from tasks.tracking.store import tracking_store
 from tests.datasets.killed_publisher import die_before, end, fresh, start
 from tests.datasets.made import contents

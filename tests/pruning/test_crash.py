@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.contracts.errors import DatasetError
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.load import load_videos
-from tasks.datasets.verify import verify
+from tasks.datasets.manifest import verify
 from tests.pruning.conftest import PrunedHome
 
 CHECKOUT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 from tasks.contracts.datasets import ClipRecord
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.folders import in_use
-from tasks.datasets.verify import verify
+from tasks.datasets.manifest import verify
 from tasks.pruning.items import Kind
 from tasks.tracking.client import connect
 from tasks.tracking.registry import DATASET_SLUG_TAG, DATASET_TAG

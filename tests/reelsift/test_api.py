@@ -39,6 +39,7 @@ TYPES = {
     "data.to_pandas()": "DataFrame",
     "training.comparison": "Comparison",
     "training.promote().promoted": "bool",
+    "reelsift.find('cup')[0].start_s": "float",
     "reelsift.ReelsiftError": "type[ReelsiftError]",
 }
 # What a notebook does with datasets and models. It runs in a process of its own, with an empty folder for $HOME.
@@ -189,8 +190,16 @@ def test_detected_objects_are_what_the_command_finds_again(
     rows = pq.read_table(Path(told["folder"]) / OBJECTS_TABLE_NAME).to_pylist()
     assert frame.astype({"mask": object}).where(frame.notna(), None).to_dict("records") == rows
     assert sorted(set(frame.frame[~frame.carried])) == [0, 2, 4]
+    (hit,) = found = reelsift.find("Apple", kind="object", since="1h")
+    (apple,) = (track for track in video.tracks if track.class_name == "apple")
+    assert (hit.name, hit.track, hit.start_s, hit.end_s) == ("apple", apple.track_id, apple.start_s, apple.end_s)
+    assert (hit.score, hit.link) == (apple.score, f"{video.report.as_uri()}#t=0")
+    assert hit.thumbnail == str(video.folder / str(apple.thumbnail))
+    assert Path(str(hit.thumbnail)).is_file()
+    assert found.to_pandas().loc[0, "video"] == video.folder.name
     only = reelsift.detect(squares, classes="cup", detector="yolox-nano", annotate=False)
     assert set(only.to_pandas().class_name) == {"cup"}
+    assert (len(reelsift.find("apple")), len(reelsift.find("cup"))) == (0, 1)
 
 
 def test_a_list_and_a_folder_give_an_answer_for_each_video_and_the_failures(clip: Path, home: Path) -> None:
@@ -225,6 +234,12 @@ def test_errors_are_those_of_the_project_and_say_what_was_wrong(clip: Path, home
         reelsift.label(clip, rate_hz=-1)
     with pytest.raises(ConfigError, match=r"detector: .*yolox-nano"):
         reelsift.detect(clip, detector="nothing")
+    with pytest.raises(ConfigError, match=r"since: must be a date or an age, e\.g\. 2026-11-01 or 7d; got 'soon'"):
+        reelsift.find("cup", since="soon")
+    with pytest.raises(ConfigError, match=r"min_score: .*less than or equal to 1, got 2"):
+        reelsift.find("cup", min_score=2)
+    with pytest.raises(ConfigError, match="There is no storage: set REELSIFT_STORAGE"):
+        reelsift.find("cup", stored=True)
     with pytest.raises(ConfigError, match="Did you mean 'logistic'"):
         reelsift.train("latest", models="lgoistic")
     empty = home.parent / "empty"

@@ -1,5 +1,6 @@
 """The page in a real browser, from the disk, with the network off."""
 
+import io
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tasks.contracts.text import one_line
 from tasks.reports.video_report import write_index, write_report
+from tasks.results.exports import export_results, find_result
 from tests.reports.test_video_report import HOSTILE
 from tests.support.browser import open_chromium
 from tests.support.reports import DURATION_S, other_labels, video_record, write_labels, write_objects
@@ -51,7 +54,7 @@ def opened(browser: Browser, folders: Path) -> Iterator[Opener]:
     """Open a page; at the end, nothing may have been complained of, and nothing asked for beyond the disk."""
     complaints, asked = [], []
 
-    def open_page(name: str = "belt", viewport: dict[str, int] = DESKTOP, **options: str) -> Page:
+    def open_page(name: str = "belt", viewport: dict[str, int] = DESKTOP, mark: str = "", **options: str) -> Page:
         context = browser.new_context(viewport=viewport, offline=True, **options)  # pyright: ignore[reportArgumentType]
         context.set_default_timeout(10_000)
         page = context.new_page()
@@ -59,7 +62,7 @@ def opened(browser: Browser, folders: Path) -> Iterator[Opener]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto((folders / name / "index.html").as_uri())
+        page.goto((folders / name / "index.html").as_uri() + mark)
         if page.locator("#player").count():
             until(page, "document.getElementById('player').readyState >= 2")
         return page
@@ -381,3 +384,39 @@ def test_the_page_of_one_answer_has_no_switch(browser: Browser, tmp_path: Path) 
     expect(page.get_by_role("radio")).to_have_count(0)
     expect(page.locator("#player")).to_have_attribute("src", "detected.mp4")
     page.context.close()
+
+
+def test_an_address_opens_the_page_at_a_second(opened: Opener) -> None:
+    page = opened(mark="#t=4.2")
+    until(page, "Math.abs(document.getElementById('player').currentTime - 4.2) < .05")
+    assert cursor_at(page) == pytest.approx(4.2 / DURATION_S, abs=0.01)
+    page.evaluate("location.hash = '#t=1.5'")
+    until(page, "Math.abs(document.getElementById('player').currentTime - 1.5) < .05")
+    page.evaluate("location.hash = '#t=<b>'")  # no second: the page stays where it is
+    bare = opened("bare", mark="#t=2")  # without a player, the axis is there
+    assert cursor_at(bare) == pytest.approx(2 / DURATION_S, abs=0.01)
+
+
+CUES = """(text) => new Promise((done) => {
+  const video = document.createElement("video"), track = document.createElement("track");
+  track.src = URL.createObjectURL(new Blob([text], {type: "text/vtt"}));
+  track.default = true;
+  track.onload = () => done([...track.track.cues].map((cue) => [cue.startTime, cue.endTime, cue.id, cue.text,
+    cue.getCueAsHTML().textContent]));
+  video.append(track);
+  document.body.append(video);
+})"""
+
+
+def test_the_text_track_of_a_browser_reads_webvtt(browser: Browser, folders: Path) -> None:
+    """Each cue that was written is there, and markup in a name is text."""
+    written = io.StringIO()
+    export_results([find_result(str(folders / "hostile"), folders)], "webvtt", stdout=written)
+    page = browser.new_page()
+    cues = page.evaluate(CUES, written.getvalue())
+    page.close()
+    assert [(start_s, end_s, name) for start_s, end_s, name, *_ in cues] == [
+        (0, 2, "label cooking/3"),
+        (2, 4, "label cooking/3"),
+    ]
+    assert [shown for *_, shown in cues] == [one_line(HOSTILE), "w" * 200]

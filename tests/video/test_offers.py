@@ -6,7 +6,7 @@ import pytest
 
 from tasks.contracts.errors import FetchError, RefusedSourceError
 from tasks.video.config import FetchConfig
-from tasks.video.offers import check_offer, chosen, only_video
+from tasks.video.download import check_offer, chosen, only_video
 
 PAGE = "https://example.org/v"
 

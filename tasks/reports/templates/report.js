@@ -65,6 +65,12 @@
     show(at_s);
   }
 
+  // An address that ends in #t=12.4 opens the page at that second.
+  function seekToAddress() {
+    const found = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
+    if (found) seek(Number(found[1]));
+  }
+
   function followPlayer() {
     // Between two reports of the player (4 a second) the cursor moves with each picture, unless motion is unwelcome.
     const step = () => { if (!player.paused && !player.ended) { show(player.currentTime); requestAnimationFrame(step); } };
@@ -163,5 +169,7 @@
     }, {passive: true});
     if (player) followPlayer();
     show(0);
+    seekToAddress();
+    addEventListener("hashchange", seekToAddress);
   }
 })();
