@@ -37,6 +37,7 @@ def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
         bounds=settings.media,
         weights=weights_of(settings),
         storage=settings.storage,
+        part=form.part,
     )
 
 
@@ -54,12 +55,12 @@ def check_out(form: VideosForm) -> None:
 
 
 def sources_of(form: VideosForm) -> list[str]:
-    """Return the form's sources, each once, those of its lists among them.
+    """Return the form's sources, each once, those of its lists, folders and patterns among them.
 
     Raises:
-        SourceError: a list cannot be read.
+        SourceError: a list or a folder cannot be read, or leads to no video.
     """
-    return listed(form.sources)
+    return listed(form.sources, is_recursive=form.recursive)
 
 
 def label_work(form: LabelVideosForm, settings: Settings) -> LabelWork:

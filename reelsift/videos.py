@@ -1,10 +1,11 @@
 """`reelsift label`, `detect`, `report` and `id`: commands over videos."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,9 +16,11 @@ from reelsift.session import Session
 from tasks.contracts.files import check_folder
 
 if TYPE_CHECKING:
-    from tasks.contracts.media import ModelLabels, VideoOutcome
+    from tasks.contracts.media import ModelLabels, VideoOutcome, VideoRecord
 
 OneForm = LabelVideosForm | DetectObjectsForm
+FormT = TypeVar("FormT", bound=VideosForm)
+STANDARD_INPUT = "-"
 InFlow = Annotated[
     bool, typer.Option("--flow", help="Run as a flow of Prefect's; so too where PREFECT_API_URL is set.")
 ]
@@ -81,11 +84,27 @@ def _work(kind: _Kind, form: OneForm, session: Session, *, in_flow: bool, as_jso
     """
     if form.out:
         check_folder(form.out.expanduser())
+    form = with_typed_list(form)
     is_flow = in_flow or session.has_prefect_server
     made = _through_flow(session, kind.flow, form) if is_flow else done_here(form, session)
     if is_flow:
         note_chosen(made)
     print_made(made, kind.print_answer, kind.manifest_name, as_json=as_json)
+
+
+def with_typed_list(form: FormT) -> FormT:
+    """Put the sources that the standard input lists in the place of `-`.
+
+    Raises:
+        SourceError: what comes there is no list.
+    """
+    if STANDARD_INPUT not in form.sources:
+        return form
+    from tasks.video.sources import read_list
+
+    typed = read_list(sys.stdin.buffer)
+    sources = dict.fromkeys(each for named in form.sources for each in (typed if named == STANDARD_INPUT else [named]))
+    return form.model_copy(update={"sources": tuple(sources)})
 
 
 def done_here(form: OneForm, session: Session) -> dict[str, Any]:
@@ -260,10 +279,18 @@ def print_labels(outcome: "VideoOutcome") -> None:
 
     made = LabelsManifest.model_validate_json(manifest_bytes(outcome, LABELS_NAME))
     media = made.video.media
-    lasts = "a picture" if media.kind == "picture" else clock(media.duration_s or 0.0)
+    lasts = "a picture" if media.kind == "picture" else _lasting(made.video)
     for name, answer in made.by_model.items():
         say(f"{made.video.title}: {lasts}, labelled by {name}")
         _print_answer(answer)
+
+
+def _lasting(video: "VideoRecord") -> str:
+    """Say how long a video lasts, and which part of it was looked at."""
+    whole_s = video.media.duration_s or 0.0
+    if video.part is None:
+        return clock(whole_s)
+    return f"{clock(video.part.start_s)}-{clock(video.part.start_s + (video.length_s or 0.0))} of {clock(whole_s)}"
 
 
 def _print_answer(answer: "ModelLabels") -> None:

@@ -5,12 +5,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from tasks.contracts.datasets import DropReason
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.files import is_whole
 from tasks.contracts.model import FrozenModel, Sha256, ShownAddress, ShownLine
+
+
+class TimeRange(FrozenModel):
+    """A stretch of a video, in the video's own time, that alone is looked at and listened to."""
+
+    start_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    end_s: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="none: where the video ends")
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError(
+                f"a range must end after its start: it starts at {self.start_s:g} s, ends at {self.end_s:g} s"
+            )
+        return self
+
+    def length_s(self, duration_s: float | None) -> float | None:
+        """Return how long it is in a video of this length; None where neither says so."""
+        ends_s = [end_s for end_s in (self.end_s, duration_s) if end_s is not None]
+        return max(min(ends_s) - self.start_s, 0.0) if ends_s else None
+
+
+PART = "the stretch that alone was looked at; left out where it was all of the video"
 
 
 class FetchedVideo(FrozenModel):
@@ -29,6 +52,7 @@ class FetchedVideo(FrozenModel):
         exclude_if=lambda value: not value,
         description="fetched for its features alone: its file goes once they are kept, and this record stays",
     )
+    part: TimeRange | None = Field(default=None, exclude_if=lambda part: part is None, description=PART)
 
 
 class MediaFacts(FrozenModel):
@@ -85,6 +109,7 @@ class VideoRecord(FrozenModel):
     yt8m_id: str | None = None
     sha256: Sha256
     size_bytes: int
+    part: TimeRange | None = Field(default=None, exclude_if=lambda part: part is None, description=PART)
     media: MediaFacts
     frames_read: int = Field(ge=0, description="frames that were decoded and looked at")
     corrupt_frames: int = Field(ge=0, description="packets that could not be decoded, and were left out")
@@ -97,6 +122,11 @@ class VideoRecord(FrozenModel):
         """Put together what was fetched and what was found."""
         known = video.model_dump(exclude={"path", "is_temporary"})
         return cls(**known, media=media, frames_read=frames_read, corrupt_frames=corrupt_frames)
+
+    @property
+    def length_s(self) -> float | None:
+        """Seconds of the video that were looked at."""
+        return self.part.length_s(self.media.duration_s) if self.part else self.media.duration_s
 
 
 class WeightsRecord(FrozenModel):

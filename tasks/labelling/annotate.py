@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.contracts.media import LabelSegment
+from tasks.contracts.media import LabelSegment, TimeRange
 from tasks.contracts.progress import Progress
 from tasks.features.batches import VideoClock
 from tasks.labelling.scores import best_labels
@@ -139,28 +139,37 @@ JPEG_QUALITY = 90
 
 
 def write_annotated(
-    source: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress
+    source: Path,
+    bounds: MediaBounds,
+    captions: Captions,
+    destination: Path,
+    progress: Progress,
+    *,
+    part: TimeRange | None = None,
 ) -> None:
     """Write every frame of a video with the captions at its time, at its own time, and the video's sound.
+
+    The copy of a part begins at 0.
 
     Raises:
         VideoError: the video cannot be read or written.
     """
-    with open_frames(source, bounds) as reader:
+    with open_frames(source, bounds, part=part) as reader:
         facts = reader.facts
-        clock = VideoClock(progress, f"drawing {source.name}", facts.duration_s)
+        clock = VideoClock(progress, f"drawing {source.name}", reader.length_s)
         writer = open_writer(
             destination,
             width=facts.width,
             height=facts.height,
             frame_rate=facts.frame_rate or PLAIN_RATE_HZ,
             sound_of=source if facts.has_sound else None,
+            part=part,
         )
         with writer as writing, Behind() as encoding, closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames:
             for frame in frames:
                 draw_captions(frame.image, captions.at(frame.time_s))
-                encoding.submit(writing.write, frame.image, frame.time_s, frame.duration_s)
-                clock.reach(frame.time_s)
+                encoding.submit(writing.write, frame.image, frame.time_s - reader.start_s, frame.duration_s)
+                clock.reach(frame.time_s - reader.start_s)
         clock.finish()
 
 
@@ -176,7 +185,15 @@ def draw_picture(source: Path, bounds: MediaBounds, captions: Captions, destinat
     Image.fromarray(frame.image).save(destination)
 
 
-def keep_frames(source: Path, bounds: MediaBounds, captions: Captions, rate_hz: float, folder: Path) -> None:
+def keep_frames(
+    source: Path,
+    bounds: MediaBounds,
+    captions: Captions,
+    rate_hz: float,
+    folder: Path,
+    *,
+    part: TimeRange | None = None,
+) -> None:
     """Write the frames that were scored, captions drawn, as `000000.jpg`, `000001.jpg` … into a new folder.
 
     Raises:
@@ -184,7 +201,7 @@ def keep_frames(source: Path, bounds: MediaBounds, captions: Captions, rate_hz: 
     """
     folder.mkdir()
     with (
-        open_frames(source, bounds, rate_hz=rate_hz) as reader,
+        open_frames(source, bounds, rate_hz=rate_hz, part=part) as reader,
         closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames,
     ):
         for number, frame in enumerate(frames):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from tasks.contracts.media import (
     MediaFacts,
     ModelLabels,
     Smoothing,
+    TimeRange,
     VideoRecord,
 )
 from tasks.contracts.progress import Progress, Silent
@@ -104,14 +106,17 @@ def _runs(holds: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(first), int(last)) for first, last in changes.reshape(-1, 2)]
 
 
-def end_of(facts: MediaFacts, times_s: NDArray[np.float64], rate_hz: float) -> float:
-    """Return where the last sampled frame ends: a step later, or sooner with the video; a picture lasts no time."""
+def end_of(facts: MediaFacts, times_s: NDArray[np.float64], rate_hz: float, part: TimeRange | None = None) -> float:
+    """Return where the last sampled frame ends: a step later, or sooner with the video or its part.
+
+    A picture lasts no time.
+    """
     if facts.kind == "picture" or not len(times_s):
         return float(times_s[-1]) if len(times_s) else 0.0
     a_step_later_s = float(times_s[-1]) + 1 / rate_hz
     # A header may promise less than there is.
     ends_s = facts.duration_s if facts.duration_s and facts.duration_s > times_s[-1] else a_step_later_s
-    return min(ends_s, a_step_later_s)
+    return min(ends_s, a_step_later_s, part.end_s if part and part.end_s else math.inf)
 
 
 def _kept(
@@ -251,8 +256,8 @@ class _Said:
     def labels(self) -> Labels:
         return list(zip(self.labeller.label_ids, self.labeller.label_names, strict=True))
 
-    def answer(self, options: LabelOptions) -> ModelLabels:
-        end_s = end_of(self.scored.facts, self.scored.times_s, options.rate_hz)
+    def answer(self, options: LabelOptions, part: TimeRange | None) -> ModelLabels:
+        end_s = end_of(self.scored.facts, self.scored.times_s, options.rate_hz, part)
         if self.scored.is_over_time:
             options = options.model_copy(update={"window": 1})  # no mean has smeared its edges
         return ModelLabels(
@@ -292,16 +297,17 @@ def label_video(
         ModelError: a model cannot label it as the options want.
     """
     told, labellers = progress or Silent(), (labeller, *others)
-    scored = score_each(labellers, video.path, bounds, options, told)
+    scored = score_each(labellers, video.path, bounds, options, told, part=video.part)
     said = [_Said.of(one, scores, options) for one, scores in zip(labellers, scored, strict=True)]
     manifest = _manifest(video, said, options, chosen)
     with staged(folder, files=LABELS.file_names, manifest=LABELS_NAME) as stage:
         write_table(stage / LABELS_TABLE_NAME, list(_rows(said, manifest)), best=options.table_top)
         captions = _captions(said, manifest)
         if manifest.annotated_video:
-            _draw(video.path, bounds, captions, stage / manifest.annotated_video, told)
+            _draw(video, bounds, captions, stage / manifest.annotated_video, told)
         if options.keep_frames:
-            keep_frames(video.path, bounds, captions, options.rate_hz, stage / LABELLED_FRAMES_FOLDER)
+            frames = stage / LABELLED_FRAMES_FOLDER
+            keep_frames(video.path, bounds, captions, options.rate_hz, frames, part=video.part)
         manifest = manifest.model_copy(update={"files": answer_digests(stage, LABELS.file_names)})
         (stage / LABELS_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
@@ -317,6 +323,8 @@ def identity_of_labels(
         "model": labeller.record.model_dump(mode="json"),
         "options": options.model_dump(mode="json"),
     }
+    if video.part:
+        parts["part"] = video.part.model_dump(mode="json")
     if others:
         parts["others"] = [each.record.model_dump(mode="json") for each in others]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -345,15 +353,15 @@ def _captions(said: Sequence[_Said], manifest: LabelsManifest) -> Captions:
     return captions[0] if len(captions) == 1 else CaptionsOfSeveral(captions)
 
 
-def _draw(path: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:
+def _draw(video: FetchedVideo, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:
     if destination.name == LABELLED_PICTURE_NAME:
-        draw_picture(path, bounds, captions, destination)
+        draw_picture(video.path, bounds, captions, destination)
     else:
-        write_annotated(path, bounds, captions, destination, progress)
+        write_annotated(video.path, bounds, captions, destination, progress, part=video.part)
 
 
 def _manifest(video: FetchedVideo, said: Sequence[_Said], options: LabelOptions, chosen: str | None) -> LabelsManifest:
-    first, scored, (answer, *others) = said[0], said[0].scored, [each.answer(options) for each in said]
+    first, scored, (answer, *others) = said[0], said[0].scored, [each.answer(options, video.part) for each in said]
     return LabelsManifest(
         identity=identity_of_labels(video, first.labeller, options, [each.labeller for each in said[1:]]),
         video=VideoRecord.of(video, scored.facts, frames_read=scored.frames_read, corrupt_frames=scored.corrupt_frames),

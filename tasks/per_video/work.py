@@ -207,7 +207,7 @@ def known_outcome(source: str, record: DetectorRecord, work: DetectWork, workpla
     """Return what is there of a video; whatever is wrong with it, the run that works on it will say."""
     try:
         video = find_video(source, workplace.fetched, workplace.fetch)
-        return recall(work.lookup(record, workplace), video) if video else None
+        return recall(work.lookup(record, workplace), workplace.partly(video)) if video else None
     except ReelsiftError:
         return None
 

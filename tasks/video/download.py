@@ -18,7 +18,7 @@ from tasks.video.addresses import AddressGuard
 from tasks.video.config import FetchConfig
 from tasks.video.failures import Heard, asked_to_wait, is_passing, plain_line, translated
 from tasks.video.offers import check_offer, chooser, only_video, too_large
-from tasks.video.soundtrack import join_streams
+from tasks.video.sound import join_streams
 from tasks.video.youtube import youtube_cookies
 
 

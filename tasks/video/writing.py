@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.files import appearing
-from tasks.video.soundtrack import Soundtrack
+from tasks.contracts.media import TimeRange
+from tasks.video.sound import Soundtrack
 
 TIME_BASE = Fraction(1, 90_000)  # of MPEG: fine enough for any frame rate
 # Measured at 640x360 on two cores: ultrafast 470-530 frames a second, superfast 360-400, veryfast 250-300 at 60 % of
@@ -90,12 +91,12 @@ class VideoWriter:
 
 @contextmanager
 def open_writer(
-    path: Path, *, width: int, height: int, frame_rate: float, sound_of: Path | None
+    path: Path, *, width: int, height: int, frame_rate: float, sound_of: Path | None, part: TimeRange | None = None
 ) -> Iterator[VideoWriter]:
     """Write an mp4 of frames of width x height; odd sizes get one more row or column.
 
-    The sound of `sound_of` goes along from its first picture on; where it is broken, it is left out and the pictures
-    are not.
+    The sound of `sound_of`, or of a part of it, goes along from its first picture on; where it is broken, it is left
+    out and the pictures are not.
 
     Raises:
         VideoError: it cannot be written.
@@ -103,7 +104,7 @@ def open_writer(
     with (
         appearing(path) as temporary,
         _opened(path, temporary) as container,
-        Soundtrack(container, sound_of) if sound_of else nullcontext() as sound,
+        Soundtrack(container, sound_of, part) if sound_of else nullcontext() as sound,
     ):
         writer = VideoWriter(path, container, width, height, frame_rate)
         writer.sound = sound

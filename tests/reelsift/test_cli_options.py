@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from reelsift import label
 from tasks.contracts.media import LABELLED_FRAMES_FOLDER, LABELS_TABLE_NAME
 from tests.reelsift.test_cli import REELSIFT, reelsift
 from tests.support.folders import digests
@@ -216,6 +217,80 @@ def test_detecting_obeys_its_options(home: Path, clip: Path, weights: str) -> No
     )
     assert (plain.returncode, "In all: nothing known" in plain.stdout) == (0, True), plain.stderr
     assert "was there already" not in plain.stderr
+
+
+def test_a_part_of_each_video_of_a_folder_is_labelled_and_found_again_from_python(
+    home: Path, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "clips" / "below").mkdir(parents=True)
+    clip.rename(tmp_path / "clips" / "below" / "apple.mp4")
+    words = ["label", "clips", "--recursive", "--start", "0:00.5", "--end", "1.5", "--no-annotate"]
+    (video,) = answer(*words, home=home)["videos"]
+    assert video["labels"]["video"]["part"] == {"start_s": 0.5, "end_s": 1.5}
+    assert (video["labels"]["seconds"], video["video_s"]) == (1, 1.0)
+    folder = Path(video["folder"])
+    assert folder.name == f"apple-{video['labels']['video']['sha256'][:8]}-0.5-1.5"
+    assert pq.read_table(folder / LABELS_TABLE_NAME)["time_s"].unique().to_pylist() == [0.5]
+    (again,) = label([tmp_path / "clips"], recursive=True, start=0.5, end="1.5", annotate=False, home=home)
+    assert (again.outcome.status, again.identity) == ("cached", video["labels"]["identity"])
+
+
+def test_objects_are_sought_in_what_a_pattern_a_folder_and_the_standard_input_name(
+    home: Path, clip: Path, weights: str, tmp_path: Path
+) -> None:
+    """Each range is a result of its own."""
+    for name in ("tapes/a.mp4", "tapes/below/b.mp4", "c.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(clip.read_bytes() + b"\x00\x00\x00\x0cskip" + name[-5:-1].encode())
+    options = ("--detector", "yolox-nano", "--no-annotate")
+    words = ["detect", "tapes", "*.mp4", "--recursive", "--start", 1, "--end", "0:01.2"]
+    made = answer(*words, *options, home=home, REELSIFT_WEIGHTS=weights)
+    sources = ["tapes/a.mp4", "tapes/below/b.mp4", "apple.mp4", "c.mp4"]
+    assert [video["source"] for video in made["videos"]] == sources
+    assert {video["objects"]["boxes"] for video in made["videos"]} == {2}
+    assert {(track["start_s"], track["end_s"]) for video in made["videos"] for track in video["objects"]["tracks"]} == {
+        (1.0, 1.1)
+    }
+    listed = in_shell(
+        f"ls tapes/*.mp4 | REELSIFT_WEIGHTS={weights} reelsift detect - {' '.join(options)} --json", home, tmp_path
+    )
+    (video,) = json.loads(listed.stdout)["videos"]
+    assert (video["source"], video["status"], video["objects"]["boxes"]) == ("tapes/a.mp4", "done", FRAMES)
+    assert len(list((home / "videos").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--start", "2", "--end", "1"], 2, "--end: a range must end after its start, which is 2 s, got '1'"),
+        (["--end", "0"], 2, "--end: a range must end after its start, which is 0 s, got '0'"),
+        (["--start", "-1"], 2, "--start: a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on, got '-1'"),
+        (
+            ["--start", "1:60"],
+            2,
+            "--start: a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on, got '1:60'",
+        ),
+        (
+            ["--start", "1:00:00"],
+            1,
+            "apple.mp4 lasts 2.0 s, and the part that was asked for starts at 3600 s: let `--start`",
+        ),
+    ],
+)
+def test_a_wrong_range_is_one_line(
+    words: list[str],
+    code: int,
+    message: str,
+    home: Path,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = run_here("label", clip.name, "--no-annotate", *words, home=home, monkeypatch=monkeypatch, capfd=capfd)
+    said = " ".join(run.stderr.replace("│", "").split())
+    assert (run.returncode, run.stdout) == (code, "")
+    assert message in said
+    assert "Traceback" not in said
 
 
 def test_a_link_in_the_folder_of_results_is_not_followed(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:
