@@ -14,6 +14,7 @@ from tasks.contracts.media import TimeRange
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
 from tasks.labelling.config import AUTO, IMAGENET
+from tasks.video.config import ShotDetectorName
 from tasks.weights.config import EFFICIENTNET_LITE0
 
 
@@ -262,14 +263,11 @@ def seconds(time: float | str | None) -> float | None:
     return time
 
 
-class VideosForm(Form):
+class SourcesForm(Form):
     """Which videos, and where what is made of them goes."""
 
     sources: Annotated[tuple[Source, ...], Input(0, "SOURCE")] = Field(
         min_length=1, description=f"Videos or pictures. {SOURCES}"
-    )
-    annotate: Annotated[bool | None, Input(40, "--annotate/--no-annotate", empty="as configured")] = Field(
-        default=None, description="Write a copy of each video with the answer drawn"
     )
     out: Annotated[Path | None, Input(41, metavar="DIR", empty="the home's")] = Field(
         default=None, description="Folder with one folder for each video"
@@ -298,6 +296,27 @@ class VideosForm(Form):
         """The part of each video that is looked at; None: all of it."""
         start_s, end_s = seconds(self.start) or 0.0, seconds(self.end)
         return TimeRange(start_s=start_s, end_s=end_s) if start_s or end_s is not None else None
+
+
+class VideosForm(SourcesForm):
+    """Videos that are annotated with what is found in them."""
+
+    annotate: Annotated[bool | None, Input(40, "--annotate/--no-annotate", empty="as configured")] = Field(
+        default=None, description="Write a copy of each video with the answer drawn"
+    )
+
+
+class ShotsForm(SourcesForm):
+    """The shots of videos."""
+
+    detector: Annotated[ShotDetectorName | None, Input(10, empty="as configured")] = Field(
+        default=None,
+        description="auto: transnetv2 where there is a GPU, else content; adaptive is steadier in fast motion, "
+        "transnetv2 finds fades too",
+    )
+    threshold: Annotated[float | None, Input(11, metavar="T", empty="as configured")] = Field(
+        default=None, gt=0, le=255, description="From which a change is a cut, in the detector's own measure"
+    )
 
 
 ModelName = Annotated[str, Field(min_length=1, max_length=300)]
@@ -332,6 +351,12 @@ class LabelVideosForm(VideosForm):
     )
     keep_frames: Annotated[bool | None, Input(14, "--keep-frames", empty="as configured")] = Field(
         default=None, description="Keep the annotated frames as pictures too"
+    )
+    shots: Annotated[bool, Input(15, "--shots")] = Field(
+        default=False, description="Find the video's shots, too, and let labels begin and end with them"
+    )
+    snap: Annotated[bool | None, Input(16, "--snap/--no-snap", empty="as configured")] = Field(
+        default=None, description="With --shots, move the edges of labels to cuts that are near, or leave them"
     )
 
     @property

@@ -1,27 +1,31 @@
 """Forms of videos turned into jobs, and the jobs done here, without any server."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
-from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
+from conf.forms import DetectObjectsForm, LabelVideosForm, ShotsForm, SourcesForm
 from conf.settings import Settings
 from flows.dataset_requests import store_of, weights_of
-from tasks.contracts.errors import ConfigError
+from tasks.contracts.errors import ConfigError, ReelsiftError
 from tasks.contracts.files import check_folder
 from tasks.contracts.media import VideoOutcome
 from tasks.contracts.model import FrozenModel, checked
 from tasks.contracts.progress import Progress
+from tasks.detection.detector import has_gpu
 from tasks.labelling.config import AUTO, exact_reference
 from tasks.labelling.labeller import choose_model
 from tasks.per_video.fetching import Workplace, fetch_each
-from tasks.per_video.jobs import Lookup, do_each
+from tasks.per_video.jobs import Lookup, do_each, failed
 from tasks.per_video.work import DetectWork, LabelWork, Work, open_job
-from tasks.video.sources import listed
+from tasks.video.config import AUTO_SHOTS, CONTENT, TRANSNETV2, ShotOptions
+from tasks.video.shots import ShotsManifest, shots_of
+from tasks.video.sources import folder_name, listed
 
 OptionsT = TypeVar("OptionsT", bound=FrozenModel)
 
 
-def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
+def workplace_of(form: SourcesForm, settings: Settings) -> Workplace:
     """Return where videos are kept, and how they are fetched.
 
     Raises:
@@ -41,7 +45,7 @@ def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
     )
 
 
-def check_out(form: VideosForm) -> None:
+def check_out(form: SourcesForm) -> None:
     """Refuse a relative folder in a run of a worker, whose own folder is temporary and goes with the run.
 
     Raises:
@@ -54,7 +58,7 @@ def check_out(form: VideosForm) -> None:
         )
 
 
-def sources_of(form: VideosForm) -> list[str]:
+def sources_of(form: SourcesForm) -> list[str]:
     """Return the form's sources, each once, those of its lists, folders and patterns among them.
 
     Raises:
@@ -79,7 +83,40 @@ def label_work(form: LabelVideosForm, settings: Settings) -> LabelWork:
         options=options,
         chosen=choice.why if choice else None,
         left_out=choice.left_out if choice else (),
+        shots=shot_options(form, settings) if form.shots else None,
     )
+
+
+def shot_options(form: LabelVideosForm | ShotsForm, settings: Settings) -> ShotOptions:
+    """Return how shots are found, with the detector that this machine has in the place of `auto`.
+
+    Raises:
+        ConfigError: the options do not go together.
+    """
+    options = _changed(settings.shots, form)
+    if options.detector != AUTO_SHOTS:
+        return options
+    return options.model_copy(update={"detector": TRANSNETV2 if has_gpu() else CONTENT})
+
+
+def find_shots_here(
+    form: ShotsForm, settings: Settings, progress: Progress
+) -> Iterator[tuple[Path, ShotsManifest] | VideoOutcome]:
+    """Find the shots of each source, and say in which folder they are written; one that fails, fails alone.
+
+    Raises:
+        ReelsiftError: the options cannot be used, or nothing can be written.
+    """
+    workplace, options = workplace_of(form, settings), shot_options(form, settings)
+    for video in fetch_each(sources_of(form), workplace, progress):
+        if isinstance(video, VideoOutcome):
+            yield video
+            continue
+        folder = workplace.out / folder_name(video)
+        try:
+            yield folder, shots_of(video, options, workplace.bounds, folder, progress, again=form.again)
+        except ReelsiftError as error:
+            yield failed(video.source, str(error))
 
 
 def detect_work(form: DetectObjectsForm, settings: Settings) -> DetectWork:
@@ -96,7 +133,7 @@ def work_of(form: LabelVideosForm | DetectObjectsForm, settings: Settings) -> Wo
     return label_work(form, settings) if isinstance(form, LabelVideosForm) else detect_work(form, settings)
 
 
-def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
+def _changed(options: OptionsT, form: SourcesForm) -> OptionsT:
     """Put what the form says in the place of what is configured; None says nothing."""
     said = {name: value for name, value in form if name in type(options).model_fields and value is not None}
     return checked(type(options), **{**options.model_dump(), **said})

@@ -70,6 +70,8 @@ def label(
     centred: bool | None = ...,
     annotate: bool | None = ...,
     keep_frames: bool | None = ...,
+    shots: bool = ...,
+    snap: bool | None = ...,
     out: PathLike | None = ...,
     again: bool = ...,
     recursive: bool = ...,
@@ -88,6 +90,8 @@ def label(
     centred: bool | None = ...,
     annotate: bool | None = ...,
     keep_frames: bool | None = ...,
+    shots: bool = ...,
+    snap: bool | None = ...,
     out: PathLike | None = ...,
     again: bool = ...,
     recursive: bool = ...,
@@ -105,6 +109,8 @@ def label(
     centred: bool | None = None,
     annotate: bool | None = None,
     keep_frames: bool | None = None,
+    shots: bool = False,
+    snap: bool | None = None,
     out: PathLike | None = None,
     again: bool = False,
     recursive: bool = False,
@@ -127,6 +133,8 @@ def label(
         centred: smooth over samples before and after, the default; False: only over those before, which lags.
         annotate: write a copy of the video with the label drawn.
         keep_frames: keep the annotated frames as pictures, too.
+        shots: find the video's shots, too: `shots` of the answer has them.
+        snap: with `shots`, let segments begin and end at cuts that are near, the default.
         out: folder with one folder for each video; the home's by default.
         again: label again what was labelled before with the same options.
         recursive: open the folders below a folder that is named, too.
@@ -143,7 +151,7 @@ def label(
     from reelsift.results import labelled
 
     said = {"rate_hz": rate_hz, "window": window, "centred": centred, "annotate": annotate, "keep_frames": keep_frames}
-    said |= {"recursive": recursive, "start": start, "end": end}
+    said |= {"shots": shots, "snap": snap, "recursive": recursive, "start": start, "end": end}
     named = _texts(model if models is None else models)
     return _worked_on(source, home, labelled, LabelVideosForm, model=named, out=out, again=again, **said)
 

@@ -43,6 +43,7 @@ app.command("train", example="reelsift train --dataset latest --model gated --se
 app.add_typer(models.app, name="models")
 app.command("label", example="reelsift label holiday.mp4 --model champion --fps 2")(videos.label)
 app.command("detect", example="reelsift detect holiday.mp4 --classes person,dog --every 5")(videos.detect)
+app.command("shots", example="reelsift shots holiday.mp4 --detector transnetv2")(videos.shots)
 app.command("report", example="reelsift report .reelsift/videos")(videos.report)
 app.command("id", example="reelsift id ZU9H")(videos.youtube_id)
 app.add_typer(downloads.weights_app, name="weights")

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from conf.forms import DetectObjectsForm, LabelVideosForm, MirrorForm, VideosForm
+from conf.forms import DetectObjectsForm, LabelVideosForm, MirrorForm, ShotsForm, SourcesForm, VideosForm
 from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
 from reelsift.options import AsJson, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
+from tasks.contracts.text import clock
 
 if TYPE_CHECKING:
     from tasks.contracts.media import ModelLabels, VideoOutcome, VideoRecord
 
 OneForm = LabelVideosForm | DetectObjectsForm
-FormT = TypeVar("FormT", bound=VideosForm)
+FormT = TypeVar("FormT", bound=SourcesForm)
 STANDARD_INPUT = "-"
 InFlow = Annotated[
     bool, typer.Option("--flow", help="Run as a flow of Prefect's; so too where PREFECT_API_URL is set.")
@@ -197,14 +198,6 @@ def read_outcomes(made: dict[str, Any]) -> "list[VideoOutcome]":
     return [VideoOutcome.model_validate({name: row[name] for name in row.keys() & names}) for row in made["videos"]]
 
 
-def clock(seconds: float) -> str:
-    """Write a time in a video as people do: `0:07`, `1:02:03`; tenths where there are any."""
-    whole, tenths = divmod(round(seconds * 10), 10)
-    hours, rest = divmod(whole, 3600)
-    text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-    return f"{text}.{tenths}" if tenths else text
-
-
 def _pace(outcome: "VideoOutcome") -> str:
     if outcome.status == "cached":
         return " (cached; `--again` recomputes it)"
@@ -302,6 +295,32 @@ def _print_answer(answer: "ModelLabels") -> None:
     if len(rows) > SHOWN_SEGMENTS:
         note(f"... and {len(rows) - SHOWN_SEGMENTS:,} more: the report has them all.")
     say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in answer.top))
+
+
+@with_form
+def shots(context: typer.Context, form: ShotsForm, as_json: AsJson = False) -> None:
+    """Find where videos cut: each shot with its times, and a contact sheet of their first pictures."""
+    from flows.video_requests import find_shots_here
+    from tasks.contracts.media import VideoOutcome
+    from tasks.video.shots import SHEET_NAME
+
+    session: Session = context.obj
+    with progress_shown() as progress:
+        found = list(find_shots_here(with_typed_list(form), session.settings, progress))
+    failures = [each for each in found if isinstance(each, VideoOutcome)]
+    made = [each for each in found if not isinstance(each, VideoOutcome)]
+    if as_json:
+        rows = [{"folder": str(folder)} | each.model_dump(mode="json") for folder, each in made]
+        print_json({"videos": [*rows, *(each.model_dump(mode="json") for each in failures)]})
+    for folder, each in () if as_json else made:
+        say(f"{each.video.title}: {_lasting(each.video)}, by {each.found.detector}")
+        spans = [(number, f"{clock(one.start_s)}-{clock(one.end_s)}") for number, one in enumerate(each.found.shots, 1)]
+        count = f"{len(spans):,} {'shot' if len(spans) == 1 else 'shots'}"
+        print_table(count, ("shot", "when"), spans[:SHOWN_SEGMENTS])
+        if len(spans) > SHOWN_SEGMENTS:
+            note(f"... and {len(spans) - SHOWN_SEGMENTS:,} more: `--json` has them all.")
+        say(f"Contact sheet: {folder / SHEET_NAME}")
+    print_failures(failures)
 
 
 def report(

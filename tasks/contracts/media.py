@@ -177,6 +177,26 @@ class LabelSegment(FrozenModel):
     score: float = Field(ge=0, le=1, description="mean of the smoothed score over the segment")
 
 
+class Shot(FrozenModel):
+    """What a camera took without a cut."""
+
+    start_s: float = Field(ge=0)
+    end_s: float = Field(ge=0, description="where the next one begins")
+
+
+class Shots(FrozenModel):
+    """The shots of a video, or of its part, and what found them."""
+
+    detector: str = Field(description="e.g. content or transnetv2")
+    options: dict[str, JsonValue]
+    shots: tuple[Shot, ...] = Field(description="one after the other, without gaps")
+
+    @property
+    def cuts_s(self) -> tuple[float, ...]:
+        """When one shot gives way to the next."""
+        return tuple(shot.start_s for shot in self.shots[1:])
+
+
 Smoothing = Literal["centred mean", "causal mean", "none", "model"]
 SMOOTHING = "how its scores were smoothed, `model`: they are the model's own over time; None: of an earlier release"
 
@@ -214,6 +234,11 @@ class LabelsManifest(FrozenModel):
         default=None,
         exclude_if=lambda chosen: chosen is None,
         description="which model was taken and why, where that was left to reelsift; left out where one was named",
+    )
+    shots: Shots | None = Field(
+        default=None,
+        exclude_if=lambda shots: shots is None,
+        description="the video's shots, which segments may snap to; left out where they were not asked for",
     )
     annotated_video: str | None = Field(default=None, description="file beside this one, with the current label drawn")
     files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")

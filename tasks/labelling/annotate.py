@@ -61,24 +61,26 @@ class Captions:
         self._labels = labels
         self._ids = np.array([label_id for label_id, _ in labels], np.int32)
         self._held = None if segments is None else _Held(segments, self._ids)
-        self._latest: tuple[int, list[Caption]] = (-1, [])  # the frames between two sampled ones follow each other
+        # The frames between two sampled ones follow each other.
+        self._latest: tuple[tuple[int, ...], list[Caption]] = ((-1,), [])
 
     def at(self, time_s: float) -> list[Caption]:
         """Return the captions of the sampled frame on show at a time, best first."""
         place = int(np.searchsorted(self._times_s, time_s + ROUNDING_S, side="right")) - 1
         sampled = max(place, 0)
-        if sampled != self._latest[0]:
-            self._latest = (sampled, self._of(sampled))
+        held = None if self._held is None else self._held.at(time_s + ROUNDING_S)
+        key = (sampled, *(() if held is None else held.tolist()))
+        if key != self._latest[0]:
+            self._latest = (key, self._of(sampled, held))
         return self._latest[1]
 
-    def _of(self, sampled: int) -> list[Caption]:
-        """Make the captions of one sampled frame."""
+    def _of(self, sampled: int, held: NDArray[np.int64] | None) -> list[Caption]:
+        """Make the captions of one sampled frame, of the labels that hold: columns (n,)."""
         scores = self._smoothed[sampled]
-        if self._held is None:
+        if held is None:
             best = best_labels(scores, self._ids, self._most)
             columns = [column for rank, column in enumerate(best) if rank == 0 or scores[column] >= SHOWN_FROM]
         else:
-            held = self._held.at(self._times_s[sampled])
             columns = held[best_labels(scores[held], self._ids[held], self._most)]
         return [self._caption(column, float(scores[column])) for column in columns]
 
@@ -97,7 +99,7 @@ class _Held:
         self._ends_s = np.array([each.end_s for each in segments])
 
     def at(self, time_s: float) -> NDArray[np.int64]:
-        """Return the columns of the labels that hold at the time of a sampled frame, where segments begin and end."""
+        """Return the columns of the labels that hold at a time."""
         return self._columns[(self._starts_s <= time_s) & (time_s < self._ends_s)]
 
 

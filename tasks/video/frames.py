@@ -246,3 +246,13 @@ def _at_rate(frames: Iterator[Shown], rate_hz: float, upright: Upright, start_s:
 
 def _end_s(shown: Shown) -> float:
     return shown.time_s + shown.duration_s
+
+
+def picture_at(path: Path, bounds: MediaBounds, time_s: float) -> NDArray[np.uint8]:
+    """Return what a video shows at a time, RGB uint8 (H, W, 3).
+
+    Raises:
+        VideoError: as `open_frames`.
+    """
+    with open_frames(path, bounds, part=TimeRange(start_s=time_s) if time_s > 0 else None) as reader:
+        return next(iter(reader)).image

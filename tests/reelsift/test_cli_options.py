@@ -150,22 +150,25 @@ def test_an_id_is_answered_in_json(home: Path, tmp_path: Path) -> None:
 
 def test_labelling_obeys_its_options(home: Path, clip: Path, tmp_path: Path) -> None:
     made = answer(
-        "label", clip, "--fps", 2, "--window", 2, "--causal", "--annotate", "--keep-frames", "--out", "found", home=home
-    )
+        "label", clip, "--fps", 2, "--window", 2, "--causal", "--annotate", "--keep-frames", "--shots", "--no-snap",
+        "--out", "found", home=home,
+    )  # fmt: skip
     (video,) = made["videos"]
     folder = Path(video["folder"])
     assert folder.parent == tmp_path / "found"
     assert video["labels"]["seconds"] == 4  # 2 s at 2 a second
     options = video["labels"]["options"]
     assert (options["rate_hz"], options["window"], options["centred"]) == (2.0, 2, False)
+    assert video["labels"]["shots"]["shots"] == [{"start_s": 0.0, "end_s": 2.0}]
     assert (video["labels"]["smoothing"], "labels lag" in (folder / "index.html").read_text()) == ("causal mean", True)
     assert len(list((folder / LABELLED_FRAMES_FOLDER).iterdir())) == 4
     assert (folder / video["labels"]["annotated_video"]).is_file()
     times = pq.read_table(folder / LABELS_TABLE_NAME)["time_s"].to_pylist()
     assert sorted(set(times)) == [0.0, 0.5, 1.0, 1.5]
     again = answer(
-        "label", clip, "--fps", 2, "--window", 2, "--centred", "--no-annotate", "--again", "--out", "found", home=home
-    )["videos"][0]
+        "label", clip, "--fps", 2, "--window", 2, "--centred", "--no-annotate", "--again", "--shots", "--snap", "--out",
+        "found", home=home,
+    )["videos"][0]  # fmt: skip
     assert (again["status"], again["labels"]["options"]["centred"], again["labels"]["annotated_video"]) == (
         "done",
         True,
@@ -233,6 +236,17 @@ def test_a_part_of_each_video_of_a_folder_is_labelled_and_found_again_from_pytho
     assert pq.read_table(folder / LABELS_TABLE_NAME)["time_s"].unique().to_pylist() == [0.5]
     (again,) = label([tmp_path / "clips"], recursive=True, start=0.5, end="1.5", annotate=False, home=home)
     assert (again.outcome.status, again.identity) == ("cached", video["labels"]["identity"])
+
+
+def test_the_shots_of_a_video_are_listed(home: Path, clip: Path, tmp_path: Path) -> None:
+    write_clip(clip, [[("apple", 4, 4)]] * 10 + [[("cup", 36, 36), ("bottle", 36, 4)]] * 10)
+    words = ["shots", ".", "--recursive", "--start", "0:00.2", "--end", 1.8, "--detector", "content", "--threshold", 2]
+    (made,) = answer(*words, "--out", "found", "--again", home=home)["videos"]
+    assert made["found"]["shots"] == [{"start_s": 0.2, "end_s": 1.0}, {"start_s": 1.0, "end_s": 1.8}]
+    assert (tmp_path / "found" / Path(made["folder"]).name / made["sheet"]).is_file()
+    shown = reelsift("shots", clip, "--threshold", 2, home=home)
+    assert shown.stdout.startswith("apple: 0:02, by content\n2 shots\n"), shown.stderr
+    assert f"Contact sheet: {home}/videos/apple-" in shown.stdout
 
 
 def test_objects_are_sought_in_what_a_pattern_a_folder_and_the_standard_input_name(

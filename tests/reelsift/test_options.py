@@ -26,6 +26,7 @@ FORMS = [
     forms.TrainClassifierForm,
     forms.LabelVideosForm,
     forms.DetectObjectsForm,
+    forms.ShotsForm,
     forms.PipelineForm,
 ]
 NEEDED = {"labels": ("--label", "Cooking"), "sources": ("a.mp4",), "source": ("kitchen.csv",)}
