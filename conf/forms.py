@@ -319,6 +319,20 @@ class ShotsForm(SourcesForm):
     )
 
 
+class ClipsForm(SourcesForm):
+    """Clips of what was found in videos."""
+
+    labels: Annotated[tuple[str, ...], Input(10, "--label -l", metavar="NAME")] = Field(
+        min_length=1, description="A label that holds in the video, or a class of its objects, e.g. bottle"
+    )
+    pad: Annotated[float, Input(11, metavar="SECONDS")] = Field(
+        default=0.0, ge=0, le=3600, description="Seconds before and after each stretch that the clip has, too"
+    )
+    gif: Annotated[bool, Input(12)] = Field(
+        default=False, description="Write an animated GIF of each clip, too, of its first 30 s"
+    )
+
+
 ModelName = Annotated[str, Field(min_length=1, max_length=300)]
 # Of one model, its name alone will do: as in forms and schedules of earlier releases.
 ModelNames = ModelName | Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=MOST_MODELS)]

@@ -1,27 +1,29 @@
 """Forms of videos turned into jobs, and the jobs done here, without any server."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from conf.forms import DetectObjectsForm, LabelVideosForm, ShotsForm, SourcesForm
+from conf.forms import ClipsForm, DetectObjectsForm, LabelVideosForm, ShotsForm, SourcesForm
 from conf.settings import Settings
 from flows.dataset_requests import store_of, weights_of
 from tasks.contracts.errors import ConfigError, ReelsiftError
 from tasks.contracts.files import check_folder
-from tasks.contracts.media import VideoOutcome
+from tasks.contracts.media import FAILED, VideoOutcome
 from tasks.contracts.model import FrozenModel, checked
 from tasks.contracts.progress import Progress
 from tasks.detection.detector import has_gpu
 from tasks.labelling.config import AUTO, exact_reference
 from tasks.labelling.labeller import choose_model
+from tasks.per_video.clips import ClipsOfVideo, chosen_spans, cut_clips, newest_answers
 from tasks.per_video.fetching import Workplace, fetch_each
-from tasks.per_video.jobs import Lookup, do_each, failed
+from tasks.per_video.jobs import Job, Lookup, do_each, failed
 from tasks.per_video.work import DetectWork, LabelWork, Work, open_job
 from tasks.video.config import AUTO_SHOTS, CONTENT, TRANSNETV2, ShotOptions
 from tasks.video.shots import ShotsManifest, shots_of
 from tasks.video.sources import folder_name, listed
 
+CLIPS_FOLDER = "clips"  # within the folder of a video
 OptionsT = TypeVar("OptionsT", bound=FrozenModel)
 
 
@@ -126,6 +128,42 @@ def detect_work(form: DetectObjectsForm, settings: Settings) -> DetectWork:
         ConfigError: the options do not go together.
     """
     return DetectWork(detector=form.detector, speed=form.speed, options=_changed(settings.detect, form))
+
+
+def clip_here(
+    form: ClipsForm, settings: Settings, progress: Progress, say: Callable[[str], None]
+) -> Iterator[ClipsOfVideo | VideoOutcome]:
+    """Cut out of each source what was found in it, or label it first where nothing was; one that fails, fails alone.
+
+    Raises:
+        ReelsiftError: the options cannot be used, or nothing can be written.
+    """
+    out = workplace_of(form, settings).out
+    workplace = workplace_of(form.model_copy(update={"out": None}), settings)
+    job: Job[Any] | None = None
+    for video in fetch_each(sources_of(form), workplace, progress):
+        if isinstance(video, VideoOutcome):
+            yield video
+            continue
+        answers = newest_answers(workplace.out, video)
+        if form.again or answers.video is None:
+            if job is None:
+                work = label_work(LabelVideosForm(sources=form.sources, annotate=False), settings)
+                say(f"Labelling with {work.chosen or ' and '.join(work.models)}, as nothing was found before ...")
+                job = open_job(work, workplace, progress)
+            (outcome,) = do_each(job, [video], again=form.again)
+            if outcome.status == FAILED:
+                yield outcome
+                continue
+            answers = newest_answers(workplace.out, video)
+        folder = out / folder_name(video) / CLIPS_FOLDER
+        try:
+            spans = chosen_spans(answers, form.labels, form.pad)
+            clips = cut_clips(video, spans, workplace.bounds, folder, progress, has_gif=form.gif)
+        except ReelsiftError as error:
+            yield failed(video.source, str(error))
+        else:
+            yield ClipsOfVideo(video.source, video.title, folder, clips)
 
 
 def work_of(form: LabelVideosForm | DetectObjectsForm, settings: Settings) -> Work:

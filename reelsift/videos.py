@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from conf.forms import DetectObjectsForm, LabelVideosForm, MirrorForm, ShotsForm, SourcesForm, VideosForm
+from conf.forms import ClipsForm, DetectObjectsForm, LabelVideosForm, MirrorForm, ShotsForm, SourcesForm, VideosForm
 from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
 from reelsift.options import AsJson, with_form
 from reelsift.session import Session
@@ -320,6 +320,36 @@ def shots(context: typer.Context, form: ShotsForm, as_json: AsJson = False) -> N
         if len(spans) > SHOWN_SEGMENTS:
             note(f"... and {len(spans) - SHOWN_SEGMENTS:,} more: `--json` has them all.")
         say(f"Contact sheet: {folder / SHEET_NAME}")
+    print_failures(failures)
+
+
+@with_form
+def clip(context: typer.Context, form: ClipsForm, as_json: AsJson = False) -> None:
+    """Cut out of videos what was found in them: a file for each stretch of a label, and a sheet of their pictures."""
+    from flows.video_requests import clip_here
+    from tasks.contracts.media import VideoOutcome
+    from tasks.per_video.clips import SHEET_NAME
+
+    session: Session = context.obj
+    with progress_shown() as progress:
+        found = list(clip_here(with_typed_list(form), session.settings, progress, note))
+    failures = [each for each in found if isinstance(each, VideoOutcome)]
+    made = [each for each in found if not isinstance(each, VideoOutcome)]
+    if as_json:
+        rows = [
+            {"source": each.source, "folder": str(each.folder), "sheet": SHEET_NAME}
+            | {"clips": [one.model_dump(mode="json") for one in each.clips]}
+            for each in made
+        ]
+        print_json({"videos": [*rows, *(each.model_dump(mode="json") for each in failures)]})
+    for each in () if as_json else made:
+        cells = [
+            (f"{clock(one.start_s)}-{clock(one.end_s)}", one.label, "copied" if one.is_copy else "encoded", one.file)
+            for one in each.clips
+        ]
+        count = f"{len(cells):,} {'clip' if len(cells) == 1 else 'clips'} of {each.title}"
+        print_table(count, ("when", "shows", "pictures", "file"), cells)
+        say(f"Contact sheet: {each.folder / SHEET_NAME}")
     print_failures(failures)
 
 

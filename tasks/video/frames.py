@@ -23,6 +23,8 @@ from tasks.video.timeline import Timeline, seek_before, timeline_of
 
 MOST_LOST = 0.9  # share of the packets that may be lost; with fewer left, an answer says nothing of the video
 FALLBACK_RATE = 25.0  # frames a second where neither frames nor stream say
+# Seconds: an index may tell when key frames are decoded, which is sooner than they are shown.
+SOUGHT_EARLIER_S = (0.0, 2.0)
 LEAST_SEEK_S = 2.0  # a part that begins sooner is reached as fast by decoding what comes before
 CLOSE_S = 1e-3  # by which a frame may come late and still be on show: containers round to a millisecond
 
@@ -147,15 +149,19 @@ class _Begun:
         return timed(self.frames, self.time_base, self.timeline.start_s, self.step_s)
 
 
-def _begun(stack: ExitStack, path: Path, bounds: MediaBounds, from_s: float | None) -> _Begun | None:
+def _begun(
+    stack: ExitStack, path: Path, bounds: MediaBounds, from_s: float | None, earlier_s: float = 0.0
+) -> _Begun | None:
     """Open a video and decode its first frame, or one from which `from_s` can be reached; None where none leads there.
+
+    It is looked for before `from_s` by `earlier_s`.
 
     Raises:
         VideoError: as `open_frames`.
     """
     container = stack.enter_context(open_container(path, largest_pixels=bounds.largest_pixels))
     stream, timeline, counts = picture_stream(path, container, bounds), timeline_of(path), Counts()
-    if from_s is not None and not seek_before(container, stream, timeline, from_s):
+    if from_s is not None and not seek_before(container, stream, timeline, max(from_s - earlier_s, 0.0)):
         return None
     frames = decoded(path, container, stream, timeline, counts)
     first = next(frames)
@@ -169,14 +175,16 @@ def _begun(stack: ExitStack, path: Path, bounds: MediaBounds, from_s: float | No
 
 def _sought(stack: ExitStack, path: Path, bounds: MediaBounds, part: TimeRange) -> _Begun | None:
     """Go to the key frame before a part; None where the file has no way there but to decode all before it."""
-    with ExitStack() as own:
-        try:
-            begun = _begun(own, path, bounds, part.start_s)
-        except VideoError:  # nothing can be decoded from there on: reading from the beginning says what is wrong
-            return None
-        if begun:
-            stack.enter_context(own.pop_all())
-        return begun
+    for earlier_s in SOUGHT_EARLIER_S:
+        with ExitStack() as own:
+            try:
+                begun = _begun(own, path, bounds, part.start_s, earlier_s)
+            except VideoError:  # nothing can be decoded from there on: reading from the beginning says what is wrong
+                return None
+            if begun:
+                stack.enter_context(own.pop_all())
+                return begun
+    return None
 
 
 def _check_within(path: Path, part: TimeRange, duration_s: float | None) -> None:

@@ -240,13 +240,32 @@ def test_a_part_of_each_video_of_a_folder_is_labelled_and_found_again_from_pytho
 
 def test_the_shots_of_a_video_are_listed(home: Path, clip: Path, tmp_path: Path) -> None:
     write_clip(clip, [[("apple", 4, 4)]] * 10 + [[("cup", 36, 36), ("bottle", 36, 4)]] * 10)
-    words = ["shots", ".", "--recursive", "--start", "0:00.2", "--end", 1.8, "--detector", "content", "--threshold", 2]
-    (made,) = answer(*words, "--out", "found", "--again", home=home)["videos"]
+    (made,) = answer(
+        "shots", ".", "--recursive", "--start", "0:00.2", "--end", 1.8, "--detector", "content", "--threshold", 2,
+        "--out", "found", "--again", home=home,
+    )["videos"]  # fmt: skip
     assert made["found"]["shots"] == [{"start_s": 0.2, "end_s": 1.0}, {"start_s": 1.0, "end_s": 1.8}]
     assert (tmp_path / "found" / Path(made["folder"]).name / made["sheet"]).is_file()
     shown = reelsift("shots", clip, "--threshold", 2, home=home)
-    assert shown.stdout.startswith("apple: 0:02, by content\n2 shots\n"), shown.stderr
+    assert shown.stdout.startswith("apple: 0:02, by content\n2 shots"), shown.stderr
     assert f"Contact sheet: {home}/videos/apple-" in shown.stdout
+
+
+def test_clips_of_what_was_found_are_cut_out(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:
+    first = reelsift("clip", ".", "-l", "apple pie", "--recursive", "--start", 1, "--end", 2, "--again", home=home)
+    assert (first.returncode, first.stdout) == (1, "")
+    assert "Labelling with " in first.stderr
+    assert "as nothing was found before" in first.stderr
+    assert "apple.mp4: No 'apple pie' was found in it." in first.stderr
+    answer("detect", clip, "--detector", "yolox-nano", "--no-annotate", home=home, REELSIFT_WEIGHTS=weights)
+    wanted = answer("clip", clip, "--label", "Apple", "--pad", 0.5, "--gif", "--out", "cut", home=home)
+    (made,) = wanted["videos"]
+    assert made["clips"] == [
+        {"label": "apple", "start_s": 0.0, "end_s": 2.0, "file": "apple-0m00s-0m02s.mp4", "is_copy": True}
+        | {"gif": "apple-0m00s-0m02s.gif"}
+    ]
+    folder = tmp_path / "cut" / Path(made["folder"]).parent.name / "clips"
+    assert all((folder / name).is_file() for name in ("apple-0m00s-0m02s.mp4", "apple-0m00s-0m02s.gif", made["sheet"]))
 
 
 def test_objects_are_sought_in_what_a_pattern_a_folder_and_the_standard_input_name(

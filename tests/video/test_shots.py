@@ -84,7 +84,8 @@ def test_the_network_says_of_frames_what_its_package_says(clip: FetchedVideo) ->
     finder: Any = ShotFinder(ShotOptions(detector="transnetv2"))
 
     def watch(shown: Shown) -> None:
-        frames.append(shown.frame.reformat(48, 27, format="rgb24", interpolation="AREA").to_ndarray())
+        small = shown.frame.reformat(48, 27, format="rgb24", interpolation="AREA")
+        frames.append(np.asarray(small.to_ndarray(), np.uint8))
         finder(shown)
 
     with open_frames(clip.path, BOUNDS, rate_hz=1, watch=watch) as reader:
