@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from tasks.contracts.datasets import Level
+from tasks.contracts.media import TimeRange
 from tasks.contracts.model import FrozenModel
 from tasks.detection.config import CLASS_NAMES
 from tasks.labelling.config import AUTO, IMAGENET
+from tasks.video.config import ShotDetectorName
 from tasks.weights.config import EFFICIENTNET_LITE0
 
 
@@ -237,24 +239,98 @@ class TrainClassifierForm(TrainOptions):
 
 Source = Annotated[str, Field(max_length=1 << 16)]  # a bad one is an error of its own row, as the others may be good
 SOURCES = (
-    "A file, an http(s) address, a YouTube id (11 characters), a YouTube-8M id (4), or @FILE: a text file with one of "
-    "these a line"
+    "A file, a folder, a pattern ('tapes/*.mkv'), an http(s) address, a YouTube id (11 characters), a YouTube-8M id "
+    "(4), or @FILE: a text file with one of these a line"
 )
+LONGEST_CLOCK_S = 7 * 24 * 3600.0
 
 
-class VideosForm(Form):
+Clock = float | Annotated[str, Field(max_length=20)]
+CLOCK_PATTERN = re.compile(r"(?:(?:(?P<hours>\d{1,3}):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
+
+
+def seconds(time: float | str | None) -> float | None:
+    """Return a time in a video, as people write it, in seconds."""
+    if time is None or (isinstance(time, str) and not time.strip()):
+        return None
+    if isinstance(time, str):
+        found = CLOCK_PATTERN.fullmatch(time.strip())
+        if not found or (found["minutes"] and float(found["seconds"]) >= 60):
+            raise ValueError("a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on")
+        time = 3600 * int(found["hours"] or 0) + 60 * int(found["minutes"] or 0) + float(found["seconds"])
+    if not (0 <= time <= LONGEST_CLOCK_S):
+        raise ValueError("a time must be between 0 and a week")
+    return time
+
+
+class SourcesForm(Form):
     """Which videos, and where what is made of them goes."""
 
     sources: Annotated[tuple[Source, ...], Input(0, "SOURCE")] = Field(
         min_length=1, description=f"Videos or pictures. {SOURCES}"
     )
-    annotate: Annotated[bool | None, Input(40, "--annotate/--no-annotate", empty="as configured")] = Field(
-        default=None, description="Write a copy of each video with the answer drawn"
-    )
     out: Annotated[Path | None, Input(41, metavar="DIR", empty="the home's")] = Field(
         default=None, description="Folder with one folder for each video"
     )
     again: Annotated[bool, Input(42)] = Field(default=False, description="Recompute, ignoring cached results")
+    recursive: Annotated[bool, Input(43)] = Field(
+        default=False, description="Open the folders below a folder that is named, too"
+    )
+    start: Annotated[
+        Clock | None, Input(44, metavar="TIME", empty="where each video begins"), AfterValidator(seconds)
+    ] = Field(default=None, description="Look only at what comes from this time on, in seconds, m:ss or h:mm:ss")
+    end: Annotated[Clock | None, Input(45, metavar="TIME", empty="where each video ends"), AfterValidator(seconds)] = (
+        Field(default=None, description="Look only at what comes before this time, in seconds, m:ss or h:mm:ss")
+    )
+
+    @field_validator("end")
+    @classmethod
+    def _is_after_the_start(cls, end_s: float | None, info: ValidationInfo) -> float | None:
+        start_s = info.data.get("start") or 0.0
+        if end_s is not None and end_s <= start_s:
+            raise ValueError(f"a range must end after its start, which is {start_s:g} s")
+        return end_s
+
+    @property
+    def part(self) -> TimeRange | None:
+        """The part of each video that is looked at; None: all of it."""
+        start_s, end_s = seconds(self.start) or 0.0, seconds(self.end)
+        return TimeRange(start_s=start_s, end_s=end_s) if start_s or end_s is not None else None
+
+
+class VideosForm(SourcesForm):
+    """Videos that are annotated with what is found in them."""
+
+    annotate: Annotated[bool | None, Input(40, "--annotate/--no-annotate", empty="as configured")] = Field(
+        default=None, description="Write a copy of each video with the answer drawn"
+    )
+
+
+class ShotsForm(SourcesForm):
+    """The shots of videos."""
+
+    detector: Annotated[ShotDetectorName | None, Input(10, empty="as configured")] = Field(
+        default=None,
+        description="auto: transnetv2 where there is a GPU, else content; adaptive is steadier in fast motion, "
+        "transnetv2 finds fades too",
+    )
+    threshold: Annotated[float | None, Input(11, metavar="T", empty="as configured")] = Field(
+        default=None, gt=0, le=255, description="From which a change is a cut, in the detector's own measure"
+    )
+
+
+class ClipsForm(SourcesForm):
+    """Clips of what was found in videos."""
+
+    labels: Annotated[tuple[str, ...], Input(10, "--label -l", metavar="NAME")] = Field(
+        min_length=1, description="A label that holds in the video, or a class of its objects, e.g. bottle"
+    )
+    pad: Annotated[float, Input(11, metavar="SECONDS")] = Field(
+        default=0.0, ge=0, le=3600, description="Seconds before and after each stretch that the clip has, too"
+    )
+    gif: Annotated[bool, Input(12)] = Field(
+        default=False, description="Write an animated GIF of each clip, too, of its first 30 s"
+    )
 
 
 ModelName = Annotated[str, Field(min_length=1, max_length=300)]
@@ -289,6 +365,12 @@ class LabelVideosForm(VideosForm):
     )
     keep_frames: Annotated[bool | None, Input(14, "--keep-frames", empty="as configured")] = Field(
         default=None, description="Keep the annotated frames as pictures too"
+    )
+    shots: Annotated[bool, Input(15, "--shots")] = Field(
+        default=False, description="Find the video's shots, too, and let labels begin and end with them"
+    )
+    snap: Annotated[bool | None, Input(16, "--snap/--no-snap", empty="as configured")] = Field(
+        default=None, description="With --shots, move the edges of labels to cuts that are near, or leave them"
     )
 
     @property
@@ -329,7 +411,7 @@ class DetectObjectsForm(VideosForm):
     min_score: Annotated[float | None, Input(15, metavar="SCORE", empty="the detector's own bound")] = Field(
         default=None, ge=0, le=1, description="Scores below this, 0 to 1, do not count"
     )
-    where: Annotated[Literal["auto", "here", "pool"], Input(43, is_typed=False)] = Field(
+    where: Annotated[Literal["auto", "here", "pool"], Input(46, is_typed=False)] = Field(
         default="auto",
         description="pool: in batches on the workers of the pool gpu; here: in this run; auto: pool in a deployed run",
     )

@@ -30,7 +30,7 @@ from tasks.detection.config import DetectOptions
 from tasks.fan_out.config import PoolConfig
 from tasks.labelling.config import LabelOptions
 from tasks.shards.config import PUBLIC, DownloadConfig
-from tasks.video.config import FetchConfig, MediaBounds
+from tasks.video.config import FetchConfig, MediaBounds, ShotOptions
 from tasks.weights.config import SHIPPED_SPACES, Backbone, WeightsEntry
 
 
@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     media: MediaBounds = MediaBounds()
     label: LabelOptions = LabelOptions()
     detect: DetectOptions = DetectOptions()
+    shots: ShotOptions = ShotOptions()
     weights: Path | None = Field(default=None, description="folder of weights that are used as they are")
     clips: Path | None = Field(
         default=None, description="labelled videos that `reelsift demo` trains on, as `dataset import` takes them"

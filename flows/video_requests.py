@@ -1,27 +1,33 @@
 """Forms of videos turned into jobs, and the jobs done here, without any server."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
-from conf.forms import DetectObjectsForm, LabelVideosForm, VideosForm
+from conf.forms import ClipsForm, DetectObjectsForm, LabelVideosForm, ShotsForm, SourcesForm
 from conf.settings import Settings
 from flows.dataset_requests import store_of, weights_of
-from tasks.contracts.errors import ConfigError
+from tasks.contracts.errors import ConfigError, ReelsiftError
 from tasks.contracts.files import check_folder
-from tasks.contracts.media import VideoOutcome
+from tasks.contracts.media import FAILED, VideoOutcome
 from tasks.contracts.model import FrozenModel, checked
 from tasks.contracts.progress import Progress
+from tasks.detection.detector import has_gpu
 from tasks.labelling.config import AUTO, exact_reference
 from tasks.labelling.labeller import choose_model
+from tasks.per_video.clips import ClipsOfVideo, chosen_spans, cut_clips, newest_answers
 from tasks.per_video.fetching import Workplace, fetch_each
-from tasks.per_video.jobs import Lookup, do_each
+from tasks.per_video.jobs import Job, Lookup, do_each, failed
 from tasks.per_video.work import DetectWork, LabelWork, Work, open_job
-from tasks.video.sources import listed
+from tasks.video.config import AUTO_SHOTS, CONTENT, TRANSNETV2, ShotOptions
+from tasks.video.shots import ShotsManifest, shots_of
+from tasks.video.sources import folder_name, listed
 
+CLIPS_FOLDER = "clips"  # within the folder of a video
 OptionsT = TypeVar("OptionsT", bound=FrozenModel)
 
 
-def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
+def workplace_of(form: SourcesForm, settings: Settings) -> Workplace:
     """Return where videos are kept, and how they are fetched.
 
     Raises:
@@ -37,10 +43,11 @@ def workplace_of(form: VideosForm, settings: Settings) -> Workplace:
         bounds=settings.media,
         weights=weights_of(settings),
         storage=settings.storage,
+        part=form.part,
     )
 
 
-def check_out(form: VideosForm) -> None:
+def check_out(form: SourcesForm) -> None:
     """Refuse a relative folder in a run of a worker, whose own folder is temporary and goes with the run.
 
     Raises:
@@ -53,13 +60,13 @@ def check_out(form: VideosForm) -> None:
         )
 
 
-def sources_of(form: VideosForm) -> list[str]:
-    """Return the form's sources, each once, those of its lists among them.
+def sources_of(form: SourcesForm) -> list[str]:
+    """Return the form's sources, each once, those of its lists, folders and patterns among them.
 
     Raises:
-        SourceError: a list cannot be read.
+        SourceError: a list or a folder cannot be read, or leads to no video.
     """
-    return listed(form.sources)
+    return listed(form.sources, is_recursive=form.recursive)
 
 
 def label_work(form: LabelVideosForm, settings: Settings) -> LabelWork:
@@ -78,7 +85,40 @@ def label_work(form: LabelVideosForm, settings: Settings) -> LabelWork:
         options=options,
         chosen=choice.why if choice else None,
         left_out=choice.left_out if choice else (),
+        shots=shot_options(form, settings) if form.shots else None,
     )
+
+
+def shot_options(form: LabelVideosForm | ShotsForm, settings: Settings) -> ShotOptions:
+    """Return how shots are found, with the detector that this machine has in the place of `auto`.
+
+    Raises:
+        ConfigError: the options do not go together.
+    """
+    options = _changed(settings.shots, form)
+    if options.detector != AUTO_SHOTS:
+        return options
+    return options.model_copy(update={"detector": TRANSNETV2 if has_gpu() else CONTENT})
+
+
+def find_shots_here(
+    form: ShotsForm, settings: Settings, progress: Progress
+) -> Iterator[tuple[Path, ShotsManifest] | VideoOutcome]:
+    """Find the shots of each source, and say in which folder they are written; one that fails, fails alone.
+
+    Raises:
+        ReelsiftError: the options cannot be used, or nothing can be written.
+    """
+    workplace, options = workplace_of(form, settings), shot_options(form, settings)
+    for video in fetch_each(sources_of(form), workplace, progress):
+        if isinstance(video, VideoOutcome):
+            yield video
+            continue
+        folder = workplace.out / folder_name(video)
+        try:
+            yield folder, shots_of(video, options, workplace.bounds, folder, progress, again=form.again)
+        except ReelsiftError as error:
+            yield failed(video.source, str(error))
 
 
 def detect_work(form: DetectObjectsForm, settings: Settings) -> DetectWork:
@@ -90,12 +130,48 @@ def detect_work(form: DetectObjectsForm, settings: Settings) -> DetectWork:
     return DetectWork(detector=form.detector, speed=form.speed, options=_changed(settings.detect, form))
 
 
+def clip_here(
+    form: ClipsForm, settings: Settings, progress: Progress, say: Callable[[str], None]
+) -> Iterator[ClipsOfVideo | VideoOutcome]:
+    """Cut out of each source what was found in it, or label it first where nothing was; one that fails, fails alone.
+
+    Raises:
+        ReelsiftError: the options cannot be used, or nothing can be written.
+    """
+    out = workplace_of(form, settings).out
+    workplace = workplace_of(form.model_copy(update={"out": None}), settings)
+    job: Job[Any] | None = None
+    for video in fetch_each(sources_of(form), workplace, progress):
+        if isinstance(video, VideoOutcome):
+            yield video
+            continue
+        answers = newest_answers(workplace.out, video)
+        if form.again or answers.video is None:
+            if job is None:
+                work = label_work(LabelVideosForm(sources=form.sources, annotate=False), settings)
+                say(f"Labelling with {work.chosen or ' and '.join(work.models)}, as nothing was found before ...")
+                job = open_job(work, workplace, progress)
+            (outcome,) = do_each(job, [video], again=form.again)
+            if outcome.status == FAILED:
+                yield outcome
+                continue
+            answers = newest_answers(workplace.out, video)
+        folder = out / folder_name(video) / CLIPS_FOLDER
+        try:
+            spans = chosen_spans(answers, form.labels, form.pad)
+            clips = cut_clips(video, spans, workplace.bounds, folder, progress, has_gif=form.gif)
+        except ReelsiftError as error:
+            yield failed(video.source, str(error))
+        else:
+            yield ClipsOfVideo(video.source, video.title, folder, clips)
+
+
 def work_of(form: LabelVideosForm | DetectObjectsForm, settings: Settings) -> Work:
     """Return what any form of videos asks for."""
     return label_work(form, settings) if isinstance(form, LabelVideosForm) else detect_work(form, settings)
 
 
-def _changed(options: OptionsT, form: VideosForm) -> OptionsT:
+def _changed(options: OptionsT, form: SourcesForm) -> OptionsT:
     """Put what the form says in the place of what is configured; None says nothing."""
     said = {name: value for name, value in form if name in type(options).model_fields and value is not None}
     return checked(type(options), **{**options.model_dump(), **said})

@@ -76,8 +76,13 @@ def label(
     centred: bool | None = ...,
     annotate: bool | None = ...,
     keep_frames: bool | None = ...,
+    shots: bool = ...,
+    snap: bool | None = ...,
     out: PathLike | None = ...,
     again: bool = ...,
+    recursive: bool = ...,
+    start: "float | str | None" = ...,
+    end: "float | str | None" = ...,
     home: PathLike | None = ...,
 ) -> "VideoAnswers[LabelledVideo]": ...
 @overload
@@ -91,8 +96,13 @@ def label(
     centred: bool | None = ...,
     annotate: bool | None = ...,
     keep_frames: bool | None = ...,
+    shots: bool = ...,
+    snap: bool | None = ...,
     out: PathLike | None = ...,
     again: bool = ...,
+    recursive: bool = ...,
+    start: "float | str | None" = ...,
+    end: "float | str | None" = ...,
     home: PathLike | None = ...,
 ) -> "LabelledVideo": ...
 def label(
@@ -105,15 +115,21 @@ def label(
     centred: bool | None = None,
     annotate: bool | None = None,
     keep_frames: bool | None = None,
+    shots: bool = False,
+    snap: bool | None = None,
     out: PathLike | None = None,
     again: bool = False,
+    recursive: bool = False,
+    start: "float | str | None" = None,
+    end: "float | str | None" = None,
     home: PathLike | None = None,
 ) -> "LabelledVideo | VideoAnswers[LabelledVideo]":
     """Say what a video shows, second by second; what was labelled before with the same options is found again.
 
     Args:
         source: a file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4): one answer. A list of
-            these, a folder of videos, or `@FILE`, a text file with one of these a line: a list of answers.
+            these, a folder of videos, a pattern such as `tapes/*.mkv`, or `@FILE`, a text file with one of these a
+            line: a list of answers.
         model: `auto` (the newest champion whose features can be computed here, else `imagenet`), `imagenet`, which
             needs no download, or a registered one: champion, NAME@champion, NAME/3, a run's id. Several label the same
             frames: `by_model` of the answer has what each says.
@@ -123,8 +139,14 @@ def label(
         centred: smooth over samples before and after, the default; False: only over those before, which lags.
         annotate: write a copy of the video with the label drawn.
         keep_frames: keep the annotated frames as pictures, too.
+        shots: find the video's shots, too: `shots` of the answer has them.
+        snap: with `shots`, let segments begin and end at cuts that are near, the default.
         out: folder with one folder for each video; the home's by default.
         again: label again what was labelled before with the same options.
+        recursive: open the folders below a folder that is named, too.
+        start: look only at what comes from this time on, in seconds or written `m:ss` or `h:mm:ss`; times of the answer
+            stay those of the video.
+        end: look only at what comes before this time.
         home: folder of everything that is written; `REELSIFT_HOME` by default.
 
     Raises:
@@ -135,6 +157,7 @@ def label(
     from reelsift.results import labelled
 
     said = {"rate_hz": rate_hz, "window": window, "centred": centred, "annotate": annotate, "keep_frames": keep_frames}
+    said |= {"shots": shots, "snap": snap, "recursive": recursive, "start": start, "end": end}
     named = _texts(model if models is None else models)
     return _worked_on(source, home, labelled, LabelVideosForm, model=named, out=out, again=again, **said)
 
@@ -152,6 +175,9 @@ def detect(
     annotate: bool | None = ...,
     out: PathLike | None = ...,
     again: bool = ...,
+    recursive: bool = ...,
+    start: "float | str | None" = ...,
+    end: "float | str | None" = ...,
     home: PathLike | None = ...,
 ) -> "VideoAnswers[DetectedVideo]": ...
 @overload
@@ -167,6 +193,9 @@ def detect(
     annotate: bool | None = ...,
     out: PathLike | None = ...,
     again: bool = ...,
+    recursive: bool = ...,
+    start: "float | str | None" = ...,
+    end: "float | str | None" = ...,
     home: PathLike | None = ...,
 ) -> "DetectedVideo": ...
 def detect(
@@ -181,6 +210,9 @@ def detect(
     annotate: bool | None = None,
     out: PathLike | None = None,
     again: bool = False,
+    recursive: bool = False,
+    start: "float | str | None" = None,
+    end: "float | str | None" = None,
     home: PathLike | None = None,
 ) -> "DetectedVideo | VideoAnswers[DetectedVideo]":
     """Find the objects in a video or picture and follow each one; what was done before is found again.
@@ -196,6 +228,9 @@ def detect(
         annotate: write a copy of the video with the boxes drawn.
         out: folder with one folder for each video; the home's by default.
         again: detect again what was done before with the same options.
+        recursive: as in `label`, like `start` and `end`.
+        start: where the part begins that is looked at.
+        end: where it ends.
         home: folder of everything that is written; `REELSIFT_HOME` by default.
 
     Raises:
@@ -208,6 +243,7 @@ def detect(
     chosen = None if classes is None else _texts(classes)
     said = {"rate_hz": rate_hz, "every": every, "classes": chosen, "min_score": min_score, "annotate": annotate}
     said |= {"detector": detector, "speed": speed, "where": "here"}
+    said |= {"recursive": recursive, "start": start, "end": end}
     return _worked_on(source, home, detected, DetectObjectsForm, out=out, again=again, **said)
 
 
@@ -518,19 +554,12 @@ def _texts(values: "str | Sequence[str]") -> tuple[str, ...]:
 
 
 def _sources(source: "PathLike | Sequence[PathLike]") -> tuple[tuple[str, ...], bool]:
-    """Return the sources, each once, and whether exactly one was asked for rather than a list of any length."""
-    from tasks.video.sources import LIST_MARK, is_file, listed, media_in, typed_name
+    """Return the sources as they were named, and whether exactly one was asked for rather than a list of any length."""
+    from tasks.video.sources import names_several, typed_name
 
     given = [source] if isinstance(source, str | os.PathLike) else list(source)
-    named = [os.fspath(each) for each in given]
-    is_one = isinstance(source, str | os.PathLike) and not Path(named[0]).expanduser().is_dir()
-    is_one = is_one and (is_file(named[0]) or not named[0].startswith(LIST_MARK))
-    opened = [
-        each
-        for name in named
-        for each in (media_in(Path(name).expanduser()) if Path(name).expanduser().is_dir() else [name])
-    ]
-    return tuple(listed(map(typed_name, opened))), is_one
+    named = tuple(typed_name(os.fspath(each)) for each in given)
+    return named, isinstance(source, str | os.PathLike) and not names_several(named[0])
 
 
 def _worked_on(
@@ -545,13 +574,13 @@ def _worked_on(
     Raises:
         ReelsiftError: as `label` and `detect`.
     """
-    from flows.video_requests import do_here, work_of
+    from flows.video_requests import do_here, sources_of, work_of
     from tasks.contracts.model import checked
 
     settings = _settings(home)
-    sources, is_one = _sources(source)
-    form = checked(kind, sources=sources, **options)
-    _, outcomes = do_here(form, work_of(form, settings), sources, settings, _progress())
+    named, is_one = _sources(source)
+    form = checked(kind, sources=named, **options)
+    _, outcomes = do_here(form, work_of(form, settings), sources_of(form), settings, _progress())
     return _answers(list(outcomes), read, is_one=is_one)
 
 

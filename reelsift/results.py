@@ -21,6 +21,7 @@ from tasks.contracts.media import (
     ModelLabels,
     ObjectsManifest,
     ObjectTrack,
+    Shot,
     VideoOutcome,
     told,
 )
@@ -116,6 +117,11 @@ class LabelledVideo(VideoAnswer[LabelsManifest]):
     def segments(self) -> tuple[LabelSegment, ...]:
         """From when to when each label holds, by start."""
         return self.manifest.segments
+
+    @property
+    def shots(self) -> tuple[Shot, ...]:
+        """The shots of the video, where they were asked for."""
+        return self.manifest.shots.shots if self.manifest.shots else ()
 
     @property
     def top(self) -> tuple[LabelScore, ...]:

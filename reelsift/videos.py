@@ -1,23 +1,27 @@
 """`reelsift label`, `detect`, `report` and `id`: commands over videos."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from conf.forms import DetectObjectsForm, LabelVideosForm, MirrorForm, VideosForm
+from conf.forms import ClipsForm, DetectObjectsForm, LabelVideosForm, MirrorForm, ShotsForm, SourcesForm, VideosForm
 from reelsift.console import note, print_error, print_json, print_table, print_warning, progress_shown, say
 from reelsift.options import AsJson, with_form
 from reelsift.session import Session
 from tasks.contracts.files import check_folder
+from tasks.contracts.text import clock
 
 if TYPE_CHECKING:
-    from tasks.contracts.media import ModelLabels, VideoOutcome
+    from tasks.contracts.media import ModelLabels, VideoOutcome, VideoRecord
 
 OneForm = LabelVideosForm | DetectObjectsForm
+FormT = TypeVar("FormT", bound=SourcesForm)
+STANDARD_INPUT = "-"
 InFlow = Annotated[
     bool, typer.Option("--flow", help="Run as a flow of Prefect's; so too where PREFECT_API_URL is set.")
 ]
@@ -81,11 +85,27 @@ def _work(kind: _Kind, form: OneForm, session: Session, *, in_flow: bool, as_jso
     """
     if form.out:
         check_folder(form.out.expanduser())
+    form = with_typed_list(form)
     is_flow = in_flow or session.has_prefect_server
     made = _through_flow(session, kind.flow, form) if is_flow else done_here(form, session)
     if is_flow:
         note_chosen(made)
     print_made(made, kind.print_answer, kind.manifest_name, as_json=as_json)
+
+
+def with_typed_list(form: FormT) -> FormT:
+    """Put the sources that the standard input lists in the place of `-`.
+
+    Raises:
+        SourceError: what comes there is no list.
+    """
+    if STANDARD_INPUT not in form.sources:
+        return form
+    from tasks.video.sources import read_list
+
+    typed = read_list(sys.stdin.buffer)
+    sources = dict.fromkeys(each for named in form.sources for each in (typed if named == STANDARD_INPUT else [named]))
+    return form.model_copy(update={"sources": tuple(sources)})
 
 
 def done_here(form: OneForm, session: Session) -> dict[str, Any]:
@@ -178,14 +198,6 @@ def read_outcomes(made: dict[str, Any]) -> "list[VideoOutcome]":
     return [VideoOutcome.model_validate({name: row[name] for name in row.keys() & names}) for row in made["videos"]]
 
 
-def clock(seconds: float) -> str:
-    """Write a time in a video as people do: `0:07`, `1:02:03`; tenths where there are any."""
-    whole, tenths = divmod(round(seconds * 10), 10)
-    hours, rest = divmod(whole, 3600)
-    text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-    return f"{text}.{tenths}" if tenths else text
-
-
 def _pace(outcome: "VideoOutcome") -> str:
     if outcome.status == "cached":
         return " (cached; `--again` recomputes it)"
@@ -260,10 +272,18 @@ def print_labels(outcome: "VideoOutcome") -> None:
 
     made = LabelsManifest.model_validate_json(manifest_bytes(outcome, LABELS_NAME))
     media = made.video.media
-    lasts = "a picture" if media.kind == "picture" else clock(media.duration_s or 0.0)
+    lasts = "a picture" if media.kind == "picture" else _lasting(made.video)
     for name, answer in made.by_model.items():
         say(f"{made.video.title}: {lasts}, labelled by {name}")
         _print_answer(answer)
+
+
+def _lasting(video: "VideoRecord") -> str:
+    """Say how long a video lasts, and which part of it was looked at."""
+    whole_s = video.media.duration_s or 0.0
+    if video.part is None:
+        return clock(whole_s)
+    return f"{clock(video.part.start_s)}-{clock(video.part.start_s + (video.length_s or 0.0))} of {clock(whole_s)}"
 
 
 def _print_answer(answer: "ModelLabels") -> None:
@@ -275,6 +295,62 @@ def _print_answer(answer: "ModelLabels") -> None:
     if len(rows) > SHOWN_SEGMENTS:
         note(f"... and {len(rows) - SHOWN_SEGMENTS:,} more: the report has them all.")
     say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in answer.top))
+
+
+@with_form
+def shots(context: typer.Context, form: ShotsForm, as_json: AsJson = False) -> None:
+    """Find where videos cut: each shot with its times, and a contact sheet of their first pictures."""
+    from flows.video_requests import find_shots_here
+    from tasks.contracts.media import VideoOutcome
+    from tasks.video.shots import SHEET_NAME
+
+    session: Session = context.obj
+    with progress_shown() as progress:
+        found = list(find_shots_here(with_typed_list(form), session.settings, progress))
+    failures = [each for each in found if isinstance(each, VideoOutcome)]
+    made = [each for each in found if not isinstance(each, VideoOutcome)]
+    if as_json:
+        rows = [{"folder": str(folder)} | each.model_dump(mode="json") for folder, each in made]
+        print_json({"videos": [*rows, *(each.model_dump(mode="json") for each in failures)]})
+    for folder, each in () if as_json else made:
+        say(f"{each.video.title}: {_lasting(each.video)}, by {each.found.detector}")
+        spans = [(number, f"{clock(one.start_s)}-{clock(one.end_s)}") for number, one in enumerate(each.found.shots, 1)]
+        count = f"{len(spans):,} {'shot' if len(spans) == 1 else 'shots'}"
+        print_table(count, ("shot", "when"), spans[:SHOWN_SEGMENTS])
+        if len(spans) > SHOWN_SEGMENTS:
+            note(f"... and {len(spans) - SHOWN_SEGMENTS:,} more: `--json` has them all.")
+        say(f"Contact sheet: {folder / SHEET_NAME}")
+    print_failures(failures)
+
+
+@with_form
+def clip(context: typer.Context, form: ClipsForm, as_json: AsJson = False) -> None:
+    """Cut out of videos what was found in them: a file for each stretch of a label, and a sheet of their pictures."""
+    from flows.video_requests import clip_here
+    from tasks.contracts.media import VideoOutcome
+    from tasks.per_video.clips import SHEET_NAME
+
+    session: Session = context.obj
+    with progress_shown() as progress:
+        found = list(clip_here(with_typed_list(form), session.settings, progress, note))
+    failures = [each for each in found if isinstance(each, VideoOutcome)]
+    made = [each for each in found if not isinstance(each, VideoOutcome)]
+    if as_json:
+        rows = [
+            {"source": each.source, "folder": str(each.folder), "sheet": SHEET_NAME}
+            | {"clips": [one.model_dump(mode="json") for one in each.clips]}
+            for each in made
+        ]
+        print_json({"videos": [*rows, *(each.model_dump(mode="json") for each in failures)]})
+    for each in () if as_json else made:
+        cells = [
+            (f"{clock(one.start_s)}-{clock(one.end_s)}", one.label, "copied" if one.is_copy else "encoded", one.file)
+            for one in each.clips
+        ]
+        count = f"{len(cells):,} {'clip' if len(cells) == 1 else 'clips'} of {each.title}"
+        print_table(count, ("when", "shows", "pictures", "file"), cells)
+        say(f"Contact sheet: {each.folder / SHEET_NAME}")
+    print_failures(failures)
 
 
 def report(

@@ -6,12 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from tasks.contracts.datasets import DropReason
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.files import is_whole
 from tasks.contracts.model import FrozenModel, Sha256, ShownAddress, ShownLine
+
+
+class TimeRange(FrozenModel):
+    """A stretch of a video, in the video's own time, that alone is looked at and listened to."""
+
+    start_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    end_s: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="none: where the video ends")
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError(
+                f"a range must end after its start: it starts at {self.start_s:g} s, ends at {self.end_s:g} s"
+            )
+        return self
+
+    def length_s(self, duration_s: float | None) -> float | None:
+        """Return how long it is in a video of this length; None where neither says so."""
+        ends_s = [end_s for end_s in (self.end_s, duration_s) if end_s is not None]
+        return max(min(ends_s) - self.start_s, 0.0) if ends_s else None
+
+
+PART = "the stretch that alone was looked at; left out where it was all of the video"
 
 
 class FetchedVideo(FrozenModel):
@@ -30,6 +53,7 @@ class FetchedVideo(FrozenModel):
         exclude_if=lambda value: not value,
         description="fetched for its features alone: its file goes once they are kept, and this record stays",
     )
+    part: TimeRange | None = Field(default=None, exclude_if=lambda part: part is None, description=PART)
 
 
 class MediaFacts(FrozenModel):
@@ -86,6 +110,7 @@ class VideoRecord(FrozenModel):
     yt8m_id: str | None = None
     sha256: Sha256
     size_bytes: int
+    part: TimeRange | None = Field(default=None, exclude_if=lambda part: part is None, description=PART)
     media: MediaFacts
     frames_read: int = Field(ge=0, description="frames that were decoded and looked at")
     corrupt_frames: int = Field(ge=0, description="packets that could not be decoded, and were left out")
@@ -98,6 +123,11 @@ class VideoRecord(FrozenModel):
         """Put together what was fetched and what was found."""
         known = video.model_dump(exclude={"path", "is_temporary"})
         return cls(**known, media=media, frames_read=frames_read, corrupt_frames=corrupt_frames)
+
+    @property
+    def length_s(self) -> float | None:
+        """Seconds of the video that were looked at."""
+        return self.part.length_s(self.media.duration_s) if self.part else self.media.duration_s
 
 
 class WeightsRecord(FrozenModel):
@@ -148,6 +178,26 @@ class LabelSegment(FrozenModel):
     score: float = Field(ge=0, le=1, description="mean of the smoothed score over the segment")
 
 
+class Shot(FrozenModel):
+    """What a camera took without a cut."""
+
+    start_s: float = Field(ge=0)
+    end_s: float = Field(ge=0, description="where the next one begins")
+
+
+class Shots(FrozenModel):
+    """The shots of a video, or of its part, and what found them."""
+
+    detector: str = Field(description="e.g. content or transnetv2")
+    options: dict[str, JsonValue]
+    shots: tuple[Shot, ...] = Field(description="one after the other, without gaps")
+
+    @property
+    def cuts_s(self) -> tuple[float, ...]:
+        """When one shot gives way to the next."""
+        return tuple(shot.start_s for shot in self.shots[1:])
+
+
 Smoothing = Literal["centred mean", "causal mean", "none", "model"]
 SMOOTHING = "how its scores were smoothed, `model`: they are the model's own over time; None: of an earlier release"
 
@@ -185,6 +235,11 @@ class LabelsManifest(FrozenModel):
         default=None,
         exclude_if=lambda chosen: chosen is None,
         description="which model was taken and why, where that was left to reelsift; left out where one was named",
+    )
+    shots: Shots | None = Field(
+        default=None,
+        exclude_if=lambda shots: shots is None,
+        description="the video's shots, which segments may snap to; left out where they were not asked for",
     )
     annotated_video: str | None = Field(default=None, description="file beside this one, with the current label drawn")
     files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")

@@ -104,3 +104,11 @@ def _repacked(value: str) -> str:
 
 def _is_seen(character: str) -> bool:
     return unicodedata.category(character) not in UNSEEN and character not in BLANK
+
+
+def clock(seconds: float) -> str:
+    """Write a time in a video as people do: `0:07`, `1:02:03`; tenths where there are any."""
+    whole, tenths = divmod(round(seconds * 10), 10)
+    hours, rest = divmod(whole, 3600)
+    text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    return f"{text}.{tenths}" if tenths else text

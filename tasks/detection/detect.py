@@ -95,21 +95,29 @@ SAME_TIME_S = 1e-6  # times of containers are rounded: 29.97 frames a second are
 
 
 def timed_frames(
-    frames: Iterable[Frame], *, rate_hz: float | None, every: int, last_s: float, keep_images: bool
+    frames: Iterable[Frame],
+    *,
+    rate_hz: float | None,
+    every: int,
+    last_s: float,
+    keep_images: bool,
+    start_s: float = 0.0,
 ) -> Iterator[TimedFrame]:
     """Yield every frame, and say of each what is done with it.
 
-    With a rate, the frames looked at are those on show at 0, 1 / rate, 2 / rate, ... seconds; without, all are. Of
+    With a rate, the frames looked at are those on show 0, 1 / rate, 2 / rate, ... after the start; without, all are. Of
     these, the detector sees the first and every `every`-th after it. `last_s` is how long the last frame is on show,
     where it does not say so itself. Without `keep_images`, only what the detector sees keeps its pixels.
     """
     looks = 0
     for frame, until_s in _with_ends(frames, last_s):
-        is_looked_at = rate_hz is None or _is_on_show_at_a_tick(frame.time_s, until_s, rate_hz, is_first=not looks)
+        is_looked_at = rate_hz is None or _is_on_show_at_a_tick(
+            frame.time_s - start_s, until_s - start_s, rate_hz, is_first=not looks
+        )
         is_detected = is_looked_at and looks % every == 0
         looks += is_looked_at
         image = frame.image if keep_images or is_detected else None
-        seen_until_s = _last_tick(frame.time_s, until_s, rate_hz or 1 / last_s)
+        seen_until_s = start_s + _last_tick(frame.time_s - start_s, until_s - start_s, rate_hz or 1 / last_s)
         yield TimedFrame(
             frame.index,
             frame.time_s,
@@ -238,7 +246,9 @@ class DetectionPlan:
         """Frames that will be read, as far as the headers say."""
         if self.is_picture:
             return 1
-        return round(self.media.duration_s * self.frame_rate_hz) if self.media.duration_s else None
+        part, duration_s = self.video.part, self.media.duration_s
+        length_s = part.length_s(duration_s) if part else duration_s
+        return round(length_s * self.frame_rate_hz) if length_s else None
 
 
 DETECTION_VERSION = 3  # raise by hand when the same video, detector and options give another answer
@@ -247,6 +257,8 @@ DETECTION_VERSION = 3  # raise by hand when the same video, detector and options
 def identity_of_objects(video: FetchedVideo, detector: DetectorRecord, options: DetectOptions) -> str:
     """Return the SHA-256 of the video's content, what looks at it and how."""
     parts = [DETECTION_VERSION, video.sha256, detector.model_dump(mode="json"), options.model_dump(mode="json")]
+    if video.part:
+        parts.append(video.part.model_dump(mode="json"))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -308,7 +320,7 @@ def _look_through(
     thumbnails = Thumbnails(draft)
     with ExitStack() as stack:
         stack.callback(rows.close)
-        reader = stack.enter_context(open_frames(plan.video.path, bounds))
+        reader = stack.enter_context(open_frames(plan.video.path, bounds, part=plan.video.part))
         show = stack.enter_context(showing(plan.video, plan.media, draft, clock)) if plan.annotated else None
         progress.begin(what, plan.frames_expected, "frames")
         for frame in _seen(plan, reader, stack, clock):
@@ -340,6 +352,7 @@ def _seen(plan: DetectionPlan, reader: FrameReader, stack: ExitStack, clock: Sta
         every=plan.options.every,
         last_s=1 / plan.frame_rate_hz,
         keep_images=plan.options.annotate,
+        start_s=reader.start_s,
     )
     read = ahead(clock.drawing_from(timed, "decode"), buffer=plan.queue_frames)
     stack.enter_context(closing(read))

@@ -88,10 +88,17 @@ def showing(video: FetchedVideo, media: MediaFacts, draft: Path, clock: StageClo
     rate_hz = media.frame_rate or USUAL_RATE_HZ
     path = draft / DETECTED_VIDEO_NAME
     with (
-        open_writer(path, width=media.width, height=media.height, frame_rate=rate_hz, sound_of=video.path) as writer,
+        open_writer(
+            path,
+            width=media.width,
+            height=media.height,
+            frame_rate=rate_hz,
+            sound_of=video.path,
+            part=video.part,
+        ) as writer,
         Behind() as behind,
     ):
-        yield _VideoShow(writer, behind, clock)
+        yield _VideoShow(writer, behind, clock, video.part.start_s if video.part else 0.0)
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class _VideoShow:
     writer: VideoWriter
     behind: Behind
     clock: StageClock
+    start_s: float  # of the part: the copy's time 0
 
     def __call__(self, image: Picture, time_s: float, duration_s: float, labels: list[BoxStyle]) -> None:
         self.behind.submit(self._draw_and_write, image, time_s, duration_s, labels)
@@ -107,7 +115,7 @@ class _VideoShow:
         with self.clock.measuring("draw"):
             draw(image, labels)
         with self.clock.measuring("encode"):
-            self.writer.write(image, time_s, duration_s)
+            self.writer.write(image, time_s - self.start_s, duration_s)
 
 
 @dataclass(frozen=True)

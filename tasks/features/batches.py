@@ -150,7 +150,7 @@ def sampled_rows(
     Raises:
         VideoError: the video is broken, shows nothing, or has more samples than can be held.
     """
-    length_s, name = reader.facts.duration_s, reader.path.name
+    length_s, name = reader.length_s, reader.path.name
     clock = VideoClock(progress or Silent(), f"{what} of {name}", length_s)
     check_samples(reader.path, rate_hz, length_s, advice, most)
     opened = network()
@@ -158,10 +158,11 @@ def sampled_rows(
     size = _even_size(length_s and math.ceil(length_s * rate_hz), opened)
     for new_s, rows in _looked_at(reader, opened, size):
         times_s += new_s
-        check_samples(reader.path, rate_hz, times_s[-1], advice, most)
+        looked_at_s = times_s[-1] - reader.start_s
+        check_samples(reader.path, rate_hz, looked_at_s, advice, most)
         for row in rows:
             kept.add(row)
-        clock.reach(times_s[-1] + 1 / rate_hz)
+        clock.reach(looked_at_s + 1 / rate_hz)
     clock.finish()
     if not times_s:
         raise VideoError(f"{name} shows no frame at any time: is it a video? Fetch or copy it again.")

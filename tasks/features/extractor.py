@@ -4,7 +4,7 @@ Memory is bounded but for the features themselves, 4.6 kB a second in the space 
 as labels over time are wanted of all of it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.features import FeatureSpace
-from tasks.contracts.media import MediaFacts, WeightsRecord
+from tasks.contracts.media import MediaFacts, TimeRange, WeightsRecord
 from tasks.contracts.progress import Progress, Silent
 from tasks.features.batches import FrameNetwork, NetworkThreads, sampled_rows
 from tasks.features.sound_network import windows_of
 from tasks.video.config import MediaBounds
+from tasks.video.decoding import Shown
 from tasks.video.frames import open_frames
 from tasks.video.overlap import ahead
 from tasks.video.sound import read_sound
@@ -110,18 +111,28 @@ class VideoFeatures:
 
 
 def read_features(
-    path: Path, bounds: MediaBounds, extractor: Extractor, progress: Progress | None = None
+    path: Path,
+    bounds: MediaBounds,
+    extractor: Extractor,
+    progress: Progress | None = None,
+    *,
+    part: TimeRange | None = None,
+    watch: Callable[[Shown], None] | None = None,
 ) -> VideoFeatures:
-    """Compute the features of every moment of a video; several videos may be read at once.
+    """Compute the features of every moment of a video, or of a part; several videos may be read at once.
+
+    `watch` hears of every frame that is decoded.
 
     Raises:
         VideoError: the file is no video or picture, is broken or is out of bounds.
         WeightsError: the networks cannot be run.
     """
     progress = progress or Silent()
-    with open_frames(path, bounds, rate_hz=extractor.space.rate_hz) as reader:
+    with open_frames(path, bounds, rate_hz=extractor.space.rate_hz, part=part, watch=watch) as reader:
         is_heard = bool(extractor.sound_samples) and reader.facts.has_sound
-        sounds = ahead(_sound_of(path, bounds, extractor, progress, is_heard=is_heard), buffer=0)  # they are small
+        sounds = ahead(
+            _sound_of(path, bounds, extractor, progress, part, is_heard=is_heard), buffer=0
+        )  # they are small
         with closing(sounds):
             kept = [next(sounds)]  # which is there at once, and begins the rest, side by side with the pictures
             rate_hz, network = extractor.space.rate_hz, extractor.frame_network
@@ -171,7 +182,13 @@ def read_each(
 
 
 def _sound_of(
-    path: Path, bounds: MediaBounds, extractor: Extractor, progress: Progress, *, is_heard: bool
+    path: Path,
+    bounds: MediaBounds,
+    extractor: Extractor,
+    progress: Progress,
+    part: TimeRange | None,
+    *,
+    is_heard: bool,
 ) -> Iterator[tuple[NDArray[np.float32], float]]:
     """Yield features (n, size) of n moments of sound, at first of none, and the loudest of their samples.
 
@@ -183,7 +200,8 @@ def _sound_of(
         return
     what, rate_hz = f"sound of {path.name}", extractor.space.rate_hz
     progress.begin(what, None, "s")
-    windows = windows_of(read_sound(path, bounds), extractor.sound_samples, rate_hz, is_filled_up=False)
+    sound = read_sound(path, bounds, part=part)
+    windows = windows_of(sound, extractor.sound_samples, rate_hz, is_filled_up=False)
     for some in windows:
         yield extractor.of_sound(some), float(np.abs(some).max())
         progress.advance(what, len(some) / rate_hz)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.contracts.media import LabelSegment
+from tasks.contracts.media import LabelSegment, TimeRange
 from tasks.contracts.progress import Progress
 from tasks.features.batches import VideoClock
 from tasks.labelling.scores import best_labels
@@ -61,24 +61,26 @@ class Captions:
         self._labels = labels
         self._ids = np.array([label_id for label_id, _ in labels], np.int32)
         self._held = None if segments is None else _Held(segments, self._ids)
-        self._latest: tuple[int, list[Caption]] = (-1, [])  # the frames between two sampled ones follow each other
+        # The frames between two sampled ones follow each other.
+        self._latest: tuple[tuple[int, ...], list[Caption]] = ((-1,), [])
 
     def at(self, time_s: float) -> list[Caption]:
         """Return the captions of the sampled frame on show at a time, best first."""
         place = int(np.searchsorted(self._times_s, time_s + ROUNDING_S, side="right")) - 1
         sampled = max(place, 0)
-        if sampled != self._latest[0]:
-            self._latest = (sampled, self._of(sampled))
+        held = None if self._held is None else self._held.at(time_s + ROUNDING_S)
+        key = (sampled, *(() if held is None else held.tolist()))
+        if key != self._latest[0]:
+            self._latest = (key, self._of(sampled, held))
         return self._latest[1]
 
-    def _of(self, sampled: int) -> list[Caption]:
-        """Make the captions of one sampled frame."""
+    def _of(self, sampled: int, held: NDArray[np.int64] | None) -> list[Caption]:
+        """Make the captions of one sampled frame, of the labels that hold: columns (n,)."""
         scores = self._smoothed[sampled]
-        if self._held is None:
+        if held is None:
             best = best_labels(scores, self._ids, self._most)
             columns = [column for rank, column in enumerate(best) if rank == 0 or scores[column] >= SHOWN_FROM]
         else:
-            held = self._held.at(self._times_s[sampled])
             columns = held[best_labels(scores[held], self._ids[held], self._most)]
         return [self._caption(column, float(scores[column])) for column in columns]
 
@@ -97,7 +99,7 @@ class _Held:
         self._ends_s = np.array([each.end_s for each in segments])
 
     def at(self, time_s: float) -> NDArray[np.int64]:
-        """Return the columns of the labels that hold at the time of a sampled frame, where segments begin and end."""
+        """Return the columns of the labels that hold at a time."""
         return self._columns[(self._starts_s <= time_s) & (time_s < self._ends_s)]
 
 
@@ -139,28 +141,37 @@ JPEG_QUALITY = 90
 
 
 def write_annotated(
-    source: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress
+    source: Path,
+    bounds: MediaBounds,
+    captions: Captions,
+    destination: Path,
+    progress: Progress,
+    *,
+    part: TimeRange | None = None,
 ) -> None:
     """Write every frame of a video with the captions at its time, at its own time, and the video's sound.
+
+    The copy of a part begins at 0.
 
     Raises:
         VideoError: the video cannot be read or written.
     """
-    with open_frames(source, bounds) as reader:
+    with open_frames(source, bounds, part=part) as reader:
         facts = reader.facts
-        clock = VideoClock(progress, f"drawing {source.name}", facts.duration_s)
+        clock = VideoClock(progress, f"drawing {source.name}", reader.length_s)
         writer = open_writer(
             destination,
             width=facts.width,
             height=facts.height,
             frame_rate=facts.frame_rate or PLAIN_RATE_HZ,
             sound_of=source if facts.has_sound else None,
+            part=part,
         )
         with writer as writing, Behind() as encoding, closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames:
             for frame in frames:
                 draw_captions(frame.image, captions.at(frame.time_s))
-                encoding.submit(writing.write, frame.image, frame.time_s, frame.duration_s)
-                clock.reach(frame.time_s)
+                encoding.submit(writing.write, frame.image, frame.time_s - reader.start_s, frame.duration_s)
+                clock.reach(frame.time_s - reader.start_s)
         clock.finish()
 
 
@@ -176,7 +187,15 @@ def draw_picture(source: Path, bounds: MediaBounds, captions: Captions, destinat
     Image.fromarray(frame.image).save(destination)
 
 
-def keep_frames(source: Path, bounds: MediaBounds, captions: Captions, rate_hz: float, folder: Path) -> None:
+def keep_frames(
+    source: Path,
+    bounds: MediaBounds,
+    captions: Captions,
+    rate_hz: float,
+    folder: Path,
+    *,
+    part: TimeRange | None = None,
+) -> None:
     """Write the frames that were scored, captions drawn, as `000000.jpg`, `000001.jpg` … into a new folder.
 
     Raises:
@@ -184,7 +203,7 @@ def keep_frames(source: Path, bounds: MediaBounds, captions: Captions, rate_hz: 
     """
     folder.mkdir()
     with (
-        open_frames(source, bounds, rate_hz=rate_hz) as reader,
+        open_frames(source, bounds, rate_hz=rate_hz, part=part) as reader,
         closing(ahead(reader, buffer=AHEAD_FRAMES)) as frames,
     ):
         for number, frame in enumerate(frames):

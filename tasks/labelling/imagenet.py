@@ -1,6 +1,7 @@
 """The labeller that needs no download: each sampled frame by itself, by a network trained on ImageNet."""
 
 import ast
+from collections.abc import Callable
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.errors import WeightsError
 from tasks.contracts.features import FeatureSpace, Modality
-from tasks.contracts.media import ModelRecord
+from tasks.contracts.media import ModelRecord, TimeRange
 from tasks.contracts.progress import Progress
 from tasks.features.batches import FrameNetwork, sampled_rows
 from tasks.features.efficientnet import embedded_record, embedded_weights, prepare
@@ -19,6 +20,7 @@ from tasks.features.extractor import Extractor, VideoFeatures
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.video.config import MediaBounds
+from tasks.video.decoding import Shown
 from tasks.video.frames import FrameReader, open_frames
 
 if TYPE_CHECKING:
@@ -77,10 +79,17 @@ class ImagenetLabeller:
         return cls(embedded_weights())
 
     def score(
-        self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
+        self,
+        path: Path,
+        bounds: MediaBounds,
+        options: LabelOptions,
+        progress: Progress | None = None,
+        *,
+        part: TimeRange | None = None,
+        watch: Callable[[Shown], None] | None = None,
     ) -> SecondScores:
         """Score frames at `rate_hz`; each is one sample."""
-        with open_frames(path, bounds, rate_hz=options.rate_hz) as reader:
+        with open_frames(path, bounds, rate_hz=options.rate_hz, part=part, watch=watch) as reader:
             times_s, scores = sampled_rows(reader, options.rate_hz, self.frame_network, "labels", progress)
         return _scored(times_s, scores, reader)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ from tasks.contracts.media import (
     LabelsManifest,
     MediaFacts,
     ModelLabels,
+    Shots,
     Smoothing,
+    TimeRange,
     VideoRecord,
 )
 from tasks.contracts.progress import Progress, Silent
@@ -41,7 +44,9 @@ from tasks.labelling.annotate import (
 )
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.scores import Labeller, SecondScores, best_labels, score_each, sharpened, smoothed
-from tasks.video.config import MediaBounds
+from tasks.video.config import MediaBounds, ShotOptions
+from tasks.video.picture import is_picture
+from tasks.video.shots import SHOTS_VERSION, ShotFinder
 
 ROUNDING_S = 1e-6  # times are sums of fractions: a segment of one second may be a rounding shorter
 
@@ -104,14 +109,17 @@ def _runs(holds: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(first), int(last)) for first, last in changes.reshape(-1, 2)]
 
 
-def end_of(facts: MediaFacts, times_s: NDArray[np.float64], rate_hz: float) -> float:
-    """Return where the last sampled frame ends: a step later, or sooner with the video; a picture lasts no time."""
+def end_of(facts: MediaFacts, times_s: NDArray[np.float64], rate_hz: float, part: TimeRange | None = None) -> float:
+    """Return where the last sampled frame ends: a step later, or sooner with the video or its part.
+
+    A picture lasts no time.
+    """
     if facts.kind == "picture" or not len(times_s):
         return float(times_s[-1]) if len(times_s) else 0.0
     a_step_later_s = float(times_s[-1]) + 1 / rate_hz
     # A header may promise less than there is.
     ends_s = facts.duration_s if facts.duration_s and facts.duration_s > times_s[-1] else a_step_later_s
-    return min(ends_s, a_step_later_s)
+    return min(ends_s, a_step_later_s, part.end_s if part and part.end_s else math.inf)
 
 
 def _kept(
@@ -143,6 +151,26 @@ def _kept_of_whole(
     for first, last in _bridged(sharpened(held, raw, options.window), edges_s, options.bridge_s):
         if edges_s[last - 1] - edges_s[first] >= shortest_s:
             yield first, last
+
+
+def snapped(segments: Sequence[LabelSegment], cuts_s: Sequence[float], within_s: float) -> tuple[LabelSegment, ...]:
+    """Return segments whose edges lie at the nearest cut, where that is at most `within_s` away.
+
+    A label is known at sampled frames alone, and what it names comes and goes with a cut between two of them. An edge
+    stays where it is if nothing would be left of its segment.
+    """
+    cuts = np.asarray(cuts_s, np.float64)
+
+    def near(time_s: float) -> float:
+        nearest = cuts[np.abs(cuts - time_s).argmin()] if len(cuts) else np.inf
+        return float(nearest) if abs(nearest - time_s) <= within_s + ROUNDING_S else time_s
+
+    moved = []
+    for each in segments:
+        start_s, end_s = near(each.start_s), near(each.end_s)
+        is_left = start_s < end_s
+        moved.append(each.model_copy(update={"start_s": start_s, "end_s": end_s}) if is_left else each)
+    return tuple(sorted(moved, key=lambda segment: (segment.start_s, segment.label_id)))
 
 
 def _bridged(
@@ -251,8 +279,8 @@ class _Said:
     def labels(self) -> Labels:
         return list(zip(self.labeller.label_ids, self.labeller.label_names, strict=True))
 
-    def answer(self, options: LabelOptions) -> ModelLabels:
-        end_s = end_of(self.scored.facts, self.scored.times_s, options.rate_hz)
+    def answer(self, options: LabelOptions, part: TimeRange | None) -> ModelLabels:
+        end_s = end_of(self.scored.facts, self.scored.times_s, options.rate_hz, part)
         if self.scored.is_over_time:
             options = options.model_copy(update={"window": 1})  # no mean has smeared its edges
         return ModelLabels(
@@ -282,33 +310,41 @@ def label_video(
     *,
     others: Sequence[Labeller] = (),
     chosen: str | None = None,
+    shots: ShotOptions | None = None,
 ) -> LabelsManifest:
     """Label a video over time, and leave the answer in its folder, in the place of an earlier one.
 
-    `others` are further models that say of the same frames what they show; `chosen` tells why the model was taken.
+    `others` are further models that say of the same frames what they show; `chosen` tells why the model was taken. With
+    `shots`, which name a detector, the video's shots are found on the way.
 
     Raises:
         VideoError: the file is no video or picture, is broken or is out of bounds.
         ModelError: a model cannot label it as the options want.
     """
     told, labellers = progress or Silent(), (labeller, *others)
-    scored = score_each(labellers, video.path, bounds, options, told)
+    finder = ShotFinder(shots) if shots and not is_picture(video.path) else None
+    scored = score_each(labellers, video.path, bounds, options, told, part=video.part, watch=finder)
     said = [_Said.of(one, scores, options) for one, scores in zip(labellers, scored, strict=True)]
-    manifest = _manifest(video, said, options, chosen)
+    manifest = _manifest(video, said, options, chosen, shots, finder.shots() if finder else None)
     with staged(folder, files=LABELS.file_names, manifest=LABELS_NAME) as stage:
         write_table(stage / LABELS_TABLE_NAME, list(_rows(said, manifest)), best=options.table_top)
         captions = _captions(said, manifest)
         if manifest.annotated_video:
-            _draw(video.path, bounds, captions, stage / manifest.annotated_video, told)
+            _draw(video, bounds, captions, stage / manifest.annotated_video, told)
         if options.keep_frames:
-            keep_frames(video.path, bounds, captions, options.rate_hz, stage / LABELLED_FRAMES_FOLDER)
+            frames = stage / LABELLED_FRAMES_FOLDER
+            keep_frames(video.path, bounds, captions, options.rate_hz, frames, part=video.part)
         manifest = manifest.model_copy(update={"files": answer_digests(stage, LABELS.file_names)})
         (stage / LABELS_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
 
 
 def identity_of_labels(
-    video: FetchedVideo, labeller: Labeller, options: LabelOptions, others: Sequence[Labeller] = ()
+    video: FetchedVideo,
+    labeller: Labeller,
+    options: LabelOptions,
+    others: Sequence[Labeller] = (),
+    shots: ShotOptions | None = None,
 ) -> str:
     """Return the sha256 of all that the answer depends on: content, models, options, and the version of this code."""
     parts: dict[str, object] = {
@@ -317,6 +353,10 @@ def identity_of_labels(
         "model": labeller.record.model_dump(mode="json"),
         "options": options.model_dump(mode="json"),
     }
+    if video.part:
+        parts["part"] = video.part.model_dump(mode="json")
+    if shots:
+        parts["shots"] = [SHOTS_VERSION, shots.model_dump(mode="json"), shots.bound]
     if others:
         parts["others"] = [each.record.model_dump(mode="json") for each in others]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -345,23 +385,37 @@ def _captions(said: Sequence[_Said], manifest: LabelsManifest) -> Captions:
     return captions[0] if len(captions) == 1 else CaptionsOfSeveral(captions)
 
 
-def _draw(path: Path, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:
+def _draw(video: FetchedVideo, bounds: MediaBounds, captions: Captions, destination: Path, progress: Progress) -> None:
     if destination.name == LABELLED_PICTURE_NAME:
-        draw_picture(path, bounds, captions, destination)
+        draw_picture(video.path, bounds, captions, destination)
     else:
-        write_annotated(path, bounds, captions, destination, progress)
+        write_annotated(video.path, bounds, captions, destination, progress, part=video.part)
 
 
-def _manifest(video: FetchedVideo, said: Sequence[_Said], options: LabelOptions, chosen: str | None) -> LabelsManifest:
-    first, scored, (answer, *others) = said[0], said[0].scored, [each.answer(options) for each in said]
+def _manifest(
+    video: FetchedVideo,
+    said: Sequence[_Said],
+    options: LabelOptions,
+    chosen: str | None,
+    shots: ShotOptions | None,
+    found: Shots | None,
+) -> LabelsManifest:
+    first, scored, answers = said[0], said[0].scored, [each.answer(options, video.part) for each in said]
+    if shots and shots.snap and found:
+        step_s = 1 / options.rate_hz
+        answers = [
+            each.model_copy(update={"segments": snapped(each.segments, found.cuts_s, step_s)}) for each in answers
+        ]
+    answer, *others = answers
     return LabelsManifest(
-        identity=identity_of_labels(video, first.labeller, options, [each.labeller for each in said[1:]]),
+        identity=identity_of_labels(video, first.labeller, options, [each.labeller for each in said[1:]], shots),
         video=VideoRecord.of(video, scored.facts, frames_read=scored.frames_read, corrupt_frames=scored.corrupt_frames),
         **{name: getattr(answer, name) for name in ModelLabels.model_fields},
         options=options.model_dump(mode="json"),
         seconds=len(scored.times_s),
         others=tuple(others),
         chosen=chosen,
+        shots=found,
         annotated_video=ANNOTATED_NAMES[scored.facts.kind] if options.annotate else None,
         code_revision=code_revision(),
     )

@@ -1,5 +1,6 @@
 """The labeller of a registered model: the features of each moment in its own space, and a classifier of such."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from safetensors.torch import save
 
 from tasks.classifier.fitted import WEIGHTS_NAME, FittedClassifier
 from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError
-from tasks.contracts.media import ModelRecord, WeightsRecord
+from tasks.contracts.media import ModelRecord, TimeRange, WeightsRecord
 from tasks.contracts.progress import Progress
 from tasks.features.extractor import Extractor, VideoFeatures, read_features
 from tasks.features.spaces import full_name, open_extractor, space_names
@@ -18,6 +19,7 @@ from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import ModelRow, resolve
 from tasks.tracking.store import TrackingStore
 from tasks.video.config import MediaBounds
+from tasks.video.decoding import Shown
 from tasks.weights.store import WeightsStore
 
 
@@ -62,10 +64,18 @@ class RegisteredLabeller:
         return cls(row, classifier, _extractor_for(row, classifier, weights))
 
     def score(
-        self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
+        self,
+        path: Path,
+        bounds: MediaBounds,
+        options: LabelOptions,
+        progress: Progress | None = None,
+        *,
+        part: TimeRange | None = None,
+        watch: Callable[[Shown], None] | None = None,
     ) -> SecondScores:
         """Score each moment by its own features, or over time, and the video by their mean, or by all of them."""
-        features = read_features(path, bounds, self.extractor_at(options.rate_hz), progress)
+        extractor = self.extractor_at(options.rate_hz)
+        features = read_features(path, bounds, extractor, progress, part=part, watch=watch)
         return self.score_features(features, is_causal=not options.centred)
 
     def extractor_at(self, rate_hz: float) -> Extractor:

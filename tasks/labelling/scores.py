@@ -1,6 +1,6 @@
 """What models give for a video: scores over time, smoothed; the interface of such models, and several in one pass."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.features import FeatureSpace, Modality
-from tasks.contracts.media import MediaFacts, ModelRecord
+from tasks.contracts.media import MediaFacts, ModelRecord, TimeRange
 from tasks.contracts.progress import Progress
 from tasks.features.batches import FrameNetwork, Prepared
 from tasks.features.extractor import Extractor, VideoFeatures, read_features
 from tasks.labelling.config import LabelOptions
 from tasks.video.config import MediaBounds
+from tasks.video.decoding import Shown
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,18 @@ class Labeller(Protocol):
         ...
 
     def score(
-        self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
+        self,
+        path: Path,
+        bounds: MediaBounds,
+        options: LabelOptions,
+        progress: Progress | None = None,
+        *,
+        part: TimeRange | None = None,
+        watch: Callable[[Shown], None] | None = None,
     ) -> SecondScores:
-        """Score every sampled frame of a video, and the video as a whole.
+        """Score every sampled frame of a video, or of a part of it, and that as a whole.
+
+        `watch` hears of every frame that is decoded.
 
         Raises:
             VideoError: the file is no video or picture, is broken or is out of bounds.
@@ -173,15 +183,20 @@ def score_each(
     bounds: MediaBounds,
     options: LabelOptions,
     progress: Progress | None = None,
+    *,
+    part: TimeRange | None = None,
+    watch: Callable[[Shown], None] | None = None,
 ) -> list[SecondScores]:
     """Score a video with each model; those that look at features share what is decoded and computed for several.
+
+    `watch` hears of every frame that is decoded, once.
 
     Raises:
         VideoError: the file is no video or picture, is broken or is out of bounds.
         ModelError: a model cannot label it as the options want.
     """
     if len(labellers) == 1:
-        return [labellers[0].score(path, bounds, options, progress)]
+        return [labellers[0].score(path, bounds, options, progress, part=part, watch=watch)]
     extractors = {
         number: each.extractor_at(options.rate_hz)
         for number, each in enumerate(labellers)
@@ -190,13 +205,16 @@ def score_each(
     by_space = {_key(extractor): extractor for extractor in extractors.values()}
     features: dict[str, VideoFeatures] = {}
     for together in _passes(list(by_space.values())):
-        features |= _read_together(path, bounds, together, progress)
-    return [
-        each.score_features(features[_key(extractors[number])], is_causal=not options.centred)
-        if isinstance(each, FeatureLabeller)
-        else each.score(path, bounds, options, progress)
-        for number, each in enumerate(labellers)
-    ]
+        features |= _read_together(path, bounds, together, progress, part, watch)
+        watch = None
+    scored = list[SecondScores]()
+    for number, each in enumerate(labellers):
+        if isinstance(each, FeatureLabeller):
+            scored.append(each.score_features(features[_key(extractors[number])], is_causal=not options.centred))
+        else:
+            scored.append(each.score(path, bounds, options, progress, part=part, watch=watch))
+            watch = None
+    return scored
 
 
 def _key(extractor: Extractor) -> str:
@@ -212,12 +230,17 @@ def _passes(extractors: Sequence[Extractor]) -> Iterator[list[Extractor]]:
 
 
 def _read_together(
-    path: Path, bounds: MediaBounds, extractors: Sequence[Extractor], progress: Progress | None
+    path: Path,
+    bounds: MediaBounds,
+    extractors: Sequence[Extractor],
+    progress: Progress | None,
+    part: TimeRange | None,
+    watch: Callable[[Shown], None] | None,
 ) -> dict[str, VideoFeatures]:
     """Compute the features of a video in several spaces in one pass; at most the first has sound."""
     if len(extractors) == 1:
-        return {_key(extractors[0]): read_features(path, bounds, extractors[0], progress)}
-    found = read_features(path, bounds, _Together(extractors), progress)
+        return {_key(extractors[0]): read_features(path, bounds, extractors[0], progress, part=part, watch=watch)}
+    found = read_features(path, bounds, _Together(extractors), progress, part=part, watch=watch)
     no_sound = np.zeros((len(found.times_s), 0), np.float32)
     begin, features = 0, dict[str, VideoFeatures]()
     for each in extractors:

@@ -13,7 +13,7 @@ from tasks.contracts.errors import (
     RestrictedVideoError,
     WithdrawnVideoError,
 )
-from tasks.contracts.media import FetchedVideo, VideoOutcome
+from tasks.contracts.media import FetchedVideo, TimeRange, VideoOutcome
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent
 from tasks.per_video.jobs import failed, unexpected
@@ -36,6 +36,11 @@ class Workplace(FrozenModel):
     weights: WeightsStore
     storage: str | None = None  # URI of the object store that keeps what is found
     keeps_videos: bool = True  # where it does not, `discard` deletes a video that was fetched, once it was worked on
+    part: TimeRange | None = None  # of each video, that alone is worked on
+
+    def partly(self, video: FetchedVideo) -> FetchedVideo:
+        """Return a video with the part of it that is worked on."""
+        return video.model_copy(update={"part": self.part}) if self.part else video
 
 
 FIRST_WAIT_S = 10.0  # doubled at each refusal
@@ -143,7 +148,7 @@ def _fetched(source: str, workplace: Workplace, progress: Progress | None, patie
                 raise
         else:
             patience.renew()
-            return video
+            return workplace.partly(video)
 
 
 def _with_company(sources: Iterable[str]) -> Iterator[tuple[str, bool]]:
@@ -158,7 +163,7 @@ def _with_company(sources: Iterable[str]) -> Iterator[tuple[str, bool]]:
 
 
 def lasting_s(source: str, workplace: Workplace) -> float | None:
-    """Return how long the video of a source lasts, 0 for a picture or for what is broken: neither is much work."""
+    """Return how much of a video is worked on, 0 for a picture or for what is broken: neither is much work."""
     try:
         path = path_on_disk(source, workplace.fetched, workplace.fetch)
         if path is None:
@@ -166,4 +171,6 @@ def lasting_s(source: str, workplace: Workplace) -> float | None:
         media = probe(path, workplace.bounds)
     except ReelsiftError:
         return 0.0
-    return 0.0 if media.kind == "picture" else media.duration_s
+    if media.kind == "picture":
+        return 0.0
+    return workplace.part.length_s(media.duration_s) if workplace.part else media.duration_s

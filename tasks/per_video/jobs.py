@@ -140,7 +140,7 @@ def _outcome(
         folder=folder,
         report=write_report(folder) if lookup.kind.has_report else None,
         seconds=round(time.monotonic() - started_s, 3),
-        video_s=made.video.media.duration_s,
+        video_s=made.video.length_s,
     )
 
 

@@ -50,6 +50,7 @@ from tasks.reports.words import labels_in_words, objects_in_words
 from tasks.storage.bundles import find_bundle, pull_bundle, push_bundle
 from tasks.storage.object_store import ObjectStore, open_store
 from tasks.tracking.store import TrackingStore
+from tasks.video.config import ShotOptions
 from tasks.video.fetch import find_video
 from tasks.weights.store import WeightsStore
 
@@ -68,6 +69,7 @@ class LabelWork(FrozenModel):
     options: LabelOptions
     chosen: str | None = None  # which model was taken and why, where that was left to us
     left_out: tuple[str, ...] = ()  # champions that could not be taken, and why
+    shots: ShotOptions | None = None  # with the detector that was chosen; None: shots are not asked for
 
     def open(self, weights: WeightsStore) -> tuple[Labeller, ...]:
         """Open the models.
@@ -87,11 +89,19 @@ class LabelWork(FrozenModel):
             out=workplace.out,
             record=first.record,
             others=tuple(each.record for each in others),
-            identify=lambda video: identity_of_labels(video, first, self.options, others),
+            identify=lambda video: identity_of_labels(video, first, self.options, others, self.shots),
             find=LABELS.find,
             in_words=labels_in_words,
             make=lambda video, folder: label_video(
-                video, first, self.options, workplace.bounds, folder, progress, others=others, chosen=self.chosen
+                video,
+                first,
+                self.options,
+                workplace.bounds,
+                folder,
+                progress,
+                others=others,
+                chosen=self.chosen,
+                shots=self.shots,
             ),
         )
 
@@ -207,7 +217,7 @@ def known_outcome(source: str, record: DetectorRecord, work: DetectWork, workpla
     """Return what is there of a video; whatever is wrong with it, the run that works on it will say."""
     try:
         video = find_video(source, workplace.fetched, workplace.fetch)
-        return recall(work.lookup(record, workplace), video) if video else None
+        return recall(work.lookup(record, workplace), workplace.partly(video)) if video else None
     except ReelsiftError:
         return None
 

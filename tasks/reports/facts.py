@@ -215,6 +215,10 @@ def _of_video(video: VideoRecord) -> Iterator[Fact]:
         unsaid = "the file does not say"
         yield Fact("Duration", unsaid if media.duration_s is None else timestamp(media.duration_s, media.duration_s))
         yield Fact("Sound", "yes" if media.has_sound else "none")
+    if video.part:
+        end_s = video.part.start_s + (video.length_s or 0.0)
+        whole_s = media.duration_s or end_s
+        yield Fact("Part", f"{timestamp(video.part.start_s, whole_s)} to {timestamp(end_s, whole_s)}")
     yield Fact("Size", size(video.size_bytes))
     yield Fact("SHA-256", video.sha256, is_code=True)
 
@@ -224,7 +228,11 @@ def _of_labels(manifest: LabelsManifest) -> list[Facts]:
     shared = [*_of_frames(manifest.video)]
     sampled = Fact("Sampled frames", f"{manifest.seconds:,}")
     chosen = [Fact("Chosen", manifest.chosen)] if manifest.chosen else []
-    run = _of_run(manifest.options, manifest.code_revision)
+    shots = manifest.shots
+    run = [
+        *([Fact("Shots", f"{len(shots.shots):,}, by {shots.detector}")] if shots else []),
+        *_of_run(manifest.options, manifest.code_revision),
+    ]
     (own, *_), several = manifest.by_model.values(), bool(manifest.others)
     if not several:
         return [Facts("The labels", [*chosen, *_of_model(own.model), sampled, *shared, *_of_answer(own), *run])]

@@ -24,6 +24,7 @@ from tasks.contracts.media import (
     REPORT_NAME,
     LabelsManifest,
     ModelLabels,
+    VideoRecord,
 )
 from tasks.reports.charts import LaneGroup, ScoreChart, lane_groups, score_charts
 from tasks.reports.facts import VideoFolder, behind, is_video_folder, read_folder, read_scores, stages, warnings
@@ -34,6 +35,7 @@ from tasks.reports.words import (
     length_s,
     link,
     objects_in_words,
+    percent,
     shown,
     size,
     ticks,
@@ -135,6 +137,7 @@ def _digest(source: Markup) -> str:
 
 DATA_NAMES = (LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, OBJECTS_TABLE_NAME)
 MOST_TABLE_ROWS = 1000
+MOST_CUTS = 500  # marks on the axis, of two pixels each
 MOST_COPIES = 24  # videos on the page of cards: browsers play no more than some 75 at once, and each is opened
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
@@ -234,11 +237,18 @@ def _page_of(found: VideoFolder) -> str:
         groups=groups,
         stages=stages(objects) if objects else [],
         ticks=list(ticks(whole_s)),
+        cuts=[percent(cut_s, whole_s) for cut_s in _cuts_s(labels)],
         behind=behind(found),
         files=[(name, (found.folder / name).stat().st_size) for name in _data_files(found)],
         most_rows=MOST_TABLE_ROWS,
-        data=_for_script(whole_s, charts, groups),
+        data=_for_script(whole_s, charts, groups, found.video),
     )
+
+
+def _cuts_s(labels: LabelsManifest | None) -> tuple[float, ...]:
+    """Return the cuts that the page marks, where shots were found; of more than can be told apart, none."""
+    cuts_s = labels.shots.cuts_s if labels and labels.shots else ()
+    return cuts_s if len(cuts_s) <= MOST_CUTS else ()
 
 
 def _answers(found: VideoFolder) -> list[tuple[str, str]]:
@@ -281,11 +291,14 @@ def _model_views(labels: LabelsManifest, charts: Mapping[str, ScoreChart]) -> li
     return views
 
 
-def _for_script(whole_s: float, charts: Mapping[str, ScoreChart], groups: list[LaneGroup]) -> dict[str, Any]:
+def _for_script(
+    whole_s: float, charts: Mapping[str, ScoreChart], groups: list[LaneGroup], video: VideoRecord
+) -> dict[str, Any]:
     """Return what the script needs to say what is there at any time; the curves of all models in one list."""
     rows = [(number, row) for number, chart in enumerate(charts.values()) for row in chart.rows]
     return {
         "whole_s": round(whole_s, 3),
+        "from_s": video.part.start_s if video.part else 0,  # which is time 0 of the annotated copies
         "times_s": next((chart.times_s for chart in charts.values()), []),
         "scores": [row.values for _, row in rows],
         "labels": [shown(row.name) for _, row in rows],

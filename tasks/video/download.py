@@ -17,7 +17,7 @@ from tasks.shards.sources import retry_after_s
 from tasks.video.addresses import AddressGuard
 from tasks.video.config import FetchConfig
 from tasks.video.failures import Heard, asked_to_wait, is_passing, plain_line, translated
-from tasks.video.soundtrack import join_streams
+from tasks.video.sound import join_streams
 from tasks.video.youtube import youtube_cookies
 
 # Those that yt-dlp fetches itself, by http; for others it runs programs, or opens connections of its own.

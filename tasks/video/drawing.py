@@ -1,7 +1,7 @@
-"""Plates of text, boxes and masks, drawn into a frame."""
+"""Plates of text, boxes and masks, drawn into a frame, and frames put together on a contact sheet."""
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,3 +123,32 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont:
     assert spec is not None  # the lock holds it
     assert spec.submodule_search_locations
     return ImageFont.truetype(Path(next(iter(spec.submodule_search_locations))) / FONT, size_px)
+
+
+SHEET_COLUMNS, SHEET_WIDTH, SHEET_GAP = 4, 320, 8  # pictures beside each other; pixels of one, and between two
+SHEET_PLATE_PX = 24
+SHEET_GREY = 24
+
+
+def contact_sheet(pictures: Iterable[tuple[Picture, str]]) -> Picture:
+    """Return pictures side by side and below one another, each with its text, all as wide; of none, a grey square."""
+    tiles = [_tile(picture, text) for picture, text in pictures]
+    columns = max(1, min(SHEET_COLUMNS, len(tiles)))
+    rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
+    heights = [max(tile.shape[0] for tile in row) + SHEET_GAP for row in rows]
+    width = columns * (SHEET_WIDTH + SHEET_GAP) + SHEET_GAP
+    sheet = np.full((max(sum(heights) + SHEET_GAP, width), width, 3), SHEET_GREY, np.uint8)
+    top = SHEET_GAP
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            left = SHEET_GAP + column * (SHEET_WIDTH + SHEET_GAP)
+            sheet[top : top + tile.shape[0], left : left + SHEET_WIDTH] = tile
+        top += height
+    return sheet[: max(top, width // 2)]
+
+
+def _tile(picture: Picture, text: str) -> Picture:
+    height, width = picture.shape[:2]
+    size = (SHEET_WIDTH, max(1, min(round(height * SHEET_WIDTH / width), 2 * SHEET_WIDTH)))
+    tile = np.ascontiguousarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return draw_plate(tile, text, x=4, y=4, colour=BLACK, height_px=SHEET_PLATE_PX)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.contracts.errors import FetchError, RefusedSourceError, SourceError, VideoError, WithdrawnVideoError
@@ -191,7 +192,7 @@ def _known_ids(named: Source, download: DownloadConfig) -> dict[str, str]:
 
 
 def _fetched(
-    known: dict[str, str],
+    known: dict[str, Any],
     named: Source,
     place: Place,
     config: FetchConfig,

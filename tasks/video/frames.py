@@ -1,26 +1,31 @@
 """Frames of a video or picture, in the order in which they are shown."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from tasks.contracts.errors import VideoError
-from tasks.contracts.media import MediaFacts
+from tasks.contracts.media import MediaFacts, TimeRange
 from tasks.video.config import MediaBounds
 from tasks.video.container import check_work, open_container
 from tasks.video.decoding import Counts, Shown, Upright, decoded, timed
 from tasks.video.picture import is_picture, probe_picture, read_picture
 from tasks.video.probe import facts_of, picture_stream
-from tasks.video.timeline import timeline_of
+from tasks.video.timeline import Timeline, seek_before, timeline_of
 
 MOST_LOST = 0.9  # share of the packets that may be lost; with fewer left, an answer says nothing of the video
 FALLBACK_RATE = 25.0  # frames a second where neither frames nor stream say
+# Seconds: an index may tell when key frames are decoded, which is sooner than they are shown.
+SOUGHT_EARLIER_S = (0.0, 2.0)
+LEAST_SEEK_S = 2.0  # a part that begins sooner is reached as fast by decoding what comes before
 CLOSE_S = 1e-3  # by which a frame may come late and still be on show: containers round to a millisecond
 
 
@@ -28,7 +33,7 @@ CLOSE_S = 1e-3  # by which a frame may come late and still be on show: container
 class Frame:
     """One frame."""
 
-    index: int  # of the frame in the video, from 0
+    index: int  # of the frame in the video, or in the part of it that is read, from 0
     time_s: float  # when it is shown; at a rate: the time that was asked for
     image: NDArray[np.uint8]  # RGB (H, W, 3), which the caller may draw in
     duration_s: float | None = None  # for how long it is shown; None for a picture
@@ -43,11 +48,22 @@ class FrameReader:
     counts: Counts = field(default_factory=Counts)
     frames_read: int = 0
     path: Path = Path()
+    part: TimeRange | None = None  # None: all of the file
 
     @property
     def corrupt_frames(self) -> int:
         """Packets that could not be decoded, and were left out."""
         return self.counts.corrupt
+
+    @property
+    def start_s(self) -> float:
+        """When the first frame is shown, in the video's own time."""
+        return self.part.start_s if self.part else 0.0
+
+    @property
+    def length_s(self) -> float | None:
+        """Seconds of video that are read, as far as the headers say."""
+        return self.part.length_s(self.facts.duration_s) if self.part else self.facts.duration_s
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; once."""
@@ -63,7 +79,14 @@ class FrameReader:
 
 
 @contextmanager
-def open_frames(path: Path, bounds: MediaBounds, *, rate_hz: float | None = None) -> Iterator[FrameReader]:
+def open_frames(
+    path: Path,
+    bounds: MediaBounds,
+    *,
+    rate_hz: float | None = None,
+    part: TimeRange | None = None,
+    watch: Callable[[Shown], None] | None = None,
+) -> Iterator[FrameReader]:
     """Open a video or picture, and yield a reader of its frames: every one, or those on show at 0, 1/rate, 2/rate, ...
 
     Times are seconds from the first picture. The frame on show at a time is the last one whose time is not after it
@@ -71,36 +94,143 @@ def open_frames(path: Path, bounds: MediaBounds, *, rate_hz: float | None = None
     before the end of the last frame, so 39.9 s at 1 Hz are 40 frames. A picture is one frame, at 0.0 s, at any rate.
     Of a file that is cut short, those frames come that it still holds.
 
+    Args:
+        path: the file.
+        bounds: beyond which it is refused.
+        rate_hz: sampled frames a second; every frame where it is None.
+        part: only what is shown within it, in the video's own time: first the frame that is on show at its start, with
+            that time; samples are taken at its start, 1/rate later, and so on.
+        watch: hears of every frame of a video, before it is converted, whatever the rate.
+
     Raises:
         VideoError: the file is no video or picture, is out of bounds (of its length perhaps only while frames are
-            read), or none of its frames can be decoded.
+            read), or none of its frames can be decoded; or the part begins after its end.
     """
     if is_picture(path):
+        if part:
+            raise VideoError(f"{path} is a picture, which has no times: leave out `--start` and `--end`.")
         pictures = (Frame(0, 0.0, read_picture(path, bounds)) for _ in range(1))
         yield FrameReader(probe_picture(path, bounds), pictures, path=path)
         return
-    with open_container(path, largest_pixels=bounds.largest_pixels) as container:
-        stream, timeline = picture_stream(path, container, bounds), timeline_of(path)
-        counts = Counts()
-        frames = decoded(path, container, stream, timeline, counts)
-        first = next(frames)
-        facts = facts_of(container, stream, timeline, first)
-        step_s = 1 / (facts.frame_rate or FALLBACK_RATE)
-        time_base = stream.time_base or Fraction(step_s)  # FFmpeg always names one
-        shown = _bounded(timed(chain([first], frames), time_base, timeline.start_s, step_s), bounds, path)
-        upright = Upright(stream)
-        yield FrameReader(
-            facts, _all(shown, upright) if rate_hz is None else _at_rate(shown, rate_hz, upright), counts, path=path
+    with ExitStack() as stack:
+        found = _sought(stack, path, bounds, part) if part and part.start_s > LEAST_SEEK_S else None
+        begun = found or _begun(stack, path, bounds, None)
+        assert begun is not None
+        facts = begun.facts
+        shown = _bounded(begun.shown(), bounds, path)
+        if part:
+            _check_within(path, part, facts.duration_s)
+            shown = _within(shown, part, begun.counts, path)
+        upright, seen = Upright(begun.stream), _watched(shown, watch) if watch else shown
+        start_s = part.start_s if part else 0.0
+        frames = _all(seen, upright) if rate_hz is None else _at_rate(seen, rate_hz, upright, start_s)
+        yield FrameReader(facts, frames, begun.counts, path=path, part=part)
+
+
+@dataclass
+class _Begun:
+    """A video whose first frame, of all or of those that are wanted, has been decoded."""
+
+    stream: VideoStream
+    timeline: Timeline
+    facts: MediaFacts
+    frames: Iterator[VideoFrame]
+    counts: Counts
+
+    @property
+    def time_base(self) -> Fraction:
+        return self.stream.time_base or Fraction(self.step_s)  # FFmpeg always names one
+
+    @property
+    def step_s(self) -> float:
+        return 1 / (self.facts.frame_rate or FALLBACK_RATE)
+
+    def shown(self) -> Iterator[Shown]:
+        return timed(self.frames, self.time_base, self.timeline.start_s, self.step_s)
+
+
+def _begun(
+    stack: ExitStack, path: Path, bounds: MediaBounds, from_s: float | None, earlier_s: float = 0.0
+) -> _Begun | None:
+    """Open a video and decode its first frame, or one from which `from_s` can be reached; None where none leads there.
+
+    It is looked for before `from_s` by `earlier_s`.
+
+    Raises:
+        VideoError: as `open_frames`.
+    """
+    container = stack.enter_context(open_container(path, largest_pixels=bounds.largest_pixels))
+    stream, timeline, counts = picture_stream(path, container, bounds), timeline_of(path), Counts()
+    if from_s is not None and not seek_before(container, stream, timeline, max(from_s - earlier_s, 0.0)):
+        return None
+    frames = decoded(path, container, stream, timeline, counts)
+    first = next(frames)
+    begun = _Begun(stream, timeline, facts_of(container, stream, timeline, first), chain([first], frames), counts)
+    if from_s is not None:
+        time_s = None if first.pts is None else float(first.pts * begun.time_base) - timeline.start_s
+        if time_s is None or time_s > from_s + CLOSE_S:
+            return None
+    return begun
+
+
+def _sought(stack: ExitStack, path: Path, bounds: MediaBounds, part: TimeRange) -> _Begun | None:
+    """Go to the key frame before a part; None where the file has no way there but to decode all before it."""
+    for earlier_s in SOUGHT_EARLIER_S:
+        with ExitStack() as own:
+            try:
+                begun = _begun(own, path, bounds, part.start_s, earlier_s)
+            except VideoError:  # nothing can be decoded from there on: reading from the beginning says what is wrong
+                return None
+            if begun:
+                stack.enter_context(own.pop_all())
+                return begun
+    return None
+
+
+def _check_within(path: Path, part: TimeRange, duration_s: float | None) -> None:
+    if duration_s is not None and part.start_s >= duration_s - CLOSE_S:
+        raise VideoError(
+            f"{path.name} lasts {duration_s:.1f} s, and the part that was asked for starts at {part.start_s:g} s: let "
+            "`--start` lie within the video."
         )
 
 
+def _within(frames: Iterator[Shown], part: TimeRange, counts: Counts, path: Path) -> Iterator[Shown]:
+    """Yield what is on show within a part, the first frame from its start on, and count no packet before it."""
+    number, held = 0, None
+    for shown in frames:
+        if shown.time_s <= part.start_s + CLOSE_S:
+            held = shown
+            counts.packets = counts.corrupt = 0
+            continue
+        if held:
+            yield replace(held, index=0, time_s=part.start_s, duration_s=shown.time_s - part.start_s)
+            number, held = 1, None
+        if part.end_s is not None and shown.time_s >= part.end_s - CLOSE_S:
+            return
+        lasts_s = shown.duration_s if part.end_s is None else min(shown.duration_s, part.end_s - shown.time_s)
+        yield replace(shown, index=number, duration_s=lasts_s)
+        number += 1
+    if held and _end_s(held) > part.start_s + CLOSE_S:
+        yield replace(held, index=0, time_s=part.start_s, duration_s=_end_s(held) - part.start_s)
+    elif not number:
+        _check_within(path, part, _end_s(held) if held else 0.0)
+
+
+def _watched(frames: Iterator[Shown], watch: Callable[[Shown], None]) -> Iterator[Shown]:
+    for shown in frames:
+        watch(shown)
+        yield shown
+
+
 def _bounded(frames: Iterator[Shown], bounds: MediaBounds, path: Path) -> Iterator[Shown]:
-    pixels = 0
+    pixels, first_s = 0, None
     for shown in frames:
         if shown.time_s > bounds.longest_s:
             raise VideoError(f"{path} goes on after `media.longest_s` of {bounds.longest_s:,.0f} s: raise that bound.")
+        first_s = shown.time_s if first_s is None else first_s
         pixels += shown.frame.width * shown.frame.height  # headers may name a smaller size, or a longer time
-        check_work(path, pixels, shown.time_s + shown.duration_s, bounds)
+        check_work(path, pixels, shown.time_s + shown.duration_s - first_s, bounds)
         yield shown
 
 
@@ -109,17 +239,28 @@ def _all(frames: Iterator[Shown], upright: Upright) -> Iterator[Frame]:
         yield Frame(shown.index, shown.time_s, upright(shown.frame), shown.duration_s)
 
 
-def _at_rate(frames: Iterator[Shown], rate_hz: float, upright: Upright) -> Iterator[Frame]:
-    """Yield the frame on show at each time k / rate; those between are decoded, but not converted."""
+def _at_rate(frames: Iterator[Shown], rate_hz: float, upright: Upright, start_s: float) -> Iterator[Frame]:
+    """Yield the frame on show at each time start + k / rate; those between are decoded, but not converted."""
     sample = 0
     held: Shown | None = None
     for shown in chain(frames, [None]):
         until_s = shown.time_s if shown else _end_s(held) if held else 0.0
-        while held and (sample / rate_hz < until_s - CLOSE_S or not (sample or shown)):  # at least one of all comes
-            yield Frame(held.index, sample / rate_hz, upright(held.frame), 1 / rate_hz)
+        # At least one of all comes.
+        while held and (start_s + sample / rate_hz < until_s - CLOSE_S or not (sample or shown)):
+            yield Frame(held.index, start_s + sample / rate_hz, upright(held.frame), 1 / rate_hz)
             sample += 1
         held = shown
 
 
 def _end_s(shown: Shown) -> float:
     return shown.time_s + shown.duration_s
+
+
+def picture_at(path: Path, bounds: MediaBounds, time_s: float) -> NDArray[np.uint8]:
+    """Return what a video shows at a time, RGB uint8 (H, W, 3).
+
+    Raises:
+        VideoError: as `open_frames`.
+    """
+    with open_frames(path, bounds, part=TimeRange(start_s=time_s) if time_s > 0 else None) as reader:
+        return next(iter(reader)).image

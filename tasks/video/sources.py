@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from glob import glob
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from tasks.contracts.errors import RefusedSourceError, SourceError
@@ -18,7 +20,9 @@ YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 YT8M_ID = re.compile(r"[A-Za-z0-9]{4}")
 SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):")  # two letters or more: `C:` is a drive
 HOST_LIKE = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+/.*")
-CHOICES = "A source is a file, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4, like ZU9H)"
+CHOICES = (
+    "A source is a file, a folder, an http(s) address, a YouTube id (11 characters) or a YouTube-8M id (4, like ZU9H)"
+)
 LONGEST_SHOWN = 200  # characters
 SMUGGLED = "__youtubedl_smuggle"  # how parts of yt-dlp hand each other orders, within an address
 WATCH_PAGE = "https://www.youtube.com/watch?v="
@@ -122,7 +126,7 @@ def _check_address(text: str, scheme: str) -> None:
 
 def _problem(text: str) -> str:
     if any(path.is_dir() for path in _readable(text)):
-        return "that is a folder, name the files in it"
+        return "that is a folder with no video or picture in it"
     if _is_special(text):
         return "that is a pipe or a device, which may never end; name a file"
     if any(path.is_file() for path in _readable(_raw(text))):
@@ -160,14 +164,23 @@ LONGEST = 60  # characters of the title
 DIGITS = 8  # of the digest: enough to tell the videos of one folder apart
 
 
+def slug_of(text: str) -> str:
+    """Return a text as a name of a file: letters of ASCII, digits and hyphens; nothing where it has none of them."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:LONGEST].strip("-")
+
+
 def folder_name(video: FetchedVideo) -> str:
-    """Return a slug of the title, and the beginning of the content's digest."""
-    plain = unicodedata.normalize("NFKD", video.title).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:LONGEST].strip("-")
-    return f"{slug or 'video'}-{video.sha256[:DIGITS]}"
+    """Return a slug of the title, the beginning of the content's digest, and the seconds of a part."""
+    whole = f"{slug_of(video.title) or 'video'}-{video.sha256[:DIGITS]}"
+    if video.part is None:
+        return whole
+    end = "end" if video.part.end_s is None else f"{video.part.end_s:.10g}"
+    return f"{whole}-{video.part.start_s:.10g}-{end}"
 
 
 LIST_MARK = "@"
+LIST_OF_VIDEOS = "list of videos"
 COMMENT_MARK = "#"
 LONGEST_LIST_BYTES = 256 << 20
 # How editors mark the encoding of a text, the longer mark first.
@@ -179,18 +192,27 @@ MARKED = (
 )
 
 
-def listed(sources: Iterable[str]) -> list[str]:
-    """Return every source once, those of lists in the place of the list.
+def listed(sources: Iterable[str], *, is_recursive: bool = False) -> list[str]:
+    """Return every source once, those of lists, folders and patterns (`*.mp4`) in the place of these.
 
-    A list that cannot be read stays a source, where there are others: it then fails alone (`source_of`).
+    One that cannot be read, or leads to no video, stays a source, where there are others: it then fails alone
+    (`source_of`).
+
+    Args:
+        sources: as a person named them.
+        is_recursive: whether folders are opened with all folders below them.
 
     Raises:
-        SourceError: the only source is a list that cannot be read, or there is no source at all.
+        SourceError: the only source is a list or a folder that cannot be read, or there is no source at all.
     """
     given, found = list(sources), dict[str, None]()
     for source in given:
         try:
-            found |= dict.fromkeys(_of(source))
+            found |= dict.fromkeys(
+                each
+                for line in _of(source)
+                for each in _opened(line, is_recursive=is_recursive, is_alone=line == source)
+            )
         except SourceError:
             if len(given) == 1:
                 raise
@@ -208,20 +230,84 @@ MEDIA_SUFFIXES = frozenset({
 })  # fmt: skip
 
 
-def media_in(folder: Path) -> list[str]:
-    """Return the videos and pictures that lie in a folder itself, told by their suffixes, in the order of their names.
+PATTERN_MARKS = re.compile(r"[*?[]")
+
+
+def _opened(source: str, *, is_recursive: bool, is_alone: bool) -> list[str]:
+    """Return the media of a folder, or the files that a pattern matches; any other source as it is.
+
+    Raises:
+        SourceError: there are none. Of a list's line (not `is_alone`) that is said once it is worked on.
+    """
+    try:
+        if folder := next((path for path in _readable(_raw(source) or source) if path.is_dir()), None):
+            return media_in(folder, is_recursive=is_recursive)
+        if PATTERN_MARKS.search(source) and not SCHEME.match(source) and not is_file(source):
+            return _matching(source)
+    except SourceError:
+        if is_alone:
+            raise
+    return [source]
+
+
+def _matching(pattern: str) -> list[str]:
+    """Return the files that a pattern matches; `**` is any number of folders.
+
+    A pattern that leaves the suffix open matches videos and pictures alone.
+
+    Raises:
+        SourceError: there are none.
+    """
+    is_any = bool(PATTERN_MARKS.search(Path(pattern).suffix) or not Path(pattern).suffix)
+    # Paths' own pattern may not be absolute, and their home must be somebody's.
+    matched = sorted(glob(os.path.expanduser(pattern), recursive=True))  # noqa: PTH111, PTH207
+    found = [typed_name(each) for each in matched if Path(each).is_file() and (not is_any or _is_media(Path(each)))]
+    if not found:
+        raise SourceError(f"No {'video or picture' if is_any else 'file'} matches the pattern {pattern!r}.")
+    return found
+
+
+def _is_media(path: Path) -> bool:
+    return path.suffix.lower() in MEDIA_SUFFIXES and path.is_file() and not path.name.startswith(".")
+
+
+def media_in(folder: Path, *, is_recursive: bool = False) -> list[str]:
+    """Return the videos and pictures that lie in a folder, told by their suffixes, in the order of their names.
+
+    Links to folders, hidden folders, pipes and devices are not opened.
+
+    Args:
+        folder: where they lie.
+        is_recursive: whether those of the folders below it are wanted too.
 
     Raises:
         SourceError: there is none, or the folder cannot be read.
     """
+    chosen = list[Path]()
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file())
+        for place, below, names in os.walk(folder, onerror=_raised):
+            below[:] = sorted(name for name in below if not name.startswith(".")) if is_recursive else []
+            chosen += filter(_is_media, (Path(place, name) for name in sorted(names)))
     except OSError as error:
-        raise SourceError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-    chosen = [str(path) for path in found if not path.name.startswith(".")]
+        raise SourceError(f"The folder {error.filename or folder} cannot be read: {error.strerror}.") from error
     if not chosen:
-        raise SourceError(f"No video or picture in the folder {folder}: its files have other suffixes. Name a file.")
-    return chosen
+        more = "" if is_recursive else ", or open the folders below it with `--recursive`"
+        raise SourceError(
+            f"No video or picture in the folder {folder}: its files have other suffixes. Name a file{more}."
+        )
+    return [typed_name(str(path)) for path in chosen]
+
+
+def _raised(error: OSError) -> None:
+    raise error
+
+
+def names_several(text: str) -> bool:
+    """Say whether a source may lead to several: a list, a folder or a pattern."""
+    if is_file(text):
+        return False
+    is_folder = any(path.is_dir() for path in _readable(_raw(text) or text))
+    return text.startswith(LIST_MARK) or is_folder or bool(PATTERN_MARKS.search(text) and not SCHEME.match(text))
 
 
 def source_of(text: str) -> Source:
@@ -249,17 +335,25 @@ def _of(source: str) -> Iterator[str]:
     if not path.exists():
         with suppress(RuntimeError):  # no such user
             path = path.expanduser()
-    for line in _lines(path):
+    yield from _sources_among(text_of_file(path, LIST_OF_VIDEOS))
+
+
+def read_list(stream: BinaryIO) -> list[str]:
+    """Return the sources that a list has, as of the standard input, one a line.
+
+    Raises:
+        SourceError: it is too long, or no text.
+    """
+    return list(_sources_among(_decoded(stream.read(LONGEST_LIST_BYTES + 1), "The standard input", LIST_OF_VIDEOS)))
+
+
+def _sources_among(text: str) -> Iterator[str]:
+    """Yield the sources of a list; names may hold any character but a line's end, and bytes that are no UTF-8."""
+    for line in (typed_name(line.removesuffix("\r")) for line in text.split("\n")):
         if is_file(line):  # whatever its name begins or ends with
             yield line
         elif line.strip() and not line.startswith(COMMENT_MARK):
             yield line.strip()
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a list; names may hold any character but a line's end, and bytes that are no UTF-8."""
-    text = text_of_file(path, "list of videos")
-    yield from (typed_name(line.removesuffix("\r")) for line in text.split("\n"))
 
 
 def text_of_file(path: Path, what: str) -> str:
@@ -277,9 +371,7 @@ def text_of_file(path: Path, what: str) -> str:
             data = file.read(LONGEST_LIST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise SourceError(f"The {what} {path} cannot be read: {_reason(error)}.") from error
-    if len(data) > LONGEST_LIST_BYTES:
-        raise SourceError(f"The {what} {path} is over {LONGEST_LIST_BYTES >> 20} MB: split it.")
-    return _text(data, path, what)
+    return _decoded(data, str(path), what)
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -289,14 +381,16 @@ def _without_waiting(path: str, flags: int) -> int:
     return number
 
 
-def _text(data: bytes, path: Path, what: str) -> str:
+def _decoded(data: bytes, name: str, what: str) -> str:
+    if len(data) > LONGEST_LIST_BYTES:
+        raise SourceError(f"The {what} {name} is over {LONGEST_LIST_BYTES >> 20} MB: split it.")
     encoding = next((name for mark, name in MARKED if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding, "strict" if encoding != "utf-8" else "surrogateescape")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:  # a video, perhaps
-        raise SourceError(f"{path} is no {what}: it must be text, in UTF-8 or UTF-16, one source a line.")
+        raise SourceError(f"{name} is no {what}: it must be text, in UTF-8 or UTF-16, one source a line.")
     return text.removeprefix("\ufeff")
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -32,6 +33,7 @@ TOGETHER_S = 3.0  # by which picture and sound lie apart in a file, at most
 OVERLAP_S = 0.2  # by which the sound may go on after the picture and is not waited for
 LEAST_MISSING_S, LEAST_SOUND_S = 0.01, 0.25  # by which an end may lie apart: of pictures, of sound and whole files
 RATE_TOLERANCE = 0.02  # of the frame rate that a header names
+SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # containers with an index of key frames, and times of showing
 CACHED = 64
 
 
@@ -164,6 +166,11 @@ class Timeline:
         """Whether the file's own clock jumps."""
         return any(len(clock.firsts) > 1 for clock in self.clocks.values())
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether packets bear the file's one clock as they are, so that they need not be counted from the first."""
+        return all(not (any(clock.moves) or clock.outliers) for clock in self.clocks.values()) and not self.is_joined
+
 
 def timeline_of(path: Path) -> Timeline:
     """Return the clock of a file.
@@ -196,6 +203,20 @@ def _timeline_of(path: Path, state: tuple[int, ...]) -> Timeline:  # noqa: ARG00
         if is_cut or (is_cut is None and is_broken):
             return replace(timeline, missing=_missing_end(timeline, picture.index, tracks, ends_s, end_s))
         return timeline
+
+
+def seek_before(container: InputContainer, stream: Stream, timeline: Timeline, time_s: float) -> bool:
+    """Go to a packet of the stream from which on what is shown at `time_s` can be decoded; say whether that was done.
+
+    Where the container has no index, or its clock jumps, it stays where it is: then all before is read.
+    """
+    if container.format.name not in SEEKABLE or not timeline.is_plain or not stream.time_base:
+        return False
+    try:
+        container.seek(round((time_s + timeline.start_s) / stream.time_base), stream=stream)
+    except (FFmpegError, OverflowError):
+        return False
+    return True
 
 
 def packets_of(container: InputContainer, stream: Stream, timeline: Timeline) -> Iterator[Packet | None]:

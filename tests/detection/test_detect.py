@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.media import FetchedVideo, ObjectsManifest
+from tasks.contracts.media import FetchedVideo, ObjectsManifest, TimeRange
 from tasks.detection.boxes import unpack_mask
 from tasks.detection.config import DetectOptions
 from tasks.detection.detect import detect_objects, identity_of_objects
@@ -193,3 +193,20 @@ def test_memory_does_not_grow_with_the_gap_between_detections(
     assert made.boxes == 2
     assert made.tracks[0].end_s == 0.0
     assert RATE_HZ * 4 == FRAMES
+
+
+def test_a_part_has_the_boxes_of_its_time_and_a_copy_of_it_alone(
+    clip: FetchedVideo, square_detector: YoloxDetector, tmp_path: Path
+) -> None:
+    part = clip.model_copy(update={"part": TimeRange(start_s=2.5, end_s=3.5)})
+    made, rows = detect(part, square_detector, tmp_path)
+    assert made.counts == {"apple": 1, "bottle": 1, "cup": 1}
+    (bottle,) = (track for track in made.tracks if track.class_name == "bottle")
+    assert (bottle.start_s, bottle.end_s) == (pytest.approx(2.5), pytest.approx(2.9))
+    assert sorted({row["time_s"] for row in rows}) == pytest.approx([2.5 + number / 10 for number in range(10)])
+    with open_frames(tmp_path / "detected.mp4", BOUNDS) as reader:
+        assert [frame.time_s for frame in reader] == pytest.approx([number / 10 for number in range(10)], abs=1e-3)
+    whole = identity_of_objects(clip, square_detector.record, DetectOptions())
+    assert whole != made.identity == identity_of_objects(part, square_detector.record, DetectOptions())
+    _, sampled = detect(part, square_detector, tmp_path, rate_hz=4)
+    assert sorted({row["time_s"] for row in sampled}) == pytest.approx([2.5, 2.7, 3.0, 3.2])

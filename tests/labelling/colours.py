@@ -1,6 +1,6 @@
 """Small videos of plain colours, and a labeller that really reads them and knows three colours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,11 +8,12 @@ import av
 import numpy as np
 
 from tasks.contracts.files import file_digest
-from tasks.contracts.media import FetchedVideo, ModelRecord, WeightsRecord
+from tasks.contracts.media import FetchedVideo, ModelRecord, TimeRange, WeightsRecord
 from tasks.contracts.progress import Progress
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.video.config import MediaBounds
+from tasks.video.decoding import Shown
 from tasks.video.frames import open_frames
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -57,10 +58,17 @@ class ColourLabeller:
         self.label_names = tuple(COLOURS)
 
     def score(
-        self, path: Path, bounds: MediaBounds, options: LabelOptions, progress: Progress | None = None
+        self,
+        path: Path,
+        bounds: MediaBounds,
+        options: LabelOptions,
+        progress: Progress | None = None,
+        *,
+        part: TimeRange | None = None,
+        watch: Callable[[Shown], None] | None = None,
     ) -> SecondScores:
         known = np.array(list(COLOURS.values()), np.float32)
-        with open_frames(path, bounds, rate_hz=options.rate_hz) as reader:
+        with open_frames(path, bounds, rate_hz=options.rate_hz, part=part, watch=watch) as reader:
             seen = [(frame.time_s, frame.image[HEIGHT // 2, WIDTH // 2].astype(np.float32)) for frame in reader]
         pixels = np.array([pixel for _, pixel in seen])
         scores = 1 - np.abs(pixels[:, None] - known).max(axis=2) / 255

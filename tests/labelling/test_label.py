@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.errors import VideoError
-from tasks.contracts.media import LABELS, FetchedVideo, LabelsManifest
+from tasks.contracts.media import LABELS, FetchedVideo, LabelSegment, LabelsManifest, TimeRange
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.imagenet import ImagenetLabeller
-from tasks.labelling.label import identity_of_labels, label_video
-from tasks.video.config import MediaBounds
+from tasks.labelling.label import identity_of_labels, label_video, snapped
+from tasks.video.config import MediaBounds, ShotOptions
+from tasks.video.sources import folder_name
 from tests.labelling.colours import ColourLabeller, fetched, write_clip
 
 BOUNDS = MediaBounds()
@@ -180,3 +181,58 @@ def test_a_file_that_is_no_video_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"notes\.mp4"):
         labelled(fetched(path), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_part_is_labelled_in_the_video_s_own_time_and_is_another_answer(clip: FetchedVideo, tmp_path: Path) -> None:
+    part = clip.model_copy(update={"part": TimeRange(start_s=1.0, end_s=4.5)})
+    made = labelled(part, tmp_path, shortest_s=0)
+    assert segments(made) == [("red", 1, 2), ("green", 2, 4), ("blue", 4, 4.5)]
+    assert made.seconds == 4
+    assert set(pq.read_table(tmp_path / "labels.parquet")["time_s"].to_pylist()) == {1.0, 2.0, 3.0, 4.0}
+    assert (made.video.part, made.video.media.duration_s) == (part.part, pytest.approx(6))
+    with av.open(str(tmp_path / "labelled.mp4")) as copy:
+        assert (copy.duration or 0) / 1e6 == pytest.approx(3.5, abs=0.05)
+        shown = [frame.to_ndarray(format="rgb24")[-1, -1] for frame in copy.decode(video=0)]
+    assert len(shown) == 35
+    assert [int(np.argmax(each)) for each in (shown[0], shown[9], shown[10], shown[29], shown[30])] == [0, 0, 1, 1, 2]
+    options = LabelOptions(window=1, shortest_s=0)
+    assert made.identity == identity_of_labels(part, ColourLabeller(), options)
+    assert made.identity != identity_of_labels(clip, ColourLabeller(), options)
+    assert folder_name(part) == f"{folder_name(clip)}-1-4.5"
+    answer = LABELS.find(tmp_path, made.identity)
+    assert answer == made
+
+
+def test_labels_begin_and_end_with_shots_where_they_are_asked_for(clip: FetchedVideo, tmp_path: Path) -> None:
+    """Sampled at 0.4 s, 1.4 s, ..., a label is seen to come after the cut with which it came."""
+    part = clip.model_copy(update={"part": TimeRange(start_s=0.4)})
+    options = LabelOptions(window=1, shortest_s=0)
+    shots = ShotOptions(detector="content", threshold=15)  # of one plain colour after another only the hue changes
+
+    def made(shots: ShotOptions | None) -> LabelsManifest:
+        return label_video(part, ColourLabeller(), options, BOUNDS, tmp_path, shots=shots)
+
+    loose = made(shots.model_copy(update={"snap": False}))
+    assert segments(loose) == [("red", 0.4, 2.4), ("green", 2.4, 4.4), ("blue", 4.4, 6)]
+    assert loose.shots
+    assert [(shot.start_s, shot.end_s) for shot in loose.shots.shots] == [(0.4, 2), (2, 4), (4, 6)]
+    snug = made(shots)
+    assert segments(snug) == [("red", 0.4, 2), ("green", 2, 4), ("blue", 4, 6)]
+    with av.open(str(tmp_path / "labelled.mp4")) as copy:  # a caption comes and goes with its label
+        corners = [frame.to_ndarray(format="rgb24")[:20, :60] for frame in copy.decode(video=0)]
+    assert (
+        np.abs(corners[15].astype(int) - corners[14]).mean() < 10 < np.abs(corners[16].astype(int) - corners[15]).mean()
+    )
+    identities = {each.identity for each in (loose, snug, made(None))}
+    assert len(identities) == 3
+    assert '"shots"' not in (tmp_path / "labels.json").read_text()
+
+
+def test_an_edge_snaps_to_the_nearest_cut_within_a_step_unless_nothing_would_be_left() -> None:
+    def moved(*spans_s: tuple[float, float]) -> list[tuple[float, float]]:
+        held = [LabelSegment(start_s=start_s, end_s=end_s, label_id=1, name="a", score=1) for start_s, end_s in spans_s]
+        return [(each.start_s, each.end_s) for each in snapped(held, (3.2, 3.9, 10.0), 1.0)]
+
+    assert moved((0, 3), (4, 9), (5, 8.5)) == [(0, 3.2), (3.9, 10.0), (5, 8.5)]
+    assert moved((9.5, 10.5)) == [(9.5, 10.5)]
+    assert snapped([], (), 1.0) == ()

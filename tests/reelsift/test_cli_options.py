@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from reelsift import label
 from tasks.contracts.media import LABELLED_FRAMES_FOLDER, LABELS_TABLE_NAME
 from tests.reelsift.test_cli import REELSIFT, reelsift
 from tests.support.folders import digests
@@ -149,22 +150,25 @@ def test_an_id_is_answered_in_json(home: Path, tmp_path: Path) -> None:
 
 def test_labelling_obeys_its_options(home: Path, clip: Path, tmp_path: Path) -> None:
     made = answer(
-        "label", clip, "--fps", 2, "--window", 2, "--causal", "--annotate", "--keep-frames", "--out", "found", home=home
-    )
+        "label", clip, "--fps", 2, "--window", 2, "--causal", "--annotate", "--keep-frames", "--shots", "--no-snap",
+        "--out", "found", home=home,
+    )  # fmt: skip
     (video,) = made["videos"]
     folder = Path(video["folder"])
     assert folder.parent == tmp_path / "found"
     assert video["labels"]["seconds"] == 4  # 2 s at 2 a second
     options = video["labels"]["options"]
     assert (options["rate_hz"], options["window"], options["centred"]) == (2.0, 2, False)
+    assert video["labels"]["shots"]["shots"] == [{"start_s": 0.0, "end_s": 2.0}]
     assert (video["labels"]["smoothing"], "labels lag" in (folder / "index.html").read_text()) == ("causal mean", True)
     assert len(list((folder / LABELLED_FRAMES_FOLDER).iterdir())) == 4
     assert (folder / video["labels"]["annotated_video"]).is_file()
     times = pq.read_table(folder / LABELS_TABLE_NAME)["time_s"].to_pylist()
     assert sorted(set(times)) == [0.0, 0.5, 1.0, 1.5]
     again = answer(
-        "label", clip, "--fps", 2, "--window", 2, "--centred", "--no-annotate", "--again", "--out", "found", home=home
-    )["videos"][0]
+        "label", clip, "--fps", 2, "--window", 2, "--centred", "--no-annotate", "--again", "--shots", "--snap", "--out",
+        "found", home=home,
+    )["videos"][0]  # fmt: skip
     assert (again["status"], again["labels"]["options"]["centred"], again["labels"]["annotated_video"]) == (
         "done",
         True,
@@ -216,6 +220,110 @@ def test_detecting_obeys_its_options(home: Path, clip: Path, weights: str) -> No
     )
     assert (plain.returncode, "In all: nothing known" in plain.stdout) == (0, True), plain.stderr
     assert "was there already" not in plain.stderr
+
+
+def test_a_part_of_each_video_of_a_folder_is_labelled_and_found_again_from_python(
+    home: Path, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "clips" / "below").mkdir(parents=True)
+    clip.rename(tmp_path / "clips" / "below" / "apple.mp4")
+    words = ["label", "clips", "--recursive", "--start", "0:00.5", "--end", "1.5", "--no-annotate"]
+    (video,) = answer(*words, home=home)["videos"]
+    assert video["labels"]["video"]["part"] == {"start_s": 0.5, "end_s": 1.5}
+    assert (video["labels"]["seconds"], video["video_s"]) == (1, 1.0)
+    folder = Path(video["folder"])
+    assert folder.name == f"apple-{video['labels']['video']['sha256'][:8]}-0.5-1.5"
+    assert pq.read_table(folder / LABELS_TABLE_NAME)["time_s"].unique().to_pylist() == [0.5]
+    (again,) = label([tmp_path / "clips"], recursive=True, start=0.5, end="1.5", annotate=False, home=home)
+    assert (again.outcome.status, again.identity) == ("cached", video["labels"]["identity"])
+
+
+def test_the_shots_of_a_video_are_listed(home: Path, clip: Path, tmp_path: Path) -> None:
+    write_clip(clip, [[("apple", 4, 4)]] * 10 + [[("cup", 36, 36), ("bottle", 36, 4)]] * 10)
+    (made,) = answer(
+        "shots", ".", "--recursive", "--start", "0:00.2", "--end", 1.8, "--detector", "content", "--threshold", 2,
+        "--out", "found", "--again", home=home,
+    )["videos"]  # fmt: skip
+    assert made["found"]["shots"] == [{"start_s": 0.2, "end_s": 1.0}, {"start_s": 1.0, "end_s": 1.8}]
+    assert (tmp_path / "found" / Path(made["folder"]).name / made["sheet"]).is_file()
+    shown = reelsift("shots", clip, "--threshold", 2, home=home)
+    assert shown.stdout.startswith("apple: 0:02, by content\n2 shots"), shown.stderr
+    assert f"Contact sheet: {home}/videos/apple-" in shown.stdout
+
+
+def test_clips_of_what_was_found_are_cut_out(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:
+    first = reelsift("clip", ".", "-l", "apple pie", "--recursive", "--start", 1, "--end", 2, "--again", home=home)
+    assert (first.returncode, first.stdout) == (1, "")
+    assert "Labelling with " in first.stderr
+    assert "as nothing was found before" in first.stderr
+    assert "apple.mp4: No 'apple pie' was found in it." in first.stderr
+    answer("detect", clip, "--detector", "yolox-nano", "--no-annotate", home=home, REELSIFT_WEIGHTS=weights)
+    wanted = answer("clip", clip, "--label", "Apple", "--pad", 0.5, "--gif", "--out", "cut", home=home)
+    (made,) = wanted["videos"]
+    assert made["clips"] == [
+        {"label": "apple", "start_s": 0.0, "end_s": 2.0, "file": "apple-0m00s-0m02s.mp4", "is_copy": True}
+        | {"gif": "apple-0m00s-0m02s.gif"}
+    ]
+    folder = tmp_path / "cut" / Path(made["folder"]).parent.name / "clips"
+    assert all((folder / name).is_file() for name in ("apple-0m00s-0m02s.mp4", "apple-0m00s-0m02s.gif", made["sheet"]))
+
+
+def test_objects_are_sought_in_what_a_pattern_a_folder_and_the_standard_input_name(
+    home: Path, clip: Path, weights: str, tmp_path: Path
+) -> None:
+    """Each range is a result of its own."""
+    for name in ("tapes/a.mp4", "tapes/below/b.mp4", "c.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(clip.read_bytes() + b"\x00\x00\x00\x0cskip" + name[-5:-1].encode())
+    options = ("--detector", "yolox-nano", "--no-annotate")
+    words = ["detect", "tapes", "*.mp4", "--recursive", "--start", 1, "--end", "0:01.2"]
+    made = answer(*words, *options, home=home, REELSIFT_WEIGHTS=weights)
+    sources = ["tapes/a.mp4", "tapes/below/b.mp4", "apple.mp4", "c.mp4"]
+    assert [video["source"] for video in made["videos"]] == sources
+    assert {video["objects"]["boxes"] for video in made["videos"]} == {2}
+    assert {(track["start_s"], track["end_s"]) for video in made["videos"] for track in video["objects"]["tracks"]} == {
+        (1.0, 1.1)
+    }
+    listed = in_shell(
+        f"ls tapes/*.mp4 | REELSIFT_WEIGHTS={weights} reelsift detect - {' '.join(options)} --json", home, tmp_path
+    )
+    (video,) = json.loads(listed.stdout)["videos"]
+    assert (video["source"], video["status"], video["objects"]["boxes"]) == ("tapes/a.mp4", "done", FRAMES)
+    assert len(list((home / "videos").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--start", "2", "--end", "1"], 2, "--end: a range must end after its start, which is 2 s, got '1'"),
+        (["--end", "0"], 2, "--end: a range must end after its start, which is 0 s, got '0'"),
+        (["--start", "-1"], 2, "--start: a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on, got '-1'"),
+        (
+            ["--start", "1:60"],
+            2,
+            "--start: a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on, got '1:60'",
+        ),
+        (
+            ["--start", "1:00:00"],
+            1,
+            "apple.mp4 lasts 2.0 s, and the part that was asked for starts at 3600 s: let `--start`",
+        ),
+    ],
+)
+def test_a_wrong_range_is_one_line(
+    words: list[str],
+    code: int,
+    message: str,
+    home: Path,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = run_here("label", clip.name, "--no-annotate", *words, home=home, monkeypatch=monkeypatch, capfd=capfd)
+    said = " ".join(run.stderr.replace("│", "").split())
+    assert (run.returncode, run.stdout) == (code, "")
+    assert message in said
+    assert "Traceback" not in said
 
 
 def test_a_link_in_the_folder_of_results_is_not_followed(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.errors import ReportError
-from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME
+from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, Shot, Shots
 from tasks.reports.video_report import write_index, write_report
 from tasks.reports.words import shown
 from tests.support.reports import CLASS_NAMES, video_record, write_labels, write_objects
@@ -285,3 +286,18 @@ def test_only_broken_folders_make_no_cards(tmp_path: Path) -> None:
     (tmp_path / "broken" / "detected.mp4").unlink()
     with pytest.raises(ReportError, match=r"None of the 1 folders in .*detected\.mp4 is missing"):
         write_index(tmp_path)
+
+
+def test_shots_are_marked_on_the_axis_and_a_part_is_told(tmp_path: Path) -> None:
+    cuts_s = (0.0, 1.5, 3.0, 6.0)
+    found = [Shot(start_s=start_s, end_s=end_s) for start_s, end_s in pairwise(cuts_s)]
+    shots = Shots(detector="content", options={"threshold": 33.0}, shots=tuple(found))
+    write_labels(tmp_path, video_record(part={"start_s": 1.0, "end_s": 4.0}), shots=shots)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert page.count('<i class="cut" style="left:25.0%">') == page.count('<i class="cut" style="left:50.0%">') > 1
+    assert "3, by content" in page
+    assert "1.0 s to 4.0 s" in page
+    assert '"from_s": 1.0' in page
+    write_labels(tmp_path)
+    plain = write_report(tmp_path).read_text(encoding="utf-8")
+    assert ('class="cut"' in plain, '"from_s": 0' in plain) == (False, True)

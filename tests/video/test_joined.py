@@ -6,7 +6,7 @@ import av
 import pytest
 
 from tasks.contracts.errors import VideoError
-from tasks.video.soundtrack import join_streams
+from tasks.video.sound import join_streams
 from tests.support.media import Tone, shades, write_sound, write_text, write_video
 
 

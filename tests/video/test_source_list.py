@@ -96,3 +96,56 @@ def test_a_list_that_cannot_be_read_fails_alone_beside_others(tmp_path: Path) ->
     with pytest.raises(SourceError, match="is a list within a list: give it to the command, beside the other one"):
         source_of(f"@{good}")
     assert source_of("ZU9H").kind is SourceKind.YT8M
+
+
+def touched(folder: Path, *names: str) -> list[str]:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return [str(folder / name) for name in names]
+
+
+def test_a_folder_is_its_videos_and_those_below_it_on_request(tmp_path: Path) -> None:
+    """Pipes and links to devices, which may never end, hidden files and other files are left out."""
+    wanted = touched(tmp_path, "a.mp4", "b.MKV", "c.png", "below/d.webm", "below/deeper/e.mp4")
+    touched(tmp_path, "notes.txt", ".hidden.mp4", "below/labels.json", ".git/f.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "link.mp4").symlink_to("/dev/zero")
+    (tmp_path / "round").symlink_to(tmp_path)
+    assert listed([str(tmp_path)]) == wanted[:3]
+    assert listed([str(tmp_path)], is_recursive=True) == wanted
+    assert listed([f"{tmp_path}/", wanted[1], "ZU9H"]) == [*wanted[:3], "ZU9H"]
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/below\nZU9H\n")
+    assert listed([f"@{tmp_path}/list.txt"]) == [wanted[3], "ZU9H"]
+
+
+def test_a_pattern_is_the_files_that_it_matches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touched(tmp_path, "tapes/a.mkv", "tapes/b.mkv", "tapes/c.mp4", "tapes/d.txt", "tapes/below/e.mkv", "odd[1].mp4")
+    os.mkfifo(tmp_path / "tapes" / "pipe.mkv")
+    monkeypatch.chdir(tmp_path)
+    assert listed(["tapes/*.mkv"]) == ["tapes/a.mkv", "tapes/b.mkv"]
+    assert listed(["tapes/*"]) == ["tapes/a.mkv", "tapes/b.mkv", "tapes/c.mp4"]
+    assert listed(["tapes/?.txt", "**/e.mkv"]) == ["tapes/d.txt", "tapes/below/e.mkv"]
+    assert listed(["odd[1].mp4"]) == ["odd[1].mp4"]  # a file of this name goes before what it would match
+    assert listed(["https://example.org/a?b=*"]) == ["https://example.org/a?b=*"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("tapes", "No video or picture in the folder .*tapes: its files .* `--recursive`"),
+        ("tapes/*.mp4", "No file matches the pattern 'tapes/"),
+        ("tapes/*", "No video or picture matches"),
+    ],
+)
+def test_a_folder_or_a_pattern_without_videos_fails_alone(
+    source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched(tmp_path, "tapes/notes.txt")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=message):
+        listed([source])
+    assert listed([source, "ZU9H"]) == [source, "ZU9H"]
+    with pytest.raises(SourceError, match="No video '"):
+        source_of(source)

@@ -76,7 +76,9 @@ def test_an_address_needs_a_host_and_no_blanks(text: str) -> None:
     ["", "nothing.mp4", "ZU9", "ZU9Hx", "dQw4w9WgXcQQ", "ZU9/", "a\0b", "x" * 5000, "~nobody-at-all/x", "Zü9H"],
 )
 def test_what_is_nothing_is_told_what_there_is(text: str) -> None:
-    with pytest.raises(SourceError, match=r"no such file.* A source is a file, an http\(s\) address, a YouTube id"):
+    with pytest.raises(
+        SourceError, match=r"no such file.* A source is a file, a folder, an http\(s\) address, a YouTube id"
+    ):
         parse_source(text)
 
 
@@ -90,7 +92,7 @@ def test_a_name_that_is_no_utf_8_is_told_to_be_renamed(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="that is a folder, name the files in it"):
+    with pytest.raises(SourceError, match="that is a folder with no video or picture in it"):
         parse_source(str(tmp_path))
 
 

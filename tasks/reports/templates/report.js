@@ -59,9 +59,9 @@
   }
 
   function seek(to_s) {
-    const end_s = player && Number.isFinite(player.duration) ? player.duration : data.whole_s;
-    const at_s = Math.max(0, Math.min(to_s, end_s));
-    if (player) player.currentTime = at_s;
+    const end_s = player && Number.isFinite(player.duration) ? data.from_s + player.duration : data.whole_s;
+    const at_s = Math.max(player ? data.from_s : 0, Math.min(to_s, end_s));
+    if (player) player.currentTime = at_s - data.from_s;
     show(at_s);
   }
 
@@ -73,8 +73,8 @@
 
   function followPlayer() {
     // Between two reports of the player (4 a second) the cursor moves with each picture, unless motion is unwelcome.
-    const step = () => { if (!player.paused && !player.ended) { show(player.currentTime); requestAnimationFrame(step); } };
-    for (const event of ["timeupdate", "seeking", "loadeddata"]) player.addEventListener(event, () => show(player.currentTime));
+    const step = () => { if (!player.paused && !player.ended) { show(data.from_s + player.currentTime); requestAnimationFrame(step); } };
+    for (const event of ["timeupdate", "seeking", "loadeddata"]) player.addEventListener(event, () => show(data.from_s + player.currentTime));
     if (!isCalm) player.addEventListener("play", () => requestAnimationFrame(step));
   }
 
@@ -84,7 +84,7 @@
     const isPlaying = player && !player.paused && !player.ended, at_s = time_s;
     if (player) {
       player.addEventListener("loadedmetadata", () => {
-        player.currentTime = at_s;
+        player.currentTime = at_s - data.from_s;
         if (isPlaying) player.play().catch(() => {});
       }, {once: true});
       player.setAttribute("aria-label", `The video with its ${choice.dataset.what} drawn`);
@@ -168,7 +168,7 @@
       if (lane && !card.hidden) describe(lane); else card.hidden = true;
     }, {passive: true});
     if (player) followPlayer();
-    show(0);
+    show(player ? data.from_s : 0);
     seekToAddress();
     addEventListener("hashchange", seekToAddress);
   }
