@@ -1,6 +1,5 @@
 """What stages hand on about videos: sources, fetched files, batches, labels, objects, features and outcomes."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -321,17 +320,6 @@ class FeaturesManifest(FrozenModel):
     mean_s: float | None = Field(description="seconds at the beginning that a video's mean is of; None: all")
     files: dict[str, Sha256] = Field(description="digests of the files beside this one, by their names")
     code_revision: str
-
-
-def is_finite(manifest: "LabelsManifest | ObjectsManifest") -> bool:
-    """Say whether all times and scores are numbers: JSON from a stranger may have infinity and NaN."""
-    numbers = [manifest.video.media.duration_s, manifest.video.media.frame_rate]
-    if isinstance(manifest, LabelsManifest):
-        for answer in manifest.by_model.values():
-            numbers += [number for each in answer.segments for number in (each.start_s, each.end_s, each.score)]
-    else:
-        numbers += [number for each in manifest.tracks for number in (each.start_s, each.end_s, each.score)]
-    return all(number is None or math.isfinite(number) for number in numbers)
 
 
 REPORT_NAME = "index.html"  # of the page that shows what was found, beside its manifests

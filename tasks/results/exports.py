@@ -11,10 +11,11 @@ from typing import Literal, TextIO, get_args
 
 from tasks.contracts.errors import ExportError, OutputError, did_you_mean
 from tasks.contracts.files import appearing, check_folder, locked, temporary_folder
-from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, is_finite
+from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME
 from tasks.contracts.text import in_csv
 from tasks.reports.facts import VideoFolder, is_video_folder, read_folder
 from tasks.results.boxes import NO_TRACK, ExportedResult, boxes_of, coco, cvat, mot, yolo
+from tasks.results.index import is_finite
 from tasks.results.times import chapters, google_video_intelligence, webvtt
 
 ResultFormat = Literal["csv", "coco", "cvat", "mot", "yolo", "webvtt", "chapters", "google-video-intelligence"]

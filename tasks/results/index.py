@@ -1,6 +1,7 @@
 """The index of what was found: names, times and scores of all results, in a DuckDB file that is brought up to date."""
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from tasks.contracts.errors import OutputError, StorageError
 from tasks.contracts.files import locked
-from tasks.contracts.media import LABELS, OBJECTS, AnswerKind, LabelsManifest, ObjectsManifest, is_finite
+from tasks.contracts.media import LABELS, OBJECTS, AnswerKind, LabelsManifest, ObjectsManifest
 from tasks.contracts.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -52,6 +53,17 @@ AT_ONCE = 8  # results on their way from a disk or a store
 UNSETTLED_NS = 2_000_000_000  # a folder that has just changed may change again within a step of the disk's clock
 OBJECTS_STEP_S = 1.0  # without tracks, boxes of one class this close are one stretch
 ENTER = 0.5  # of a picture, labels from this score on are named, as `LabelOptions.enter` has it
+
+
+def is_finite(manifest: LabelsManifest | ObjectsManifest) -> bool:
+    """Say whether all times and scores are numbers: JSON from a stranger may have infinity and NaN."""
+    numbers = [manifest.video.media.duration_s, manifest.video.media.frame_rate]
+    if isinstance(manifest, LabelsManifest):
+        for answer in manifest.by_model.values():
+            numbers += [number for each in answer.segments for number in (each.start_s, each.end_s, each.score)]
+    else:
+        numbers += [number for each in manifest.tracks for number in (each.start_s, each.end_s, each.score)]
+    return all(number is None or math.isfinite(number) for number in numbers)
 
 
 class Results(Protocol):

@@ -20,15 +20,7 @@ from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import RemoteFile
 from tasks.shards.transfer import fetch_file
 from tasks.weights.config import WeightsEntry
-from tasks.weights.store import (
-    Receipt,
-    Weights,
-    WeightsStore,
-    by_hand,
-    find_weights,
-    missing_weights,
-    write_receipt,
-)
+from tasks.weights.store import Receipt, Weights, WeightsStore, by_hand, find_weights, missing_weights, write_receipt
 
 LARGEST_BYTES = 1 << 30  # unpacked, of all that comes before a member's end; the largest known has 95 MB
 BLOCK_BYTES = 1 << 20  # read at once; headers that want more are refused
@@ -71,15 +63,13 @@ class _Bounded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Read up to `size` bytes."""
         if size > BLOCK_BYTES + tarfile.BLOCKSIZE:
-            msg = f"it has a header of {size:,} bytes"
-            raise ValueError(msg)
+            raise ValueError(f"it has a header of {size:,} bytes")
         return self._unpacked.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place, which is refused beyond the bound."""
         if offset > LARGEST_BYTES:
-            msg = f"it unpacks to more than {LARGEST_BYTES:,} bytes"
-            raise ValueError(msg)
+            raise ValueError(f"it unpacks to more than {LARGEST_BYTES:,} bytes")
         return self._unpacked.seek(offset, whence)
 
     def tell(self) -> int:
