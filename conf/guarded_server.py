@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from conf.environment import collect_rarely
+from conf import collect_rarely
 from tasks.contracts.model import is_loopback
 
 # Comma-separated: names and addresses without a port; origins as browsers send them (`http://127.0.0.1:4200`).

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from conf.environment import DATABASE_VARIABLES, SERVER_STARTUP_S, collect_rarely
+from conf import collect_rarely
+from conf.environment import DATABASE_VARIABLES, SERVER_STARTUP_S
 from conf.home import Home
 from tasks.contracts.errors import ServerError
 
