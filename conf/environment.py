@@ -1,6 +1,5 @@
 """The environment that Prefect and MLflow read when imported, and the settings of a running flow."""
 
-import gc
 import os
 import shutil
 import sys
@@ -13,7 +12,6 @@ from conf.settings import Settings, load_settings
 SERVER_STARTUP_S = 180
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-GARBAGE_THRESHOLDS = (20_000, 50, 50)
 DATABASE_VARIABLES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 
 
@@ -37,15 +35,6 @@ def spare_home_of_matplotlib(home: Home) -> None:
     folders = (Path("~/.config/matplotlib"), Path("~/.cache/matplotlib"), Path("~/.matplotlib"))
     if "matplotlib" not in sys.modules and not any(folder.expanduser().exists() for folder in folders):
         os.environ.setdefault("MPLCONFIGDIR", str(home.root / "matplotlib"))
-
-
-def collect_rarely() -> None:
-    """Let Python look for garbage in cycles less often.
-
-    Importing Prefect, torch or MLflow makes a million objects that stay. To look through them again and again, as by
-    default after each 700 more, took a seventh of the start of every process.
-    """
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def spare_loopback_proxies(*hosts: str) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from conf.environment import collect_rarely
+from conf import collect_rarely
 from tasks.contracts.model import is_loopback
 
 # Comma-separated: names and addresses without a port; origins as browsers send them (`http://127.0.0.1:4200`).
@@ -63,9 +63,7 @@ def _prefect(*, webserver_only: bool) -> App:
     from prefect.settings import get_current_settings
 
     secret = get_current_settings().server.api.auth_string
-    return _guarded(
-        create_app(final=True, webserver_only=webserver_only), secret.get_secret_value() if secret else None
-    )
+    return _guarded(create_app(webserver_only=webserver_only), secret.get_secret_value() if secret else None)
 
 
 def mlflow_app() -> App:

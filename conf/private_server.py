@@ -22,7 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from conf.environment import DATABASE_VARIABLES, SERVER_STARTUP_S, collect_rarely
+from conf import collect_rarely
+from conf.environment import DATABASE_VARIABLES, SERVER_STARTUP_S
 from conf.home import Home
 from tasks.contracts.errors import ServerError
 
@@ -197,7 +198,6 @@ def _server_variables(home: Home, address: str, password: str) -> dict[str, str]
         "PREFECT_SERVER_UI_ENABLED": "false",
         # Prefect's own names: no pages, no scheduler, nothing that starts runs.
         PREFECTS_OWN_MARK: "1",
-        "PREFECT__SERVER_FINAL": "1",
         # Nobody looks at its blocks. To register them, Prefect imports every integration there is: Kubernetes, Dask.
         "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
         "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",

@@ -27,6 +27,7 @@ from prefect.settings import PREFECT_WORKER_WEBSERVER_HOST, get_current_settings
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from conf import collect_rarely
 from conf.environment import running_settings
 from deployments.register import POOL_TEMPLATE, own_entrypoints
 from tasks.contracts.errors import DeployError
@@ -153,6 +154,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 def main() -> None:
     """Work for a pool until somebody ends this process."""
     options = parsed(sys.argv[1:])
+    collect_rarely()
     setup_signal_handlers_worker(os.getpid(), "the worker", print)
     OwnWorker.keep_foreign = options.keep_foreign
     settings = get_current_settings().worker

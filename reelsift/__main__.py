@@ -12,6 +12,9 @@ def main() -> None:
     # Before pydantic is imported, here and in servers: it would read the metadata of all packages, a tenth of a second.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
+        from conf import collect_rarely
+
+        collect_rarely()
         from reelsift.cli import run
 
         run()
