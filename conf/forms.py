@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
@@ -245,22 +245,33 @@ SOURCES = (
 LONGEST_CLOCK_S = 7 * 24 * 3600.0
 
 
-Clock = float | Annotated[str, Field(max_length=20)]
 CLOCK_PATTERN = re.compile(r"(?:(?:(?P<hours>\d{1,3}):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
 
 
-def seconds(time: float | str | None) -> float | None:
+def seconds(time: str | None) -> float | None:
     """Return a time in a video, as people write it, in seconds."""
-    if time is None or (isinstance(time, str) and not time.strip()):
+    if time is None or not time.strip():
         return None
-    if isinstance(time, str):
-        found = CLOCK_PATTERN.fullmatch(time.strip())
-        if not found or (found["minutes"] and float(found["seconds"]) >= 60):
-            raise ValueError("a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on")
-        time = 3600 * int(found["hours"] or 0) + 60 * int(found["minutes"] or 0) + float(found["seconds"])
-    if not (0 <= time <= LONGEST_CLOCK_S):
-        raise ValueError("a time must be between 0 and a week")
+    found = CLOCK_PATTERN.fullmatch(time.strip())
+    if not found or (found["minutes"] and float(found["seconds"]) >= 60):
+        raise ValueError("a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on")
+    time_s = 3600 * int(found["hours"] or 0) + 60 * int(found["minutes"] or 0) + float(found["seconds"])
+    if time_s > LONGEST_CLOCK_S:
+        raise ValueError("a time must be within a week")
+    return time_s
+
+
+def _written(time: object) -> object:
+    """Return a time in seconds, as Python code gives it, as text."""
+    return format(time, "f") if isinstance(time, int | float) else time
+
+
+def _checked_clock(time: str | None) -> str | None:
+    seconds(time)
     return time
+
+
+Clock = Annotated[str | None, BeforeValidator(_written), AfterValidator(_checked_clock)]
 
 
 class SourcesForm(Form):
@@ -276,20 +287,22 @@ class SourcesForm(Form):
     recursive: Annotated[bool, Input(43)] = Field(
         default=False, description="Open the folders below a folder that is named, too"
     )
-    start: Annotated[
-        Clock | None, Input(44, metavar="TIME", empty="where each video begins"), AfterValidator(seconds)
-    ] = Field(default=None, description="Look only at what comes from this time on, in seconds, m:ss or h:mm:ss")
-    end: Annotated[Clock | None, Input(45, metavar="TIME", empty="where each video ends"), AfterValidator(seconds)] = (
-        Field(default=None, description="Look only at what comes before this time, in seconds, m:ss or h:mm:ss")
+    start: Annotated[Clock, Input(44, metavar="TIME", empty="where each video begins")] = Field(
+        default=None,
+        max_length=20,
+        description="Look only at what comes from this time on, in seconds, m:ss or h:mm:ss",
+    )
+    end: Annotated[Clock, Input(45, metavar="TIME", empty="where each video ends")] = Field(
+        default=None, max_length=20, description="Look only at what comes before this time, in seconds, m:ss or h:mm:ss"
     )
 
     @field_validator("end")
     @classmethod
-    def _is_after_the_start(cls, end_s: float | None, info: ValidationInfo) -> float | None:
-        start_s = info.data.get("start") or 0.0
+    def _is_after_the_start(cls, end: str | None, info: ValidationInfo) -> str | None:
+        start_s, end_s = seconds(info.data.get("start")) or 0.0, seconds(end)
         if end_s is not None and end_s <= start_s:
             raise ValueError(f"a range must end after its start, which is {start_s:g} s")
-        return end_s
+        return end
 
     @property
     def part(self) -> TimeRange | None:

@@ -276,6 +276,10 @@ def print_labels(outcome: "VideoOutcome") -> None:
     for name, answer in made.by_model.items():
         say(f"{made.video.title}: {lasts}, labelled by {name}")
         _print_answer(answer)
+    if made.shots:
+        cuts = [clock(cut_s) for cut_s in made.shots.cuts_s]
+        more = ", ..." if len(cuts) > SHOWN_SEGMENTS else ""
+        say(f"Cuts at {', '.join(cuts[:SHOWN_SEGMENTS])}{more}." if cuts else "It is one shot, without a cut.")
 
 
 def _lasting(video: "VideoRecord") -> str:

@@ -26,7 +26,7 @@ from tasks.contracts.text import clock
 from tasks.video.config import ADAPTIVE, HASH, TRANSNETV2, MediaBounds, ShotOptions
 from tasks.video.decoding import Shown
 from tasks.video.drawing import contact_sheet
-from tasks.video.frames import FALLBACK_RATE, FrameReader, open_frames, picture_at
+from tasks.video.frames import FALLBACK_RATE, open_frames, picture_at
 from tasks.video.picture import is_picture
 
 SHOTS_NAME, SHEET_NAME = "shots.json", "shots.jpg"
@@ -234,9 +234,16 @@ def shots_of(
     known = None if again else _read(folder, identity)
     if known:
         return known
-    finder = ShotFinder(options)
-    with open_frames(video.path, bounds, rate_hz=RARELY_HZ, part=video.part, watch=finder) as reader:
-        _read_through(reader, progress or Silent(), video.path.name)
+    finder, told, what = ShotFinder(options), progress or Silent(), f"shots of {video.path.name}"
+
+    def watch(shown: Shown) -> None:
+        finder(shown)
+        told.advance(what, shown.duration_s)
+
+    with open_frames(video.path, bounds, rate_hz=RARELY_HZ, part=video.part, watch=watch) as reader:
+        told.begin(what, reader.length_s, "s")
+        for _ in reader:
+            pass
     found = finder.shots()
     folder.mkdir(parents=True, exist_ok=True)
     sheet = contact_sheet(_first_pictures(video.path, bounds, found))
@@ -255,13 +262,6 @@ def _read(folder: Path, identity: str) -> ShotsManifest | None:
     except (OSError, ValidationError):
         return None
     return found if found.identity == identity and (folder / found.sheet).is_file() else None
-
-
-def _read_through(reader: FrameReader, progress: Progress, name: str) -> None:
-    progress.begin(f"shots of {name}", reader.length_s, "s")
-    for _ in reader:
-        pass
-    progress.advance(f"shots of {name}", reader.length_s or 0.0)
 
 
 def _first_pictures(path: Path, bounds: MediaBounds, found: Shots) -> Iterator[tuple[NDArray[np.uint8], str]]:
