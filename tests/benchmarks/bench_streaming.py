@@ -53,7 +53,8 @@ opened, times = len(few) / (time.perf_counter() - started), -(-total // len(few)
 rows = np.arange(total) % len(few)
 counts = np.diff(few.label_offsets)[rows]
 videos = Videos(
-    few.video_ids[rows], few.features[rows], np.concatenate([[0], np.cumsum(counts)]),
+    few.video_ids[rows], few.features.astype(np.float16)[rows],  # as those of a version of so many are kept
+    np.concatenate([[0], np.cumsum(counts)]),
     np.tile(few.label_ids, times)[: counts.sum()], few.is_match[rows], few.space,
     Moments.of_parts(dataset, [*dataset.paths("train")] * times, np.arange(total)),
 )
