@@ -287,15 +287,24 @@ class NextVlad(Pooling):
     def forward(self, moments: Ragged) -> Tensor:
         """Return the gated vectors."""
         wide_PD = self.expand(moments.values_PF)
-        groups_PGD = wide_PD.unflatten(1, (self.groups, -1)) / math.sqrt(wide_PD.shape[1] / self.groups)
-        shares_PGK = self.assignment(wide_PD).float().unflatten(1, (self.groups, -1)).softmax(dim=2)
-        weights_PGK = shares_PGK * self.attention(wide_PD).float().sigmoid()[:, :, None]
+        groups_PGD = wide_PD.unflatten(1, (self.groups, -1))
+        assigned_PGK, attended_PG = self._scores(wide_PD)
+        weights_PGK = assigned_PGK.softmax(dim=2) * attended_PG.sigmoid()[:, :, None]
         masses_BK = moments.sums(weights_PGK.sum(dim=1))
         by_group = moments.grouped(self.groups)  # a row for each moment and group
         sums_BKD = by_group.products(weights_PGK.flatten(0, 1), groups_PGD.flatten(0, 1))
+        sums_BKD = sums_BKD / math.sqrt(groups_PGD.shape[2])  # of the sums, which are few, not of each moment
         vlad_BKD = functional.normalize(sums_BKD - masses_BK[:, :, None] * self.centres_KF, dim=2)
         hidden_BH = functional.relu(self.hidden(self.norm(vlad_BKD.flatten(1)))).float()
         return hidden_BH * self.excite(functional.relu(self.squeeze(hidden_BH))).float().sigmoid()
+
+    def _scores(self, wide_PD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return assignment and attention, in one product: two would each have a gradient as large as the moments."""
+        layers = (self.assignment, self.attention)
+        weight, bias = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
+        scores_PS = functional.linear(wide_PD, weight, bias).float()
+        assigned_PK, attended_PG = scores_PS.split([layer.out_features for layer in layers], dim=1)
+        return assigned_PK.unflatten(1, (self.groups, -1)), attended_PG
 
 
 class ContextGating(nn.Module):
@@ -346,10 +355,11 @@ class ConvolutionLayer(nn.Module):
 
     def forward(self, moments: Ragged) -> Tensor:
         """Return x_PH, in which no video has seen another: what lies outside of it counts as 0."""
-        normed = moments.with_values(self.norm(moments.values_PF))
-        seen_PH = torch.zeros_like(normed.values_PF)
+        normed_PH = self.norm(moments.values_PF)
+        seen_PH = torch.zeros_like(normed_PH)
         for step, weight_H in zip(self.steps, self.filter_weight, strict=True):
-            seen_PH = seen_PH + normed.shifted(step) * weight_H
+            # Weighted before they are moved: moved ones would be kept for the gradient, at each step as much memory.
+            seen_PH = seen_PH + moments.with_values(normed_PH * weight_H).shifted(step)
         return moments.values_PF + self.dropout(self.mix(functional.gelu(seen_PH)))
 
 

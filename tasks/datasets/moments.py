@@ -22,7 +22,7 @@ from tasks.datasets.folders import in_use
 from tasks.datasets.manifest import Dataset, damaged
 
 HELD_BYTES = 512 << 20  # of what was read and may be asked for again
-MIXED_BLOCKS = 12  # row groups whose videos are shuffled among each other, where not all can be held: 230 MB of frames
+MIXED_BLOCKS = 8  # row groups whose videos are shuffled among each other, where not all can be held: 150 MB of frames
 HELD_BLOCKS = MIXED_BLOCKS + 1  # a batch may begin in the first of the next ones
 AHEAD = 3  # batches that are read while others are learnt from
 

@@ -196,7 +196,9 @@ def test_the_means_of_a_real_video_are_within_the_quantisation_of_its_features(r
     assert np.abs(found[300:1024]).mean() < np.abs(found[:100]).mean()
 
 
-def test_frames_are_exported_or_refused_in_one_line(made: tuple[Dataset, list[dict[str, Any]]], tmp_path: Path) -> None:
+def test_frames_are_exported_or_refused_in_one_line(
+    made: tuple[Dataset, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset, records = made
     with np.load(export(dataset, tmp_path / "all.npz", "npz")) as archive:
         assert np.array_equal(archive["rgb"], np.concatenate([each["rgb"] for each in records]))
@@ -215,6 +217,10 @@ def test_frames_are_exported_or_refused_in_one_line(made: tuple[Dataset, list[di
     videos = load_videos(dataset, "train")  # by the means of their frames
     codes = np.hstack([records[0]["rgb"], records[0]["audio"]]).astype(np.float64)
     assert videos.features[0] == pytest.approx((codes * 4 / 255 + 4 / 512 - 2).mean(axis=0), abs=1e-6)
+    monkeypatch.setattr("tasks.datasets.load.MANY_VIDEOS", len(records) - 1)
+    halves = load_videos(dataset, "train").features
+    assert halves.dtype == np.float16
+    assert halves == pytest.approx(videos.features, abs=5e-4)
 
 
 def test_pandas_has_frames_where_they_are_asked_for(made: tuple[Dataset, list[dict[str, Any]]]) -> None:
