@@ -98,10 +98,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Leave what was imported out of all later collections."""
+    from conf import collect_rarely
+
     sys.dont_write_bytecode = WRITES_NO_BYTECODE
     gc.collect()
     gc.freeze()
     gc.enable()
+    collect_rarely()
 
 
 def _is_slow(item: pytest.Item) -> bool:
