@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema
 from tasks.contracts.datasets import Level
 from tasks.contracts.media import TimeRange
 from tasks.contracts.model import FrozenModel
+from tasks.contracts.text import seconds
 from tasks.detection.config import CLASS_NAMES
 from tasks.labelling.config import AUTO, IMAGENET
 from tasks.video.config import ShotDetectorName
@@ -242,23 +243,6 @@ SOURCES = (
     "A file, a folder, a pattern ('tapes/*.mkv'), an http(s) address, a YouTube id (11 characters), a YouTube-8M id "
     "(4), or @FILE: a text file with one of these a line"
 )
-LONGEST_CLOCK_S = 7 * 24 * 3600.0
-
-
-CLOCK_PATTERN = re.compile(r"(?:(?:(?P<hours>\d{1,3}):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
-
-
-def seconds(time: str | None) -> float | None:
-    """Return a time in a video, as people write it, in seconds."""
-    if time is None or not time.strip():
-        return None
-    found = CLOCK_PATTERN.fullmatch(time.strip())
-    if not found or (found["minutes"] and float(found["seconds"]) >= 60):
-        raise ValueError("a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on")
-    time_s = 3600 * int(found["hours"] or 0) + 60 * int(found["minutes"] or 0) + float(found["seconds"])
-    if time_s > LONGEST_CLOCK_S:
-        raise ValueError("a time must be within a week")
-    return time_s
 
 
 def _written(time: object) -> object:

@@ -112,3 +112,24 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
     return f"{text}.{tenths}" if tenths else text
+
+
+LONGEST_CLOCK_S = 7 * 24 * 3600.0
+CLOCK_PATTERN = re.compile(r"(?:(?:(?P<hours>\d{1,3}):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
+
+
+def seconds(time: str | None) -> float | None:
+    """Return a time in a video, as people write it, in seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if time is None or not time.strip():
+        return None
+    found = CLOCK_PATTERN.fullmatch(time.strip())
+    if not found or (found["minutes"] and float(found["seconds"]) >= 60):
+        raise ValueError("a time is written in seconds (12.5), m:ss or h:mm:ss, from 0 on")
+    time_s = 3600 * int(found["hours"] or 0) + 60 * int(found["minutes"] or 0) + float(found["seconds"])
+    if time_s > LONGEST_CLOCK_S:
+        raise ValueError("a time must be within a week")
+    return time_s

@@ -43,12 +43,19 @@ from tasks.labelling.annotate import (
     write_annotated,
 )
 from tasks.labelling.config import LabelOptions
-from tasks.labelling.scores import Labeller, SecondScores, best_labels, score_each, sharpened, smoothed
+from tasks.labelling.scores import (
+    ROUNDING_S,
+    Labeller,
+    SecondScores,
+    best_labels,
+    score_each,
+    sharpened,
+    smoothed,
+    snapped,
+)
 from tasks.video.config import MediaBounds, ShotOptions
 from tasks.video.picture import is_picture
 from tasks.video.shots import SHOTS_VERSION, ShotFinder
-
-ROUNDING_S = 1e-6  # times are sums of fractions: a segment of one second may be a rounding shorter
 
 
 def find_segments(
@@ -151,26 +158,6 @@ def _kept_of_whole(
     for first, last in _bridged(sharpened(held, raw, options.window), edges_s, options.bridge_s):
         if edges_s[last - 1] - edges_s[first] >= shortest_s:
             yield first, last
-
-
-def snapped(segments: Sequence[LabelSegment], cuts_s: Sequence[float], within_s: float) -> tuple[LabelSegment, ...]:
-    """Return segments whose edges lie at the nearest cut, where that is at most `within_s` away.
-
-    A label is known at sampled frames alone, and what it names comes and goes with a cut between two of them. An edge
-    stays where it is if nothing would be left of its segment.
-    """
-    cuts = np.asarray(cuts_s, np.float64)
-
-    def near(time_s: float) -> float:
-        nearest = cuts[np.abs(cuts - time_s).argmin()] if len(cuts) else np.inf
-        return float(nearest) if abs(nearest - time_s) <= within_s + ROUNDING_S else time_s
-
-    moved = []
-    for each in segments:
-        start_s, end_s = near(each.start_s), near(each.end_s)
-        is_left = start_s < end_s
-        moved.append(each.model_copy(update={"start_s": start_s, "end_s": end_s}) if is_left else each)
-    return tuple(sorted(moved, key=lambda segment: (segment.start_s, segment.label_id)))
 
 
 def _bridged(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.features import FeatureSpace, Modality
-from tasks.contracts.media import MediaFacts, ModelRecord, TimeRange
+from tasks.contracts.media import LabelSegment, MediaFacts, ModelRecord, TimeRange
 from tasks.contracts.progress import Progress
 from tasks.features.batches import FrameNetwork, Prepared
 from tasks.features.extractor import Extractor, VideoFeatures, read_features
@@ -40,6 +40,7 @@ def best_labels(scores: NDArray[np.float32], ids: NDArray[np.int32], count: int)
     return by_id[best]
 
 
+ROUNDING_S = 1e-6  # times are sums of fractions: a segment of one second may be a rounding shorter
 COLUMNS_A_BLOCK = 128  # bounds the memory of the sums in float64
 
 
@@ -117,6 +118,26 @@ def _growth(scores: NDArray[np.float32], inside: int, window: int, level: float)
     nearest = max(inside - reach, 1)  # the middle itself stays
     gains = np.cumsum(scores[nearest : inside + reach] - (level + outside) / 2, dtype=np.float64)
     return nearest + int(np.argmax(np.append(0.0, gains))) - inside
+
+
+def snapped(segments: Sequence[LabelSegment], cuts_s: Sequence[float], within_s: float) -> tuple[LabelSegment, ...]:
+    """Return segments whose edges lie at the nearest cut, where that is at most `within_s` away.
+
+    A label is known at sampled frames alone, and what it names comes and goes with a cut between two of them. An edge
+    stays where it is if nothing would be left of its segment.
+    """
+    cuts = np.asarray(cuts_s, np.float64)
+
+    def near(time_s: float) -> float:
+        nearest = cuts[np.abs(cuts - time_s).argmin()] if len(cuts) else np.inf
+        return float(nearest) if abs(nearest - time_s) <= within_s + ROUNDING_S else time_s
+
+    moved = []
+    for each in segments:
+        start_s, end_s = near(each.start_s), near(each.end_s)
+        is_left = start_s < end_s
+        moved.append(each.model_copy(update={"start_s": start_s, "end_s": end_s}) if is_left else each)
+    return tuple(sorted(moved, key=lambda segment: (segment.start_s, segment.label_id)))
 
 
 class Labeller(Protocol):

