@@ -82,8 +82,9 @@ def plain(path):
     return pq.read_table(path).to_pylist()
 """
 FRAME = """
-import hashlib, json, resource, struct, sys, tempfile, time
+import hashlib, json, struct, sys, tempfile, time
 from pathlib import Path
+from tests.support.peak_memory import peak_mb
 paths = sorted(str(path) for path in Path(sys.argv[1]).rglob("*.tfrecord"))
 folder, start_s = tempfile.mkdtemp(dir=sys.argv[2]), None
 {side}
@@ -107,8 +108,7 @@ for passes in map(int, sys.stdin):
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({{"seconds": min(times), "peak_mb": peak_mb}}), flush=True)
+    print(json.dumps({{"seconds": min(times), "peak_mb": peak_mb()}}), flush=True)
 """
 SIDES = {"loop": LOOP, "one": "threads = 1" + OURS, "two": "threads = 2" + OURS, "disk": TO_DISK}
 
