@@ -30,11 +30,11 @@ from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.revision import code_revision
 from tasks.detection.boxes import NO_TRACK, Detections, Detector, TimedFrame
 from tasks.detection.config import DetectOptions
-from tasks.detection.drawing import USUAL_RATE_HZ, Thumbnails, labels_of, showing
+from tasks.detection.drawing import Thumbnails, labels_of, showing
 from tasks.detection.table import KeyedRows
 from tasks.detection.tracking import Follower, TrackSummaries, carried
 from tasks.video.config import MediaBounds
-from tasks.video.frames import Frame, FrameReader, open_frames
+from tasks.video.frames import FALLBACK_RATE, Frame, FrameReader, open_frames
 from tasks.video.overlap import StageClock, ahead
 from tasks.video.probe import probe
 
@@ -210,7 +210,7 @@ class DetectionPlan:
     @property
     def frame_rate_hz(self) -> float:
         """Frames a second of the video."""
-        return self.media.frame_rate or USUAL_RATE_HZ
+        return self.media.frame_rate or FALLBACK_RATE
 
     @property
     def rate_hz(self) -> float | None:

@@ -14,6 +14,7 @@ from tasks.contracts.media import DETECTED_PICTURE_NAME, DETECTED_VIDEO_NAME, Fe
 from tasks.detection.boxes import NO_TRACK, Picture, TimedFrame, unpack_mask
 from tasks.detection.tracking import TrackSummaries, thumbnail_name
 from tasks.video.drawing import colour_of, draw_box, draw_mask
+from tasks.video.frames import FALLBACK_RATE
 from tasks.video.overlap import Behind, StageClock
 from tasks.video.writing import VideoWriter, open_writer
 
@@ -68,9 +69,6 @@ def _area(box: NDArray[np.float32]) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-USUAL_RATE_HZ = 25.0  # of a video that does not say its own
-
-
 class Show(Protocol):
     """Takes pictures to draw on."""
 
@@ -85,7 +83,7 @@ def showing(video: FetchedVideo, media: MediaFacts, draft: Path, clock: StageClo
     if media.kind == "picture":
         yield _PictureShow(draft / DETECTED_PICTURE_NAME, clock)
         return
-    rate_hz = media.frame_rate or USUAL_RATE_HZ
+    rate_hz = media.frame_rate or FALLBACK_RATE
     path = draft / DETECTED_VIDEO_NAME
     with (
         open_writer(

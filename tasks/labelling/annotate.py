@@ -15,7 +15,7 @@ from tasks.features.batches import VideoClock
 from tasks.labelling.scores import best_labels
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import colour_of, draw_plate
-from tasks.video.frames import open_frames
+from tasks.video.frames import FALLBACK_RATE, open_frames
 from tasks.video.overlap import Behind, ahead
 from tasks.video.writing import open_writer
 
@@ -136,7 +136,6 @@ def _draw_bar(place: NDArray[np.uint8], caption: Caption) -> None:
 
 
 AHEAD_FRAMES = 8
-PLAIN_RATE_HZ = 25.0  # named to the encoder where the file does not say its own; the frames' own times are kept
 JPEG_QUALITY = 90
 
 
@@ -163,7 +162,7 @@ def write_annotated(
             destination,
             width=facts.width,
             height=facts.height,
-            frame_rate=facts.frame_rate or PLAIN_RATE_HZ,
+            frame_rate=facts.frame_rate or FALLBACK_RATE,
             sound_of=source if facts.has_sound else None,
             part=part,
         )

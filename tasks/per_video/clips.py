@@ -26,13 +26,12 @@ from tasks.contracts.progress import Progress, Silent
 from tasks.contracts.text import clock
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import contact_sheet
-from tasks.video.frames import picture_at
+from tasks.video.frames import FALLBACK_RATE, picture_at
 from tasks.video.sources import DIGITS, slug_of
 from tasks.video.writing import cut_out, write_gif
 
 SHEET_NAME = "contact-sheet.jpg"
 MOST_THUMBNAILS = 100  # of a sheet: more could not be read
-USUAL_RATE_HZ = 25.0
 NAMED = 12  # labels in a message
 
 Span = tuple[float, float]
@@ -90,7 +89,7 @@ class Answers:
             if _squeezed(each.name) == _squeezed(name)
         ]
         if self.objects:
-            frame_s = 1 / (self.objects.video.media.frame_rate or USUAL_RATE_HZ)  # for which the last box is seen
+            frame_s = 1 / (self.objects.video.media.frame_rate or FALLBACK_RATE)  # for which the last box is seen
             tracks = (each for each in self.objects.tracks if _squeezed(each.class_name) == _squeezed(name))
             found += [(each.start_s, each.end_s + frame_s) for each in tracks]
         return found

@@ -22,7 +22,7 @@ from tasks.video.probe import facts_of, picture_stream
 from tasks.video.timeline import Timeline, seek_before, timeline_of
 
 MOST_LOST = 0.9  # share of the packets that may be lost; with fewer left, an answer says nothing of the video
-FALLBACK_RATE = 25.0  # frames a second where neither frames nor stream say
+FALLBACK_RATE = 25.0  # frames a second where neither frames nor stream say; an encoder is named it, too
 # Seconds: an index may tell when key frames are decoded, which is sooner than they are shown.
 SOUGHT_EARLIER_S = (0.0, 2.0)
 LEAST_SEEK_S = 2.0  # a part that begins sooner is reached as fast by decoding what comes before

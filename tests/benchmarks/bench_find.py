@@ -25,13 +25,13 @@ RUNS = 5
 RUN = """
 import sys
 from reelsift.__main__ import main
+from tests.support.peak_memory import peak_mb
 sys.argv = ["reelsift", *sys.argv[1:]]
 try:
     main()
 finally:
     sys.stdout.flush()
-    lines = open("/proc/self/status").read().splitlines()  # `ru_maxrss` would count what started us as well
-    print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024, file=sys.stderr)
+    print(peak_mb(), file=sys.stderr)
 """
 
 

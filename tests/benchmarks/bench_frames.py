@@ -63,9 +63,7 @@ print(json.dumps(videos / best))
 PEAK = """
 import json, sys, time
 from pathlib import Path
-def peak_mb():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+from tests.support.peak_memory import peak_mb
 """
 FILTER = """
 from tasks.contracts.datasets import PlannedShard

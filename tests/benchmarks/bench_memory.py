@@ -25,11 +25,11 @@ from pathlib import Path
 from conf.settings import load_weights_table
 from tasks.video.config import MediaBounds
 from tasks.weights.store import WeightsStore
+from tests.support.peak_memory import peak_mb
 clip, out, given = map(Path, sys.argv[1:])
 store = WeightsStore(folder=given / "none", given=given, table=load_weights_table())
 {work}
-lines = Path("/proc/self/status").read_text().splitlines()  # `ru_maxrss` would count what started us as well
-print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024)
+print(peak_mb())
 """
 LABEL = """
 from tasks.labelling.config import LabelOptions

@@ -46,9 +46,7 @@ MOST_BUILDING_MB = 150.0  # that the largest build may take beyond the smallest
 
 COMMON = """
 import json, sys, time
-def peak_mb():
-    lines = open("/proc/self/status").read().splitlines()  # `ru_maxrss` would count what started us as well
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+from tests.support.peak_memory import peak_mb
 home, shards, model, steps = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 """
 BUILD = """
