@@ -68,6 +68,8 @@ def home_variables(home: Home, *, quiet: bool) -> dict[str, str]:
         # In a terminal there is a progress bar and, for an expected error, one line. The run's log goes to
         # Prefect's database all the same.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL" if quiet else "DEBUG",
+        # Names of files may hold what Prefect would turn into pictures.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "conf.console_log.PlainConsoleHandler",
         # `models compare` shows its figures by a task that belongs to no flow.
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_CLI_PROMPT": "false",

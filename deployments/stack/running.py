@@ -38,8 +38,7 @@ from deployments.stack.watchdog import Watchdog, watched
 from tasks.contracts.errors import StackError
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress
-from tasks.tracking.moved import follow_home
-from tasks.tracking.store import tracking_store
+from tasks.tracking.store import follow_home, tracking_store
 
 ONLINE = "ONLINE"
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -115,14 +115,8 @@ def have_part(
     if storage:
         bring_parts(store, shards, config, storage, progress)
     _fetch_absent(shards, shard_folder, store, config, download, progress)
-    part = write_part(
-        store,
-        shards,
-        config,
-        lambda shard: shard_path(shard_folder, shard, download),
-        progress,
-        discard_shards=discard_shards,
-    )
+    downloaded = partial(shard_path, shard_folder, config=download)
+    part = write_part(store, shards, config, downloaded, progress, discard_shards=discard_shards)
     if storage:
         keep_part(store, part, shards, config, storage, progress)
     return part

@@ -18,9 +18,8 @@ import httpx
 
 from tasks.contracts.errors import TrackingAwayError, TrackingError
 from tasks.contracts.files import appearing, sqlite_uri, temporary_folder
-from tasks.tracking.moved import follow_home
 from tasks.tracking.server import TURNED_AWAY, turned_away
-from tasks.tracking.store import RegisteredVersion, TrackingStore
+from tasks.tracking.store import RegisteredVersion, TrackingStore, follow_home
 
 ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",

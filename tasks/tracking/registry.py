@@ -15,8 +15,7 @@ from pydantic import AwareDatetime, Field
 from tasks.contracts.errors import TrackingError, UnknownModelError, did_you_mean
 from tasks.contracts.features import YT8M_FEATURE_SPACE
 from tasks.contracts.model import FrozenModel
-from tasks.tracking.moved import follow_home, path_of
-from tasks.tracking.store import SERVER_WITHIN_S, RegisteredVersion, TrackingStore
+from tasks.tracking.store import SERVER_WITHIN_S, RegisteredVersion, TrackingStore, follow_home, path_of
 
 # Alembic's revisions of MLflow's schema for which the queries below were checked against MLflow's client.
 KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # MLflow 3.17.2

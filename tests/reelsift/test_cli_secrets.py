@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,3 +121,16 @@ def test_a_file_name_gives_the_terminal_no_orders(tmp_path: Path) -> None:
         assert run.returncode == 1
         assert "\x1b" not in run.stdout + run.stderr
         assert ":x: [red]cat" in run.stderr
+
+
+def test_a_log_shows_names_as_they_are(tmp_path: Path, synthetic_mirror: Path) -> None:
+    """Prefect itself writes a picture for `:x:`, and sends a terminal what begins with ESC."""
+    mirror = tmp_path / "\x1b[2J:x: [red]"
+    shutil.copytree(synthetic_mirror, mirror)
+    (mirror / "2" / "video" / "train" / "trainab.tfrecord").write_bytes(b"")
+    build = ("--debug", "dataset", "build", "--label", "2", "--mirror", mirror)
+    run = reelsift(*build, home=tmp_path / "home", REELSIFT_DOWNLOAD__BACKOFF_BASE_S="0")
+    assert run.returncode == 0, run.stderr
+    warning = next(line for line in run.stderr.splitlines() if "WARNING" in line)
+    assert ":x: [red]" in warning
+    assert "\x1b" not in run.stderr
