@@ -77,7 +77,7 @@ def array_of(raw: Value, kind: Value, shape: Value, order: Literal["C", "F"]) ->
     if not (isinstance(raw, bytes | bytearray) and isinstance(shape, tuple)):
         raise RefusedError(f"it holds an array made of {described(raw)}, and only bytes are let in")
     if len(shape) > MOST_SIDES or not all(type(side) is int and 0 <= side <= LONGEST_SIDE for side in shape):
-        raise RefusedError("it holds an array of a shape that is none")
+        raise RefusedError("it holds an array whose shape is not valid")
     needed_bytes = math.prod(shape) * kind.dtype.itemsize
     if needed_bytes != len(raw):
         raise RefusedError(f"it holds an array of the shape {shape}, {needed_bytes:,} bytes, with {len(raw):,} bytes")

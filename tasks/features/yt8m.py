@@ -13,7 +13,7 @@ from tasks.features.sound_network import EXAMPLE_SAMPLES, SoundNetwork
 from tasks.weights.config import NEEDED_WEIGHTS
 from tasks.weights.store import WeightsStore, find_weights
 
-MEAN_SECONDS = 360  # of which the dataset's means were taken: a classifier knows no others
+MEAN_SECONDS = 360  # over which the dataset's means were taken; classifiers were trained on those
 
 
 def quantise(values: NDArray[np.float32]) -> NDArray[np.uint8]:

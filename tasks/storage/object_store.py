@@ -81,7 +81,7 @@ REFUSED = (
     "it refuses these credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, of somebody who "
     "may list, read and write there"
 )
-NO_BUCKET = "there is no such bucket: make it, or mend REELSIFT_STORAGE"
+NO_BUCKET = "there is no such bucket: make it, or correct REELSIFT_STORAGE"
 MEANINGS = (
     (r"NETWORK_CONNECTION|curlCode|[Tt]imed? ?out|Could(?:n't| not) connect", UNREACHABLE),
     (

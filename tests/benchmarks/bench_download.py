@@ -3,7 +3,7 @@
 The server runs in a process of its own; both sides fetch, check and write the same files, and the best of three runs of
 each counts.
 
-The official loop is stated anew after http://data.yt8m.org/download.py: one file at a time, a connection for each,
+The official loop is written again after http://data.yt8m.org/download.py: one file at a time, a connection for each,
 the whole file in memory, written, then read again for its md5, and the plan that remains saved after each file.
 """
 

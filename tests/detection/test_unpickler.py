@@ -171,7 +171,7 @@ MALICE = {
         STARTED + b"J\x00\xca\x9a\x3b\x85" + FLOATS + b"\x89C\x00tb.",
         r"4,000,000,000 bytes, with 0",
     ),
-    "side-below-zero": (STARTED + b"J\xff\xff\xff\xff\x85" + FLOATS + b"\x89C\x00tb.", r"a shape that is none"),
+    "side-below-zero": (STARTED + b"J\xff\xff\xff\xff\x85" + FLOATS + b"\x89C\x00tb.", r"whose shape is not valid"),
     "copies": (LIST + TEXT + ENCODED * 50 + b"l.", r"it makes more bytes than it has"),
     "encoding": (OTHERWISE, r"it encodes 'a' in 'idna'"),
 }

@@ -34,7 +34,7 @@ def test_credentials_in_the_uri_are_refused_and_not_repeated() -> None:
 
 
 def test_a_missing_bucket_is_told_at_once(s3_server: S3Server) -> None:
-    with pytest.raises(StorageError, match="no such bucket: make it, or mend REELSIFT_STORAGE"):
+    with pytest.raises(StorageError, match="no such bucket: make it, or correct REELSIFT_STORAGE"):
         ObjectStore(s3_server.uri("never-made"))
 
 

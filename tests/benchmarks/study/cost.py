@@ -59,7 +59,7 @@ def costs(fold: Fold) -> Iterator[Cost]:
 
 
 def timed(work: Callable[[], TrainingResult]) -> tuple[TrainingResult, float]:
-    """Return what came of it, and the seconds of processor that it took."""
+    """Return the training, and the seconds of processor that it took."""
     started = process_time()
     return work(), process_time() - started
 

@@ -232,7 +232,7 @@ def best_runs(video: Joined, raw: NDArray[np.float32], labels: Labels, way: Way)
 
 
 def perfect(videos: Sequence[Joined]) -> Found:
-    """Judge what always knows what a moment shows, and knows no more of the time between two."""
+    """Judge a model that is always right about each moment, and knows nothing of the time between two."""
     found, first, way = Found(), 0, Way("perfect", ModelKind.MEAN, 1)
     for video in videos:
         shown = [held(video.times_s, [each for each in video.stretches if each.name == name]) for name in video.names]
