@@ -76,7 +76,7 @@ def judge_shard(content: bytes, rules: Rules | None = None, room_for: int = 100_
     data = np.frombuffer(bytearray(content), np.uint8)
     heads, features = new_tables(room_for)
     counts = np.zeros(len(Verdict), np.int64)
-    count, _ = walk(data, 0, counts, heads, features, rules or small_rules())
+    count, _ = walk(data, data.size, 0, counts, heads, features, rules or small_rules())
     verdicts = [Verdict(verdict) for verdict in heads[:count, VERDICT]]
     well = [n for n, verdict in enumerate(verdicts) if verdict in {Verdict.MATCH, Verdict.NO_MATCH, Verdict.EXCLUDED}]
     values = dict(zip(well, _gathered(data, features[well]), strict=True))
@@ -102,7 +102,7 @@ def judge_frames(content: bytes, rules: Rules | None = None, room_for: int = 100
     data = np.frombuffer(bytearray(content), np.uint8)
     heads, features = new_tables(room_for, FRAME_ROWS)
     counts = np.zeros(len(Verdict), np.int64)
-    count, _ = walk(data, 0, counts, heads, features, rules or small_rules())
+    count, _ = walk(data, data.size, 0, counts, heads, features, rules or small_rules())
     verdicts = [Verdict(verdict) for verdict in heads[:count, VERDICT]]
     return [
         JudgedFrames(int(heads[n, OFFSET]), verdict, gathered_frames(data, features[n : n + 1]) if well else None)

@@ -168,7 +168,7 @@ def check(
     """Walk over a shard and gather what is well in it; say what was found."""
     heads, features = tables
     counts = np.zeros(len(Verdict), np.int64)
-    count, end = walk(data, 0, counts, heads, features, rules)
+    count, end = walk(data, data.size, 0, counts, heads, features, rules)
     assert 0 <= count <= len(data) // MIN_FRAME_BYTES + 1
     assert end == len(data)
     assert (np.diff(heads[:count, OFFSET]) >= MIN_FRAME_BYTES).all()

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -116,6 +117,26 @@ def test_a_length_beyond_the_file_is_a_cut_whatever_its_size(length: int, tmp_pa
     header = struct.pack("<Q", length)
     tally = filtered(tmp_path, frames([GOOD]) + header + masked_crc(header) + GOOD).tally
     assert (tally.records, tally.drops) == (2, {DropReason.TRUNCATED: 1})
+
+
+@pytest.mark.parametrize("at_a_time", [1, 7, FRAME_BYTES - 1, FRAME_BYTES, FRAME_BYTES + 1, 30_000])
+@pytest.mark.parametrize("background", [1, "all"])
+def test_records_are_judged_alike_however_much_is_read_at_a_time(
+    at_a_time: int, background: Literal[1, "all"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payloads = [*(payload for payload, _ in DROPPED.values()), GOOD, record(b"cc9H", [3]), GOOD]
+    wrong = frame(GOOD)[:-1] + b"\0"
+    for tail in (frame(GOOD)[:-20], b"\1" + frame(GOOD)[1:] + frame(GOOD), b""):  # cut, with a broken length, whole
+        content = frames(payloads[:9]) + wrong + frames(payloads[9:]) + tail
+        config = FilterConfig(label_ids=(22,), background=background)
+        monkeypatch.setattr(module, "READ_BYTES", 1 << 20)
+        at_once = filtered(tmp_path, content, config)
+        monkeypatch.setattr(module, "READ_BYTES", at_a_time)
+        in_pieces = filtered(tmp_path, content, config)
+        assert in_pieces.tally == at_once.tally
+        assert in_pieces.table == at_once.table
+        assert in_pieces.tally.matches == 2
+        assert DropReason.BAD_CRC in in_pieces.tally.drops
 
 
 def test_checksums_are_not_looked_at_where_nobody_asks(tmp_path: Path) -> None:

@@ -63,9 +63,9 @@ def _differs(data: Bytes, start: int, stop: int) -> bool:
 
 
 @kernel
-def _frame(data: Bytes, at: int, check_crc: bool) -> tuple[int, int]:
+def _frame(data: Bytes, ready: int, at: int, check_crc: bool) -> tuple[int, int]:
     """Return (verdict, end of the payload) of the frame at `at`; the end is 0 where it cannot be known."""
-    left = data.size - at - HEADER_BYTES
+    left = ready - at - HEADER_BYTES
     if left < 0:
         return TRUNCATED, 0
     if check_crc and _differs(data, at, at + 8):
@@ -78,10 +78,12 @@ def _frame(data: Bytes, at: int, check_crc: bool) -> tuple[int, int]:
 
 
 @kernel
-def _walk(data: Bytes, at: int, counts: Ints, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
+def _walk(data: Bytes, ready: int, at: int, counts: Ints, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
     noted = 0
-    while at < data.size and noted < len(heads):
-        verdict, stop = _frame(data, at, rules.check_crc)
+    while at < ready and noted < len(heads):
+        verdict, stop = _frame(data, ready, at, rules.check_crc)
+        if verdict == TRUNCATED and ready < data.size:
+            break
         if verdict == MATCH:
             verdict = judge(data, at + HEADER_BYTES, stop, features[noted], rules)
         counts[verdict] += 1
@@ -140,14 +142,17 @@ def _gather_frames(
 
 
 def _compile(revision: str) -> tuple[Callable[..., tuple[int, int]], Callable[..., None], Callable[..., None]]:
-    def walk(data: Bytes, at: int, counts: Ints, heads: Ints, features: Ints, rules: Rules) -> tuple[int, int]:
+    def walk(
+        data: Bytes, ready: int, at: int, counts: Ints, heads: Ints, features: Ints, rules: Rules
+    ) -> tuple[int, int]:
         """Judge records from `at` on until the tables are full; return (number of records noted, position after them).
 
-        `counts`, (verdicts,), is increased for every record; the tables get those whose verdicts `rules` notes. The
-        position is the size of the data at the end, and also where nothing more can be found.
+        Of the data, `ready` bytes have been read; a record that ends after them is left for the next call. `counts`,
+        (verdicts,), is increased for every record; the tables get those whose verdicts `rules` notes. The position is
+        the size of the data at the end, and also where nothing more can be found.
         """
         _ = revision
-        return _walk(data, at, counts, heads, features, rules)
+        return _walk(data, ready, at, counts, heads, features, rules)
 
     def gather(data: Bytes, features: Ints, ids: Bytes, labels: Bytes, rgb: Bytes, audio: Bytes) -> None:
         """Copy the values of the records whose features are given, in order, into arrays that have just the room.
