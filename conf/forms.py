@@ -13,7 +13,7 @@ from tasks.contracts.datasets import Level
 from tasks.contracts.media import TimeRange
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.text import seconds
-from tasks.detection.config import CLASS_NAMES
+from tasks.detection.config import CLASS_NAMES, DETECTORS
 from tasks.labelling.config import AUTO, IMAGENET
 from tasks.video.config import ShotDetectorName
 from tasks.weights.config import EFFICIENTNET_LITE0
@@ -376,10 +376,11 @@ class LabelVideosForm(VideosForm):
         return names_of(self.model)
 
 
-DetectorName = Literal["auto", "pointrend", "pointrend-resnet101", "yolox-nano"]
-DETECTORS = (
-    "auto: pointrend where there is a GPU, else yolox-nano. pointrend and pointrend-resnet101 give masks, yolox-nano "
-    "boxes in real time on a CPU"
+# The choices of a form are the ones that reelsift ships with; elsewhere one of the settings can be named.
+DetectorName = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra={"enum": list(DETECTORS)})]
+DETECTOR = (
+    "auto (the best that is here and suits the machine), yolox-nano (boxes in real time on a CPU), dfine-s (finer, a "
+    "few frames a second there), pointrend or maskrcnn (masks, on a GPU), or another of `reelsift weights list`"
 )
 Speed = Literal["normal", "fast", "rapid"]
 ObjectClass = Annotated[str, Field(json_schema_extra={"enum": list(CLASS_NAMES)})]
@@ -388,10 +389,10 @@ ObjectClass = Annotated[str, Field(json_schema_extra={"enum": list(CLASS_NAMES)}
 class DetectObjectsForm(VideosForm):
     """The objects in videos, and when."""
 
-    detector: Annotated[DetectorName, Input(10, metavar="DETECTOR")] = Field(default="auto", description=DETECTORS)
+    detector: Annotated[DetectorName, Input(10, metavar="DETECTOR")] = Field(default="auto", description=DETECTOR)
     speed: Annotated[Speed, Input(11)] = Field(
         default="normal",
-        description="fast and rapid give pointrend a smaller picture: quicker, and blind to small things",
+        description="fast, rapid: pointrend, maskrcnn, fcos get a smaller picture: quicker, and blind to small things",
     )
     rate_hz: Annotated[float | None, Input(12, "--fps", metavar="R", empty="as configured, or every one")] = Field(
         default=None, gt=0, le=240, description="Frames a second that are looked at, above 0 and up to 240"
@@ -429,7 +430,7 @@ class PipelineForm(PrepareDatasetForm, TrainOptions):
     video_model: Annotated[ModelNames, Input(31, metavar="MODEL"), AfterValidator(names_of)] = Field(
         default=CHOSEN, description=f"What labels them: {MODELS}"
     )
-    detector: Annotated[DetectorName, Input(32, metavar="DETECTOR")] = Field(default="auto", description=DETECTORS)
+    detector: Annotated[DetectorName, Input(32, metavar="DETECTOR")] = Field(default="auto", description=DETECTOR)
 
     @property
     def video_models(self) -> tuple[str, ...]:

@@ -26,12 +26,12 @@ from tasks.contracts.datasets import VOCABULARY_SIZE
 from tasks.contracts.errors import ConfigError, did_you_mean
 from tasks.contracts.features import SpaceName
 from tasks.contracts.model import FrozenModel
-from tasks.detection.config import DetectOptions
+from tasks.detection.config import DETECTORS, DetectOptions
 from tasks.fan_out.config import PoolConfig
 from tasks.labelling.config import LabelOptions
 from tasks.shards.config import PUBLIC, DownloadConfig
 from tasks.video.config import FetchConfig, MediaBounds, ShotOptions
-from tasks.weights.config import SHIPPED_SPACES, Backbone, WeightsEntry
+from tasks.weights.config import SHIPPED_SPACES, Backbone, OnnxDetector, WeightsEntry
 
 
 class FilterSection(FrozenModel):
@@ -124,6 +124,10 @@ class Settings(BaseSettings):
     feature_spaces: dict[SpaceName, Backbone] = Field(
         default={}, description="feature spaces of your own, beside yt8m and efficientnet-lite0"
     )
+    detectors: dict[SpaceName, OnnxDetector] = Field(
+        default={},
+        description="detectors of your own, ONNX files of DETR's kind, beside the shipped ones",
+    )
     storage: str | None = Field(
         default=None,
         description="where finished things are kept for every machine: s3://BUCKET/PREFIX, gs://… or file:///FOLDER",
@@ -147,6 +151,14 @@ class Settings(BaseSettings):
         """Refuse the name of a space that there is: features of two spaces would pass for the same."""
         if taken := [name for name in SHIPPED_SPACES if name in value]:
             raise ValueError(f"{taken[0]} is a feature space that reelsift ships with: give yours another name")
+        return value
+
+    @field_validator("detectors")
+    @classmethod
+    def _leaves_the_shipped_detectors(cls, value: dict[str, OnnxDetector]) -> dict[str, OnnxDetector]:
+        """Refuse the name of a detector that there is: it would never be opened."""
+        if taken := [name for name in DETECTORS if name in value]:
+            raise ValueError(f"{taken[0]} is a detector that reelsift ships with: give yours another name")
         return value
 
     @classmethod
@@ -187,6 +199,18 @@ class Settings(BaseSettings):
             for name, entry in self.weight_files.items()
         }
         return {**shipped, **own}
+
+    def check_detector(self, name: str) -> None:
+        """See that there is a detector of that name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if name not in (known := (*DETECTORS, *self.detectors)):
+            raise ConfigError(
+                f"detector: there is no {name!r}.{did_you_mean(name, known)} There are {', '.join(known)}; one of your "
+                "own goes into [detectors.NAME] of a file for `--config`."
+            )
 
     def candidates(
         self, models: tuple[str, ...] = (), seed: int | None = None, *, whole_vocabulary: bool = False

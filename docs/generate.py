@@ -23,7 +23,7 @@ from pydantic_core import PydanticUndefined
 from conf.layers import defaults_layer
 from conf.settings import Settings, settings_of
 from tasks.classifier.config import PRESETS, TrainConfig
-from tasks.weights.config import Backbone, WeightsEntry
+from tasks.weights.config import Backbone, OnnxDetector, WeightsEntry
 
 DOCS = Path(__file__).parent
 NOTEBOOK = DOCS / "notebook.ipynb"
@@ -88,6 +88,7 @@ NAMED: dict[str, tuple[type[BaseModel], str]] = {
         Backbone,
         "A feature space of your own: a model of torchvision up to a layer, or an ONNX file with one picture input.",
     ),
+    "detectors": (OnnxDetector, "A detector of your own: an ONNX file of DETR's kind, of COCO's classes."),
     "weight_files": (WeightsEntry, "A file of weights of your own, or another address for one that is known."),
 }
 

@@ -220,8 +220,12 @@ def store_of(settings: Settings) -> TrackingStore:
 
 
 def weights_of(settings: Settings) -> WeightsStore:
-    """Return where weights lie, what is known of each file, and which feature spaces are made of them."""
+    """Return where weights lie, what is known of each file, and which feature spaces and detectors are made of them."""
     given = settings.weights.expanduser().absolute() if settings.weights else None
     return WeightsStore(
-        folder=settings.paths.weights, given=given, table=settings.weights_table, backbones=settings.feature_spaces
+        folder=settings.paths.weights,
+        given=given,
+        table=settings.weights_table,
+        backbones=settings.feature_spaces,
+        detectors=settings.detectors,
     )

@@ -113,7 +113,8 @@ def detect_objects(form: DetectObjectsForm) -> Any:  # noqa: ANN401 - a state; w
     workplace, work, size = workplace_of(form, settings), detect_work(form, settings), settings.flow.videos_per_batch
     detector, outcomes = process_videos(sources, work, workplace, batch=size, again=form.again)
     show_videos(outcomes, key="detected-videos", made_by=detector)
-    made = {"detector": detector, "videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
+    made = {"detector": detector, **work.said(workplace.weights)}
+    made |= {"videos": [outcome.model_dump(mode="json") for outcome in outcomes]}
     return final_state(outcomes, made)
 
 

@@ -51,6 +51,7 @@ def pipeline(form: PipelineForm) -> Any:  # noqa: ANN401 - perhaps a state; who 
     """Make the dataset version, train its candidates, compare them with the champion, and let the gate decide."""
     settings = running_settings()
     settings.candidates(form.models, form.seed)  # a wrong name fails now, not after hours of downloads
+    settings.check_detector(form.detector)
     version = dataset_for(form)
     made = {"dataset": version, **champion_from(f"{version['slug']}/{version['id']}", form, settings)}
     if not form.videos:

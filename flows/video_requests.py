@@ -125,8 +125,9 @@ def detect_work(form: DetectObjectsForm, settings: Settings) -> DetectWork:
     """Return what a form of detecting asks for; `auto` stays, for the machine that does the work to decide.
 
     Raises:
-        ConfigError: the options do not go together.
+        ConfigError: there is no such detector, or the options do not go together.
     """
+    settings.check_detector(form.detector)
     return DetectWork(detector=form.detector, speed=form.speed, options=_changed(settings.detect, form))
 
 

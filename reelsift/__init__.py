@@ -219,8 +219,8 @@ def detect(
 
     Args:
         source: as in `label`.
-        detector: auto (pointrend with a GPU, else yolox-nano), pointrend, pointrend-resnet101 or yolox-nano.
-        speed: normal, fast or rapid: how large a picture pointrend sees.
+        detector: auto (the best that is here and suits the machine), yolox-nano, dfine-s, maskrcnn, pointrend, ...
+        speed: normal, fast or rapid: how large a picture pointrend, maskrcnn and fcos see.
         rate_hz: frames a second that are looked at; every frame by default.
         every: detect on every N-th of these, and let tracks carry boxes between.
         classes: only things of these classes of COCO, e.g. `["bottle", "cup"]`.

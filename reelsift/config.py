@@ -19,7 +19,7 @@ from conf.layers import leaves, origin_of
 from reelsift.console import note, print_error, print_json, print_table
 from reelsift.options import AsJson, Commands
 from reelsift.session import Session
-from tasks.contracts.errors import ReelsiftError, WeightsError
+from tasks.contracts.errors import MissingWeightsError, ReelsiftError, WeightsError
 from tasks.contracts.progress import scaled
 from tasks.contracts.text import without_secrets
 
@@ -111,6 +111,7 @@ def _checks(session: Session) -> Iterator[Check]:
     yield _folder("home", settings.paths.root, "name another one in REELSIFT_HOME")
     yield from _loaded("weights", lambda: _weights(settings))
     yield from _loaded("feature spaces", lambda: _spaces(settings))
+    yield from _loaded("detectors", lambda: _detectors(settings))
     yield from _loaded("servers", lambda: _servers(session))
 
 
@@ -232,6 +233,28 @@ def _spaces(settings: "Settings") -> Iterator[Check]:
             continue
         found = f"not available: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not here"
         yield Check(f"feature space {name}", "missing", found, f"{name}: {how_to_have(name, store)}")
+
+
+def _detectors(settings: "Settings") -> Iterator[Check]:
+    """Yield what `--detector auto` means here, and each detector of one's own."""
+    from flows.dataset_requests import weights_of
+    from tasks.detection.config import SHIPPED
+    from tasks.detection.detector import choose_detector
+    from tasks.weights.store import configured_weights
+
+    store = weights_of(settings)
+    choice = choose_detector(store)
+    state = "ok" if store.path(SHIPPED[choice.detector].weights) else "missing"
+    yield Check("detector auto", state, f"{choice.why}{f'. {choice.better}' if choice.better else ''}".rstrip("."))
+    for name, own in store.detectors.items():
+        try:
+            found = configured_weights(f"[detectors.{name}]", own.weights, store)
+        except MissingWeightsError as error:
+            yield Check(f"detector {name}", "missing", f"not available: {own.weights} is not here", str(error))
+        except ReelsiftError as error:
+            yield Check(f"detector {name}", "broken", str(error).rstrip("."))
+        else:
+            yield Check(f"detector {name}", "ok", f"{found.path}")
 
 
 def _servers(session: Session) -> Iterator[Check]:

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from conf.forms import CHOSEN, DATASET, PARTITIONS, Form, Input
 from reelsift.session import Session
 from tasks.contracts.errors import ReelsiftError
-from tasks.detection.config import CLASS_NAMES
+from tasks.detection.config import CLASS_NAMES, DETECTORS
 from tasks.labelling.config import AUTO, IMAGENET
 from tasks.weights.config import EFFICIENTNET_LITE0, YT8M_GROUP
 
@@ -106,6 +106,10 @@ def _spaces(session: Session) -> list[str]:
     return [EFFICIENTNET_LITE0, YT8M_GROUP, *session.settings.feature_spaces]
 
 
+def _detectors(session: Session) -> list[str]:
+    return [*DETECTORS, *session.settings.detectors]
+
+
 LISTED = "A,B"
 # What a shell offers for an option or an argument, by its metavar.
 CHOICES: dict[str, Callable[[Session], Iterable[str]]] = {
@@ -116,6 +120,7 @@ CHOICES: dict[str, Callable[[Session], Iterable[str]]] = {
     "PRESET": _presets,
     "WEIGHTS": _weights,
     "SPACE": _spaces,
+    "DETECTOR": _detectors,
     "PARTITION": lambda _: PARTITIONS,
     LISTED: lambda _: CLASS_NAMES,
 }

@@ -34,6 +34,7 @@ def pipeline(context: typer.Context, form: PipelineForm, yes: Yes = False, as_js
 
     session: Session = context.obj
     session.settings.candidates(form.models)  # a wrong name fails at once, before any question
+    session.settings.check_detector(form.detector)
     request = planned(form, session)
     form = confirmed(form, request, session, yes=yes)
     with handing_on(request, form, session.settings):
@@ -57,6 +58,7 @@ def print_found(made: dict[str, Any]) -> None:
 
     note_chosen(made["labels"])
     print_outcomes(read_outcomes(made["labels"]), print_labels)
+    note_chosen(made["objects"])
     print_outcomes(read_outcomes(made["objects"]), print_objects)
 
 

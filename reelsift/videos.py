@@ -110,9 +110,10 @@ def with_typed_list(form: FormT) -> FormT:
 
 def done_here(form: OneForm, session: Session) -> dict[str, Any]:
     """Call the stages here, without any server, and answer as the flow does."""
+    from flows.dataset_requests import weights_of
     from flows.video_requests import do_here, sources_of, work_of
     from tasks.contracts.media import DetectorRecord
-    from tasks.per_video.work import LabelWork
+    from tasks.per_video.work import DetectWork, LabelWork
 
     sources, work = sources_of(form), work_of(form, session.settings)
     if isinstance(work, LabelWork):
@@ -125,6 +126,9 @@ def done_here(form: OneForm, session: Session) -> dict[str, Any]:
         if isinstance(job.record, DetectorRecord):
             note(f"The detector is {job.record.name}, on {job.record.device}.")
         said = work.said if isinstance(work, LabelWork) else {"detector": job.made_by}
+        if isinstance(work, DetectWork):
+            said |= work.said(weights_of(session.settings))
+            note_chosen(said)
         videos = collected(outcomes)
     return said | {"videos": [outcome.model_dump(mode="json") for outcome in videos]}
 
@@ -137,9 +141,11 @@ def _models_in_words(said: "Mapping[str, Any]") -> str:
 
 
 def note_chosen(made: "Mapping[str, Any]") -> None:
-    """Say of the answer of a flow which model was taken and why, and which champions could not be."""
+    """Say of an answer which model or detector was taken and why, and which could not be, or would be better."""
     if made.get("why"):
-        note(f"Labelled with {_models_in_words(made)}.")
+        note(f"Labelled with {_models_in_words(made)}." if "models" in made else f"auto took {made['why']}.")
+    if made.get("better"):
+        note(made["better"])
     _note_left_out(made)
 
 
@@ -251,6 +257,8 @@ def print_objects(outcome: "VideoOutcome") -> None:
         )
     if len(rows) > SHOWN_TRACKS:
         note(f"... and {len(rows) - SHOWN_TRACKS:,} more: the report has them all.")
+    if made.detector_ms is not None and outcome.status == "done":
+        note(f"{made.detector.name} took {made.detector_ms:,.3g} ms a frame, on {made.detector.device}.")
     say("In all: " + (", ".join(f"{count:,} {name}" for name, count in made.counts.items()) or "nothing known"))
 
 

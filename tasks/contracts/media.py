@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import is_
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -33,6 +35,7 @@ class TimeRange(FrozenModel):
         return max(min(ends_s) - self.start_s, 0.0) if ends_s else None
 
 
+_is_none = partial(is_, None)  # of a field that is then left out of JSON
 PART = "the stretch that alone was looked at; left out where it was all of the video"
 
 
@@ -52,7 +55,7 @@ class FetchedVideo(FrozenModel):
         exclude_if=lambda value: not value,
         description="fetched for its features alone: its file goes once they are kept, and this record stays",
     )
-    part: TimeRange | None = Field(default=None, exclude_if=lambda part: part is None, description=PART)
+    part: TimeRange | None = Field(default=None, exclude_if=_is_none, description=PART)
 
 
 class MediaFacts(FrozenModel):
@@ -109,7 +112,7 @@ class VideoRecord(FrozenModel):
     yt8m_id: str | None = None
     sha256: Sha256
     size_bytes: int
-    part: TimeRange | None = Field(default=None, exclude_if=lambda part: part is None, description=PART)
+    part: TimeRange | None = Field(default=None, exclude_if=_is_none, description=PART)
     media: MediaFacts
     frames_read: int = Field(ge=0, description="frames that were decoded and looked at")
     corrupt_frames: int = Field(ge=0, description="packets that could not be decoded, and were left out")
@@ -232,12 +235,12 @@ class LabelsManifest(FrozenModel):
     )
     chosen: ShownLine | None = Field(
         default=None,
-        exclude_if=lambda chosen: chosen is None,
+        exclude_if=_is_none,
         description="which model was taken and why, where that was left to reelsift; left out where one was named",
     )
     shots: Shots | None = Field(
         default=None,
-        exclude_if=lambda shots: shots is None,
+        exclude_if=_is_none,
         description="the video's shots, which segments may snap to; left out where they were not asked for",
     )
     annotated_video: str | None = Field(default=None, description="file beside this one, with the current label drawn")
@@ -266,6 +269,7 @@ class DetectorRecord(FrozenModel):
     device: str = Field(description="cpu or cuda")
     speed: str = Field(description="normal, fast or rapid")
     has_masks: bool
+    reads: ShownLine | None = Field(default=None, exclude_if=_is_none, description="how a file of DETR's kind is fed")
 
 
 class ObjectTrack(FrozenModel):
@@ -300,6 +304,8 @@ class ObjectsManifest(FrozenModel):
     tracks: tuple[ObjectTrack, ...] = Field(description="by start, then by id")
     stage_seconds: dict[str, float] = Field(description="seconds of work: decode, detect, track, draw, encode, keep")
     wall_seconds: float = Field(ge=0)
+    detector_ms: float | None = Field(default=None, exclude_if=_is_none, description="for each frame that it saw")
+    chosen: ShownLine | None = Field(default=None, exclude_if=_is_none, description="what `auto` took, and why")
     annotated: str | None = Field(default=None, description="file beside this one with the boxes drawn")
     files: dict[str, Sha256] = Field(default={}, description="digests of the files beside this one, by their names")
     code_revision: str

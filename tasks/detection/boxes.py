@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -108,6 +109,18 @@ class Detections:
     def followed(self, keys: NDArray[np.int64]) -> "Detections":
         """Return the same with the tracks that they belong to."""
         return replace(self, keys=keys)
+
+
+def best_of_overlapping(
+    boxes: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], groups: NDArray[np.int64], largest_iou: float
+) -> NDArray[np.int64]:
+    """Return the places of the boxes, given best first, that overlap with no better one of their group."""
+    if not len(scores):
+        return np.zeros(0, np.int64)
+    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
+    suppress: Any = cv2.dnn.NMSBoxesBatched  # OpenCV's stubs want sequences; arrays are what it takes
+    kept = suppress(xywh, scores, groups.astype(np.int32), 0.0, largest_iou)
+    return np.sort(np.asarray(kept, np.int64).reshape(-1))
 
 
 class Detector(Protocol):

@@ -1,6 +1,7 @@
-"""Options of detection, and the 80 COCO classes of both detectors."""
+"""Options of detection, the detectors that there are, and the 80 COCO classes of all of them."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, get_args
 
@@ -20,6 +21,12 @@ COCO_CLASSES = (
     "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven",
     "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair dryer", "toothbrush",
 )  # fmt: skip
+# The ids in COCO's own files, 1 to 90: classes were planned that no picture has.
+WITHOUT_CLASS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+NO_CLASS = -1
+PLACE_OF_ID = tuple(
+    NO_CLASS if each in WITHOUT_CLASS else each - sum(other <= each for other in WITHOUT_CLASS) for each in range(91)
+)  # of each id, among the 80
 # Darknet's spelling of the same, where it differs by more than spaces.
 ALIASES = {
     "motorbike": "motorcycle",
@@ -59,7 +66,50 @@ def _squeezed(name: str) -> str:
 Speed = Literal["normal", "fast", "rapid"]
 SPEEDS: tuple[Speed, ...] = get_args(Speed)
 AUTO, POINTREND, POINTREND_RESNET101, YOLOX_NANO = "auto", "pointrend", "pointrend-resnet101", "yolox-nano"
-DETECTORS = (AUTO, POINTREND, POINTREND_RESNET101, YOLOX_NANO)
+
+
+@dataclass(frozen=True)
+class ShippedDetector:
+    """A detector whose weights have an entry in the table, and what its authors published about it."""
+
+    kind: Literal["yolox", "detr", "pointrend", "torchvision"]
+    box_ap: float  # COCO's, on val2017, in percent
+    # Floating point operations for a frame, a multiplication and an addition being two; None: not published, and many.
+    gflops: float | None
+    weights: str  # in the table
+    has_masks: bool = False
+    is_for_auto: bool = True
+
+    @property
+    def is_of_torch(self) -> bool:
+        """Whether PyTorch runs it, which finds any GPU; else ONNX Runtime does, for which there is another build."""
+        return self.kind in {"pointrend", "torchvision"}
+
+
+# YOLOX: https://github.com/Megvii-BaseDetection/YOLOX/blob/main/README.md. D-FINE: https://github.com/Peterande/D-FINE
+# (README.md; n on COCO, the others on Objects365 before). torchvision: the `meta` of its weights, whose `_ops` count a
+# multiplication and an addition as one. PointRend: its authors give the AP of masks alone; here is that of the boxes of
+# Mask R-CNN with the same backbone, box head and schedule, from detectron2's MODEL_ZOO.md.
+SHIPPED: dict[str, ShippedDetector] = {
+    YOLOX_NANO: ShippedDetector("yolox", 25.8, 1.08, YOLOX_NANO),
+    "yolox-tiny": ShippedDetector("yolox", 32.8, 6.45, "yolox-tiny"),
+    "yolox-s": ShippedDetector("yolox", 40.5, 26.8, "yolox-s"),
+    "yolox-m": ShippedDetector("yolox", 46.9, 73.8, "yolox-m"),
+    "yolox-l": ShippedDetector("yolox", 49.7, 155.6, "yolox-l"),
+    "yolox-x": ShippedDetector("yolox", 51.1, 281.9, "yolox-x"),
+    "dfine-n": ShippedDetector("detr", 42.8, 7.0, "dfine-n"),
+    "dfine-s": ShippedDetector("detr", 50.7, 25.0, "dfine-s"),
+    "dfine-x": ShippedDetector("detr", 59.3, 202.0, "dfine-x"),
+    "ssdlite": ShippedDetector("torchvision", 21.3, 1.17, "ssdlite"),
+    "fcos": ShippedDetector("torchvision", 39.2, 256.4, "fcos"),
+    "maskrcnn": ShippedDetector("torchvision", 47.4, 667.2, "maskrcnn", has_masks=True),
+    POINTREND: ShippedDetector("pointrend", 41.0, None, "pointrend-resnet50", has_masks=True),
+    # A ResNeXt-101: several times the work. As ever, `auto` leaves it to those who name it.
+    POINTREND_RESNET101: ShippedDetector(
+        "pointrend", 44.3, None, POINTREND_RESNET101, has_masks=True, is_for_auto=False
+    ),
+}
+DETECTORS = (AUTO, *SHIPPED)
 
 CLASS_NAMES = COCO_CLASSES  # the choices of a form
 

@@ -272,8 +272,12 @@ def detect_objects(
     bounds: MediaBounds,
     folder: Path,
     progress: Progress | None = None,
+    *,
+    chosen: str | None = None,
 ) -> ObjectsManifest:
     """Find the objects of a video or picture, and write all about them to `folder`.
+
+    `chosen` is why this detector was taken, where that was left to reelsift.
 
     The annotated copy has every frame of the video, whatever `rate_hz` and `every` say: boxes are carried to the frames
     that are not looked at. The table has rows only of those that are.
@@ -286,7 +290,7 @@ def detect_objects(
     plan = DetectionPlan(video, media, detector, options)
     with staged(folder, files=OBJECTS.file_names, manifest=OBJECTS_NAME) as draft:
         summaries = TrackSummaries(detector.class_names, sure_at_once=plan.is_picture)
-        reader = _look_through(plan, bounds, draft, summaries, clock, progress or Silent())
+        reader, seen = _look_through(plan, bounds, draft, summaries, clock, progress or Silent())
         manifest = ObjectsManifest(
             identity=identity_of_objects(video, detector.record, options),
             video=VideoRecord.of(video, media, frames_read=reader.frames_read, corrupt_frames=reader.corrupt_frames),
@@ -297,6 +301,8 @@ def detect_objects(
             tracks=summaries.tracks(),
             stage_seconds=clock.seconds,
             wall_seconds=clock.wall_seconds,
+            detector_ms=round(1000 * clock.seconds["detect"] / seen, 2) if seen else None,
+            chosen=chosen,
             annotated=plan.annotated,
             files=answer_digests(draft, OBJECTS.file_names),
             code_revision=code_revision(),
@@ -312,11 +318,12 @@ def _look_through(
     summaries: TrackSummaries,
     clock: StageClock,
     progress: Progress,
-) -> FrameReader:
-    """Read the video once, and write all but the manifest."""
+) -> tuple[FrameReader, int]:
+    """Read the video once, write all but the manifest, and count the frames that the detector saw."""
     class_names = plan.detector.class_names
     what = f"objects in {plan.video.path.name}"
     rows = KeyedRows(draft / "keyed.parquet")
+    seen = 0
     thumbnails = Thumbnails(draft)
     with ExitStack() as stack:
         stack.callback(rows.close)
@@ -324,6 +331,7 @@ def _look_through(
         show = stack.enter_context(showing(plan.video, plan.media, draft, clock)) if plan.annotated else None
         progress.begin(what, plan.frames_expected, "frames")
         for frame in _seen(plan, reader, stack, clock):
+            seen += frame.is_detected
             with clock.measuring("keep"):
                 thumbnails.keep(frame, summaries.add(frame))
                 rows.add(frame)
@@ -341,7 +349,7 @@ def _look_through(
     with clock.measuring("keep"):
         thumbnails.name(summaries.sure_keys())
         rows.named(draft / OBJECTS_TABLE_NAME, summaries, class_names)
-    return reader
+    return reader, seen
 
 
 def _seen(plan: DetectionPlan, reader: FrameReader, stack: ExitStack, clock: StageClock) -> Iterator[TimedFrame]:

@@ -154,14 +154,9 @@ class PointRendDetector:
         Raises:
             DetectorError: the GPU's memory does not suffice for a single picture.
         """
-        made: dict[int, Detections] = {}
-        for shape in dict.fromkeys(image.shape for image in images):
-            places = [place for place, image in enumerate(images) if image.shape == shape]
-            found, at_once = in_halves(self._look, [images[place] for place in places])
-            if at_once < len(places):
-                self.batch_size = min(self.batch_size, at_once)
-            made.update(zip(places, found, strict=True))
-        return [made[place] for place in range(len(images))]
+        found, at_once = by_size(self._look, images)
+        self.batch_size = min(self.batch_size, at_once)
+        return found
 
     @torch.inference_mode()
     def _look(self, images: Sequence[Picture]) -> list[Detections]:
@@ -195,6 +190,24 @@ class PointRendDetector:
     def _precision(self) -> AbstractContextManager[Any]:
         """Let a GPU compute in half precision where that is safe; a CPU is to answer as PixelLib does."""
         return torch.autocast("cuda", torch.float16) if self._device == "cuda" else nullcontext()
+
+
+def by_size(
+    look: Callable[[Sequence[Picture]], list[Detections]], images: Sequence[Picture]
+) -> tuple[list[Detections], int]:
+    """Return what is in pictures, looked at together where they are of one size, and how many can be at once.
+
+    Raises:
+        DetectorError: the GPU's memory does not suffice for a single one.
+    """
+    made: dict[int, Detections] = {}
+    most = BATCH["cuda"]
+    for shape in dict.fromkeys(image.shape for image in images):
+        places = [place for place, image in enumerate(images) if image.shape == shape]
+        found, at_once = in_halves(look, [images[place] for place in places])
+        most = min(most, at_once) if at_once < len(places) else most
+        made.update(zip(places, found, strict=True))
+    return [made[place] for place in range(len(images))], most
 
 
 def in_halves(

@@ -1,4 +1,4 @@
-"""YOLOX-nano by ONNX Runtime: pictures put through an untrusted file, and its output decoded to boxes."""
+"""YOLOX by ONNX Runtime: pictures put through an untrusted file, and its output decoded to boxes."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from tasks.contracts.errors import DetectorError, WeightsError
 from tasks.contracts.media import DetectorRecord
-from tasks.detection.boxes import Detections, Picture
+from tasks.detection.boxes import Detections, Picture, best_of_overlapping
 from tasks.detection.config import COCO_CLASSES, YOLOX_NANO
 from tasks.weights.store import Weights, WeightsStore, find_weights
 from tasks.weights.untrusted import first_words, open_session, usable_cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-
-Dimension = int | None  # None: the file leaves it open
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Network:
 
     session: "InferenceSession"
     input_name: str
-    input_shape: tuple[Dimension, ...]
+    input_shape: tuple[int | None, ...]  # None: the file leaves it open
     device: str  # cpu or cuda
 
     def run(self, blob: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -39,26 +37,26 @@ class Network:
         return made
 
 
-def open_network(path: Path) -> Network:
-    """Open `path` as `open_session` does, with one thread for each call.
+def open_network(path: Path, name: str = YOLOX_NANO) -> Network:
+    """Open the `path` of the detector `name` as `open_session` does, with one thread for each call.
 
     Raises:
         WeightsError: the file is no network that ONNX Runtime can load, or has several inputs or outputs.
     """
-    session = open_session(path, WHAT_TO_DO, largest="no YOLOX")
+    session = open_session(path, _what_to_do(name), largest="no YOLOX")
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [each.type for each in (*inputs, *outputs)] != ["tensor(float)"] * 2:
         found = ", ".join(f"{each.name} {each.type}" for each in (*inputs, *outputs))
-        raise WeightsError(f"{path} should have one input and one output of floats, and has {found}: {WHAT_TO_DO}")
+        wanted = "one input and one output of floats"
+        raise WeightsError(f"{path} should have {wanted}, and has {found}: {_what_to_do(name)}")
     shape = tuple(side if isinstance(side, int) else None for side in inputs[0].shape)
     device = "cuda" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
     return Network(session, inputs[0].name, shape, device)
 
 
-WHAT_TO_DO = "remove it and run `reelsift weights fetch yolox-nano`, or give the right file."
+def _what_to_do(name: str) -> str:
+    return f"remove it and run `reelsift weights fetch {name}`, or give the right file."
 
-
-FloatArray = NDArray[np.floating[Any]]
 
 STRIDES = (8, 16, 32)
 SAME_CLASS_IOU = 0.45  # of two boxes of one class that overlap more, only the better counts: YOLOX's own bound
@@ -97,32 +95,22 @@ def read_output(output_AC: NDArray[np.float32], side: int, min_score: float) -> 
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
     usable = np.flatnonzero((scores >= min_score) & np.isfinite(boxes).all(axis=1))
     best = usable[np.argsort(-scores[usable], kind="stable")][:CANDIDATES]
-    best = best[_best_of_overlapping(boxes[best], scores[best], class_ids[best], SAME_CLASS_IOU)]
-    best = best[_best_of_overlapping(boxes[best], scores[best], np.zeros_like(best), SAME_PLACE_IOU)]
+    best = best[best_of_overlapping(boxes[best], scores[best], class_ids[best], SAME_CLASS_IOU)]
+    best = best[best_of_overlapping(boxes[best], scores[best], np.zeros_like(best), SAME_PLACE_IOU)]
     return Detections(boxes[best].astype(np.float32), scores[best], class_ids[best].astype(np.int16))
 
 
-def _best_of_overlapping(
-    boxes: FloatArray, scores: FloatArray, groups: NDArray[np.int64], largest_iou: float
-) -> NDArray[np.int64]:
-    """Return the places of the boxes, given best first, that overlap with no better one of their group."""
-    if not len(scores):
-        return np.zeros(0, np.int64)
-    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
-    suppress: Any = cv2.dnn.NMSBoxesBatched  # OpenCV's stubs want sequences; arrays are what it takes
-    kept = suppress(xywh, scores, groups.astype(np.int32), 0.0, largest_iou)
-    return np.sort(np.asarray(kept, np.int64).reshape(-1))
-
-
 DEFAULT_MIN_SCORE = 0.3
-SIDES = {"normal": 416, "fast": 320, "rapid": 224}  # of the input, where the file leaves them open
+# Of the input, where the file leaves them open.
+SMALL_SIDES = {"normal": 416, "fast": 320, "rapid": 224}  # as nano and tiny were trained
+SIDES = {"normal": 640, "fast": 480, "rapid": 320}
 GREY = 114
 MOST_AT_ONCE = 8
 ROUNDS = 2  # batches of this many pictures for each thread: the last of one round waits less for the others
 
 
 class YoloxDetector:
-    """A YOLOX network of COCO's classes."""
+    """A YOLOX network of COCO's classes, of any size of the family."""
 
     class_names = COCO_CLASSES
 
@@ -134,21 +122,23 @@ class YoloxDetector:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="yolox")
         self.batch_size = at_once * ROUNDS
         self.record = DetectorRecord(
-            name=YOLOX_NANO, weights=weights.record, device=network.device, speed=speed, has_masks=False
+            name=weights.record.name, weights=weights.record, device=network.device, speed=speed, has_masks=False
         )
         self._check(weights)
 
     @classmethod
-    def open(cls, *, speed: str, weights: WeightsStore, min_score: float | None = None) -> "YoloxDetector":
-        """Open the network of the file that `weights` has.
+    def open(
+        cls, name: str = YOLOX_NANO, *, speed: str, weights: WeightsStore, min_score: float | None = None
+    ) -> "YoloxDetector":
+        """Open the network `name` of the file that `weights` has.
 
         Raises:
             MissingWeightsError: the file is not there.
             WeightsError: it is no YOLOX of COCO's 80 classes.
             DetectorError: it has a fixed input, which no speed changes.
         """
-        found = find_weights(YOLOX_NANO, weights)
-        return cls(open_network(found.path), found, speed=speed, min_score=min_score)
+        found = find_weights(name, weights)
+        return cls(open_network(found.path, name), found, speed=speed, min_score=min_score)
 
     def detect(self, images: Sequence[Picture]) -> list[Detections]:
         """Return what is in each picture, best first."""
@@ -167,16 +157,17 @@ class YoloxDetector:
     def _check(self, weights: Weights) -> None:
         """Look at an empty picture once: only a run shows what comes out of a file from a stranger."""
         blob, _ = letterbox(np.zeros((self._side, self._side, 3), np.uint8), self._side)
+        what_to_do = _what_to_do(weights.record.name)
         try:
             output = self._network.run(blob)
         # ONNX Runtime's exceptions have no base but Exception.
         except Exception as error:
-            raise WeightsError(f"{weights.path} does not run ({first_words(error)}): {WHAT_TO_DO}") from error
+            raise WeightsError(f"{weights.path} does not run ({first_words(error)}): {what_to_do}") from error
         expected = (1, anchor_count(self._side), 5 + len(COCO_CLASSES))
         if output.shape != expected:
-            raise WeightsError(f"{weights.path} puts out {output.shape} where YOLOX has {expected}: {WHAT_TO_DO}")
+            raise WeightsError(f"{weights.path} puts out {output.shape} where YOLOX has {expected}: {what_to_do}")
         if not (np.isfinite(output).all() and ((output[..., 4:] >= 0) & (output[..., 4:] <= 1)).all()):
-            raise WeightsError(f"{weights.path} puts out scores outside 0 to 1: {WHAT_TO_DO}")
+            raise WeightsError(f"{weights.path} puts out scores outside 0 to 1: {what_to_do}")
 
 
 def letterbox(image: Picture, side: int) -> tuple[NDArray[np.float32], float]:
@@ -191,16 +182,19 @@ def letterbox(image: Picture, side: int) -> tuple[NDArray[np.float32], float]:
 
 def _side(network: Network, weights: Weights, speed: str) -> int:
     """Return the side of the square input that a speed means."""
+    name = weights.record.name
+    sides = SMALL_SIDES if name in {YOLOX_NANO, "yolox-tiny"} else SIDES
     batch, channels, height, width = network.input_shape if len(network.input_shape) == 4 else (0, 0, 0, 0)
     fits = batch in (1, None) and channels == 3 and height == width and (height or STRIDES[-1]) % STRIDES[-1] == 0
     if not fits or height == 0:
         shape = tuple("?" if each is None else each for each in network.input_shape)
-        raise WeightsError(f"{weights.path} takes {shape} where YOLOX takes (1, 3, 416, 416): {WHAT_TO_DO}")
+        usual = (1, 3, sides["normal"], sides["normal"])
+        raise WeightsError(f"{weights.path} takes {shape} where YOLOX takes {usual}: {_what_to_do(name)}")
     if height is None:
-        return SIDES[speed]
+        return sides[speed]
     if speed != "normal":
         raise DetectorError(
-            f"{YOLOX_NANO} has one speed: its network takes {width} x {height} pixels, and speed {speed!r} would "
-            "change nothing. Leave the speed out, or take the detector pointrend."
+            f"{name} has one speed: its network takes {width} x {height} pixels, and speed {speed!r} would "
+            "change nothing. Leave the speed out, or take another detector."
         )
     return height

@@ -1,20 +1,27 @@
-"""What the feature spaces of one's own share: their weights held to the table, their layers pooled, their sound."""
+"""Feature spaces of one's own: what they share, layers pooled and sound, and ONNX files with one picture input."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import ValidationError
 
-from tasks.contracts.errors import ConfigError, WeightsError
+from tasks.contracts.errors import ConfigError, WeightsError, did_you_mean
 from tasks.contracts.features import FeatureSpace, Modality, SpaceWeights
 from tasks.contracts.media import WeightsRecord
-from tasks.features.batches import FrameNetwork
-from tasks.features.efficientnet import PICTURE, SOUND
+from tasks.features.batches import FrameNetwork, NetworkThreads
+from tasks.features.shipped import PICTURE, SOUND
 from tasks.features.sound_network import STATISTICS_SAMPLES, STATISTICS_SIZE, band_statistics
 from tasks.weights.config import Backbone
-from tasks.weights.store import Weights, WeightsStore, find_weights
+from tasks.weights.store import Weights
+from tasks.weights.untrusted import first_words, open_session, usable_cores
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 VERSION = 1  # raise by hand when the same backbone gives other features
 
@@ -22,30 +29,6 @@ VERSION = 1  # raise by hand when the same backbone gives other features
 def section(name: str) -> str:
     """Return how a message names the settings of a space."""
     return f"[feature_spaces.{name}]"
-
-
-def backbone_weights(name: str, backbone: Backbone, store: WeightsStore) -> Weights:
-    """Return the file of weights of a space.
-
-    Raises:
-        ConfigError: the table has no such entry.
-        MissingWeightsError: the file is not here.
-        WeightsError: it is not the one whose digest the table has.
-    """
-    if backbone.weights not in store.table:
-        try:
-            store.entry(backbone.weights)
-        except WeightsError as error:
-            raise ConfigError(
-                f"{section(name)} weights: {error} An entry of your own goes into [weight_files.{backbone.weights}]."
-            ) from error
-    found, entry = find_weights(backbone.weights, store), store.entry(backbone.weights)
-    if entry.sha256 and not entry.archive_member and found.record.sha256 != entry.sha256:
-        raise WeightsError(
-            f"The weights {found.path} have sha256 {found.record.sha256}, and {backbone.weights} should have "
-            f"{entry.sha256}: put the right file there, or correct `sha256` in [weight_files.{backbone.weights}]."
-        )
-    return found
 
 
 @dataclass(frozen=True)
@@ -123,3 +106,141 @@ def check_values(values: NDArray[Any], count: int, what: str) -> None:
         )
     if not np.isfinite(values).all():
         raise ConfigError(f"{what} gives values that are not finite for a black picture: its weights are damaged.")
+
+
+INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)")
+COLOURS = 3
+LARGEST_SIDE, LARGEST_BATCH = 4096, 256
+MOST_AT_ONCE = 8  # threads, or pictures of a batch
+
+
+@dataclass(frozen=True)
+class PictureInput:
+    """What a network takes: n pictures, of one size and one order of axes."""
+
+    name: str
+    dtype: Any
+    is_last: bool  # whether the colours are the last axis
+    batch: int | None  # pictures that must come together; None: as many as one likes
+    height: int
+    width: int
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Axes of places, of an output with four: in the order of the input."""
+        return (1, 2) if self.is_last else (2, 3)
+
+
+def open_onnx(name: str, backbone: Backbone, weights: Weights) -> BackboneExtractor:
+    """Open a network.
+
+    Raises:
+        ConfigError: the file wants other inputs, or has no such output, or an output that gives no features.
+        WeightsError: it is no network that can be run.
+    """
+    session = open_session(weights.path, f"give {section(name)} the right file.")
+    taken = _picture_input(name, backbone, weights.path, session)
+    output = _output(name, backbone, weights.path, session)
+    what = f"{section(name)} output: {output} of {weights.path.name}"
+
+    def prepare(image: NDArray[np.uint8]) -> NDArray[Any]:
+        return _prepared(image, taken, backbone)
+
+    def run_whole(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        try:
+            made: Any = session.run([output], {taken.name: _filled(images, taken)})[0]
+        # ONNX Runtime's exceptions have no base but Exception.
+        except Exception as error:
+            raise WeightsError(f"{weights.path} does not run ({first_words(error)}).") from error
+        return made[: len(images)] if np.ndim(made) else made
+
+    black = prepare(np.zeros((taken.height, taken.width, COLOURS), np.uint8))
+    count = taken.batch or 1
+    found = run_whole([black] * count)
+    check_values(found, count, what)
+    on_gpu = "CUDAExecutionProvider" in session.get_providers()
+    network = FrameNetwork(
+        prepare=prepare,
+        run=lambda images: pooled(run_whole(images), taken.places),
+        columns=pooled(found, taken.places).shape[1],
+        batch_size=taken.batch or (MOST_AT_ONCE if on_gpu else 1),
+        threads=NetworkThreads(1 if on_gpu else min(MOST_AT_ONCE, usable_cores())),
+    )
+    values = f"scale {backbone.scale:g}, mean {backbone.mean}, std {backbone.std}, " if taken.dtype != np.uint8 else ""
+    words = f"onnx {output}, of {taken.width}x{taken.height}, {values}{backbone.colours}"
+    return extractor_of(name, backbone, weights, network, words)
+
+
+def _picture_input(name: str, backbone: Backbone, path: Path, session: "InferenceSession") -> PictureInput:
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        found = ", ".join(f"{each.name} {_shape(each)}" for each in inputs) or "none"
+        raise ConfigError(f"{section(name)}: {path.name} should have one input, a picture, and has {found}.")
+    (only,) = inputs
+    if only.type not in INPUT_TYPES or len(only.shape) != 4 or COLOURS not in (only.shape[1], only.shape[3]):
+        raise ConfigError(
+            f"{section(name)}: {path.name} should take pictures, floats or uint8 of shape (n, 3, height, width) or "
+            f"(n, height, width, 3), and its input {only.name} is {only.type} {_shape(only)}."
+        )
+    is_last = only.shape[1] != COLOURS
+    batch, *sides = (only.shape[0], *(only.shape[1:3] if is_last else only.shape[2:4]))
+    if backbone.side is not None and any(isinstance(side, int) and side != backbone.side for side in sides):
+        raise ConfigError(f"{section(name)} side: {path.name} takes {_shape(only)}, and {backbone.side} was set.")
+    known = [side if isinstance(side, int) else backbone.side for side in sides]
+    if None in known:
+        raise ConfigError(
+            f"{section(name)}: {path.name} leaves the size of its pictures open, {_shape(only)}: set `side`, e.g. "
+            "side = 224."
+        )
+    height, width = (int(side or 0) for side in known)
+    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
+        raise ConfigError(f"{section(name)}: {path.name} takes pictures of {width}x{height}: no network for pictures.")
+    fixed = batch if isinstance(batch, int) else None
+    if fixed is not None and not 0 < fixed <= LARGEST_BATCH:
+        raise ConfigError(f"{section(name)}: {path.name} takes {fixed} pictures at once: no network for pictures.")
+    return PictureInput(only.name, INPUT_TYPES[only.type], is_last, fixed, height, width)
+
+
+def _output(name: str, backbone: Backbone, path: Path, session: "InferenceSession") -> str:
+    outputs = {each.name: each for each in session.get_outputs()}
+    there = ", ".join(f"{each.name} {each.type} {_shape(each)}" for each in outputs.values())
+    if backbone.output is None and len(outputs) != 1:
+        raise ConfigError(f"{section(name)}: {path.name} has the outputs {there}: name one as `output`.")
+    wanted = backbone.output or next(iter(outputs))
+    if wanted not in outputs:
+        raise ConfigError(
+            f"{section(name)} output: {path.name} has no {wanted!r}.{did_you_mean(wanted, outputs)} There is {there}."
+        )
+    if outputs[wanted].type not in OUTPUT_TYPES:
+        raise ConfigError(f"{section(name)} output: {path.name} gives {there}, and features are floats.")
+    return wanted
+
+
+def _shape(value: Any) -> str:  # noqa: ANN401 - ONNX Runtime's own
+    return f"({', '.join('?' if side is None else str(side) for side in value.shape)})"
+
+
+def _prepared(image: NDArray[np.uint8], taken: PictureInput, backbone: Backbone) -> NDArray[Any]:
+    """Return the middle of a picture as the network takes it: as large as fits in, resized (bilinear, smoothed)."""
+    height, width = image.shape[:2]
+    scale = min(height / taken.height, width / taken.width)
+    kept_height, kept_width = max(1, round(taken.height * scale)), max(1, round(taken.width * scale))
+    top, left = (height - kept_height) // 2, (width - kept_width) // 2
+    middle = Image.fromarray(image[top : top + kept_height, left : left + kept_width])
+    pixels = np.asarray(middle.resize((taken.width, taken.height), Image.Resampling.BILINEAR))
+    if taken.dtype != np.uint8:
+        mean, std = (np.array(each, np.float32) for each in (backbone.mean, backbone.std))
+        pixels = ((pixels.astype(np.float32) * np.float32(backbone.scale) - mean) / std).astype(taken.dtype)
+    pixels = pixels[:, :, ::-1] if backbone.colours == "bgr" else pixels
+    return np.ascontiguousarray(pixels if taken.is_last else pixels.transpose(2, 0, 1))
+
+
+def _filled(images: Sequence[NDArray[Any]], taken: PictureInput) -> NDArray[Any]:
+    """Return the pictures as one array; a batch of a fixed size is filled up with black ones."""
+    stacked = np.stack(images)
+    if taken.batch is None or len(stacked) == taken.batch:
+        return stacked
+    full = np.zeros((taken.batch, *stacked.shape[1:]), stacked.dtype)
+    full[: len(stacked)] = stacked
+    return full

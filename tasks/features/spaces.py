@@ -2,10 +2,11 @@
 
 from tasks.contracts.errors import ConfigError, MissingWeightsError, WeightsError, did_you_mean
 from tasks.contracts.features import YT8M_FEATURE_SPACE
-from tasks.features.efficientnet import EfficientNetExtractor, embedded_weights
+from tasks.features.backbone import open_onnx, section
 from tasks.features.extractor import Extractor
+from tasks.features.shipped import EfficientNetExtractor, embedded_weights, load_yt8m
 from tasks.weights.config import EFFICIENTNET_LITE0, NEEDED_WEIGHTS, YT8M_GROUP
-from tasks.weights.store import WeightsStore, by_hand, missing_weights
+from tasks.weights.store import WeightsStore, by_hand, configured_weights, missing_weights
 
 SHORT_NAMES = {YT8M_GROUP: YT8M_FEATURE_SPACE}
 
@@ -98,16 +99,10 @@ def open_extractor(name: str, store: WeightsStore) -> Extractor:
     if found == EFFICIENTNET_LITE0:
         return EfficientNetExtractor.open()
     if found == YT8M_FEATURE_SPACE:
-        from tasks.features.yt8m import load_yt8m  # noqa: PLC0415
-
         return load_yt8m(store)
     assert backbone is not None
-    from tasks.features.backbone import backbone_weights  # noqa: PLC0415
-
-    weights = backbone_weights(found, backbone, store)
+    weights = configured_weights(section(found), backbone.weights, store)
     if backbone.model is None:
-        from tasks.features.onnx_backbone import open_onnx  # noqa: PLC0415
-
         return open_onnx(found, backbone, weights)
     from tasks.features.torchvision_backbone import open_torchvision  # noqa: PLC0415
 

@@ -2,24 +2,23 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from tasks.contracts.errors import ConfigError, WeightsError, did_you_mean
+from tasks.contracts.errors import ConfigError, did_you_mean
 from tasks.features.backbone import BackboneExtractor, check_values, extractor_of, pooled, section
 from tasks.features.batches import FrameNetwork
 from tasks.features.efficientnet_network import BATCH_FRAMES, torch_device, torch_threads
 from tasks.weights.config import Backbone
 from tasks.weights.store import Weights
+from tasks.weights.untrusted import fill_module
 
 ANY_SIDE = 256  # of a picture that preprocessing is tried on
 LARGER = 64  # pixels by which a second picture is larger, to see which axes are places
@@ -42,7 +41,7 @@ def open_torchvision(name: str, backbone: Backbone, weights: Weights) -> Backbon
         module = create_feature_extractor(model, {layer: OUTPUT}, suppress_diff_warning=True).eval()
     except ValueError as error:
         raise ConfigError(_no_layer(name, backbone, model)) from error
-    _load(module, weights, f"{backbone.model} up to {layer}")
+    fill_module(module, weights.path, f"{backbone.model} up to {layer}")
     device = torch_device()
     module = convert_conv2d_weight_memory_format(module.to(device), torch.channels_last)
     what = f"{section(name)} layer: {layer} of {backbone.model}"
@@ -115,42 +114,6 @@ def _no_layer(name: str, backbone: Backbone, model: nn.Module) -> str:
         f"{section(name)} layer: {backbone.model} has no {wanted!r}.{did_you_mean(wanted, [*tops, *nodes])} There are "
         f"{shown}, and what is within them, e.g. {max(nodes, key=len)}."
     )
-
-
-def _load(module: nn.Module, weights: Weights, what: str) -> None:
-    """Read the tensors of the layers that are used; the file may hold more, such as another head."""
-    given = _tensors(weights.path)
-    wanted = module.state_dict()
-    missing = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
-    if missing:
-        others = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
-        held = ", ".join([*list(given)[:3], "…"]) if given else "nothing"
-        raise WeightsError(f"{weights.path} is not of {what}: it has no {missing[0]}{others}, but {held}.")
-    for key, tensor in wanted.items():
-        if key in given and given[key].shape != tensor.shape:
-            raise WeightsError(
-                f"{weights.path} is not of {what}: {key} must have shape {tuple(tensor.shape)}, got "
-                f"{tuple(given[key].shape)}."
-            )
-    module.load_state_dict({key: given.get(key, tensor) for key, tensor in wanted.items()})
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file, which is read as tensors and nothing else."""
-    try:
-        if path.suffix == ".safetensors":
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    # What an untrusted file makes PyTorch raise has no base but Exception.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise WeightsError(f"{path} does not hold weights of PyTorch's that can be read safely: {reason}") from error
-    if isinstance(found, dict) and isinstance(inner := found.get("state_dict"), dict):
-        found = inner  # as training scripts keep them, beside the optimiser
-    if not isinstance(found, dict):
-        raise WeightsError(f"{path} holds a {type(found).__name__}, and no tensors by name.")
-    return {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
 
 
 def _places(

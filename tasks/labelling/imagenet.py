@@ -15,8 +15,8 @@ from tasks.contracts.features import FeatureSpace, Modality
 from tasks.contracts.media import ModelRecord, TimeRange
 from tasks.contracts.progress import Progress
 from tasks.features.batches import FrameNetwork, sampled_rows
-from tasks.features.efficientnet import embedded_record, embedded_weights, prepare
 from tasks.features.extractor import Extractor, VideoFeatures
+from tasks.features.shipped import embedded_record, embedded_weights, prepare
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.video.config import MediaBounds

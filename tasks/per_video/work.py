@@ -28,9 +28,9 @@ from tasks.contracts.media import (
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import LongAlone, Progress, Silent
 from tasks.detection.boxes import Detector
-from tasks.detection.config import DetectOptions
+from tasks.detection.config import AUTO, DetectOptions
 from tasks.detection.detect import detect_objects, identity_of_objects
-from tasks.detection.detector import open_detector
+from tasks.detection.detector import choose_detector, open_detector
 from tasks.features.extractor import Extractor
 from tasks.features.spaces import open_extractor
 from tasks.labelling.config import LabelOptions
@@ -135,12 +135,20 @@ class DetectWork(FrozenModel):
     def job(self, detector: Detector, workplace: Workplace, progress: Progress | None = None) -> Job[ObjectsManifest]:
         """Return the job of detecting with an open detector."""
         lookup = self.lookup(detector.record, workplace)
+        chosen = self.said(workplace.weights).get("why")
         return Job(
             **{field.name: getattr(lookup, field.name) for field in fields(lookup)},
             make=lambda video, folder: detect_objects(
-                video, detector, self.options, workplace.bounds, folder, progress
+                video, detector, self.options, workplace.bounds, folder, progress, chosen=chosen
             ),
         )
+
+    def said(self, weights: WeightsStore) -> dict[str, str | None]:
+        """What an answer about many videos says of `auto`: why it took what it did, and what would be better."""
+        if self.detector != AUTO:
+            return {}
+        choice = choose_detector(weights)
+        return {"why": choice.why, "better": choice.better}
 
     def lookup(self, record: DetectorRecord, workplace: Workplace) -> Lookup[ObjectsManifest]:
         """Return what tells whether a video was looked at by this detector; opens none."""

@@ -5,8 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.contracts.features import YT8M_FEATURE_SPACE
-from tasks.contracts.model import FrozenModel, Sha256
+from tasks.contracts.model import FrozenModel
 
+# Whole, or its beginning: torchvision's own files carry the first eight digits in their names.
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+DIGITS = 64  # of a whole one
 Address = Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S+$")]
 
 
@@ -20,7 +23,9 @@ class WeightsEntry(FrozenModel):
         description="http(s) addresses, the best first; left out: a person puts the file into the folder",
     )
     size_bytes: int | None = Field(default=None, ge=1, description="of what the address gives, where it is known")
-    sha256: Sha256 | None = Field(default=None, description="of what the address gives, where it is known")
+    sha256: Digest | None = Field(
+        default=None, description="of what the address gives, where it is known; its first 8 digits or more will do"
+    )
     licence: str = Field(default="not stated", description="SPDX id, or a few words")
     used_for: str = Field(default="a feature space of your own", description="what needs it, in a few words")
     archive_member: str | None = Field(default=None, description="the file within the .tgz at the address")
@@ -30,6 +35,15 @@ class WeightsEntry(FrozenModel):
         description="name under which files that are needed together are fetched",
     )
 
+    @property
+    def whole_sha256(self) -> str | None:
+        """The digest, where all of it is known."""
+        return self.sha256 if self.sha256 and len(self.sha256) == DIGITS else None
+
+    def is_it(self, sha256: str) -> bool:
+        """Say whether what the address gives may have this digest."""
+        return self.sha256 is None or sha256.startswith(self.sha256)
+
 
 NEEDED_WEIGHTS = ("inception-2015", "yt8m-pca-mean", "yt8m-pca-eigenvals", "yt8m-pca-eigenvecs", "vggish", "vggish-pca")
 YT8M_GROUP = "yt8m"  # of these files, and the short name of the feature space
@@ -38,6 +52,30 @@ SHIPPED_SPACES = (EFFICIENTNET_LITE0, YT8M_GROUP, YT8M_FEATURE_SPACE)  # the las
 
 Colours = tuple[float, float, float]
 OF_TORCHVISION, OF_ONNX = ("layer", "preprocessing"), ("output", "side", "scale", "mean", "std", "colours")
+
+
+class OnnxDetector(FrozenModel):
+    """A detector of one's own: an ONNX file of COCO's classes that puts out what D-FINE, RT-DETR or RF-DETR do."""
+
+    weights: str = Field(description="name of the file in the table of weights or in `[weight_files]`")
+    side: int | None = Field(
+        default=None, ge=32, le=4096, description="pixels of a side, where the file leaves them open"
+    )
+    mean: Colours | None = Field(
+        default=None,
+        description="of red, green and blue: the network takes (pixel / 255 - mean) / std; none: as its outputs tell",
+    )
+    std: Colours | None = Field(default=None, description="of red, green and blue; goes with `mean`")
+
+    @model_validator(mode="after")
+    def _mean_goes_with_std(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            msg = "`mean` and `std` go together"
+            raise ValueError(msg)
+        if self.std is not None and min(self.std) <= 0:
+            msg = "`std` must be above 0"
+            raise ValueError(msg)
+        return self
 
 
 class Backbone(FrozenModel):

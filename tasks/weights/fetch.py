@@ -162,15 +162,22 @@ class _Errand:
     def _come(self, destination: Path) -> str:
         """Bring what the address gives to a place, and return its sha256."""
         entry = self.entry
-        remote = RemoteFile(f"weights {self.name}", entry.urls, entry.sha256, "sha256", entry.size_bytes)
+        remote = RemoteFile(f"weights {self.name}", entry.urls, entry.whole_sha256, "sha256", entry.size_bytes)
         try:
-            return fetch_file(remote, destination, self.download, self.progress).digest
+            digest = fetch_file(remote, destination, self.download, self.progress).digest
         except DownloadError as error:
-            again = "What has come is kept: try again" if entry.sha256 else "Try again"
+            again = "What has come is kept: try again" if entry.whole_sha256 else "Try again"
             raise MissingWeightsError(
                 f"The weights {self.name} could not be fetched: {_cause(error)} {again} (`reelsift weights fetch "
                 f"{self.name}`), or get {' or '.join(entry.urls)} in a browser, and {by_hand(entry, self.store)}"
             ) from error
+        if not entry.is_it(digest):
+            destination.unlink()
+            raise WeightsError(
+                f"{entry.urls[0]} sends other bytes than the weights {self.name}: sha256 {digest}, and it should begin "
+                f"with {entry.sha256}. The file has been deleted: {by_hand(entry, self.store)}"
+            )
+        return digest
 
 
 def _archive_path(entry: WeightsEntry, store: WeightsStore) -> Path:

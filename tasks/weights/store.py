@@ -9,11 +9,11 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from tasks.contracts.errors import MissingWeightsError, WeightsError, did_you_mean
+from tasks.contracts.errors import ConfigError, MissingWeightsError, WeightsError, did_you_mean
 from tasks.contracts.files import file_digest, format_bytes, write_text
 from tasks.contracts.media import WeightsRecord
 from tasks.contracts.model import FrozenModel, Sha256
-from tasks.weights.config import Backbone, WeightsEntry
+from tasks.weights.config import Backbone, OnnxDetector, WeightsEntry
 
 MEMORY_NAME = ".digests.json"
 
@@ -81,6 +81,7 @@ class WeightsStore(FrozenModel):
     given: Path | None = Field(default=None, description="a person's own folder, which goes first")
     table: dict[str, WeightsEntry]
     backbones: dict[str, Backbone] = Field(default={}, description="feature spaces of one's own, made of such files")
+    detectors: dict[str, OnnxDetector] = Field(default={}, description="detectors of one's own, made of such files")
 
     def entry(self, name: str) -> WeightsEntry:
         """Return what is known of a file.
@@ -154,6 +155,30 @@ def find_weights(name: str, store: WeightsStore) -> Weights:
     return Weights(path, WeightsRecord(name=name, file_name=path.name, sha256=digest))
 
 
+def configured_weights(section: str, name: str, store: WeightsStore) -> Weights:
+    """Return the file of weights that a section of the settings names, held to the digest that the table has.
+
+    Raises:
+        ConfigError: the table has no such entry.
+        MissingWeightsError: the file is not here.
+        WeightsError: it is not the one whose digest the table has.
+    """
+    if name not in store.table:
+        try:
+            store.entry(name)
+        except WeightsError as error:
+            raise ConfigError(
+                f"{section} weights: {error} An entry of your own goes into [weight_files.{name}]."
+            ) from error
+    found, entry = find_weights(name, store), store.entry(name)
+    if not entry.archive_member and not entry.is_it(found.record.sha256):
+        raise WeightsError(
+            f"The weights {found.path} have sha256 {found.record.sha256}, and {name} should have {entry.sha256}: put "
+            f"the right file there, or correct `sha256` in [weight_files.{name}]."
+        )
+    return found
+
+
 def by_hand(entry: WeightsEntry, store: WeightsStore) -> str:
     """Return how a person without a connection may have a file here, for a message."""
     source = f"{entry.archive_member} out of its archive" if entry.archive_member else "it"
@@ -204,7 +229,7 @@ def _state(name: str, store: WeightsStore) -> WeightsState:
             digest = find_weights(name, store).record.sha256
         except WeightsError:
             state = "damaged"
-    known = entry.sha256 if not entry.archive_member else None
+    is_known = entry.sha256 is not None and not entry.archive_member
     return WeightsState(
         name=name,
         state=state,
@@ -212,7 +237,7 @@ def _state(name: str, store: WeightsStore) -> WeightsState:
         path=path,
         size_bytes=path.stat().st_size if path else entry.size_bytes,
         sha256=digest,
-        is_official=digest == known if digest and known else None,
+        is_official=entry.is_it(digest) if digest and is_known else None,
         used_for=entry.used_for,
         licence=entry.licence,
         url=next(iter(entry.urls), None),

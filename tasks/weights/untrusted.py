@@ -1,11 +1,11 @@
-"""Files of weights from strangers, opened safely: ONNX files, bounded in size and on their own, and matrices."""
+"""Files of weights from strangers, opened safely: ONNX files, bounded in size and on their own, tensors, matrices."""
 
 import os
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from tasks.weights.store import Weights
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+    from torch import Tensor, nn
 
 LARGEST_FILE_BYTES = 512 << 20  # the largest YOLOX has 400 MB
 FATAL_ONLY = 4  # ONNX Runtime prints its errors as well as raising them
@@ -78,6 +79,53 @@ def _content(path: Path, what_to_do: str, largest: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror}): {what_to_do}") from error
+
+
+def fill_module(module: "nn.Module", path: Path, what: str) -> None:
+    """Copy the tensors that a module has from a file, which may hold more, such as another head.
+
+    Args:
+        module: the network.
+        path: .safetensors, or anything that PyTorch saves of tensors alone.
+        what: the network, for messages.
+
+    Raises:
+        WeightsError: the file holds anything but tensors, lacks one, or has one of another shape.
+    """
+    given = _tensors(path)
+    wanted = module.state_dict()
+    missing = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
+    if missing:
+        others = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
+        held = ", ".join([*list(given)[:3], "…"]) if given else "nothing"
+        raise WeightsError(f"{path} is not of {what}: it has no {missing[0]}{others}, but {held}.")
+    for key, tensor in wanted.items():
+        if key in given and given[key].shape != tensor.shape:
+            raise WeightsError(
+                f"{path} is not of {what}: {key} must have shape {tuple(tensor.shape)}, got {tuple(given[key].shape)}."
+            )
+    module.load_state_dict({key: given.get(key, tensor) for key, tensor in wanted.items()})
+
+
+def _tensors(path: Path) -> "dict[str, Tensor]":
+    """Return the tensors of a file, which is read as tensors and nothing else."""
+    import torch  # noqa: PLC0415 - it takes seconds; those who read tensors have it by now
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    try:
+        if path.suffix == ".safetensors":
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    # What an untrusted file makes PyTorch raise has no base but Exception.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise WeightsError(f"{path} does not hold weights of PyTorch's that can be read safely: {reason}") from error
+    if isinstance(found, dict) and isinstance(inner := found.get("state_dict"), dict):
+        found = inner  # as training scripts keep them, beside the optimiser
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path} holds a {type(found).__name__}, and no tensors by name.")
+    return {str(key): value for key, value in found.items() if isinstance(value, torch.Tensor)}
 
 
 LONGEST_CAUSE = 160  # characters of a library's own words

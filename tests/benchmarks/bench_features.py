@@ -18,8 +18,8 @@ import numpy as np
 
 from tasks.contracts.files import file_digest
 from tasks.contracts.media import DONE, FetchedVideo
-from tasks.features.efficientnet import EfficientNetExtractor, prepare
 from tasks.features.extractor import AT_ONCE, VideoFeatures, read_each
+from tasks.features.shipped import EfficientNetExtractor, prepare
 from tasks.per_video.extraction import kept_features, read_kept
 from tasks.per_video.fetching import Workplace
 from tasks.per_video.jobs import do_each

@@ -48,7 +48,7 @@ detect_objects(fetched(clip), detector, DetectOptions(), MediaBounds(), out)
 """
 FEATURES = """
 from tasks.features.extractor import read_features
-from tasks.features.yt8m import load_yt8m
+from tasks.features.shipped import load_yt8m
 read_features(clip, MediaBounds(), load_yt8m(store))
 """
 WORK = {"labelling": LABEL, "detecting and tracking in": DETECT, "the features (small networks) of": FEATURES}

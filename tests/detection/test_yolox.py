@@ -14,9 +14,9 @@ from tests.support.square_videos import squares
 CANARY = "weights.bin"
 
 
-def open_network_of(content: bytes, folder: Path, speed: str = "normal") -> YoloxDetector:
-    (folder / "yolox_nano.onnx").write_bytes(content)
-    return YoloxDetector.open(speed=speed, weights=store_of(folder))
+def open_network_of(content: bytes, folder: Path, speed: str = "normal", name: str = "yolox-nano") -> YoloxDetector:
+    (folder / f"{name.replace('-', '_')}.onnx").write_bytes(content)
+    return YoloxDetector.open(name, speed=speed, weights=store_of(folder))
 
 
 def test_squares_are_found_where_they_are(square_detector: YoloxDetector) -> None:
@@ -68,6 +68,19 @@ def test_a_speed_changes_an_open_input(tmp_path: Path) -> None:
     }
     assert found["rapid"] == 1
     assert open_network_of(square_network(side=None), tmp_path, "rapid").record.speed == "rapid"
+
+
+@pytest.mark.parametrize(("name", "side"), [("yolox-tiny", 416), ("yolox-s", 640), ("yolox-x", 640)])
+def test_the_larger_ones_are_the_same_code_on_their_own_file(name: str, side: int, tmp_path: Path) -> None:
+    image = np.zeros((side, side, 3), np.uint8)
+    image[4:36, 4:36, 0] = 255
+    detector = open_network_of(square_network(side=None), tmp_path, name=name)
+    np.testing.assert_allclose(detector.detect([image])[0].boxes, [[4, 4, 36, 36]], atol=1e-3)
+    assert (detector.record.name, detector.record.weights.name) == (name, name)
+    fixed = open_network_of(square_network(side=SIDE), tmp_path, name=name)
+    assert len(fixed.detect([squares(("apple", 36, 20))])[0]) == 1
+    with pytest.raises(WeightsError, match=rf"takes \(1, 3, 100, 100\) .* \(1, 3, {side}, {side}\): .*fetch {name}`"):
+        open_network_of(square_network(side=100), tmp_path, name=name)
 
 
 def test_the_record_names_the_file(square_detector: YoloxDetector) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conf.settings import load_weights_table
-from tasks.features.yt8m import Yt8mExtractor, load_yt8m
+from tasks.features.shipped import Yt8mExtractor, load_yt8m
 from tasks.weights.store import WeightsStore
 from tests.support.feature_weights import write_feature_weights
 

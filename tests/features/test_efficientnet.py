@@ -10,9 +10,9 @@ from efficientnet_lite_pytorch import EfficientNet
 
 from tasks.contracts.errors import VideoError
 from tasks.features.batches import FrameNetwork
-from tasks.features.efficientnet import EfficientNetExtractor, prepare
 from tasks.features.efficientnet_network import torch_threads
 from tasks.features.extractor import VideoFeatures, read_each, read_features
+from tasks.features.shipped import EfficientNetExtractor, prepare
 from tasks.features.sound_network import LOWEST_HZ
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames

@@ -10,8 +10,8 @@ from tasks.contracts.errors import VideoError
 from tasks.contracts.features import YT8M
 from tasks.contracts.media import MediaFacts
 from tasks.features.extractor import VideoFeatures, read_features
+from tasks.features.shipped import MEAN_SECONDS, Yt8mExtractor
 from tasks.features.sound_network import EXAMPLE_SAMPLES
-from tasks.features.yt8m import MEAN_SECONDS, Yt8mExtractor
 from tasks.video.config import MediaBounds
 from tasks.video.frames import open_frames
 from tasks.video.sound import read_sound

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import MissingWeightsError
+from tasks.features.shipped import Yt8mExtractor, load_yt8m
 from tasks.features.sound_network import EXAMPLE_SAMPLES, examples
-from tasks.features.yt8m import Yt8mExtractor, load_yt8m
 from tasks.weights.config import NEEDED_WEIGHTS
 from tests.features.conftest import store_of
 from tests.support.feature_weights import write_feature_weights

@@ -9,8 +9,8 @@ from PIL import Image
 
 from tasks.contracts.errors import MissingWeightsError
 from tasks.features.picture_network import ACTIVATIONS, PictureNetwork
+from tasks.features.shipped import quantise
 from tasks.features.sound_network import EXAMPLE_SAMPLES, SoundNetwork
-from tasks.features.yt8m import quantise
 from tasks.weights.store import Weights, find_weights
 from tests.features.conftest import store_of
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.features.yt8m import dequantise, quantise
+from tasks.features.shipped import dequantise, quantise
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.contracts.errors import WeightsError
 from tasks.features.picture_network import ACTIVATIONS
-from tasks.features.yt8m import load_yt8m
+from tasks.features.shipped import load_yt8m
 from tests.features.conftest import store_of
 from tests.support.feature_weights import write_vggish
 from tests.support.late_tensorflow import tf

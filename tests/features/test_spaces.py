@@ -10,7 +10,7 @@ from conf.settings import Settings, load_settings
 from flows.dataset_requests import weights_of
 from tasks.contracts.errors import ConfigError, MissingWeightsError
 from tasks.contracts.features import YT8M
-from tasks.features import efficientnet as embedded
+from tasks.features import shipped as embedded
 from tasks.features.spaces import full_name, how_to_have, is_available, missing_for, open_extractor, space_names
 from tasks.weights.config import NEEDED_WEIGHTS
 from tasks.weights.store import WeightsStore

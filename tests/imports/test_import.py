@@ -20,8 +20,8 @@ from tasks.contracts.errors import ConfigError, DamagedDatasetError, DatasetErro
 from tasks.contracts.files import file_digest
 from tasks.datasets.load import load_videos
 from tasks.datasets.manifest import read_manifest, verify
-from tasks.features.efficientnet import EfficientNetExtractor
 from tasks.features.extractor import read_features
+from tasks.features.shipped import EfficientNetExtractor
 from tasks.imports.plan import ImportedClip
 from tasks.imports.request import features_reader
 from tasks.imports.table import LabelledClip

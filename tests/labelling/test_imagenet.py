@@ -16,9 +16,9 @@ from skimage import data
 
 from tasks.contracts.errors import VideoError, WeightsError
 from tasks.contracts.media import LabelsManifest
-from tasks.features import efficientnet as embedded
+from tasks.features import shipped as embedded
 from tasks.features.batches import check_samples
-from tasks.features.efficientnet import prepare
+from tasks.features.shipped import prepare
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.imagenet import ImagenetLabeller
 from tasks.labelling.label import label_video

@@ -21,8 +21,8 @@ from tasks.classifier.models import build_model
 from tasks.contracts.errors import FeatureSpaceError, MissingWeightsError, ModelError, UnknownModelError
 from tasks.contracts.features import YT8M
 from tasks.contracts.media import LABELS_NAME, LabelsManifest
-from tasks.features.efficientnet import EfficientNetExtractor
 from tasks.features.extractor import read_features
+from tasks.features.shipped import EfficientNetExtractor
 from tasks.labelling import labeller as labeller_module
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.label import identity_of_labels, label_video

@@ -7,8 +7,8 @@ import pytest
 
 from tasks.contracts.files import file_digest
 from tasks.contracts.media import CACHED, DONE, FetchedVideo
-from tasks.features.efficientnet import EfficientNetExtractor
 from tasks.features.extractor import read_features
+from tasks.features.shipped import EfficientNetExtractor
 from tasks.per_video import work
 from tasks.per_video.extraction import kept_features, read_kept
 from tasks.per_video.fetching import Workplace

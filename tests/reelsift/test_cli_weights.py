@@ -68,7 +68,7 @@ def test_a_group_is_fetched_by_its_name_and_its_size_is_told_first(home: Path, s
     listed = answer("--config", "mine.toml", "weights", "list", home=home)["weights"]
     assert {each["name"] for each in listed if each["group"] == "yt8m"} == set(NEEDED_WEIGHTS)
     assert {each["state"] for each in listed if each["group"] == "yt8m"} == {"here"}
-    assert {each["group"] for each in listed} == {"yt8m", "yolox", "pointrend"}
+    assert {each["group"] for each in listed} == {"yt8m", "yolox", "dfine", "torchvision", "pointrend"}
 
     again = reelsift("--config", "mine.toml", "weights", "fetch", "yt8m", "vggish", "-y", home=home)
     assert again.returncode == 0, again.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.contracts.errors import MissingWeightsError, WeightsError
 from tasks.weights.fetch import fetch_weights
-from tasks.weights.store import WeightsStore, read_receipt
+from tasks.weights.store import WeightsStore, list_weights, read_receipt
 from tests.shards.conftest import Heard, quick
 from tests.support.mirror_server import Fault, MirrorServer, status
 from tests.weights.conftest import CONTENT, DIGEST, MEAN, VALUES, entry, write_tgz
@@ -45,6 +45,18 @@ def test_a_file_of_another_digest_is_not_taken(store: WeightsStore, served: Path
     assert "--mirror" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (store.folder / "net.onnx").exists()
+
+
+def test_the_beginning_of_a_digest_is_held_to_as_well(store: WeightsStore, server: MirrorServer) -> None:
+    url = f"{server.url}/net.onnx"
+    known = {"net": entry(url, "net.onnx", sha256=DIGEST[:8]), "other": entry(url, "other.onnx", sha256="0" * 8)}
+    store = store.model_copy(update={"table": known})
+    path = fetch_weights("net", store, quick()).path
+    assert json.loads(path.with_name("net.onnx.fetched.json").read_text())["sha256"] == DIGEST
+    assert [each.is_official for each in list_weights(store)] == [True, None]
+    with pytest.raises(WeightsError, match=rf"other: sha256 {DIGEST}, and it should begin with 00000000\. .*deleted"):
+        fetch_weights("other", store, quick())
+    assert left_in(store.folder) == [".digests.json", "net.onnx", "net.onnx.fetched.json"]
 
 
 def test_a_file_that_cannot_be_had_says_how_to_get_it_by_hand(store: WeightsStore, server: MirrorServer) -> None:

@@ -32,6 +32,7 @@ def test_what_is_known_of_a_file_is_there() -> None:
         pytest.param("urls", ("file:///etc/passwd",), id="file-address"),
         pytest.param("urls", ("http://host",), id="no-path"),
         pytest.param("sha256", "abc", id="digest"),
+        pytest.param("sha256", "73CBD019", id="digest-in-capitals"),
         pytest.param("size_bytes", 0, id="size"),
         pytest.param("licence_", "MIT", id="unknown-field"),
     ],

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tasks.classifier.config import ModelKind
 from tasks.classifier.fitted import FittedClassifier
 from tasks.contracts.media import LabelSegment
-from tasks.features.efficientnet import EfficientNetExtractor
 from tasks.features.extractor import VideoFeatures, read_features
+from tasks.features.shipped import EfficientNetExtractor
 from tasks.labelling.config import LabelOptions
 from tasks.labelling.label import end_of, find_segments
 from tasks.labelling.scores import smoothed
