@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -115,6 +114,8 @@ def best_of_overlapping(
     boxes: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], groups: NDArray[np.int64], largest_iou: float
 ) -> NDArray[np.int64]:
     """Return the places of the boxes, given best first, that overlap with no better one of their group."""
+    import cv2  # noqa: PLC0415 - what only asks which detectors there are works without it
+
     if not len(scores):
         return np.zeros(0, np.int64)
     xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
