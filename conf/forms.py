@@ -379,8 +379,8 @@ class LabelVideosForm(VideosForm):
 # The choices of a form are the ones that reelsift ships with; elsewhere one of the settings can be named.
 DetectorName = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra={"enum": list(DETECTORS)})]
 DETECTOR = (
-    "auto: the best that is here and suits the machine. yolox-nano gives boxes in real time on a CPU, dfine-s better ones "
-    "at a few frames a second, pointrend and maskrcnn masks too, on a GPU; `reelsift weights list` has them all"
+    "auto: the best that is here and suits the machine. yolox-nano gives boxes in real time on a CPU, dfine-s finer "
+    "ones a few times a second, pointrend and maskrcnn masks too, on a GPU; `reelsift weights list` has them all"
 )
 Speed = Literal["normal", "fast", "rapid"]
 ObjectClass = Annotated[str, Field(json_schema_extra={"enum": list(CLASS_NAMES)})]
