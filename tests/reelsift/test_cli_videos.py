@@ -135,7 +135,7 @@ def test_weights_are_listed_with_what_they_are_for(home: Path) -> None:
         pytest.param(["label", "http://127.0.0.1:1/a.mp4"], "not on the public internet", id="private"),
         pytest.param(["label", "x.mp4", "--model", "nobody/3"], "reelsift train", id="model"),
         pytest.param(["detect", "x.png"], "reelsift weights fetch yolox-nano", id="weights"),
-        pytest.param(["detect", "x.png", "--detector", "yolo"], "detector: Input should be", id="detector"),
+        pytest.param(["detect", "x.png", "--detector", "yolo"], "detector: there is no 'yolo'", id="detector"),
         pytest.param(["detect", "x.png", "--classes", "botle"], "bottle", id="class"),
         pytest.param(["weights", "fetch", "yolo"], "reelsift weights list", id="weights-name"),
         pytest.param(["report", "."], "No folder of a video", id="report"),
