@@ -101,7 +101,7 @@ def read_scores(folder: Path, *, of_several: bool = False) -> pa.Table:
             return file.read(columns=wanted.names).select(wanted.names).cast(wanted).drop_null()
     except (pa.ArrowException, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ReportError(f"{path} is no table of labels ({reason}); {_remake('label')}") from error
+        raise ReportError(f"{path} is no table of labels ({reason}); {remake('label')}") from error
 
 
 def _manifest(path: Path, kind: type[ManifestT], command: str) -> ManifestT | None:
@@ -111,7 +111,7 @@ def _manifest(path: Path, kind: type[ManifestT], command: str) -> ManifestT | No
     try:
         return kind.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
-        raise ReportError(f"{path} is damaged ({_first_fault(error)}); {_remake(command)}") from error
+        raise ReportError(f"{path} is damaged ({_first_fault(error)}); {remake(command)}") from error
 
 
 def _first_fault(error: ValidationError | OSError) -> str:
@@ -130,10 +130,11 @@ def _see(folder: Path, name: str | None, manifest_name: str, command: str) -> No
     if relative.is_absolute() or ".." in relative.parts or "\\" in name or "\0" in name:
         raise ReportError(f"{folder / manifest_name} names {name!r}, which lies outside of its folder")
     if not (folder / relative).is_file():
-        raise ReportError(f"{folder / relative} is missing, but {manifest_name} names it; {_remake(command)}")
+        raise ReportError(f"{folder / relative} is missing, but {manifest_name} names it; {remake(command)}")
 
 
-def _remake(command: str) -> str:
+def remake(command: str) -> str:
+    """Say how to make an answer again that is damaged."""
     return f"delete the manifest and run `reelsift {command}` on the video again"
 
 

@@ -5,7 +5,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from markupsafe import Markup
 from tasks.contracts.errors import OutputError, ReportError
 from tasks.contracts.files import check_no_link, locked, write_text
 from tasks.contracts.media import (
+    FILMSTRIP_NAME,
     LABELS_NAME,
     LABELS_TABLE_NAME,
     OBJECTS_NAME,
@@ -28,6 +29,15 @@ from tasks.contracts.media import (
 )
 from tasks.reports.charts import LaneGroup, ScoreChart, lane_groups, score_charts
 from tasks.reports.facts import VideoFolder, behind, is_video_folder, read_folder, read_scores, stages, warnings
+from tasks.reports.player import (
+    FALLBACK_RATE,
+    classes_of,
+    filmstrip_of,
+    is_partly_followed,
+    left_out_of,
+    original_of,
+    overlay_of,
+)
 from tasks.reports.words import (
     beside,
     counted,
@@ -99,7 +109,8 @@ def _within(found: VideoFolder, name: str | None) -> str | None:
 
 
 TEMPLATES = Path(__file__).with_name("templates")
-STYLE_NAME, SCRIPT_NAME = "report.css", "report.js"
+STYLE_NAME = "report.css"
+SCRIPTS = {"video.html": ("overlay.js", "film.js", "report.js"), "cards.html": ("cards.js",)}
 # Places and colours of bars are attributes of style; they are numbers and checked colours, and run nothing.
 POLICY = (
     "default-src 'none'; img-src 'self' file:; media-src 'self' file:; style-src-elem {style}; "
@@ -109,7 +120,7 @@ POLICY = (
 
 def render(template: str, **values: Any) -> str:  # noqa: ANN401 - each template has its own values
     """Return a page; every value is escaped, and one that the template has and nobody gave is an error."""
-    style, script = (_source(name) for name in (STYLE_NAME, SCRIPT_NAME))
+    style, script = _source(STYLE_NAME), Markup("\n").join(map(_source, SCRIPTS[template]))
     policy = POLICY.format(style=_digest(style), script=_digest(script))
     return _templates().get_template(template).render(style=style, script=script, policy=policy, **values)
 
@@ -138,6 +149,7 @@ def _digest(source: Markup) -> str:
 DATA_NAMES = (LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, OBJECTS_TABLE_NAME)
 MOST_TABLE_ROWS = 1000
 MOST_CUTS = 500  # marks on the axis, of two pixels each
+MOST_HELD = 5000  # stretches of labels that are drawn
 MOST_COPIES = 24  # videos on the page of cards: browsers play no more than some 75 at once, and each is opened
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
@@ -223,6 +235,11 @@ def _page_of(found: VideoFolder) -> str:
     scores = read_scores(found.folder, of_several=bool(labels.others)) if labels else None
     charts = score_charts(labels, scores, whole_s) if labels and scores is not None else {}
     groups = lane_groups(objects, whole_s) if objects else []
+    views = _views(found)
+    film = None if is_picture else filmstrip_of(found.folder)
+    is_drawn = bool(film or any(view.draws_boxes or view.draws_labels for view in views))
+    layers = [overlay_of(found.folder, objects)] if objects and is_drawn else []
+    held = _held(labels) if labels and is_drawn else []
     return render(
         "video.html",
         video=found.video,
@@ -233,7 +250,14 @@ def _page_of(found: VideoFolder) -> str:
         whole_s=whole_s,
         answers=_answers(found),
         warnings=warnings(found),
-        views=_views(found),
+        views=views,
+        film=film,
+        film_name=FILMSTRIP_NAME,
+        layers=layers,
+        held=held,
+        classes=classes_of(layers),
+        has_unsure=any(is_partly_followed(layer) for layer in layers),
+        left_out=[words for layer in layers for words in left_out_of(layer)],
         groups=groups,
         stages=stages(objects) if objects else [],
         ticks=list(ticks(whole_s)),
@@ -241,7 +265,8 @@ def _page_of(found: VideoFolder) -> str:
         behind=behind(found),
         files=[(name, (found.folder / name).stat().st_size) for name in _data_files(found)],
         most_rows=MOST_TABLE_ROWS,
-        data=_for_script(whole_s, charts, groups, found.video),
+        data=_for_script(whole_s, charts, groups, found.video)
+        | {"views": [asdict(view) for view in views], "layers": layers, "held": held, "film": film and asdict(film)},
     )
 
 
@@ -258,15 +283,53 @@ def _answers(found: VideoFolder) -> list[tuple[str, str]]:
     return answers + ([("Objects", objects_in_words(found.objects))] if found.objects else [])
 
 
-def _views(found: VideoFolder) -> list[tuple[str, str, bool]]:
-    """Return the annotated copies of the video: what is drawn, the file, and whether it is a picture."""
-    copies = [("Labels", found.labels.annotated_video)] if found.labels else []
-    copies += [("Objects", found.objects.annotated)] if found.objects else []
-    return [(what, name, Path(name).suffix.lower() in PICTURE_SUFFIXES) for what, name in copies if name]
+@dataclass(frozen=True)
+class View:
+    """A file that the player can show, and what is drawn over it; what a copy has drawn in is not drawn again."""
+
+    what: str
+    name: str
+    is_picture: bool
+    offset_s: float  # the page's time of its time 0
+    draws_boxes: bool
+    draws_labels: bool
+    drawn: str  # for those who do not see it: what is to be seen on it
+
+
+def _views(found: VideoFolder) -> list[View]:
+    """Return the video itself, where it can be reached, and its annotated copies."""
+    labels, objects, original = found.labels, found.objects, original_of(found.folder)
+    start_s = found.video.part.start_s if found.video.part else 0.0
+    views = list[View]()
+    if original:
+        both = " and ".join(name for name, made in (("labels", labels), ("objects", objects)) if made)
+        is_picture = found.video.media.kind == "picture"
+        views.append(View("Original", original, is_picture, 0.0, True, True, f" with its {both} drawn over it"))
+    if labels and (name := labels.annotated_video):
+        drawn = " with its labels drawn"
+        views.append(View("Labels", name, _is_picture(name), start_s, bool(objects), False, drawn))
+    if objects and (name := objects.annotated):
+        drawn = " with its objects drawn"
+        views.append(View("Objects", name, _is_picture(name), start_s, False, bool(labels), drawn))
+    return views
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _held(labels: LabelsManifest) -> list[list[Any]]:
+    """Return the stretches of the labels of all models: place of the model, start, end, name and score."""
+    held = [
+        [number, round(each.start_s, 3), round(each.end_s, 3), shown(each.name), round(each.score, 3)]
+        for number, answer in enumerate(labels.by_model.values())
+        for each in answer.segments
+    ]
+    return held[:MOST_HELD]
 
 
 def _data_files(found: VideoFolder) -> list[str]:
-    names = [*DATA_NAMES, *(name for _, name, _ in _views(found))]
+    names = [*DATA_NAMES, *(view.name for view in _views(found))]
     return [name for name in dict.fromkeys(names) if (found.folder / name).is_file()]
 
 
@@ -298,7 +361,10 @@ def _for_script(
     rows = [(number, row) for number, chart in enumerate(charts.values()) for row in chart.rows]
     return {
         "whole_s": round(whole_s, 3),
-        "from_s": video.part.start_s if video.part else 0,  # which is time 0 of the annotated copies
+        "from_s": video.part.start_s if video.part else 0,
+        "frame_s": 1 / (video.media.frame_rate or FALLBACK_RATE),
+        "aspect": round(video.media.width / video.media.height, 4),
+        "codec": shown(video.media.codec),
         "times_s": next((chart.times_s for chart in charts.values()), []),
         "scores": [row.values for _, row in rows],
         "labels": [shown(row.name) for _, row in rows],
