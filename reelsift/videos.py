@@ -43,10 +43,15 @@ def print_outcomes(outcomes: "list[VideoOutcome]", print_answer: "Callable[[Vide
     Raises:
         typer.Exit: with 1, where a video failed.
     """
+    from tasks.contracts.media import REPORT_NAME
+
     for outcome in outcomes:
         if outcome.status != "failed":
             print_answer(outcome)
             say(f"Report: {outcome.report}")
+    reports = [outcome.report for outcome in outcomes if outcome.report]
+    if len(reports) > 1 and (index := reports[0].parents[1] / REPORT_NAME).is_file():
+        say(f"All reports: {index}")
     print_failures(outcomes)
 
 

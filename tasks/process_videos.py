@@ -34,7 +34,7 @@ from tasks.fan_out.ledger import open_request
 from tasks.features.extractor import Extractor
 from tasks.labelling.scores import Labeller
 from tasks.per_video.fetching import Workplace, discard, fetch_each
-from tasks.per_video.jobs import Job, all_done, do_each
+from tasks.per_video.jobs import Job, all_done, do_each, indexed
 from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
 from tasks.runs import current_progress
 from tasks.video.overlap import ahead
@@ -102,7 +102,7 @@ def process_fetched(
         rows = process_batch.with_options(refresh_cache=not is_there)(videos, work, workplace, again=again)
         outcomes += map(VideoOutcome.model_validate, rows)
         after_each(len(rows))
-    return job.made_by, outcomes
+    return job.made_by, list(indexed(job, outcomes))
 
 
 def _kept_job(work: Work, workplace: Workplace) -> Job[Any]:
@@ -152,6 +152,7 @@ def work_in_batch(
                         discard(sources[place], workplace)
                     ledger.add(run, BatchRow.of(outcome, place=place, **about))
                 progress.advance("videos", 1)
+        deque(indexed(job, ()), maxlen=0)
     return len(waiting)
 
 

@@ -29,7 +29,7 @@ from tasks.contracts.media import (
 )
 from tasks.contracts.text import shown
 from tasks.reports.player import link_original, original_of, sheet_of
-from tasks.reports.video_report import write_report
+from tasks.reports.video_report import refresh_index, write_report
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import Picture, scaled
 from tasks.video.frames import overview
@@ -108,6 +108,13 @@ def do_each(
     yield from side_by_side(done, videos, job.at_once)
 
 
+def indexed(job: Lookup[ManifestT], outcomes: Iterable[VideoOutcome]) -> Iterator[VideoOutcome]:
+    """Yield the outcomes, and once they are all there, bring the index of all reports up to date."""
+    yield from outcomes
+    if job.kind.has_report:
+        refresh_index(job.out)
+
+
 def all_done(job: Lookup[ManifestT], videos: Iterable[FetchedVideo | VideoOutcome]) -> bool:
     """Say whether everything is there and whole, so that a cached result still holds."""
     fetched = [video for video in videos if isinstance(video, FetchedVideo)]
@@ -160,10 +167,9 @@ def _folder(lookup: Lookup[ManifestT], video: FetchedVideo) -> Path:
     return lookup.out / lookup.folder_name(video)
 
 
-MOST_PICTURES, COLUMNS = 240, 16  # of a filmstrip
-PICTURE_PX, POSTER_PX = 72, 256  # height of a picture on the filmstrip; the longer side of the poster
+MOST_PICTURES, COLUMNS, PICTURE_PX, QUALITY = 240, 16, 72, 70  # of a filmstrip; the height of a picture, and of JPEG
+POSTER_PX, POSTER_QUALITY = 256, 55  # the longer side, and of WebP
 POSTER_AT = 0.3  # of the time: few videos begin with what they show
-QUALITY, POSTER_QUALITY = 70, 55
 
 
 def show_original(video: FetchedVideo, folder: Path, bounds: MediaBounds) -> None:

@@ -23,8 +23,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.contracts.columns import memory_of, run_lengths
 from tasks.contracts.errors import ReportError
-from tasks.contracts.media import FILMSTRIP_NAME, OBJECTS_TABLE_NAME, ORIGINAL_STEM, POSTER_NAME, ObjectsManifest
-from tasks.reports.facts import remake
+from tasks.contracts.media import (
+    FILMSTRIP_NAME,
+    OBJECTS_TABLE_NAME,
+    ORIGINAL_STEM,
+    POSTER_NAME,
+    LabelsManifest,
+    ObjectsManifest,
+)
+from tasks.reports.facts import VideoFolder, remake
 from tasks.reports.words import shown
 
 MOST_BOXES = 200_000  # of one page, 16 bytes each; of more, whole frames are left out, and those between move along
@@ -287,3 +294,52 @@ def sheet_of(pictures: Sequence[NDArray[np.uint8]], times_s: Sequence[float], co
         sheet[top : top + height, left : left + width] = picture
     about = Filmstrip(width, height, columns, [round(time_s, 3) for time_s in times_s])
     return sheet, TIMES.dump_json(about)
+
+
+MOST_HELD = 5000  # stretches of labels that are drawn
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+
+
+@dataclass(frozen=True)
+class View:
+    """A file that the player can show, and what is drawn over it; what a copy has drawn in is not drawn again."""
+
+    what: str
+    name: str
+    is_picture: bool
+    offset_s: float  # the page's time of its time 0
+    draws_boxes: bool
+    draws_labels: bool
+    drawn: str  # for those who do not see it: what is to be seen on it
+
+
+def views_of(found: VideoFolder) -> list[View]:
+    """Return the video itself, where it can be reached, and its annotated copies."""
+    labels, objects, original = found.labels, found.objects, original_of(found.folder)
+    start_s = found.video.part.start_s if found.video.part else 0.0
+    views = list[View]()
+    if original:
+        both = " and ".join(name for name, made in (("labels", labels), ("objects", objects)) if made)
+        is_picture = found.video.media.kind == "picture"
+        views.append(View("Original", original, is_picture, 0.0, True, True, f" with its {both} drawn over it"))
+    if labels and (name := labels.annotated_video):
+        drawn = " with its labels drawn"
+        views.append(View("Labels", name, _is_picture(name), start_s, bool(objects), False, drawn))
+    if objects and (name := objects.annotated):
+        drawn = " with its objects drawn"
+        views.append(View("Objects", name, _is_picture(name), start_s, False, bool(labels), drawn))
+    return views
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def held_by(labels: LabelsManifest) -> list[list[Any]]:
+    """Return the stretches of the labels of all models: place of the model, start, end, name and score."""
+    held = [
+        [number, round(each.start_s, 3), round(each.end_s, 3), shown(each.name), round(each.score, 3)]
+        for number, answer in enumerate(labels.by_model.values())
+        for each in answer.segments
+    ]
+    return held[:MOST_HELD]

@@ -3,16 +3,19 @@
 import hashlib
 import re
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import ValidationError
 
 from tasks.contracts.errors import OutputError, ReportError
 from tasks.contracts.files import check_no_link, locked, write_text
@@ -27,20 +30,22 @@ from tasks.contracts.media import (
     ModelLabels,
     VideoRecord,
 )
+from tasks.contracts.model import FrozenModel
 from tasks.reports.charts import LaneGroup, ScoreChart, lane_groups, score_charts
 from tasks.reports.facts import VideoFolder, behind, is_video_folder, read_folder, read_scores, stages, warnings
 from tasks.reports.player import (
     FALLBACK_RATE,
     classes_of,
     filmstrip_of,
+    held_by,
     is_partly_followed,
     left_out_of,
-    original_of,
     overlay_of,
+    poster_of,
+    views_of,
 )
 from tasks.reports.words import (
     beside,
-    counted,
     each_in_words,
     length_s,
     link,
@@ -52,44 +57,47 @@ from tasks.reports.words import (
     timestamp,
 )
 
-NAMED = 3  # labels and classes on a card
+MOST_NAMES = 60  # labels and classes by which a card is found
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a card shows; files are named from the folder of all videos."""
+class Card(FrozenModel):
+    """What the index shows of a video; the page of the video holds it, so that many are read without their results."""
 
     title: str
-    page: str
-    picture: str | None
-    copy: str | None  # a video whose first frame stands where there is no picture
-    duration: str | None
-    labels: list[tuple[str, float]]
-    counts: list[str]
+    kind: str
+    source: str
+    picture: str | None  # file beside the page of the video
+    film: str | None  # a video whose first frame stands where there is no picture
+    duration_s: float | None
+    answers: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]  # labels and classes
+    things: int
+    has: tuple[str, ...]  # labels, objects
+    warning: str | None
+
+    @classmethod
+    def of(cls, found: VideoFolder) -> "Card":
+        """Return the card of one video."""
+        labels, objects, media = found.labels, found.objects, found.video.media
+        held = [each.name for answer in (labels.by_model if labels else {}).values() for each in answer.segments]
+        best = [each.name for answer in (labels.by_model if labels else {}).values() for each in answer.top[:1]]
+        classes = list(objects.counts) if objects else []
+        return cls(
+            title=shown(found.video.title),
+            kind=media.kind,
+            source=shown(found.video.source),
+            picture=poster_of(found.folder) or _thumbnail(found),
+            film=(objects.annotated if objects else None) or (labels.annotated_video if labels else None),
+            duration_s=media.duration_s,
+            answers=tuple(_answers(found)),
+            names=tuple(dict.fromkeys(map(shown, [*classes, *held, *best])))[:MOST_NAMES],
+            things=len(objects.tracks) if objects else 0,
+            has=tuple(name for name, made in (("labels", labels), ("objects", objects)) if made),
+            warning=" ".join(warnings(found)) or None,
+        )
 
 
-def card_of(found: VideoFolder, page: str) -> Card:
-    """Return the card of one video, whose own page has the name `page`."""
-    labels, objects, media = found.labels, found.objects, found.video.media
-    return Card(
-        title=found.video.title,
-        page=f"{found.folder.name}/{page}",
-        picture=_within(found, _picture(found)),
-        copy=_within(found, _copy(found)),
-        duration=timestamp(media.duration_s, media.duration_s) if media.duration_s else None,
-        labels=_best(labels) if labels else [],
-        counts=[counted(count, name) for name, count in list(objects.counts.items())[:NAMED]] if objects else [],
-    )
-
-
-def _best(labels: LabelsManifest) -> list[tuple[str, float]]:
-    """Return the labels on a card: the best of one model, or the best one of each."""
-    if not labels.others:
-        return [(label.name, label.score) for label in labels.top[:NAMED]]
-    return [(f"{name}: {best.name}", best.score) for name, each in labels.by_model.items() for best in each.top[:1]]
-
-
-def _picture(found: VideoFolder) -> str | None:
+def _thumbnail(found: VideoFolder) -> str | None:
     """Return the annotated picture, or the thumbnail of the object that is surest."""
     if not found.objects:
         return None
@@ -97,15 +105,6 @@ def _picture(found: VideoFolder) -> str | None:
         return found.objects.annotated
     seen = [track for track in found.objects.tracks if track.thumbnail]
     return max(seen, key=lambda track: (track.score, -track.track_id)).thumbnail if seen else None
-
-
-def _copy(found: VideoFolder) -> str | None:
-    labelled = found.labels.annotated_video if found.labels else None
-    return (found.objects.annotated if found.objects else None) or labelled
-
-
-def _within(found: VideoFolder, name: str | None) -> str | None:
-    return f"{found.folder.name}/{name}" if name else None
 
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -149,9 +148,9 @@ def _digest(source: Markup) -> str:
 DATA_NAMES = (LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, OBJECTS_TABLE_NAME)
 MOST_TABLE_ROWS = 1000
 MOST_CUTS = 500  # marks on the axis, of two pixels each
-MOST_HELD = 5000  # stretches of labels that are drawn
+MOST_CHOICES = 100  # labels and classes to choose from on the index
+LEAST_INDEXED = 2  # videos
 MOST_COPIES = 24  # videos on the page of cards: browsers play no more than some 75 at once, and each is opened
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
 def write_report(folder: Path) -> Path:
@@ -197,35 +196,94 @@ def embedded_report(folder: Path) -> str:
         return MEDIA_ATTRIBUTE.sub(embedded, page.replace("&#39;self&#39; file:", "data:", 2))
 
 
-def write_index(folder: Path) -> Path:
+@dataclass(frozen=True)
+class IndexEntry:
+    """A card on the index, with the folder that its page lies in."""
+
+    folder: str
+    card: Card
+    made_s: int  # seconds since 1970
+
+    def beside(self, name: str) -> str:
+        """Name a file of its folder from the index."""
+        return f"{self.folder}/{name}"
+
+
+def write_index(folder: Path, *, anew: bool = True) -> Path:
     """Write the report of each video's folder below this one, and a page with a card for each.
 
-    A folder that cannot be reported on has a card that says why. Raises `ReportError` where there is none, or where
-    no folder can be reported on.
+    Unless `anew`, reports stay that are newer than what they report on. A folder that cannot be reported on is named
+    with the reason. Raises `ReportError` where there is none, or where no folder can be reported on.
     """
-    below = sorted(path for path in folder.iterdir() if is_video_folder(path)) if folder.is_dir() else []
+    below = _below(folder)
     if not below:
         raise ReportError(f"No folder of a video in {folder}: give the folder that `reelsift label` or `detect` wrote")
-    cards, faults = _cards(below)
-    if not cards:
+    entries, faults = _entries(below, anew=anew)
+    if not entries:
         raise ReportError(f"None of the {len(below)} folders in {folder} can be reported on: {faults[0][1]}")
-    name = folder.resolve().name
-    page = render("cards.html", cards=cards, faults=faults, name=name, most_copies=MOST_COPIES)
+    names = Counter(name for entry in entries for name in entry.card.names)
+    page = render(
+        "cards.html",
+        entries=entries,
+        faults=faults,
+        name=folder.resolve().name,
+        page=REPORT_NAME,
+        names=names.most_common(MOST_CHOICES),
+        most_copies=MOST_COPIES,
+    )
     write_text(folder / REPORT_NAME, page)
     return folder / REPORT_NAME
 
 
-def _cards(folders: list[Path]) -> tuple[list[Card], list[tuple[str, str]]]:
+def refresh_index(folder: Path) -> Path | None:
+    """Bring the index of a folder of results up to date, and return where it lies; of less than two there is none."""
+    if len(_below(folder)) < LEAST_INDEXED:
+        return None
+    with locked(folder), suppress(ReportError, OSError):  # what was found is there all the same
+        return write_index(folder, anew=False)
+    return None
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if is_video_folder(path)) if folder.is_dir() else []
+
+
+def _entries(folders: list[Path], *, anew: bool) -> tuple[list[IndexEntry], list[tuple[str, str]]]:
     """Return the cards, and of the folders that can have none their names with the reasons."""
-    cards, faults = [], []
+    entries, faults = [], []
     for folder in folders:
         try:
             check_no_link(folder)
-            write_report(folder)
-            cards.append(card_of(read_folder(folder), REPORT_NAME))
+            known = None if anew else _known_card(folder)
+            if known is None:
+                write_report(folder)
+            card = known or Card.of(read_folder(folder))
+            entries.append(IndexEntry(folder.name, card, round(_made_s(folder))))
         except (OutputError, ReportError) as error:
             faults.append((folder.name, str(error)))
-    return cards, faults
+    return entries, faults
+
+
+def _made_s(folder: Path) -> float:
+    """Return when the newest answer in a folder was made."""
+    return max((folder / name).stat().st_mtime for name in (LABELS_NAME, OBJECTS_NAME) if (folder / name).is_file())
+
+
+CARD = re.compile(r'<meta name="reelsift-card" content="([^"]*)">')
+CARD_BYTES = 64 << 10  # of a page, in which its card stands
+
+
+def _known_card(folder: Path) -> Card | None:
+    """Return the card that a page holds; None where the page is older than what it reports on, or names other files."""
+    try:
+        with (folder / REPORT_NAME).open("rb") as page:
+            found = CARD.search(page.read(CARD_BYTES).decode("utf-8", "replace"))
+        is_new = (folder / REPORT_NAME).stat().st_mtime >= _made_s(folder)
+        card = Card.model_validate_json(unescape(found[1])) if found and is_new else None
+    except (OSError, ValidationError):
+        return None
+    names = [name for name in (card.picture, card.film) if name] if card else []
+    return card if all((folder / name).is_file() and ".." not in name for name in names) else None
 
 
 def _page_of(found: VideoFolder) -> str:
@@ -235,13 +293,14 @@ def _page_of(found: VideoFolder) -> str:
     scores = read_scores(found.folder, of_several=bool(labels.others)) if labels else None
     charts = score_charts(labels, scores, whole_s) if labels and scores is not None else {}
     groups = lane_groups(objects, whole_s) if objects else []
-    views = _views(found)
+    views = views_of(found)
     film = None if is_picture else filmstrip_of(found.folder)
     is_drawn = bool(film or any(view.draws_boxes or view.draws_labels for view in views))
     layers = [overlay_of(found.folder, objects)] if objects and is_drawn else []
-    held = _held(labels) if labels and is_drawn else []
+    held = held_by(labels) if labels and is_drawn else []
     return render(
         "video.html",
+        card=Card.of(found).model_dump_json(),
         video=found.video,
         labels=labels,
         models=_model_views(labels, charts) if labels else [],
@@ -283,53 +342,8 @@ def _answers(found: VideoFolder) -> list[tuple[str, str]]:
     return answers + ([("Objects", objects_in_words(found.objects))] if found.objects else [])
 
 
-@dataclass(frozen=True)
-class View:
-    """A file that the player can show, and what is drawn over it; what a copy has drawn in is not drawn again."""
-
-    what: str
-    name: str
-    is_picture: bool
-    offset_s: float  # the page's time of its time 0
-    draws_boxes: bool
-    draws_labels: bool
-    drawn: str  # for those who do not see it: what is to be seen on it
-
-
-def _views(found: VideoFolder) -> list[View]:
-    """Return the video itself, where it can be reached, and its annotated copies."""
-    labels, objects, original = found.labels, found.objects, original_of(found.folder)
-    start_s = found.video.part.start_s if found.video.part else 0.0
-    views = list[View]()
-    if original:
-        both = " and ".join(name for name, made in (("labels", labels), ("objects", objects)) if made)
-        is_picture = found.video.media.kind == "picture"
-        views.append(View("Original", original, is_picture, 0.0, True, True, f" with its {both} drawn over it"))
-    if labels and (name := labels.annotated_video):
-        drawn = " with its labels drawn"
-        views.append(View("Labels", name, _is_picture(name), start_s, bool(objects), False, drawn))
-    if objects and (name := objects.annotated):
-        drawn = " with its objects drawn"
-        views.append(View("Objects", name, _is_picture(name), start_s, False, bool(labels), drawn))
-    return views
-
-
-def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in PICTURE_SUFFIXES
-
-
-def _held(labels: LabelsManifest) -> list[list[Any]]:
-    """Return the stretches of the labels of all models: place of the model, start, end, name and score."""
-    held = [
-        [number, round(each.start_s, 3), round(each.end_s, 3), shown(each.name), round(each.score, 3)]
-        for number, answer in enumerate(labels.by_model.values())
-        for each in answer.segments
-    ]
-    return held[:MOST_HELD]
-
-
 def _data_files(found: VideoFolder) -> list[str]:
-    names = [*DATA_NAMES, *(view.name for view in _views(found))]
+    names = [*DATA_NAMES, *(view.name for view in views_of(found))]
     return [name for name in dict.fromkeys(names) if (found.folder / name).is_file()]
 
 
