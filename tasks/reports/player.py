@@ -159,14 +159,12 @@ def _things(manifest: ObjectsManifest, table: pa.Table) -> tuple[list[dict[str, 
     return things, np.array(rows, np.int64)
 
 
-def classes_of(layers: Sequence[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    """Return the classes of all layers, each with a colour and how many things there are of it, commonest first."""
-    things = [thing for layer in layers for thing in layer["things"]]
-    counts = Counter(thing["of"] for thing in things if thing["id"] is not None)
-    colours = {thing["of"]: thing["colour"] for thing in reversed(things)}
-    return sorted(
-        ((name, colour, counts[name]) for name, colour in colours.items()), key=lambda each: (-each[2], each[0])
-    )
+def classes_of(layers: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return the classes of all layers, commonest first, each with how many tracks each layer has of it."""
+    tracks = [Counter(thing["of"] for thing in layer["things"] if thing["id"] is not None) for layer in layers]
+    names = dict.fromkeys(thing["of"] for layer in layers for thing in layer["things"])
+    ordered = sorted(names, key=lambda name: (-sum(counts[name] for counts in tracks), name))
+    return [(name, " / ".join(f"{counts[name]:,}" for counts in tracks)) for name in ordered]
 
 
 def is_partly_followed(layer: dict[str, Any]) -> bool:

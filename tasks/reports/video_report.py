@@ -4,7 +4,7 @@ import hashlib
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -28,11 +28,22 @@ from tasks.contracts.media import (
     REPORT_NAME,
     LabelsManifest,
     ModelLabels,
+    ObjectsManifest,
     VideoRecord,
 )
 from tasks.contracts.model import FrozenModel
 from tasks.reports.charts import LaneGroup, ScoreChart, lane_groups, score_charts
-from tasks.reports.facts import VideoFolder, behind, is_video_folder, read_folder, read_scores, stages, warnings
+from tasks.reports.facts import (
+    VideoFolder,
+    behind,
+    is_video_folder,
+    joined_labels,
+    joined_scores,
+    read_beside,
+    read_folder,
+    stages,
+    warnings,
+)
 from tasks.reports.player import (
     FALLBACK_RATE,
     classes_of,
@@ -89,7 +100,7 @@ class Card(FrozenModel):
             picture=poster_of(found.folder) or _thumbnail(found),
             film=(objects.annotated if objects else None) or (labels.annotated_video if labels else None),
             duration_s=media.duration_s,
-            answers=tuple(_answers(found)),
+            answers=tuple(_answers(labels, [objects] if objects else [])),
             names=tuple(dict.fromkeys(map(shown, [*classes, *held, *best])))[:MOST_NAMES],
             things=len(objects.tracks) if objects else 0,
             has=tuple(name for name, made in (("labels", labels), ("objects", objects)) if made),
@@ -146,6 +157,7 @@ def _digest(source: Markup) -> str:
 
 
 DATA_NAMES = (LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, OBJECTS_TABLE_NAME)
+COMPARISON_NAME = "beside.html"
 MOST_TABLE_ROWS = 1000
 MOST_CUTS = 500  # marks on the axis, of two pixels each
 MOST_CHOICES = 100  # labels and classes to choose from on the index
@@ -162,6 +174,17 @@ def write_report(folder: Path) -> Path:
         page = _page_of(read_folder(folder))
         write_text(folder / REPORT_NAME, page)
     return folder / REPORT_NAME
+
+
+def write_comparison(folder: Path, other: Path) -> Path:
+    """Write a page of two results of one video, side by side, into the folder of the first, and return where.
+
+    Raises `ReportError` as `write_report`, and where they are not of one video.
+    """
+    first = read_folder(folder)
+    with locked(folder):
+        write_text(folder / COMPARISON_NAME, _page_of(first, read_beside(first, other)))
+    return folder / COMPARISON_NAME
 
 
 LARGEST_EMBEDDED_BYTES = 32 << 20  # of all pictures and copies together: a notebook keeps the page in its file
@@ -286,17 +309,21 @@ def _known_card(folder: Path) -> Card | None:
     return card if all((folder / name).is_file() and ".." not in name for name in names) else None
 
 
-def _page_of(found: VideoFolder) -> str:
-    labels, objects = found.labels, found.objects
-    whole_s = length_s(labels, objects)
+def _page_of(*results: VideoFolder) -> str:
+    """Return the page of a result, or of two of one video; the files are those of the first one's folder."""
+    found, labels, scores = results[0], joined_labels(results), joined_scores(results)
+    detected = [(each.folder, each.objects) for each in results if each.objects]
+    whole_s = max(length_s(each.labels, each.objects) for each in results)
     is_picture = found.video.media.kind == "picture"
-    scores = read_scores(found.folder, of_several=bool(labels.others)) if labels else None
     charts = score_charts(labels, scores, whole_s) if labels and scores is not None else {}
-    groups = lane_groups(objects, whole_s) if objects else []
+    lanes = [
+        LanesView(number, shown(made.detector.name) if len(detected) > 1 else "", lane_groups(made, whole_s))
+        for number, (_, made) in enumerate(detected)
+    ]
     views = views_of(found)
     film = None if is_picture else filmstrip_of(found.folder)
     is_drawn = bool(film or any(view.draws_boxes or view.draws_labels for view in views))
-    layers = [overlay_of(found.folder, objects)] if objects and is_drawn else []
+    layers = [overlay_of(folder, made) for folder, made in detected] if is_drawn else []
     held = held_by(labels) if labels and is_drawn else []
     return render(
         "video.html",
@@ -304,11 +331,11 @@ def _page_of(found: VideoFolder) -> str:
         video=found.video,
         labels=labels,
         models=_model_views(labels, charts) if labels else [],
-        objects=objects,
+        lanes=lanes,
         is_picture=is_picture,
         whole_s=whole_s,
-        answers=_answers(found),
-        warnings=warnings(found),
+        answers=_answers(labels, [made for _, made in detected]),
+        warnings=list(dict.fromkeys(words for each in results for words in warnings(each))),
         views=views,
         film=film,
         film_name=FILMSTRIP_NAME,
@@ -317,16 +344,24 @@ def _page_of(found: VideoFolder) -> str:
         classes=classes_of(layers),
         has_unsure=any(is_partly_followed(layer) for layer in layers),
         left_out=[words for layer in layers for words in left_out_of(layer)],
-        groups=groups,
-        stages=stages(objects) if objects else [],
+        stages=stages(found.objects) if found.objects else [],
         ticks=list(ticks(whole_s)),
         cuts=[percent(cut_s, whole_s) for cut_s in _cuts_s(labels)],
-        behind=behind(found),
+        behind=[*behind(found), *(part for other in results[1:] for part in behind(other)[1:])],
         files=[(name, (found.folder / name).stat().st_size) for name in _data_files(found)],
         most_rows=MOST_TABLE_ROWS,
-        data=_for_script(whole_s, charts, groups, found.video)
+        data=_for_script(whole_s, charts, lanes, found.video)
         | {"views": [asdict(view) for view in views], "layers": layers, "held": held, "film": film and asdict(film)},
     )
+
+
+@dataclass(frozen=True)
+class LanesView:
+    """The objects of one detector, as the page shows them."""
+
+    number: int
+    name: str  # of the detector, where there are two
+    groups: list[LaneGroup]
 
 
 def _cuts_s(labels: LabelsManifest | None) -> tuple[float, ...]:
@@ -335,11 +370,12 @@ def _cuts_s(labels: LabelsManifest | None) -> tuple[float, ...]:
     return cuts_s if len(cuts_s) <= MOST_CUTS else ()
 
 
-def _answers(found: VideoFolder) -> list[tuple[str, str]]:
+def _answers(labels: LabelsManifest | None, detected: Sequence[ObjectsManifest]) -> list[tuple[str, str]]:
     """Return what is shown and which objects there are, each with its heading."""
-    said = each_in_words(found.labels) if found.labels else {}
+    said = each_in_words(labels) if labels else {}
     answers = list(said.items()) if len(said) > 1 else [("Shows", words) for words in said.values()]
-    return answers + ([("Objects", objects_in_words(found.objects))] if found.objects else [])
+    headings = ["Objects"] if len(detected) == 1 else [f"Objects, {shown(made.detector.name)}" for made in detected]
+    return answers + list(zip(headings, map(objects_in_words, detected), strict=True))
 
 
 def _data_files(found: VideoFolder) -> list[str]:
@@ -369,7 +405,7 @@ def _model_views(labels: LabelsManifest, charts: Mapping[str, ScoreChart]) -> li
 
 
 def _for_script(
-    whole_s: float, charts: Mapping[str, ScoreChart], groups: list[LaneGroup], video: VideoRecord
+    whole_s: float, charts: Mapping[str, ScoreChart], lanes: Sequence[LanesView], video: VideoRecord
 ) -> dict[str, Any]:
     """Return what the script needs to say what is there at any time; the curves of all models in one list."""
     rows = [(number, row) for number, chart in enumerate(charts.values()) for row in chart.rows]
@@ -379,13 +415,13 @@ def _for_script(
         "frame_s": 1 / (video.media.frame_rate or FALLBACK_RATE),
         "aspect": round(video.media.width / video.media.height, 4),
         "codec": shown(video.media.codec),
-        "times_s": next((chart.times_s for chart in charts.values()), []),
+        "times_s": [chart.times_s for chart in charts.values()],
         "scores": [row.values for _, row in rows],
         "labels": [shown(row.name) for _, row in rows],
         "models": [shown(name) for name in charts],
         "of": [number for number, _ in rows],
         "classes": [
             {"name": shown(group.name), "spans": [[lane.track.start_s, lane.track.end_s] for lane in group.lanes]}
-            for group in groups
+            for group in (lanes[0].groups if lanes else ())
         ],
     }

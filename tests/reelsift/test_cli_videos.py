@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -122,6 +123,13 @@ def test_the_report_is_written_anew(clip: Path, home: Path) -> None:
     assert reelsift("report", folder, home=home).stdout.strip() == str(folder / "index.html")
     index = Path(reelsift("report", folder.parent, home=home).stdout.strip())
     assert folder.name in index.read_text(encoding="utf-8")
+    other = shutil.copytree(folder, home / "other" / folder.name, symlinks=True)
+    compared = reelsift("report", folder, "--beside", other, home=home)
+    assert compared.stdout.strip() == str(folder / "beside.html"), compared.stderr
+    assert "imagenet (other)" in (folder / "beside.html").read_text(encoding="utf-8")
+    refused = reelsift("report", folder, "--beside", home, home=home)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "holds neither labels.json nor objects.json" in refused.stderr
 
 
 def test_ids_are_told_or_said_to_be_withdrawn(home: Path, tmp_path: Path) -> None:

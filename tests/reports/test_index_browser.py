@@ -137,6 +137,7 @@ def test_it_is_brought_up_to_date_without_reading_results_again(out: Path, tmp_p
     assert refresh_index(results) is None  # of one video there is nothing to choose
     write_labels(results / "two", video_record(title="Two"), annotate=False)
     index = refresh_index(results)
+    assert index is not None
     assert index == results / "index.html"
     pages = [results / name / "index.html" for name in ("one", "two")]
     written = [page.stat().st_mtime_ns for page in pages]

@@ -10,18 +10,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from tasks.contracts.errors import ReportError
 from tasks.contracts.media import OBJECTS_NAME, FetchedVideo, ObjectsManifest
 from tasks.per_video.jobs import show_original
-from tasks.reports.video_report import write_report
+from tasks.reports.video_report import write_comparison, write_report
 from tasks.video.config import MediaBounds
 from tests.reports.test_video_report_browser import until
 from tests.support.browser import open_chromium
 from tests.support.media import Shape, write_video
 from tests.support.reports import HEIGHT, WIDTH, video_record, write_boxes, write_clip, write_labels, write_objects
 
-VIEWPORT = {"width": 1280, "height": 900}
+VIEWPORT = ViewportSize(width=1280, height=900)
 NEAR = 40  # by which a drawn colour may differ in a channel: lines are smoothed
 
 Opener = Callable[..., Page]
@@ -74,15 +75,15 @@ def opened(browser: Browser, out: Path) -> Iterator[Opener]:
     """Open a page; at the end, nothing may have been complained of, and nothing asked for beyond the disk."""
     complaints, asked = [], []
 
-    def open_page(folder: str = "belt", mark: str = "", **options: object) -> Page:
-        context = browser.new_context(viewport=VIEWPORT, offline=True, **options)  # pyright: ignore[reportArgumentType]
+    def open_page(folder: str = "belt", mark: str = "", page: str = "index.html") -> Page:
+        context = browser.new_context(viewport=VIEWPORT, offline=True)
         context.set_default_timeout(10_000)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(f"{message.location['url']}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((out / "videos" / folder / "index.html").as_uri() + mark)
-        return page
+        shown = context.new_page()
+        shown.on("console", lambda message: complaints.append(f"{message.location['url']}: {message.text}"))
+        shown.on("pageerror", lambda error: complaints.append(str(error)))
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.goto((out / "videos" / folder / page).as_uri() + mark)
+        return shown
 
     yield open_page
     for context in browser.contexts:
@@ -103,9 +104,9 @@ def draw_only(page: Page, *names: str) -> None:
         box.set_checked(box.get_attribute("name") in names)
 
 
-def pixels(page: Page) -> np.ndarray:
+def pixels(page: Page, screen: int = 0) -> np.ndarray:
     """What is seen of the picture, (H, W, 3)."""
-    content = page.locator(".frame").screenshot()
+    content = page.locator(".frame").nth(screen).screenshot()
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.int16)
 
 
@@ -159,7 +160,7 @@ def only(page: Page, number: int) -> None:
     """Let one track alone be drawn."""
     for eye in page.locator(".eye").all():
         if eye.is_visible():
-            eye.set_checked(eye.get_attribute("data-track") == str(number))
+            eye.set_checked(eye.get_attribute("data-track") == f"0 {number}")
 
 
 def test_a_mask_covers_the_pixels_of_the_table_and_no_others(opened: Opener, boxes: Table) -> None:
@@ -312,6 +313,40 @@ def written(out: Path, name: str, film: Path, *, annotate: bool = True) -> Path:
     show_original(fetched(film), folder, MediaBounds())
     write_report(folder)
     return folder
+
+
+def test_two_results_of_a_video_play_side_by_side(out: Path, opened: Opener) -> None:
+    """The first one's boxes on the first screen, the other's on the second, which goes along; both are told of."""
+    belt, other = out / "videos" / "belt", out / "others" / "belt"
+    write_labels(other)
+    made = write_objects(other, annotate=False)
+    cup = made.tracks[1].model_copy(update={"best_box": (100.0, 20.0, 140.0, 60.0), "start_s": 0.0})
+    made = with_options(other, made.model_copy(update={"tracks": (cup,), "counts": {"cup": 1}}), rate_hz=5.0)
+    table = write_boxes(other, made)
+    assert write_comparison(belt, other) == belt / "beside.html"
+    page = ready(opened("belt", page="beside.html", mark="#t=2.0"))
+    draw_only(page, "boxes")
+    for screen, wanted in ((0, expected(pq.read_table(belt / "objects.parquet").to_pylist(), 2.0)[1]),
+                           (1, expected(table.to_pylist(), 2.0)[1])):  # fmt: skip
+        assert sides_of(pixels(page, screen), "#3cb44b") == pytest.approx(wanted, abs=1.5)
+    moment = page.get_by_role("region", name="At this moment, side by side")
+    expect(moment.locator("strong")).to_have_text(
+        ["cooking/3", "cooking/3 (others)", "yolox-nano", "yolox-nano (others)"]
+    )
+    expect(moment.locator("ol").nth(2)).to_have_text("bottle \u00d7 1cup \u00d7 1")
+    expect(moment.locator("ol").nth(3)).to_have_text("cup \u00d7 1")
+    expect(page.get_by_role("heading", name="Objects over time, by yolox-nano (others)")).to_be_visible()
+    page.get_by_role("heading", level=1).click()
+    page.keyboard.press(" ")
+    until(page, "[...document.querySelectorAll('video')].every(video => !video.paused && video.currentTime > 2.5)")
+    page.keyboard.press(" ")
+    until(page, "new Set([...document.querySelectorAll('video')].map(video => video.currentTime)).size === 1")
+
+
+def test_results_of_other_videos_are_not_compared(out: Path, tmp_path: Path) -> None:
+    write_labels(tmp_path / "cat", video_record(sha256="cd" * 32), annotate=False)
+    with pytest.raises(ReportError, match="is of another video than"):
+        write_comparison(out / "videos" / "belt", tmp_path / "cat")
 
 
 def test_where_the_file_is_gone_a_copy_is_shown_and_the_page_says_so(out: Path, opened: Opener) -> None:

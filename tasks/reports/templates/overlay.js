@@ -27,8 +27,8 @@ function lastBefore(times, at_s) {
 
 // The boxes of one detector, and which of them are seen at any time.
 class Boxes {
-  constructor(packed) {
-    Object.assign(this, {name: packed.name, things: packed.things, look_s: packed.look_s, frame_s: packed.frame_s});
+  constructor(packed, number) {
+    Object.assign(this, {number, name: packed.name, things: packed.things, look_s: packed.look_s, frame_s: packed.frame_s});
     this.times = numbers(packed.times, Float64Array);
     this.starts = beginnings(numbers(packed.counts, Uint16Array));
     this.of = numbers(packed.tracks, Uint16Array);
@@ -74,7 +74,7 @@ class Boxes {
       return (after === undefined ? here : here + share * (this.sides[4 * after + number] - here)) / FULL;
     };
     const score = this.scores[row] / FULL, box = [side(0), side(1), side(2), side(3)];
-    return {row, thing: this.things[this.of[row]], place: this.of[row], score, box};
+    return {row, of: this.number, thing: this.things[this.of[row]], place: this.of[row], score, box};
   }
 
   // The outlines of a row's mask, moved along with its box.

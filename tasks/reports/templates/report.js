@@ -5,7 +5,7 @@
   const byId = (id) => document.getElementById(id), all = (what, within = document) => [...within.querySelectorAll(what)];
   const board = byId("board"), player = byId("player"), slider = byId("slider"), now = byId("now"), card = byId("card");
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const screens = all(".frame").map((frame, place) => new Screen(frame, data.layers[place] ? new Boxes(data.layers[place]) : null));
+  const screens = all(".frame").map((frame, place) => new Screen(frame, data.layers[place] ? new Boxes(data.layers[place], place) : null));
   const sheet = byId("sheet"), film = byId("film") && new Film(byId("film"), data.film, sheet, data.whole_s, (at_s) => seek(at_s));
   const tables = all("tr[data-from]");
   const labelColours = new Map();
@@ -19,14 +19,17 @@
     return data.whole_s >= 3600 ? `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${seconds}` : `${minutes}:${seconds}`;
   }
 
-  function bestLabels(place, model, most) {
+  const placesAt = (at_s) => data.times_s.map((times_s) => lastBefore(times_s, at_s + 1e-6));
+
+  function bestLabels(places, model, most) {
+    const place = places[model];
     const rows = data.scores.map((scores, row) => row).filter((row) => data.of[row] === model && data.scores[row][place] > 0);
     rows.sort((one, other) => data.scores[other][place] - data.scores[one][place]);
     return rows.slice(0, most).map((row) => `${data.labels[row]} ${data.scores[row][place].toFixed(2)}`);
   }
 
-  function labelsAt(place) {
-    const best = data.models.map((name, model) => [name, bestLabels(place, model, 1)[0]]).filter(([, label]) => label);
+  function labelsAt(places) {
+    const best = data.models.map((name, model) => [name, bestLabels(places, model, 1)[0]]).filter(([, label]) => label);
     return best.map(([name, label]) => data.models.length > 1 ? `${name}: ${label}` : label).join(" · ");
   }
 
@@ -43,14 +46,15 @@
   function readToggles() {
     for (const [name, input] of switches) wants[name] = input.checked;
     const hidden = new Set(classes.filter((input) => !input.checked).map((input) => input.value));
-    const unseen = new Set(eyes.filter((input) => !input.checked).map((input) => Number(input.dataset.track)));
+    const unseen = new Set(eyes.filter((input) => !input.checked).map((input) => input.dataset.track));
     const from = least ? Number(least.value) : 0;
-    wants.row = ({score, thing}) => score >= from - 1e-4 && !hidden.has(thing.of) && !unseen.has(thing.id) &&
+    wants.row = ({score, thing, of}) => score >= from - 1e-4 && !hidden.has(thing.of) && !unseen.has(`${of} ${thing.id}`) &&
       (thing.id !== null || !wants.hasUnsure || wants.unsure);
     wants.hasUnsure = switches.has("unsure");
     if (least) byId("least-said").textContent = from.toFixed(2);
     for (const lane of all(".lane[data-score]")) lane.classList.toggle("faint", Number(lane.dataset.score) < from);
     draw(time_s);
+    sayEach(time_s, placesAt(time_s));
   }
 
   function heldAt(at_s) {
@@ -71,7 +75,7 @@
     const drawn = {...wants, boxes: view.draws_boxes && wants.boxes, masks: view.draws_boxes && wants.masks, names: view.draws_boxes && wants.names,
       labels: view.draws_labels && wants.labels};
     const labels = drawn.labels ? heldAt(at_s) : [];
-    for (const screen of screens) screen.draw(at_s, drawn, labels);
+    screens.forEach((screen, place) => screen.draw(at_s, drawn, place ? [] : labels));
   }
 
   function show(at_s) {
@@ -88,21 +92,21 @@
   }
 
   function say(at_s) {
-    const place = lastBefore(data.times_s, at_s + 1e-6);
-    const said = [labelsAt(place), objectsAt(at_s)].filter(Boolean).join(" · ");
+    const places = placesAt(at_s);
+    const said = [labelsAt(places), objectsAt(at_s)].filter(Boolean).join(" · ");
     for (const score of all(".at[data-row]"))
-      score.textContent = place < 0 ? "" : data.scores[score.dataset.row][place].toFixed(2);
+      score.textContent = data.scores[score.dataset.row][places[data.of[score.dataset.row]]]?.toFixed(2) ?? "";
     slider.setAttribute("aria-valuenow", at_s.toFixed(3));
     slider.setAttribute("aria-valuetext", [timestamp(at_s), said].filter(Boolean).join(": "));
     const when = Object.assign(document.createElement("a"), {href: `#t=${Number(at_s.toFixed(3))}`, title: "A link to this moment"});
     when.append(Object.assign(document.createElement("strong"), {textContent: timestamp(at_s)}));
     now.replaceChildren(when, said ? `  ${said}` : "  nothing was named");
-    sayEach(at_s, place);
+    sayEach(at_s, places);
     followInTables(at_s);
   }
 
   // What each model or detector says of this moment, side by side.
-  function sayEach(at_s, place) {
+  function sayEach(at_s, places) {
     if (!byId("moment")) return;
     const column = (name, lines) => {
       const head = Object.assign(document.createElement("strong"), {textContent: name, dir: "auto"}), list = document.createElement("ol");
@@ -111,11 +115,11 @@
       made.append(head, list);
       return made;
     };
-    const models = data.models.length > 1 ? data.models.map((name, model) => column(name, bestLabels(place, model, 3))) : [];
+    const models = data.models.length > 1 ? data.models.map((name, model) => column(name, bestLabels(places, model, 3))) : [];
     const detectors = data.layers.length > 1 ? screens.map(({boxes}) => {
       const counts = new Map();
       for (const each of boxes.at(at_s).filter(wants.row)) counts.set(each.thing.of, (counts.get(each.thing.of) || 0) + 1);
-      return column(boxes.name, [...counts].sort((one, other) => other[1] - one[1]).map(([name, count]) => `${name} × ${count}`));
+      return column(boxes.name, [...counts].sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1)).map(([name, count]) => `${name} × ${count}`));
     }) : [];
     byId("moment").replaceChildren(...models, ...detectors);
   }
@@ -287,7 +291,7 @@
   }
 
   function large() {
-    if (document.fullscreenElement) document.exitFullscreen(); else byId("large")?.closest(".watch").querySelector(".screen").requestFullscreen?.();
+    if (document.fullscreenElement) document.exitFullscreen(); else byId("large")?.closest(".watch").querySelector(".screens").requestFullscreen?.();
   }
 
   function zoomFilm(factor) {
