@@ -51,6 +51,7 @@ from tasks.reports.player import (
     held_by,
     is_partly_followed,
     left_out_of,
+    original_of,
     overlay_of,
     poster_of,
     views_of,
@@ -189,7 +190,8 @@ def write_comparison(folder: Path, other: Path) -> Path:
 
 LARGEST_EMBEDDED_BYTES = 32 << 20  # of all pictures and copies together: a notebook keeps the page in its file
 MEDIA_TYPES = {
-    ".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"
+    ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".png": "image/png",
+    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp",
 }  # fmt: skip
 MEDIA_ATTRIBUTE = re.compile(r'(?P<attribute> (?:src|value))="(?P<name>[^":]+)"')
 
@@ -200,13 +202,14 @@ def embedded_report(folder: Path) -> str:
     What does not fit into `LARGEST_EMBEDDED_BYTES` is left out, the last ones first. Raises `ReportError` as
     `write_report`.
     """
-    left = LARGEST_EMBEDDED_BYTES
+    left, original = LARGEST_EMBEDDED_BYTES, original_of(folder)
 
     def embedded(found: re.Match[str]) -> str:
         nonlocal left
         path = folder / unquote(found["name"])
         media_type = MEDIA_TYPES.get(path.suffix.lower())
-        if media_type is None or not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        is_ours = path.name == original or path.resolve().is_relative_to(folder.resolve())
+        if media_type is None or not is_ours or not path.is_file():
             return found[0]
         if path.stat().st_size > left:
             return f'{found["attribute"]}=""'
@@ -232,16 +235,16 @@ class IndexEntry:
         return f"{self.folder}/{name}"
 
 
-def write_index(folder: Path, *, anew: bool = True) -> Path:
+def write_index(folder: Path, *, rewrite: bool = True) -> Path:
     """Write the report of each video's folder below this one, and a page with a card for each.
 
-    Unless `anew`, reports stay that are newer than what they report on. A folder that cannot be reported on is named
+    Unless `rewrite`, reports stay that are newer than what they report on. A folder that cannot be reported on is named
     with the reason. Raises `ReportError` where there is none, or where no folder can be reported on.
     """
     below = _below(folder)
     if not below:
         raise ReportError(f"No folder of a video in {folder}: give the folder that `reelsift label` or `detect` wrote")
-    entries, faults = _entries(below, anew=anew)
+    entries, faults = _entries(below, rewrite=rewrite)
     if not entries:
         raise ReportError(f"None of the {len(below)} folders in {folder} can be reported on: {faults[0][1]}")
     names = Counter(name for entry in entries for name in entry.card.names)
@@ -263,7 +266,7 @@ def refresh_index(folder: Path) -> Path | None:
     if len(_below(folder)) < LEAST_INDEXED:
         return None
     with locked(folder), suppress(ReportError, OSError):  # what was found is there all the same
-        return write_index(folder, anew=False)
+        return write_index(folder, rewrite=False)
     return None
 
 
@@ -271,13 +274,13 @@ def _below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if is_video_folder(path)) if folder.is_dir() else []
 
 
-def _entries(folders: list[Path], *, anew: bool) -> tuple[list[IndexEntry], list[tuple[str, str]]]:
+def _entries(folders: list[Path], *, rewrite: bool) -> tuple[list[IndexEntry], list[tuple[str, str]]]:
     """Return the cards, and of the folders that can have none their names with the reasons."""
     entries, faults = [], []
     for folder in folders:
         try:
             check_no_link(folder)
-            known = None if anew else _known_card(folder)
+            known = None if rewrite else _known_card(folder)
             if known is None:
                 write_report(folder)
             card = known or Card.of(read_folder(folder))
