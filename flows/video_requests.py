@@ -17,7 +17,7 @@ from tasks.labelling.config import AUTO, exact_reference
 from tasks.labelling.labeller import choose_model
 from tasks.per_video.clips import ClipsOfVideo, chosen_spans, cut_clips, newest_answers
 from tasks.per_video.fetching import Workplace, fetch_each
-from tasks.per_video.jobs import Job, Lookup, do_each, failed
+from tasks.per_video.jobs import Job, Lookup, do_each, failed, indexed
 from tasks.per_video.work import DetectWork, LabelWork, Work, open_job
 from tasks.video.config import AUTO_SHOTS, CONTENT, TRANSNETV2, ShotOptions
 from tasks.video.shots import ShotsManifest, shots_of
@@ -192,4 +192,4 @@ def do_here(
     """
     workplace = workplace_of(form, settings)
     job = open_job(work, workplace, progress)
-    return job, do_each(job, fetch_each(sources, workplace, progress), again=form.again)
+    return job, indexed(job, do_each(job, fetch_each(sources, workplace, progress), again=form.again))

@@ -127,7 +127,7 @@ def _versions() -> Iterator[Check]:
     """Yield the versions of this project, Python and the packages, each held to what is required."""
     from packaging.requirements import Requirement
 
-    from tasks.contracts.revision import code_revision
+    from tasks.contracts.model import code_revision
 
     yield Check("reelsift", "ok", code_revision())
     yield Check("Python", "ok", f"{platform.python_version()}, {sys.executable}, {platform.platform(terse=True)}")

@@ -43,10 +43,15 @@ def print_outcomes(outcomes: "list[VideoOutcome]", print_answer: "Callable[[Vide
     Raises:
         typer.Exit: with 1, where a video failed.
     """
+    from tasks.contracts.media import REPORT_NAME
+
     for outcome in outcomes:
         if outcome.status != "failed":
             print_answer(outcome)
             say(f"Report: {outcome.report}")
+    reports = [outcome.report for outcome in outcomes if outcome.report]
+    if len(reports) > 1 and (index := reports[0].parents[1] / REPORT_NAME).is_file():
+        say(f"All reports: {index}")
     print_failures(outcomes)
 
 
@@ -369,14 +374,20 @@ def report(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder of one video, or one with a folder for each video.")
     ],
+    beside: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Another result of the same video, to be shown side by side."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the page that shows what was found; it opens in any browser, with no network."""
-    from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME
-    from tasks.reports.video_report import write_index, write_report
+    from tasks.reports.facts import is_video_folder
+    from tasks.reports.video_report import write_comparison, write_index, write_report
 
-    is_one = any((folder / name).is_file() for name in (LABELS_NAME, OBJECTS_NAME))
-    page = (write_report if is_one else write_index)(folder)
+    if beside:
+        page = write_comparison(folder, beside)
+    else:
+        page = (write_report if is_video_folder(folder) else write_index)(folder)
     if as_json:
         print_json({"report": str(page)})
     else:

@@ -34,7 +34,7 @@ from tasks.fan_out.ledger import open_request
 from tasks.features.extractor import Extractor
 from tasks.labelling.scores import Labeller
 from tasks.per_video.fetching import Workplace, discard, fetch_each
-from tasks.per_video.jobs import Job, all_done, do_each
+from tasks.per_video.jobs import Job, all_done, do_each, indexed
 from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
 from tasks.runs import current_progress
 from tasks.video.overlap import ahead
@@ -48,10 +48,8 @@ def _batch_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
     """Return `<verb>-<version>-<digest>` of the folder of the results, and of every video's source and identity."""
     work, videos = parameters["work"], parameters["videos"]
     job = _kept_job(work, parameters["workplace"])
-    parts = [str(job.out)]
-    for video in videos:
-        known = job.identify(video) if isinstance(video, FetchedVideo) else video.reason
-        parts.append(f"{video.source}\n{known}")
+    known = ((each.source, job.identify(each) if isinstance(each, FetchedVideo) else each.reason) for each in videos)
+    parts = [str(job.out), *(f"{source}\n{identity}" for source, identity in known)]
     return f"{work.verb}-{CACHE_VERSION}-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"
 
 
@@ -102,7 +100,7 @@ def process_fetched(
         rows = process_batch.with_options(refresh_cache=not is_there)(videos, work, workplace, again=again)
         outcomes += map(VideoOutcome.model_validate, rows)
         after_each(len(rows))
-    return job.made_by, outcomes
+    return job.made_by, list(indexed(job, outcomes))
 
 
 def _kept_job(work: Work, workplace: Workplace) -> Job[Any]:
@@ -141,7 +139,7 @@ def work_in_batch(
         job = open_job(work, workplace, progress)
         if isinstance(work, DetectWork) and isinstance(job.record, DetectorRecord):
             keep_detector(batch.parent.parent, work.detector, work.speed, job.record)
-        about = _about(request.id, run) | {"detector": _looks(job.record)}
+        about = _about(request.id, run, job.record)
         sources = {video.place: video.source for video in waiting}
         progress.begin("videos", len(waiting), "videos")
         with closing(ahead(_fetched(waiting, workplace), buffer=FETCHED_AHEAD)) as coming:
@@ -152,6 +150,7 @@ def work_in_batch(
                         discard(sources[place], workplace)
                     ledger.add(run, BatchRow.of(outcome, place=place, **about))
                 progress.advance("videos", 1)
+        deque(indexed(job, ()), maxlen=0)
     return len(waiting)
 
 
@@ -161,18 +160,14 @@ def _fetched(videos: list[BatchVideo], workplace: Workplace) -> Iterator[tuple[i
         yield video.place, found
 
 
-def _looks(record: DetectorRecord | ModelRecord) -> str:
-    """Name what looks at the videos, and on what."""
-    return f"{record.name} on {record.device}" if isinstance(record, DetectorRecord) else record.name
-
-
-def _about(batch: str, run: str) -> dict[str, Any]:
-    """Say who works on the batch, and where."""
+def _about(batch: str, run: str, record: DetectorRecord | ModelRecord) -> dict[str, Any]:
+    """Say who works on the batch, where, and what looks at the videos, on what."""
     return {
         "batch": batch,
         "run": run,
         "worker": os.environ.get(WORKER_VARIABLE),
         "device": os.environ.get(DEVICES_VARIABLE),
+        "detector": f"{record.name} on {record.device}" if isinstance(record, DetectorRecord) else record.name,
     }
 
 

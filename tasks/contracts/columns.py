@@ -80,3 +80,27 @@ def memory_of(column: pa.ChunkedArray) -> NDArray[Any]:
 
 def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(values, bitorder="little"))
+
+
+FIRST_CHARACTER = 48  # "0" stands for 0: each character holds five bits of a count, the lowest first
+BITS, MORE, SIGN = 5, 0x20, 0x10
+
+
+def run_lengths(text: str) -> list[int]:
+    """Return the run lengths of a mask as COCO writes them, of zeros first.
+
+    From the fourth on, the text has the change from two before.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text.encode("ascii"):
+        bits = character - FIRST_CHARACTER
+        value |= (bits & ~MORE) << shift
+        shift += BITS
+        if bits & MORE:
+            continue
+        if bits & SIGN:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    return counts

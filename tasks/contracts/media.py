@@ -329,6 +329,8 @@ class FeaturesManifest(FrozenModel):
 
 
 REPORT_NAME = "index.html"  # of the page that shows what was found, beside its manifests
+# What the page shows of the video: small pictures of all of its time, one that stands for it, and a link to it.
+FILMSTRIP_NAME, POSTER_NAME, ORIGINAL_STEM = "filmstrip.jpg", "poster.webp", "original"
 
 ManifestT = TypeVar("ManifestT", LabelsManifest, ObjectsManifest, FeaturesManifest)
 

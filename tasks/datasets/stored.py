@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tasks.contracts.datasets import DatasetManifest, Part, ShardTally
 from tasks.contracts.errors import DamagedDatasetError, UnknownDatasetError
+from tasks.contracts.model import code_revision
 from tasks.contracts.progress import Progress
-from tasks.contracts.revision import code_revision
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.folders import in_use
 from tasks.datasets.frames import require_frames, shard_means

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+from tasks.contracts.columns import run_lengths
 from tasks.contracts.media import DetectorRecord
-
-FIRST_CHARACTER = 48  # "0" stands for 0: each character holds five bits of a count, the lowest first
-BITS, MORE, SIGN = 5, 0x20, 0x10
 
 
 def pack_mask(mask: NDArray[np.bool_]) -> str:
@@ -29,26 +27,9 @@ def unpack_mask(packed: str) -> NDArray[np.bool_]:
     """
     fields = json.loads(packed)
     height, width = fields["size"]
-    counts = _counts(fields["counts"])
+    counts = run_lengths(fields["counts"])
     runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return runs.reshape(width, height).T
-
-
-def _counts(text: str) -> list[int]:
-    """Return the lengths of the runs, of zeros first; from the fourth on, the text has the change from two before."""
-    counts: list[int] = []
-    value = shift = 0
-    for character in text.encode("ascii"):
-        bits = character - FIRST_CHARACTER
-        value |= (bits & ~MORE) << shift
-        shift += BITS
-        if bits & MORE:
-            continue
-        if bits & SIGN:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    return counts
 
 
 Picture = NDArray[np.uint8]  # RGB (H, W, 3)

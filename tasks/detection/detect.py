@@ -26,8 +26,8 @@ from tasks.contracts.media import (
     ObjectsManifest,
     VideoRecord,
 )
+from tasks.contracts.model import code_revision
 from tasks.contracts.progress import Progress, Silent
-from tasks.contracts.revision import code_revision
 from tasks.detection.boxes import NO_TRACK, Detections, Detector, TimedFrame
 from tasks.detection.config import DetectOptions
 from tasks.detection.drawing import Thumbnails, labels_of, showing

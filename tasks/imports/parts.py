@@ -16,7 +16,7 @@ from tasks.contracts.columns import seconds_column
 from tasks.contracts.datasets import Part
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.files import appearing, file_digest, temporary_file
-from tasks.contracts.revision import code_revision
+from tasks.contracts.model import code_revision
 from tasks.datasets.load import column_types
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.publish import is_published, publish

@@ -32,8 +32,8 @@ from tasks.contracts.media import (
     TimeRange,
     VideoRecord,
 )
+from tasks.contracts.model import code_revision
 from tasks.contracts.progress import Progress, Silent
-from tasks.contracts.revision import code_revision
 from tasks.labelling.annotate import (
     MOST_SHOWN,
     Captions,

@@ -23,8 +23,8 @@ from tasks.contracts.media import (
     FetchedVideo,
     VideoRecord,
 )
+from tasks.contracts.model import code_revision
 from tasks.contracts.progress import Progress
-from tasks.contracts.revision import code_revision
 from tasks.features.extractor import Extractor, VideoFeatures, read_features
 from tasks.video.config import MediaBounds
 

@@ -1,20 +1,25 @@
-"""The same job for many videos, each in a folder of its own with a report; each fails alone."""
+"""The same job for many videos, each in a folder of its own with a report and what it shows; each fails alone."""
 
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal
 
+from PIL import Image
+
 from tasks.contracts.datasets import DropReason
-from tasks.contracts.errors import ReelsiftError
-from tasks.contracts.files import FULL, check_no_link
+from tasks.contracts.errors import ReelsiftError, VideoError
+from tasks.contracts.files import FULL, appearing, check_no_link, locked
 from tasks.contracts.media import (
     CACHED,
     DONE,
     FAILED,
+    FILMSTRIP_NAME,
+    POSTER_NAME,
     AnswerKind,
     DetectorRecord,
     FetchedVideo,
@@ -23,7 +28,11 @@ from tasks.contracts.media import (
     VideoOutcome,
 )
 from tasks.contracts.text import shown
-from tasks.reports.video_report import write_report
+from tasks.reports.player import link_original, original_of, sheet_of
+from tasks.reports.video_report import refresh_index, write_report
+from tasks.video.config import MediaBounds
+from tasks.video.drawing import Picture, scaled
+from tasks.video.frames import overview
 from tasks.video.overlap import side_by_side
 from tasks.video.sources import folder_name
 
@@ -65,6 +74,7 @@ class Lookup(Generic[ManifestT]):
     in_words: Callable[[ManifestT], str]
     folder_name: Callable[[FetchedVideo], str] = folder_name
     others: tuple[ModelRecord, ...] = ()  # further models that give the same answers
+    bounds: MediaBounds = field(default_factory=MediaBounds)  # within which pictures of the videos are read
 
     @property
     def made_by(self) -> str:
@@ -96,6 +106,13 @@ def do_each(
         return alone(video.source, lambda: _do(job, video, again=again))
 
     yield from side_by_side(done, videos, job.at_once)
+
+
+def indexed(job: Lookup[ManifestT], outcomes: Iterable[VideoOutcome]) -> Iterator[VideoOutcome]:
+    """Yield the outcomes, and once they are all there, bring the index of all reports up to date."""
+    yield from outcomes
+    if job.kind.has_report:
+        refresh_index(job.out)
 
 
 def all_done(job: Lookup[ManifestT], videos: Iterable[FetchedVideo | VideoOutcome]) -> bool:
@@ -131,6 +148,8 @@ def _outcome(
     status: Literal["done", "cached"],
     started_s: float,
 ) -> VideoOutcome:
+    if lookup.kind.has_report:
+        show_original(video, folder, lookup.bounds)
     return VideoOutcome(
         source=video.source,
         status=status,
@@ -146,3 +165,36 @@ def _outcome(
 
 def _folder(lookup: Lookup[ManifestT], video: FetchedVideo) -> Path:
     return lookup.out / lookup.folder_name(video)
+
+
+MOST_PICTURES, COLUMNS, PICTURE_PX, QUALITY = 240, 16, 72, 70  # of a filmstrip; the height of a picture, and of JPEG
+POSTER_PX, POSTER_QUALITY = 256, 55  # the longer side, and of WebP
+POSTER_AT = 0.3  # of the time: few videos begin with what they show
+
+
+def show_original(video: FetchedVideo, folder: Path, bounds: MediaBounds) -> None:
+    """Leave beside a report what it shows of the video itself: a link to it, a filmstrip and a poster, made once.
+
+    A report is one without them where they cannot be made; the answer is there all the same.
+    """
+    with locked(folder), suppress(OSError):
+        if original_of(folder) is None and not video.is_temporary:
+            link_original(folder, video.path)
+        if not (folder / FILMSTRIP_NAME).is_file() or not (folder / POSTER_NAME).is_file():
+            with suppress(VideoError):
+                _keep_pictures(video, folder, bounds)
+
+
+def _keep_pictures(video: FetchedVideo, folder: Path, bounds: MediaBounds) -> None:
+    times_s, pictures, posters = list[float](), list[Picture](), list[Picture]()
+    for time_s, picture in overview(video.path, bounds, MOST_PICTURES, part=video.part):
+        times_s.append(time_s)
+        pictures.append(scaled(picture, PICTURE_PX / picture.shape[0]))
+        posters.append(scaled(picture, POSTER_PX / max(picture.shape[:2])))
+    if not pictures:
+        return
+    sheet, about = sheet_of(pictures, times_s, COLUMNS)
+    with appearing(folder / FILMSTRIP_NAME) as path:
+        Image.fromarray(sheet).save(path, "JPEG", quality=QUALITY, comment=about)
+    with appearing(folder / POSTER_NAME) as path:
+        Image.fromarray(posters[int(POSTER_AT * len(posters))]).save(path, "WEBP", quality=POSTER_QUALITY)

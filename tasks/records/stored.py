@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.contracts.datasets import Part, PlannedShard, ShardTally
+from tasks.contracts.datasets import Part, PlannedShard
 from tasks.contracts.errors import DamagedStorageError
 from tasks.contracts.files import temporary_folder
 from tasks.contracts.progress import Progress
@@ -158,14 +158,11 @@ def _holding(storage: str, shards: Sequence[PlannedShard], config: FilterConfig)
     wanted, found = {(shard.partition, shard.md5) for shard in shards}, dict[str, Part]()
     for key in bundles_below(open_store(storage), f"{PREFIX}/{options_key(config)}"):
         part = _described(storage, key)
-        if part and wanted & set(map(_content, part.shards)):
-            wanted -= set(map(_content, part.shards))
+        held = {(tally.partition, tally.md5) for tally in part.shards} if part else set()
+        if part and wanted & held:
+            wanted -= held
             found[key] = part
     return found
-
-
-def _content(tally: ShardTally) -> tuple[str, str]:
-    return tally.partition, tally.md5
 
 
 @lru_cache(maxsize=8192)

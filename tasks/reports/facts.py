@@ -1,7 +1,8 @@
 """What a report shows of a video: its manifests, ids, digests, versions and options."""
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -101,7 +102,78 @@ def read_scores(folder: Path, *, of_several: bool = False) -> pa.Table:
             return file.read(columns=wanted.names).select(wanted.names).cast(wanted).drop_null()
     except (pa.ArrowException, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ReportError(f"{path} is no table of labels ({reason}); {_remake('label')}") from error
+        raise ReportError(f"{path} is no table of labels ({reason}); {remake('label')}") from error
+
+
+def read_beside(first: VideoFolder, folder: Path) -> VideoFolder:
+    """Read another result of the same video, to be shown on the page of the first one.
+
+    Its models and its detector have names that those of the first have not, and its pictures are named from there.
+    Raises `ReportError` as `read_folder`, and where it is of another video, or of another part of it.
+    """
+    other = read_folder(folder)
+    if (other.video.sha256, other.video.part) != (first.video.sha256, first.video.part):
+        raise ReportError(
+            f"{folder} is of another video than {first.folder}, or of another part of it: results are shown side by "
+            "side of one video"
+        )
+    labels, objects = other.labels, other.objects
+    if first.labels and labels:
+        answers = [_told_apart(answer, first.labels.by_model, folder) for answer in labels.by_model.values()]
+        own = {name: getattr(answers[0], name) for name in ModelLabels.model_fields}
+        labels = labels.model_copy(update={**own, "others": tuple(answers[1:])})
+    if first.objects and objects:
+        detector = objects.detector.model_copy(
+            update={"name": _other_name(objects.detector.name, [first.objects.detector.name], folder)}
+        )
+        objects = objects.model_copy(update={"detector": detector})
+    if objects:
+        way = os.path.relpath(folder.resolve(), first.folder.resolve())
+        tracks = [
+            track.model_copy(update={"thumbnail": f"{way}/{track.thumbnail}"}) if track.thumbnail else track
+            for track in objects.tracks
+        ]
+        objects = objects.model_copy(update={"tracks": tuple(tracks)})
+    return VideoFolder(folder, labels, objects)
+
+
+def _told_apart(answer: ModelLabels, taken: Container[str], folder: Path) -> ModelLabels:
+    name = _other_name(answer.model.name, taken, folder)
+    return answer.model_copy(update={"model": answer.model.model_copy(update={"name": name})})
+
+
+def _other_name(name: str, taken: Container[str], folder: Path) -> str:
+    """Return a name, with that of the folder of all results behind it where it is another one's as well."""
+    return f"{name} ({folder.resolve().parent.name})" if name in taken else name
+
+
+def joined_labels(results: Sequence[VideoFolder]) -> LabelsManifest | None:
+    """Return the labels of all models of these results as those of one."""
+    labels = [found.labels for found in results if found.labels]
+    if len(labels) < 2:
+        return labels[0] if labels else None
+    others = [*labels[0].others, *(answer for each in labels[1:] for answer in each.by_model.values())]
+    return labels[0].model_copy(update={"others": tuple(others)})
+
+
+def joined_scores(results: Sequence[VideoFolder]) -> pa.Table | None:
+    """Read the scores of the labels of all results, with the name of the model where there are several.
+
+    Raises `ReportError` as `read_scores`.
+    """
+    with_labels = [(found.folder, found.labels) for found in results if found.labels]
+    tables = [read_scores(folder, of_several=bool(labels.others)) for folder, labels in with_labels]
+    if len(tables) < 2:
+        return tables[0] if tables else None
+    named = list[pa.Table]()
+    for table, (_, labels) in zip(tables, with_labels, strict=True):
+        names = list(labels.by_model)
+        written = dict.fromkeys(table["model"].to_pylist()) if labels.others else [None]
+        known = dict(zip(written, names, strict=False))  # in the order in which they were asked
+        column = [known.get(name) for name in table["model"].to_pylist()] if labels.others else names * table.num_rows
+        plain = table.select(SCORES.names)
+        named.append(plain.append_column("model", pa.array(column, pa.string())).cast(SCORES_OF_SEVERAL))
+    return pa.concat_tables(named)
 
 
 def _manifest(path: Path, kind: type[ManifestT], command: str) -> ManifestT | None:
@@ -111,7 +183,7 @@ def _manifest(path: Path, kind: type[ManifestT], command: str) -> ManifestT | No
     try:
         return kind.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
-        raise ReportError(f"{path} is damaged ({_first_fault(error)}); {_remake(command)}") from error
+        raise ReportError(f"{path} is damaged ({_first_fault(error)}); {remake(command)}") from error
 
 
 def _first_fault(error: ValidationError | OSError) -> str:
@@ -130,10 +202,11 @@ def _see(folder: Path, name: str | None, manifest_name: str, command: str) -> No
     if relative.is_absolute() or ".." in relative.parts or "\\" in name or "\0" in name:
         raise ReportError(f"{folder / manifest_name} names {name!r}, which lies outside of its folder")
     if not (folder / relative).is_file():
-        raise ReportError(f"{folder / relative} is missing, but {manifest_name} names it; {_remake(command)}")
+        raise ReportError(f"{folder / relative} is missing, but {manifest_name} names it; {remake(command)}")
 
 
-def _remake(command: str) -> str:
+def remake(command: str) -> str:
+    """Say how to make an answer again that is damaged."""
     return f"delete the manifest and run `reelsift {command}` on the video again"
 
 

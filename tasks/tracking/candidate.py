@@ -18,8 +18,7 @@ from tasks.classifier.scoring import predictions, score_matches
 from tasks.classifier.splits import spread_rows
 from tasks.classifier.train import TrainingResult
 from tasks.contracts.datasets import DatasetManifest
-from tasks.contracts.model import FrozenModel
-from tasks.contracts.revision import code_revision
+from tasks.contracts.model import FrozenModel, code_revision
 from tasks.datasets.load import Videos
 from tasks.datasets.manifest import Dataset
 from tasks.reports.figures import (

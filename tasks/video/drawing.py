@@ -125,6 +125,13 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(next(iter(spec.submodule_search_locations))) / FONT, size_px)
 
 
+def scaled(picture: Picture, scale: float) -> Picture:
+    """Return a picture smaller by a factor; never larger."""
+    height, width = picture.shape[:2]
+    size = (max(1, round(width * min(scale, 1))), max(1, round(height * min(scale, 1))))
+    return np.ascontiguousarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 SHEET_COLUMNS, SHEET_WIDTH, SHEET_GAP = 4, 320, 8  # pictures beside each other; pixels of one, and between two
 SHEET_PLATE_PX = 24
 SHEET_GREY = 24

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +254,39 @@ def _at_rate(frames: Iterator[Shown], rate_hz: float, upright: Upright, start_s:
 
 def _end_s(shown: Shown) -> float:
     return shown.time_s + shown.duration_s
+
+
+OVERVIEW_PIXELS = 600_000_000  # a second or two of decoding; of longer videos, key frames alone are decoded
+OVERVIEW_HZ, OVERVIEW_LEAST = 2.0, 8  # pictures of a second, and of a video that is short
+
+
+def overview(
+    path: Path, bounds: MediaBounds, most: int, part: TimeRange | None = None
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Yield up to `most` pictures, spread over a video or its part, each with its time; RGB uint8 (H, W, 3).
+
+    Raises:
+        VideoError: as `open_frames`.
+    """
+    with open_frames(path, bounds, part=part) as reader:
+        facts, length_s, start_s = reader.facts, reader.length_s or 0.0, reader.start_s
+        if facts.kind == "picture" or not length_s:
+            yield start_s, next(iter(reader)).image
+            return
+    frames = length_s * (facts.frame_rate or FALLBACK_RATE)
+    count = max(1, min(most, round(frames), round(max(OVERVIEW_LEAST, OVERVIEW_HZ * length_s))))
+    if frames * facts.width * facts.height <= OVERVIEW_PIXELS:
+        with open_frames(path, bounds, rate_hz=count / length_s, part=part) as reader:
+            yield from ((frame.time_s, frame.image) for frame in islice(reader, count))
+        return
+    latest_s = -1.0
+    for number in range(count):
+        with ExitStack() as stack:
+            begun = _begun(stack, path, bounds, start_s + number * length_s / count if number or start_s else None)
+            shown = next(begun.shown()) if begun else None
+            if begun and shown and shown.time_s > latest_s:
+                latest_s = shown.time_s
+                yield max(latest_s, start_s), Upright(begun.stream)(shown.frame)
 
 
 def picture_at(path: Path, bounds: MediaBounds, time_s: float) -> NDArray[np.uint8]:

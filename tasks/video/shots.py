@@ -19,9 +19,8 @@ from pydantic import ValidationError
 from tasks.contracts.errors import VideoError
 from tasks.contracts.files import check_no_link, write_text
 from tasks.contracts.media import FetchedVideo, Shot, Shots, VideoRecord
-from tasks.contracts.model import FrozenModel, Sha256
+from tasks.contracts.model import FrozenModel, Sha256, code_revision
 from tasks.contracts.progress import Progress, Silent
-from tasks.contracts.revision import code_revision
 from tasks.contracts.text import clock
 from tasks.video.config import ADAPTIVE, HASH, TRANSNETV2, MediaBounds, ShotOptions
 from tasks.video.decoding import Shown

@@ -78,6 +78,7 @@ def test_batches_keep_the_order_of_their_sources(clip: Path, home: Home, monkeyp
     run = run_flow(label_videos, LabelVideosForm(sources=tuple(sources), annotate=False))
     assert [row["source"] for row in run.result["videos"]] == sources
     assert run.states_of("label") == {"Completed": 3}
+    assert "3 videos</p>" in (home.videos / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_model_that_is_not_there_fails_before_any_video(clip: Path, home: Home) -> None:

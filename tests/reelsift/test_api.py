@@ -270,6 +270,7 @@ def test_the_report_within_a_notebook_needs_no_file_beside_it(clip: Path, home: 
     assert page.startswith(("<!doctype html>", "<!DOCTYPE html>"))
     assert 'src="data:video/mp4;base64,' in page
     assert 'src="labelled.mp4"' not in page
+    assert page.count('="data:video/mp4;base64,') == 2  # the video itself, and the copy to switch to
     assert (video.folder / LABELS_NAME).is_file()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -99,6 +100,22 @@ def test_objects_are_printed_as_names_and_counts(home: Path, real_data: Path, we
     assert answer["videos"][0]["objects"]["counts"] == {"cup": 1, "dining table": 1}
 
 
+def test_several_results_have_an_index_with_posters_and_each_links_to_its_original(
+    home: Path, real_data: Path, weights: str
+) -> None:
+    pictures = [real_data / "media" / "images" / name for name in ("coffee.png", "fruits.jpg")]
+    run = reelsift("detect", *pictures, "--no-annotate", home=home, REELSIFT_WEIGHTS=weights)
+    index = home / "videos" / "index.html"
+    assert (run.returncode, run.stdout.splitlines()[-1]) == (0, f"All reports: {index}")
+    folders = sorted(path for path in index.parent.iterdir() if path.is_dir())
+    assert [folder.name[:6] for folder in folders] == ["coffee", "fruits"]
+    page = index.read_text(encoding="utf-8")
+    assert all(f'src="{folder.name}/poster.webp"' in page for folder in folders)
+    assert "1 cup; 1 dining table." in page
+    assert (folders[0] / "original.png").samefile(pictures[0])
+    assert not (folders[0] / "original.png").readlink().is_absolute()
+
+
 def test_the_report_is_written_anew(clip: Path, home: Path) -> None:
     made = json.loads(reelsift("label", clip, "--no-annotate", "--json", home=home).stdout)
     folder = Path(made["videos"][0]["folder"])
@@ -106,6 +123,13 @@ def test_the_report_is_written_anew(clip: Path, home: Path) -> None:
     assert reelsift("report", folder, home=home).stdout.strip() == str(folder / "index.html")
     index = Path(reelsift("report", folder.parent, home=home).stdout.strip())
     assert folder.name in index.read_text(encoding="utf-8")
+    other = shutil.copytree(folder, home / "other" / folder.name, symlinks=True)
+    compared = reelsift("report", folder, "--beside", other, home=home)
+    assert compared.stdout.strip() == str(folder / "beside.html"), compared.stderr
+    assert "imagenet (other)" in (folder / "beside.html").read_text(encoding="utf-8")
+    refused = reelsift("report", folder, "--beside", home, home=home)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "holds neither labels.json nor objects.json" in refused.stderr
 
 
 def test_ids_are_told_or_said_to_be_withdrawn(home: Path, tmp_path: Path) -> None:

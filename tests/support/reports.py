@@ -163,7 +163,7 @@ def write_objects(
         code_revision="0.1.0+abcdef012345",
     )
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({"frame": pa.array([0], pa.int64())}), folder / OBJECTS_TABLE_NAME)
+    pq.write_table(OBJECTS.empty_table(), folder / OBJECTS_TABLE_NAME)
     if annotate and record.media.kind == "video":
         write_clip(folder / annotated, blue=40)
     elif annotate:

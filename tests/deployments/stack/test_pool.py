@@ -107,7 +107,9 @@ def test_the_command_over_the_pool_writes_where_it_was_typed(local_stack: LocalS
     assert "error: " in some.stderr
     assert "bad.mp4" in some.stderr.rpartition("error: ")[2]
     assert "Traceback" not in some.stderr
-    found = sorted((tmp_path / "found").iterdir())
+    found = sorted(path for path in (tmp_path / "found").iterdir() if path.is_dir())
+    index = (tmp_path / "found" / "index.html").read_text(encoding="utf-8")
+    assert all(f'href="{folder.name}/index.html"' in index for folder in found)
     assert [folder.name[:7] for folder in found] == ["clip-00", "clip-01"]
     assert all(f"Report: {folder / 'index.html'}" in some.stdout for folder in found)
     whole = local_stack.command(*typed[:2], "clips/clip-00.mp4", *typed[4:], "--no-annotate", "--json", folder=tmp_path)
