@@ -26,8 +26,9 @@ from tasks.contracts.media import (
     FetchedVideo,
     ModelRecord,
     VideoOutcome,
+    in_short,
 )
-from tasks.contracts.text import shown
+from tasks.contracts.text import in_list
 from tasks.detection.boxes import Detector
 from tasks.fan_out.batching import keep_detector
 from tasks.fan_out.ledger import open_request
@@ -36,11 +37,10 @@ from tasks.labelling.scores import Labeller
 from tasks.per_video.fetching import Workplace, discard, fetch_each
 from tasks.per_video.jobs import Job, all_done, do_each
 from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
-from tasks.runs import current_progress
+from tasks.runs import current_progress, result_of, says
 from tasks.video.overlap import ahead
 from tasks.weights.store import WeightsStore
 
-LONGEST_NAME = 120  # characters of a run's name: Prefect stores and shows it
 CACHE_VERSION = 3  # raise by hand when an outcome says something else
 
 
@@ -57,7 +57,11 @@ def _batch_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
 
 def _batch_name() -> str:
     parameters = task_run.parameters
-    return f"{parameters['work'].verb}-{shown(parameters['videos'][0].source, LONGEST_NAME)}"
+    return f"{parameters['work'].verb} {in_list('videos', [video.source for video in parameters['videos']])}"
+
+
+def _headline(rows: Sequence[Mapping[str, Any]]) -> str:
+    return in_short([VideoOutcome.model_validate(row) for row in rows])
 
 
 @task(
@@ -67,6 +71,7 @@ def _batch_name() -> str:
     persist_result=True,
     result_serializer="json",
 )
+@says(_headline)
 def process_batch(
     videos: Sequence[FetchedVideo | VideoOutcome], work: Work, workplace: Workplace, *, again: bool = False
 ) -> list[dict[str, Any]]:
@@ -99,7 +104,8 @@ def process_fetched(
     outcomes: list[VideoOutcome] = []
     for videos in batches:
         is_there = not again and all_done(job, videos)
-        rows = process_batch.with_options(refresh_cache=not is_there)(videos, work, workplace, again=again)
+        process = process_batch.with_options(refresh_cache=not is_there)
+        rows = result_of(process, videos, work, workplace, again=again)
         outcomes += map(VideoOutcome.model_validate, rows)
         after_each(len(rows))
     return job.made_by, outcomes
@@ -177,7 +183,7 @@ def _about(batch: str, run: str) -> dict[str, Any]:
 
 
 def _fetch_name() -> str:
-    return f"fetch-{shown(task_run.parameters['sources'][0], LONGEST_NAME)}"
+    return f"fetch {in_list('videos', task_run.parameters['sources'])}"
 
 
 @task(name="fetch-videos", task_run_name=_fetch_name, persist_result=False)

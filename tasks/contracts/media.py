@@ -393,10 +393,9 @@ def in_short(outcomes: Sequence[VideoOutcome]) -> str:
     """Say how many videos are done, and why the first of those that are not failed."""
     failures = [outcome for outcome in outcomes if outcome.status == FAILED]
     damaged = [outcome for outcome in outcomes if outcome.warning]
-    words = f"{len(outcomes) - len(failures):,} of {len(outcomes):,} videos done"
+    words = f"{len(outcomes) - len(failures):,} of {len(outcomes):,} done"
     if failures:
-        more = f" (and {len(failures) - 1:,} more)" if len(failures) > 1 else ""
-        words += f", {len(failures):,} failed: {told(failures[0])}{more}"
+        words += f", {len(failures):,} failed: {told(failures[0])}"
     return words + (f"; {len(damaged):,} only in part: {told(damaged[0])}" if damaged else "")
 
 

@@ -7,7 +7,8 @@ function of this module: one answer to what a terminal, a page or a spreadsheet 
 import html
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from urllib.parse import quote, unquote
 
 HIDDEN = "***"
@@ -76,6 +77,21 @@ def one_line(text: str, longest: int | None = None) -> str:
 def shown(text: str, longest: int | None = None) -> str:
     """Return text as a message may quote it: one line, inert, without secrets."""
     return one_line(without_secrets(text), longest)
+
+
+LONGEST_NAME = 100  # characters of what a run is called: lists of runs show so much on one line
+
+
+def in_list(what: str, sources: Sequence[str], longest: int = LONGEST_NAME) -> str:
+    """Name sources as the name of a run does: `clip.mp4`, or `3 videos: clip.mp4, …`; files without their folders."""
+    names = [one_line(_short_name(each)) for each in sources[:longest]]
+    counted = "" if len(sources) == 1 else f"{len(sources):,} {what}: "
+    return one_line(counted + ", ".join(names), longest)
+
+
+def _short_name(source: str) -> str:
+    plain = without_secrets(source)
+    return plain if "://" in plain else PurePath(plain).name or plain
 
 
 def in_markdown(text: str, longest: int | None = None) -> str:
