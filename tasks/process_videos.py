@@ -24,7 +24,6 @@ from tasks.contracts.media import (
     BatchVideo,
     DetectorRecord,
     FetchedVideo,
-    ModelRecord,
     VideoOutcome,
     in_short,
 )
@@ -60,10 +59,6 @@ def _batch_name() -> str:
     return f"{parameters['work'].verb} {in_list('videos', [video.source for video in parameters['videos']])}"
 
 
-def _headline(rows: Sequence[Mapping[str, Any]]) -> str:
-    return in_short([VideoOutcome.model_validate(row) for row in rows])
-
-
 @task(
     name="process-batch",
     task_run_name=_batch_name,
@@ -71,7 +66,7 @@ def _headline(rows: Sequence[Mapping[str, Any]]) -> str:
     persist_result=True,
     result_serializer="json",
 )
-@says(_headline)
+@says(lambda rows: in_short([VideoOutcome.model_validate(row) for row in rows]))
 def process_batch(
     videos: Sequence[FetchedVideo | VideoOutcome], work: Work, workplace: Workplace, *, again: bool = False
 ) -> list[dict[str, Any]]:
@@ -147,7 +142,8 @@ def work_in_batch(
         job = open_job(work, workplace, progress)
         if isinstance(work, DetectWork) and isinstance(job.record, DetectorRecord):
             keep_detector(batch.parent.parent, work.detector, work.speed, job.record)
-        about = _about(request.id, run) | {"detector": _looks(job.record)}
+        on_device = f" on {job.record.device}" if isinstance(job.record, DetectorRecord) else ""
+        about = _about(request.id, run) | {"detector": f"{job.record.name}{on_device}"}
         sources = {video.place: video.source for video in waiting}
         progress.begin("videos", len(waiting), "videos")
         with closing(ahead(_fetched(waiting, workplace), buffer=FETCHED_AHEAD)) as coming:
@@ -167,11 +163,6 @@ def _fetched(videos: list[BatchVideo], workplace: Workplace) -> Iterator[tuple[i
         yield video.place, found
 
 
-def _looks(record: DetectorRecord | ModelRecord) -> str:
-    """Name what looks at the videos, and on what."""
-    return f"{record.name} on {record.device}" if isinstance(record, DetectorRecord) else record.name
-
-
 def _about(batch: str, run: str) -> dict[str, Any]:
     """Say who works on the batch, and where."""
     return {
@@ -182,20 +173,18 @@ def _about(batch: str, run: str) -> dict[str, Any]:
     }
 
 
-def _fetch_name() -> str:
-    return f"fetch {in_list('videos', task_run.parameters['sources'])}"
-
-
-@task(name="fetch-videos", task_run_name=_fetch_name, persist_result=False)
+@task(
+    name="fetch-videos",
+    task_run_name=lambda: f"fetch {in_list('videos', task_run.parameters['sources'])}",
+    persist_result=False,
+)
 def fetch_videos(sources: Sequence[str], workplace: Workplace) -> list[FetchedVideo | VideoOutcome]:
     """Fetch what is not there yet; one that cannot be fetched fails alone."""
     return list(fetch_each(sources, workplace, current_progress()))
 
 
 AHEAD = 2  # batches on their way: disk and line are bounded, however long the list
-
-# Prefect's own runner does not fit Prefect's own annotation: `TaskRunner` is invariant in its future.
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)  # Prefect's own annotation is too narrow for it
 
 
 def fetched_batches(

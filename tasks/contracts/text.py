@@ -130,6 +130,14 @@ def clock(seconds: float) -> str:
     return f"{text}.{tenths}" if tenths else text
 
 
+def file_time(seconds: float) -> str:
+    """Write a time as a name of a file can hold it: `0m14.7s`, `1h02m03s`."""
+    whole, hundredths = divmod(round(seconds * 100), 100)
+    rest = f".{hundredths:02}".rstrip("0") if hundredths else ""
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}h{minutes:02}m{whole % 60:02}{rest}s" if hours else f"{minutes}m{whole % 60:02}{rest}s"
+
+
 LONGEST_CLOCK_S = 7 * 24 * 3600.0
 CLOCK_PATTERN = re.compile(r"(?:(?:(?P<hours>\d{1,3}):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
 
