@@ -1,4 +1,4 @@
-"""Text from strangers and addresses with passwords, made fit to be shown: on a terminal, in Markdown, in CSV.
+"""Text from strangers and addresses with passwords, made fit to be shown: on a terminal, in Markdown, in HTML, in CSV.
 
 Labels, titles, file names, HTTP reason phrases and sources come from outside. Each place that shows one calls a
 function of this module: one answer to what a terminal, a page or a spreadsheet would take for an order.
@@ -7,7 +7,7 @@ function of this module: one answer to what a terminal, a page or a spreadsheet 
 import html
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from urllib.parse import quote, unquote
 
@@ -103,6 +103,16 @@ def in_markdown(text: str, longest: int | None = None) -> str:
 def markdown_row(row: Mapping[str, object]) -> dict[str, object]:
     """Return a table's row in which every text is inert: Prefect's pages render the cells of a table as Markdown."""
     return {name: in_markdown(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table whose cells are text, whatever they hold."""
+    lines = [_html_row("th", heads), *(_html_row("td", row) for row in rows)]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _html_row(kind: str, cells: Sequence[object]) -> str:
+    return "<tr>" + "".join(f"<{kind}>{html.escape(shown(str(cell)))}</{kind}>" for cell in cells) + "</tr>"
 
 
 def in_csv(text: str) -> str:

@@ -57,6 +57,7 @@ class ClipsOfVideo:
     title: str
     folder: Path
     clips: tuple[Clip, ...]
+    sheet: str = SHEET_NAME
 
 
 @dataclass(frozen=True)
