@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 GET_UV = test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet \
 	--disable-pip-version-check --require-hashes --only-binary :all: -r bootstrap.lock; }
 
-.PHONY: install demo test test-fast lint format bench docs lock clean
+.PHONY: install demo test test-fast lint format bench bench-gpu docs lock clean
 
 install: $(INSTALLED)
 
@@ -52,6 +52,10 @@ format: install
 
 bench: install
 	@$(VENV)/bin/python -m tests.benchmarks $(ONLY)
+
+# With the project's own environment where it is, else with that of PYTHON: a machine with a GPU may have no network.
+bench-gpu:
+	@$$(test -x $(VENV)/bin/python && echo $(VENV)/bin/python || echo $(PYTHON)) -m tests.benchmarks.gpu $(TINY)
 
 # The generated parts of the pages first, then the site, into build/site; a link that leads nowhere fails.
 docs: install

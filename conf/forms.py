@@ -1,71 +1,32 @@
 """What each flow asks for: the form of its start page in Prefect's UI, and the options of its command."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from conf.pages import Form, Input
 from tasks.contracts.datasets import Level
 from tasks.contracts.media import TimeRange
-from tasks.contracts.model import FrozenModel
 from tasks.contracts.text import seconds
 from tasks.detection.config import CLASS_NAMES, DETECTORS
 from tasks.labelling.config import AUTO, IMAGENET
+from tasks.shards.config import Share, part_of
 from tasks.video.config import ShotDetectorName
 from tasks.weights.config import EFFICIENTNET_LITE0
 
-
-@dataclass(frozen=True)
-class Input:
-    """How a field is asked for, on a page and at a command line; what it means and may be, its `Field` says."""
-
-    position: int  # among the fields: the UI would sort them by name
-    names: str = ""  # of the option, apart by spaces; one without dashes is an argument; by default the field's name
-    metavar: str | None = None  # by default the choices, where there are any
-    empty: str = ""  # what it means that no value is given
-    is_typed: bool = True  # whether the command line has it
-
-
-class Form(FrozenModel):
-    """The parameters of a flow."""
-
-    @classmethod
-    def inputs(cls) -> dict[str, tuple[FieldInfo, Input]]:
-        """Return each field and how it is asked for, by name and in the order of the positions."""
-        found = {name: (field, _input(field)) for name, field in cls.model_fields.items()}
-        return dict(sorted(found.items(), key=lambda item: item[1][1].position))
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Place the fields on the page, and say there what an empty one means."""
-        schema = handler(core_schema)
-        properties = handler.resolve_ref_schema(schema)["properties"]
-        for name, (_, asked) in cls.inputs().items():
-            properties[name]["position"] = asked.position
-            properties[name]["description"] += f"; empty: {asked.empty}" if asked.empty else ""
-        return schema
-
-
-def _input(field: FieldInfo) -> Input:
-    return next(each for each in field.metadata if isinstance(each, Input))
-
-
 MOST_MODELS = 4  # that label one video side by side: a report of more could not be read
 LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: a form fetches more than these only with its switch
-SHARE_PATTERN = r"^[1-9][0-9]{0,5},[1-9][0-9]{0,5}$"
 
 
-def _checked_share(text: str) -> str:
-    if not re.match(SHARE_PATTERN, text) or int(text.partition(",")[0]) > int(text.partition(",")[2]):
-        raise ValueError("must be X,Y with X from 1 to Y, e.g. 1,100 for one hundredth")
-    return text
+def _checked_address(address: str) -> str:
+    if not re.fullmatch(r"[a-z]+://\S+", address):
+        raise ValueError("must be the address of a scheduler, e.g. tcp://10.0.0.7:8786")
+    return address
 
 
-Share = Annotated[str, Field(json_schema_extra={"pattern": SHARE_PATTERN}), AfterValidator(_checked_share)]
+SchedulerAddress = Annotated[str, AfterValidator(_checked_address)]
 LabelRef = Annotated[str, Field(min_length=1, max_length=200)]
 # The choices of a form are the ones that have labels; elsewhere any can be named.
 PARTITIONS = (
@@ -103,14 +64,13 @@ class ShardsForm(MirrorForm):
     @property
     def part(self) -> tuple[int, int] | None:
         """X and Y of `shards`."""
-        if self.shards is None:
-            return None
-        share, _, shares = self.shards.partition(",")
-        return int(share), int(shares)
+        return part_of(self.shards) if self.shards else None
 
 
 class PrepareDatasetForm(ShardsForm):
     """A dataset version: which labels, of which shards."""
+
+    sections = ("filter", "flow")
 
     labels: Annotated[tuple[LabelRef, ...], Input(0, "--label -l", metavar="LABEL")] = Field(
         min_length=1, description=LABELS
@@ -144,11 +104,10 @@ class PrepareDatasetForm(ShardsForm):
         default=None, description="What downloads and filters: threads here, or processes of a Dask cluster"
     )
     dask_address: Annotated[
-        str | None,
+        SchedulerAddress | None,
         Input(51, "--address", metavar="tcp://HOST:PORT", empty="as configured, or a cluster made for the run"),
     ] = Field(
         default=None,
-        pattern=r"^[a-z]+://\S+$",
         max_length=300,
         description="Dask scheduler, e.g. tcp://10.0.0.7:8786",
     )
@@ -221,9 +180,11 @@ class ExtractDatasetForm(FeaturesForm):
 class TrainOptions(Form):
     """Which candidates are trained."""
 
-    models: Annotated[tuple[str, ...], Input(20, "--model", metavar="PRESET", empty="as configured")] = Field(
-        default=(), description="Presets to train, one candidate each: logistic, moe, gated, chain or your own"
-    )
+    sections = ("train",)
+
+    models: Annotated[
+        tuple[str, ...], Input(20, "--model", metavar="PRESET", empty="as configured", choices="presets")
+    ] = Field(default=(), description="Presets to train, one candidate each: logistic, moe, gated, chain or your own")
     seed: Annotated[int | None, Input(21, metavar="N", empty="as configured")] = Field(
         default=None, ge=0, lt=2**32, description="Seed of every candidate, 0 to 4294967295"
     )
@@ -245,17 +206,17 @@ SOURCES = (
 )
 
 
-def _written(time: object) -> object:
-    """Return a time in seconds, as Python code gives it, as text."""
-    return format(time, "f") if isinstance(time, int | float) else time
-
-
-def _checked_clock(time: str | None) -> str | None:
+def _checked_clock(time: str) -> str:
     seconds(time)
     return time
 
 
-Clock = Annotated[str | None, BeforeValidator(_written), AfterValidator(_checked_clock)]
+# A time as it is written; Python code may give seconds.
+ClockText = Annotated[
+    str,
+    BeforeValidator(lambda time: format(time, "f") if isinstance(time, int | float) else time),
+    AfterValidator(_checked_clock),
+]
 
 
 class SourcesForm(Form):
@@ -271,12 +232,12 @@ class SourcesForm(Form):
     recursive: Annotated[bool, Input(43)] = Field(
         default=False, description="Open the folders below a folder that is named, too"
     )
-    start: Annotated[Clock, Input(44, metavar="TIME", empty="where each video begins")] = Field(
+    start: Annotated[ClockText | None, Input(44, metavar="TIME", empty="where each video begins")] = Field(
         default=None,
         max_length=20,
         description="Look only at what comes from this time on, in seconds, m:ss or h:mm:ss",
     )
-    end: Annotated[Clock, Input(45, metavar="TIME", empty="where each video ends")] = Field(
+    end: Annotated[ClockText | None, Input(45, metavar="TIME", empty="where each video ends")] = Field(
         default=None, max_length=20, description="Look only at what comes before this time, in seconds, m:ss or h:mm:ss"
     )
 
@@ -305,6 +266,8 @@ class VideosForm(SourcesForm):
 
 class ShotsForm(SourcesForm):
     """The shots of videos."""
+
+    sections = ("shots",)
 
     detector: Annotated[ShotDetectorName | None, Input(10, empty="as configured")] = Field(
         default=None,
@@ -348,7 +311,8 @@ def names_of(models: str | tuple[str, ...]) -> tuple[str, ...]:
 class LabelVideosForm(VideosForm):
     """What videos show over time."""
 
-    model: Annotated[ModelNames, Input(10, metavar="MODEL"), AfterValidator(names_of)] = Field(
+    sections = ("label", "shots")
+    model: Annotated[ModelNames, Input(10, metavar="MODEL", choices="models"), AfterValidator(names_of)] = Field(
         default=CHOSEN, description=MODELS
     )
     rate_hz: Annotated[float | None, Input(11, "--fps", metavar="R", empty="as configured")] = Field(
@@ -389,6 +353,7 @@ ObjectClass = Annotated[str, Field(json_schema_extra={"enum": list(CLASS_NAMES)}
 class DetectObjectsForm(VideosForm):
     """The objects in videos, and when."""
 
+    sections = ("detect",)
     detector: Annotated[DetectorName, Input(10, metavar="DETECTOR")] = Field(default="auto", description=DETECTOR)
     speed: Annotated[Speed, Input(11)] = Field(
         default="normal",
@@ -424,10 +389,12 @@ class BatchForm(Form):
 class PipelineForm(PrepareDatasetForm, TrainOptions):
     """The whole path: a dataset version, its candidates, their comparison, the gate, and the videos to look at."""
 
+    sections = (*PrepareDatasetForm.sections, *TrainOptions.sections)
+
     videos: Annotated[tuple[Source, ...], Input(30, "--video", metavar="SOURCE")] = Field(
         default=(), description=f"Videos that are labelled, and that a detector looks at. {SOURCES}"
     )
-    video_model: Annotated[ModelNames, Input(31, metavar="MODEL"), AfterValidator(names_of)] = Field(
+    video_model: Annotated[ModelNames, Input(31, metavar="MODEL", choices="models"), AfterValidator(names_of)] = Field(
         default=CHOSEN, description=f"What labels them: {MODELS}"
     )
     detector: Annotated[DetectorName, Input(32, metavar="DETECTOR")] = Field(default="auto", description=DETECTOR)
@@ -440,6 +407,8 @@ class PipelineForm(PrepareDatasetForm, TrainOptions):
 
 class RetrainForm(PrepareDatasetForm, TrainOptions):
     """What a schedule looks at: a plan's shards for some labels, and the candidates to train on new ones."""
+
+    sections = PipelineForm.sections
 
     labels: Annotated[tuple[LabelRef, ...], Input(0, "--label -l", metavar="LABEL")] = Field(
         default=("Cooking",), min_length=1, description=LABELS

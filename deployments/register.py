@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,22 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectExcep
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
-from tasks.contracts.errors import DeployError
+from conf import pages
+from conf.environment import running_settings
+from conf.settings import Settings
+from flows.dataset_requests import store_of
+from tasks.classifier.config import PRESETS
+from tasks.contracts.errors import ConfigError, DeployError, TrackingError
+from tasks.contracts.model import FrozenModel
+from tasks.labelling.config import AUTO, IMAGENET
+from tasks.tracking.registry import list_models
 
 FOLDER = Path(__file__).parent
 PREFECT_FILE, AUTOMATIONS_FILE = FOLDER / "prefect.yaml", FOLDER / "automations.yaml"
 LAST_LINES = 6  # of what the process says, in an error
 WITHIN_S = 180
+REGISTRY_WITHIN_S = 5.0
+MOST_CHOICES = 50  # models that a form offers, the newest first
 
 
 def deploy_all(environment: Mapping[str, str] | None = None, *, pool_limits: Mapping[str, int] | None = None) -> None:
@@ -125,6 +136,24 @@ def make_pools(client: SyncPrefectClient, limits: Mapping[str, int]) -> None:
                 continue
 
 
+def fill_pages(settings: Settings) -> None:
+    """Let the forms of this process's flows show what is configured, and offer the presets and models that are there.
+
+    A registry that cannot be read now has no models to offer; the forms take any name that is typed.
+    """
+    pages.page.settings = {
+        name: section.model_dump(mode="json") for name, section in settings if isinstance(section, FrozenModel)
+    }
+    models = list[str]()
+    with suppress(TrackingError):
+        for row in list_models(store_of(settings), within_s=REGISTRY_WITHIN_S):
+            models += [*(f"{row.name}@{alias}" for alias in row.aliases), row.reference]
+    pages.page.choices = {
+        "models": (AUTO, IMAGENET, "champion", *models[:MOST_CHOICES]),
+        "presets": (*PRESETS, *settings.presets),
+    }
+
+
 def deploy(client: SyncPrefectClient, folder: Path) -> None:
     """Deploy all of `prefect.yaml`, but for what a person may have changed since it was first deployed.
 
@@ -188,9 +217,10 @@ def main() -> None:
     try:
         with get_client(sync_client=True) as client:
             make_pools(client, limits)
+            fill_pages(running_settings())
             deploy(client, Path.cwd())
             make_automations(client)
-    except (httpx.HTTPError, PrefectException) as error:
+    except (httpx.HTTPError, PrefectException, ConfigError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

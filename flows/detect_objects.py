@@ -12,7 +12,8 @@ from conf.forms import DetectObjectsForm
 from conf.settings import Settings
 from flows.video_requests import check_out, detect_work, sources_of, workplace_of
 from tasks.contracts.media import BatchRequest, BatchRow, BatchVideo
-from tasks.dispatch_batches import worked_on_pool
+from tasks.contracts.text import in_list
+from tasks.dispatch_batches import detectors_of, worked_on_pool
 from tasks.fan_out.batching import expected_s, keep_cost, known_cost, known_detector, requests_of
 from tasks.per_video.fetching import Workplace, lasting_s
 from tasks.per_video.work import DetectWork, known_outcome
@@ -98,7 +99,7 @@ def _work(form: DetectObjectsForm) -> str:
     return " ".join(f"{name}={value}" for name, value in about.items())
 
 
-@flow(name="detect-objects", task_runner=RUNNER)
+@flow(name="detect-objects", called=lambda form: f"detect {in_list('videos', form.sources)}", task_runner=RUNNER)
 def detect_objects(form: DetectObjectsForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
     """Detect in what the form names; results of the same detector and options are cached."""
     settings = running_settings()
@@ -107,9 +108,10 @@ def detect_objects(form: DetectObjectsForm) -> Any:  # noqa: ANN401 - a state; w
     sources = sources_of(form)
     if _is_for_pool(form):
         rows, manifest = detected_on_pool(form, sources, settings)
-        show_videos(rows, key="detected-videos", made_by=form.detector, manifest=manifest)
+        detector = detectors_of(rows) or form.detector
+        show_videos(rows, key="detected-videos", made_by=detector, manifest=manifest)
         videos = [row.model_dump(mode="json") for row in rows]
-        return final_state(rows, {"detector": form.detector, "videos": videos, "manifest": str(manifest)})
+        return final_state(rows, {"detector": detector, "videos": videos, "manifest": str(manifest)})
     workplace, work, size = workplace_of(form, settings), detect_work(form, settings), settings.flow.videos_per_batch
     detector, outcomes = process_videos(sources, work, workplace, batch=size, again=form.again)
     show_videos(outcomes, key="detected-videos", made_by=detector)

@@ -15,7 +15,7 @@ from flows.import_requests import check_fetches, version_table
 from tasks.process_videos import RUNNER
 
 
-@flow(name="extract-dataset", task_runner=RUNNER)
+@flow(name="extract-dataset", called=lambda form: f"extract {form.dataset} in {form.features}", task_runner=RUNNER)
 def extract_dataset(form: ExtractDatasetForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
     """Fetch the videos of a version, extract their features and publish the version; only what is missing is done."""
     settings = running_settings()

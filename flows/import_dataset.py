@@ -37,14 +37,14 @@ from tasks.per_video.fetching import discard, fetch_each, lasting_s
 from tasks.per_video.work import ExtractWork
 from tasks.process_videos import RUNNER, fetched_batches, process_fetched
 from tasks.publish_dataset import import_clips
-from tasks.runs import current_progress, final_state, show_dataset, show_videos
+from tasks.runs import current_progress, final_state, result_of, show_dataset, show_videos
 from tasks.video.overlap import ahead
 
 AnyForm = ImportDatasetForm | ExtractDatasetForm
 DEPLOYMENT = "extract-batch/extract-batch"
 
 
-@flow(name="import-dataset", task_runner=RUNNER)
+@flow(name="import-dataset", called=lambda form: f"import {form.name or form.source.name}", task_runner=RUNNER)
 def import_dataset(form: ImportDatasetForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
     """Extract the features of labelled videos and publish the version; only what is missing is done."""
     settings = running_settings()
@@ -77,7 +77,7 @@ def imported(form: AnyForm, table: ClipTable, settings: Settings) -> Any:  # noq
     request = request_of_import(form, plan, by_content, settings)
     root, storage = settings.paths.datasets, settings.storage
     publish = import_clips.with_options(refresh_cache=not request.is_there(root, storage))
-    version = publish(request, root=root, store=settings.paths.parts, features=place.out, storage=storage)
+    version = result_of(publish, request, root=root, store=settings.paths.parts, features=place.out, storage=storage)
     dataset = open_dataset(root, f"{version['slug']}/{version['id']}")
     made = summary_of_import(dataset, request, outcomes)
     show_dataset(dataset)

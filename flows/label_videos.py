@@ -12,11 +12,12 @@ from conf.environment import running_settings
 from conf.flow import deployment, flow, get_run_logger
 from conf.forms import LabelVideosForm
 from flows.video_requests import check_out, label_work, sources_of, workplace_of
+from tasks.contracts.text import in_list
 from tasks.process_videos import RUNNER, process_videos
 from tasks.runs import final_state, show_videos
 
 
-@flow(name="label-videos", task_runner=RUNNER)
+@flow(name="label-videos", called=lambda form: f"label {in_list('videos', form.sources)}", task_runner=RUNNER)
 def label_videos(form: LabelVideosForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
     """Label what the form names; results of the same model and options are cached."""
     settings = running_settings()

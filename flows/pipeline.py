@@ -19,11 +19,12 @@ from flows.detect_objects import detect_objects
 from flows.label_videos import label_videos
 from flows.prepare_dataset import prepare_dataset
 from flows.train_classifier import train_classifier
-from tasks.candidates import compare_models, promote_model
+from tasks.candidates import compare_models, promote_model, promotion_in_short
 from tasks.contracts.errors import VideosFailedError
 from tasks.contracts.media import VideoOutcome
+from tasks.contracts.text import in_list
 from tasks.publish_dataset import TRAINING_FOLLOWS_TAG
-from tasks.runs import completed_state
+from tasks.runs import completed_state, ended, result_of
 
 
 def dataset_for(form: PrepareDatasetForm) -> dict[str, Any]:
@@ -40,13 +41,13 @@ def champion_from(version: str, options: TrainOptions, settings: Settings) -> di
         TrainClassifierForm(dataset=version, models=options.models, seed=options.seed, again=options.again)
     )
     candidates = [f"{each['name']}/{each['version']}" for each in trained["candidates"]]
-    comparison = compare_models(version, candidates, store, settings.gate, root=root)
+    comparison = result_of(compare_models, version, candidates, store, settings.gate, root=root)
     best = next(row["model"] for row in comparison["rows"] if row["model"] in candidates)
-    promotion = promote_model(version, best, store, settings.gate, root=root)
+    promotion = result_of(promote_model, version, best, store, settings.gate, root=root)
     return {"comparison": comparison, "promotion": promotion}
 
 
-@flow(name="pipeline")
+@flow(name="pipeline", called=lambda form: f"pipeline for {in_list('labels', form.labels)}")
 def pipeline(form: PipelineForm) -> Any:  # noqa: ANN401 - perhaps a state; who calls it gets what that holds
     """Make the dataset version, train its candidates, compare them with the champion, and let the gate decide."""
     settings = running_settings()
@@ -54,11 +55,12 @@ def pipeline(form: PipelineForm) -> Any:  # noqa: ANN401 - perhaps a state; who 
     settings.check_detector(form.detector)
     version = dataset_for(form)
     made = {"dataset": version, **champion_from(f"{version['slug']}/{version['id']}", form, settings)}
+    headline = promotion_in_short(made["promotion"])
     if not form.videos:
-        return made
+        return ended(made, headline)
     found = _look(form)
     rows = [VideoOutcome.model_validate(row) for each in found.values() for row in each["videos"]]
-    return completed_state(rows, made | found)
+    return completed_state(rows, made | found, before=f"{headline}; ")
 
 
 def _look(form: PipelineForm) -> dict[str, Any]:

@@ -14,15 +14,16 @@ from conf.flow import flow
 from conf.forms import RetrainForm
 from flows.dataset_requests import handing_on, request_of, store_of
 from flows.pipeline import champion_from, dataset_for
+from tasks.contracts.text import in_list
 from tasks.datasets.caveats import summary_of
 from tasks.datasets.request import manifests_here, news_of
 from tasks.datasets.stored import stored_manifests
-from tasks.runs import show_retraining
+from tasks.runs import ended, outcome_of, show_retraining
 from tasks.tracking.registry import settled_champion
 
 
-@flow(name="retrain")
-def retrain(form: RetrainForm) -> dict[str, Any]:
+@flow(name="retrain", called=lambda form: f"retrain {in_list('labels', form.labels)}")
+def retrain(form: RetrainForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
     """Publish a version if the plan has new shards, train on what the gate has not judged, and say what was done."""
     settings = running_settings()
     settings.candidates(form.models, form.seed)  # a wrong name fails now, not after hours of downloads
@@ -55,4 +56,4 @@ def retrain(form: RetrainForm) -> dict[str, Any]:
         else settled and settled.reference,
     }
     show_retraining(done, store)
-    return done
+    return ended(done, outcome_of(done))

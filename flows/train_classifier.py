@@ -11,14 +11,14 @@ from conf.environment import running_settings
 from conf.flow import flow, get_run_logger
 from conf.forms import TrainClassifierForm
 from flows.dataset_requests import store_of
-from tasks.candidates import fit_classifier, is_kept, rank_candidates
+from tasks.candidates import fit_classifier, in_headline, is_kept, rank_candidates
 from tasks.datasets.caveats import caveats_of
 from tasks.datasets.stored import open_anywhere
-from tasks.runs import show_candidates
+from tasks.runs import ended, result_of, show_candidates
 
 
-@flow(name="train-classifier")
-def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
+@flow(name="train-classifier", called=lambda form: f"train on {form.dataset}")
+def train_classifier(form: TrainClassifierForm) -> Any:  # noqa: ANN401 - a state; who calls it gets what that holds
     """Train, log and register the candidates one after the other: each uses the whole machine."""
     settings = running_settings()
     root = settings.paths.datasets
@@ -31,15 +31,18 @@ def train_classifier(form: TrainClassifierForm) -> dict[str, Any]:
     trained = []
     configs = settings.candidates(form.models, form.seed, whole_vocabulary=dataset.manifest.is_whole_vocabulary)
     for config in configs.values():
-        candidate = fit(dataset.manifest.reference, config, store, root=root)
+        candidate = result_of(fit, dataset.manifest.reference, config, store, root=root)
         if not is_kept(candidate, store):
-            candidate = fit.with_options(refresh_cache=True)(dataset.manifest.reference, config, store, root=root)
+            trained_again = fit.with_options(refresh_cache=True)
+            candidate = result_of(trained_again, dataset.manifest.reference, config, store, root=root)
         trained.append(candidate)
     ranked = rank_candidates(dataset.manifest.reference, trained, store, root=root)
     show_candidates(dataset.manifest, ranked, store)
-    return {
+    made = {
         "dataset": dataset.manifest.id,
         "slug": dataset.manifest.slug,
         "candidates": ranked,
         "warnings": list(warnings),
     }
+    of_several = f", the best of {len(ranked)}" if len(ranked) > 1 else ""
+    return ended(made, in_headline(ranked[0]) + of_several)

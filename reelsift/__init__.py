@@ -9,16 +9,16 @@ The functions call the stages in this process: no server is started, and everyth
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from conf.forms import DetectObjectsForm, ExtractDatasetForm, ImportDatasetForm, LabelVideosForm
+    from conf.forms import DetectObjectsForm, ExtractDatasetForm, ImportDatasetForm, LabelVideosForm, SourcesForm
     from conf.settings import Settings
-    from reelsift.found import SearchHits
+    from reelsift.found import SearchHits, VideoClips, VideoShots
     from reelsift.results import DatasetVersion, DetectedVideo, LabelledVideo, Training, VideoAnswers
     from tasks.classifier.fitted import FittedClassifier
     from tasks.contracts.errors import ReelsiftError
@@ -35,7 +35,10 @@ __all__ = [
     "SearchHits",
     "Training",
     "VideoAnswers",
+    "VideoClips",
+    "VideoShots",
     "build_dataset",
+    "clip",
     "detect",
     "extract_dataset",
     "find",
@@ -43,12 +46,16 @@ __all__ = [
     "label",
     "load_model",
     "open_dataset",
+    "shots",
     "train",
 ]
 
 PathLike = str | os.PathLike[str]
-_PLACES = dict.fromkeys(__all__[:7], "reelsift.results")
-_PLACES |= {"ReelsiftError": "tasks.contracts.errors", "SearchHits": "reelsift.found"}
+_PLACES = {
+    **dict.fromkeys([name for name in __all__ if name[0].isupper()], "reelsift.results"),
+    **dict.fromkeys(["SearchHits", "VideoClips", "VideoShots"], "reelsift.found"),
+    "ReelsiftError": "tasks.contracts.errors",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class, of any kind
@@ -65,46 +72,30 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-@overload
-def label(
-    source: list[PathLike] | tuple[PathLike, ...],
-    *,
-    model: "str | Sequence[str]" = ...,
-    models: "Sequence[str] | None" = ...,
-    rate_hz: float | None = ...,
-    window: int | None = ...,
-    centred: bool | None = ...,
-    annotate: bool | None = ...,
-    keep_frames: bool | None = ...,
-    shots: bool = ...,
-    snap: bool | None = ...,
-    out: PathLike | None = ...,
-    again: bool = ...,
-    recursive: bool = ...,
-    start: "float | str | None" = ...,
-    end: "float | str | None" = ...,
-    home: PathLike | None = ...,
-) -> "VideoAnswers[LabelledVideo]": ...
-@overload
-def label(
-    source: PathLike,
-    *,
-    model: "str | Sequence[str]" = ...,
-    models: "Sequence[str] | None" = ...,
-    rate_hz: float | None = ...,
-    window: int | None = ...,
-    centred: bool | None = ...,
-    annotate: bool | None = ...,
-    keep_frames: bool | None = ...,
-    shots: bool = ...,
-    snap: bool | None = ...,
-    out: PathLike | None = ...,
-    again: bool = ...,
-    recursive: bool = ...,
-    start: "float | str | None" = ...,
-    end: "float | str | None" = ...,
-    home: PathLike | None = ...,
-) -> "LabelledVideo": ...
+P = ParamSpec("P")
+AnswerT = TypeVar("AnswerT", bound="LabelledVideo | DetectedVideo | VideoShots | VideoClips")
+FormT = TypeVar("FormT", bound="SourcesForm")
+
+
+class _OfVideos(Protocol[P, AnswerT]):
+    """A function over videos: of one source, its answer; of a list of sources, the list of answers."""
+
+    @overload
+    def __call__(
+        self, source: "list[PathLike] | tuple[PathLike, ...]", /, *args: P.args, **kwargs: P.kwargs
+    ) -> "VideoAnswers[AnswerT]": ...
+    @overload
+    def __call__(self, source: PathLike, /, *args: P.args, **kwargs: P.kwargs) -> AnswerT: ...
+
+
+def _of_videos(
+    function: "Callable[Concatenate[PathLike | Sequence[PathLike], P], AnswerT]",
+) -> "_OfVideos[P, AnswerT]":
+    """Say of a function that gives one answer, to a type checker, that it gives a list of those where it is asked."""
+    return cast("_OfVideos[P, AnswerT]", function)
+
+
+@_of_videos
 def label(
     source: "PathLike | Sequence[PathLike]",
     *,
@@ -123,7 +114,7 @@ def label(
     start: "float | str | None" = None,
     end: "float | str | None" = None,
     home: PathLike | None = None,
-) -> "LabelledVideo | VideoAnswers[LabelledVideo]":
+) -> "LabelledVideo":
     """Say what a video shows, second by second; what was labelled before with the same options is found again.
 
     Args:
@@ -162,42 +153,7 @@ def label(
     return _worked_on(source, home, labelled, LabelVideosForm, model=named, out=out, again=again, **said)
 
 
-@overload
-def detect(
-    source: list[PathLike] | tuple[PathLike, ...],
-    *,
-    detector: str = ...,
-    speed: str = ...,
-    rate_hz: float | None = ...,
-    every: int | None = ...,
-    classes: "str | Sequence[str] | None" = ...,
-    min_score: float | None = ...,
-    annotate: bool | None = ...,
-    out: PathLike | None = ...,
-    again: bool = ...,
-    recursive: bool = ...,
-    start: "float | str | None" = ...,
-    end: "float | str | None" = ...,
-    home: PathLike | None = ...,
-) -> "VideoAnswers[DetectedVideo]": ...
-@overload
-def detect(
-    source: PathLike,
-    *,
-    detector: str = ...,
-    speed: str = ...,
-    rate_hz: float | None = ...,
-    every: int | None = ...,
-    classes: "str | Sequence[str] | None" = ...,
-    min_score: float | None = ...,
-    annotate: bool | None = ...,
-    out: PathLike | None = ...,
-    again: bool = ...,
-    recursive: bool = ...,
-    start: "float | str | None" = ...,
-    end: "float | str | None" = ...,
-    home: PathLike | None = ...,
-) -> "DetectedVideo": ...
+@_of_videos
 def detect(
     source: "PathLike | Sequence[PathLike]",
     *,
@@ -214,7 +170,7 @@ def detect(
     start: "float | str | None" = None,
     end: "float | str | None" = None,
     home: PathLike | None = None,
-) -> "DetectedVideo | VideoAnswers[DetectedVideo]":
+) -> "DetectedVideo":
     """Find the objects in a video or picture and follow each one; what was done before is found again.
 
     Args:
@@ -245,6 +201,94 @@ def detect(
     said |= {"detector": detector, "speed": speed, "where": "here"}
     said |= {"recursive": recursive, "start": start, "end": end}
     return _worked_on(source, home, detected, DetectObjectsForm, out=out, again=again, **said)
+
+
+@_of_videos
+def shots(
+    source: "PathLike | Sequence[PathLike]",
+    *,
+    detector: str | None = None,
+    threshold: float | None = None,
+    out: PathLike | None = None,
+    again: bool = False,
+    recursive: bool = False,
+    start: "float | str | None" = None,
+    end: "float | str | None" = None,
+    home: PathLike | None = None,
+) -> "VideoShots":
+    """Find where a video cuts, and make a contact sheet of the first pictures; what was found before is found again.
+
+    Args:
+        source: as in `label`.
+        detector: auto (transnetv2 with a GPU, else content), content, adaptive or transnetv2; as configured by default.
+        threshold: from which a change is a cut, in the detector's own measure.
+        out: folder with one folder for each video; the home's by default.
+        again: find again what was found before with the same options.
+        recursive: as in `label`, like `start` and `end`.
+        start: where the part begins that is looked at.
+        end: where it ends.
+        home: folder of everything that is written; `REELSIFT_HOME` by default.
+
+    Raises:
+        VideosFailedError: no video could be worked on; of several, those that failed alone are in `failures`.
+        ReelsiftError: an option, the detector or its weights cannot be used.
+    """
+    from conf.forms import ShotsForm
+    from flows.video_requests import find_shots_here
+    from reelsift.found import VideoShots
+    from tasks.contracts.media import VideoOutcome
+
+    said = {"detector": detector, "threshold": threshold, "start": start, "end": end}
+    form, settings, is_one = _asked(ShotsForm, source, home, out=out, again=again, recursive=recursive, **said)
+    found = find_shots_here(form, settings, _progress())
+    return _answers(
+        (each if isinstance(each, VideoOutcome) else VideoShots(each[1], each[0]) for each in found), is_one
+    )
+
+
+@_of_videos
+def clip(
+    source: "PathLike | Sequence[PathLike]",
+    labels: "str | Sequence[str]",
+    *,
+    pad: float = 0.0,
+    gif: bool = False,
+    out: PathLike | None = None,
+    again: bool = False,
+    recursive: bool = False,
+    start: "float | str | None" = None,
+    end: "float | str | None" = None,
+    home: PathLike | None = None,
+) -> "VideoClips":
+    """Cut out of a video what was found in it: a file for each stretch of a label or of a class of its objects.
+
+    A video in which nothing was found before is labelled first, as `label` does.
+
+    Args:
+        source: as in `label`.
+        labels: one or several that hold in the video, or classes of its objects, e.g. `"bottle"`.
+        pad: seconds before and after each stretch that the clip has, too.
+        gif: write an animated GIF of each clip, too, of its first 30 s.
+        out: folder with one folder for each video; the home's by default.
+        again: label again first.
+        recursive: as in `label`, like `start` and `end`.
+        start: where the part begins of which something was found.
+        end: where it ends.
+        home: folder of everything that is written; `REELSIFT_HOME` by default.
+
+    Raises:
+        VideosFailedError: of no video there is a clip; of several, those that failed alone are in `failures`.
+        ReelsiftError: an option cannot be used.
+    """
+    from conf.forms import ClipsForm
+    from flows.video_requests import clip_here
+    from reelsift.found import VideoClips
+    from tasks.contracts.media import VideoOutcome
+
+    said = {"labels": _texts(labels), "pad": pad, "gif": gif, "start": start, "end": end}
+    form, settings, is_one = _asked(ClipsForm, source, home, out=out, again=again, recursive=recursive, **said)
+    found = clip_here(form, settings, _progress(), lambda _: None)
+    return _answers((each if isinstance(each, VideoOutcome) else VideoClips(each) for each in found), is_one)
 
 
 def find(
@@ -562,6 +606,24 @@ def _sources(source: "PathLike | Sequence[PathLike]") -> tuple[tuple[str, ...], 
     return named, isinstance(source, str | os.PathLike) and not names_several(named[0])
 
 
+def _asked(
+    kind: "type[FormT]",
+    source: "PathLike | Sequence[PathLike]",
+    home: PathLike | None,
+    **options: Any,  # noqa: ANN401 - those of the form
+) -> "tuple[FormT, Settings, bool]":
+    """Return the form of what is asked for, the settings in force, and whether exactly one answer is wanted.
+
+    Raises:
+        ConfigError: an option is refused.
+    """
+    from tasks.contracts.model import checked
+
+    settings = _settings(home)
+    named, is_one = _sources(source)
+    return checked(kind, sources=named, **options), settings, is_one
+
+
 def _worked_on(
     source: "PathLike | Sequence[PathLike]",
     home: PathLike | None,
@@ -575,29 +637,29 @@ def _worked_on(
         ReelsiftError: as `label` and `detect`.
     """
     from flows.video_requests import do_here, sources_of, work_of
-    from tasks.contracts.model import checked
+    from tasks.contracts.media import FAILED
 
-    settings = _settings(home)
-    named, is_one = _sources(source)
-    form = checked(kind, sources=named, **options)
+    form, settings, is_one = _asked(kind, source, home, **options)
     _, outcomes = do_here(form, work_of(form, settings), sources_of(form), settings, _progress())
-    return _answers(list(outcomes), read, is_one=is_one)
+    # All are done before any is read: a folder that two sources share holds the answer of the last.
+    return _answers([each if each.status == FAILED else read(each) for each in list(outcomes)], is_one)
 
 
-def _answers(outcomes: "list[VideoOutcome]", read: Callable[["VideoOutcome"], Any], *, is_one: bool) -> Any:  # noqa: ANN401
-    """Read what was written about each video.
+def _answers(found: "Iterable[AnswerT | VideoOutcome]", is_one: bool) -> Any:  # noqa: ANN401 - as above; a fact
+    """Return one answer, or all with what failed.
 
     Raises:
         VideosFailedError: every one failed.
     """
     from reelsift.results import VideoAnswers
     from tasks.contracts.errors import VideosFailedError
-    from tasks.contracts.media import FAILED, in_short, told
+    from tasks.contracts.media import VideoOutcome, in_short, told
 
-    failures = [outcome for outcome in outcomes if outcome.status == FAILED]
-    if len(failures) == len(outcomes):
-        raise VideosFailedError(told(failures[0]) if len(failures) == 1 else in_short(outcomes), outcomes)
-    answers = [read(outcome) for outcome in outcomes if outcome.status != FAILED]
+    all_found = list(found)
+    failures = [each for each in all_found if isinstance(each, VideoOutcome)]
+    answers = [each for each in all_found if not isinstance(each, VideoOutcome)]
+    if not answers:
+        raise VideosFailedError(told(failures[0]) if len(failures) == 1 else in_short(failures), failures)
     return answers[0] if is_one else VideoAnswers(answers, failures)
 
 

@@ -1,9 +1,10 @@
-"""`reelsift find` and `export`: what was found in videos, searched by name, and handed on to other tools."""
+"""`reelsift find` and `export`: what was found in videos, searched by name, handed on, or shots and clips."""
 
 import hashlib
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, overload
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from conf.settings import Settings
+    from tasks.contracts.media import Shot
+    from tasks.per_video.clips import Clip, ClipsOfVideo
     from tasks.results.exports import ResultFormat
     from tasks.results.search import Query, Search, SearchHit
+    from tasks.video.shots import ShotsManifest
 
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 SHOWN_HITS = 40  # that are printed, the best ones, where no number is asked for
@@ -65,6 +69,103 @@ def search_in(settings: "Settings", query: "Query", *, folder: Path | None = Non
     return search(place, settings.paths.found / name, query, listener() or Silent())
 
 
+@dataclass(frozen=True, repr=False)
+class VideoShots:
+    """The shots of one video, and the sheet of their first pictures."""
+
+    manifest: "ShotsManifest"
+    folder: Path
+
+    def __repr__(self) -> str:
+        """Name the video, and count its shots."""
+        return f"<VideoShots {self.title!r}: {self.said}>"
+
+    @property
+    def source(self) -> str:
+        """The source as it was named."""
+        return self.manifest.video.source
+
+    @property
+    def title(self) -> str:
+        """The title of the video, or the name of its file."""
+        return self.manifest.video.title
+
+    @property
+    def shots(self) -> "tuple[Shot, ...]":
+        """The shots, one after the other, each with `start_s` and `end_s`, in seconds of the video."""
+        return self.manifest.found.shots
+
+    @property
+    def cuts_s(self) -> tuple[float, ...]:
+        """When one shot gives way to the next."""
+        return self.manifest.found.cuts_s
+
+    @property
+    def said(self) -> str:
+        """How many shots there are, and what found them."""
+        return f"{len(self.shots):,} {'shot' if len(self.shots) == 1 else 'shots'}, by {self.manifest.found.detector}"
+
+    @property
+    def page(self) -> Path:
+        """The contact sheet."""
+        return self.folder / self.manifest.sheet
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each shot: start_s and end_s."""
+        return _table(self.shots)
+
+
+@dataclass(frozen=True, repr=False)
+class VideoClips:
+    """The clips that were cut out of one video, and a sheet of their pictures."""
+
+    made: "ClipsOfVideo"
+
+    def __repr__(self) -> str:
+        """Name the video, and count its clips."""
+        return f"<VideoClips {self.title!r}: {self.said}>"
+
+    @property
+    def source(self) -> str:
+        """The source as it was named."""
+        return self.made.source
+
+    @property
+    def title(self) -> str:
+        """The title of the video, or the name of its file."""
+        return self.made.title
+
+    @property
+    def clips(self) -> "tuple[Clip, ...]":
+        """The clips by their start: `label`, `start_s`, `end_s`, and the name of the `file` in `folder`."""
+        return self.made.clips
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return self.made.folder
+
+    @property
+    def said(self) -> str:
+        """How many clips there are."""
+        return f"{len(self.clips):,} {'clip' if len(self.clips) == 1 else 'clips'}"
+
+    @property
+    def page(self) -> Path:
+        """The contact sheet."""
+        return self.folder / self.made.sheet
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each clip: label, start_s, end_s, file, is_copy and gif."""
+        return _table(self.clips)
+
+
+def _table(rows: "Sequence[Shot] | Sequence[Clip]") -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame([row.model_dump() for row in rows])
+
+
 class SearchHits(Sequence["SearchHit"]):
     """When which videos show what was looked for, the surest first."""
 
@@ -107,7 +208,7 @@ class SearchHits(Sequence["SearchHit"]):
 
     def _repr_html_(self) -> str:
         """Show a table of the best hits."""
-        from reelsift.results import html_table
+        from tasks.contracts.text import html_table
 
         rows = [(hit.video, _when(hit), _what(hit), f"{hit.score:.4f}", hit.link or "") for hit in self[:SHOWN_HITS]]
         return html_table(("video", "when", "what", "score", "report"), rows)

@@ -425,6 +425,7 @@ def train(context: typer.Context, form: TrainClassifierForm, as_json: AsJson = F
         ("model", "kind", *(FIGURE_TITLES[name] for name in figures), *COST_TITLES),
         (_candidate_row(candidate, figures) for candidate in trained["candidates"]),
     )
+    note(f"MLflow's page of these runs: {session.store.runs_url(trained['candidates'][0]['experiment_id'])}")
     note("`reelsift models compare` sets them beside the champion; `reelsift models promote` asks the gate.")
 
 

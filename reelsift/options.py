@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
-from conf.forms import CHOSEN, DATASET, PARTITIONS, Form, Input
+from conf.forms import CHOSEN, DATASET, PARTITIONS
+from conf.pages import Form, Input
 from reelsift.session import Session
 from tasks.contracts.errors import ReelsiftError
 from tasks.detection.config import CLASS_NAMES, DETECTORS

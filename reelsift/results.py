@@ -1,11 +1,11 @@
 """What the functions of the package return: answers about videos, dataset versions and trainings, for notebooks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 from tasks.contracts.errors import OutputError
 from tasks.contracts.files import file_digest, locked
@@ -25,12 +25,13 @@ from tasks.contracts.media import (
     VideoOutcome,
     told,
 )
-from tasks.contracts.text import shown
+from tasks.contracts.text import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from conf.settings import Settings
+    from reelsift.found import VideoClips, VideoShots
     from tasks.contracts.datasets import DatasetManifest
     from tasks.datasets.catalogue import Difference
     from tasks.datasets.manifest import Dataset
@@ -54,7 +55,12 @@ class VideoAnswer(Generic[ManifestT]):
 
     def __repr__(self) -> str:
         """Say in words what was found."""
-        return f"<{type(self).__name__} {self.title!r}: {self.outcome.answer}>"
+        return f"<{type(self).__name__} {self.title!r}: {self.said}>"
+
+    @property
+    def said(self) -> str:
+        """What was found, in words."""
+        return str(self.outcome.answer)
 
     @property
     def source(self) -> str:
@@ -75,6 +81,8 @@ class VideoAnswer(Generic[ManifestT]):
     def report(self) -> Path:
         """The page that shows the answer in a browser."""
         return Path(str(self.outcome.report))
+
+    page = report
 
     def _table(self, name: str) -> "pd.DataFrame":
         import pyarrow.parquet as pq
@@ -161,7 +169,7 @@ class DetectedVideo(VideoAnswer[ObjectsManifest]):
         return self._table(OBJECTS_TABLE_NAME)
 
 
-AnswerT = TypeVar("AnswerT", LabelledVideo, DetectedVideo)
+AnswerT = TypeVar("AnswerT", bound="LabelledVideo | DetectedVideo | VideoShots | VideoClips")
 
 
 class VideoAnswers(Sequence[AnswerT]):
@@ -198,9 +206,9 @@ class VideoAnswers(Sequence[AnswerT]):
 
     def _repr_html_(self) -> str:
         """Show a row for each video, and why the others failed; an item of the list shows its report."""
-        rows = [(answer.title, answer.outcome.answer, answer.report) for answer in self]
+        rows = [(answer.title, answer.said, answer.page) for answer in self]
         return html_table(
-            ("video", "answer", "report"),
+            ("video", "answer", "look at"),
             [*rows, *((each.source, f"failed: {told(each)}", "") for each in self.failures)],
         )
 
@@ -426,14 +434,3 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str("" if value is None else value)
-
-
-def html_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table whose cells are text, whatever they hold."""
-    return "<table>" + "".join(_html_rows(heads, rows)) + "</table>"
-
-
-def _html_rows(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    yield "<tr>" + "".join(f"<th>{escape(shown(head))}</th>" for head in heads) + "</tr>"
-    for row in rows:
-        yield "<tr>" + "".join(f"<td>{escape(shown(str(value)))}</td>" for value in row) + "</tr>"

@@ -84,9 +84,23 @@ def up(
     say(f"{len(state.parts)} parts are ready after {seconds:.0f} s:")
     for part in state.parts:
         say(f"  {part.name:<10} {part.address or ''}")
+    if newest := _newest_runs(session):
+        say(f"MLflow's page of the newest runs: {newest}")
     for line in _login(session, plan):
         say(line)
     note("`reelsift status` looks after them, `reelsift logs NAME` shows what one says, `reelsift down` ends them.")
+
+
+def _newest_runs(session: Session) -> str | None:
+    """Return the address of the page of the newest model's runs; MLflow's own first page shows none of them."""
+    from tasks.contracts.errors import TrackingError
+    from tasks.tracking.registry import list_models
+
+    try:
+        models = list_models(session.store)
+    except TrackingError:
+        return None
+    return session.store.runs_url(models[0].experiment_id) if models else None
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:

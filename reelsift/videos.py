@@ -314,18 +314,31 @@ def _print_answer(answer: "ModelLabels") -> None:
     say("As a whole: " + ", ".join(f"{each.name} {each.score:.2f}" for each in answer.top))
 
 
+MadeT = TypeVar("MadeT")
+
+
+def _split(found: "Iterable[MadeT | VideoOutcome]") -> "tuple[list[MadeT], list[VideoOutcome]]":
+    """Return what was made of videos, and why others failed."""
+    from tasks.contracts.media import VideoOutcome
+
+    made, failures = list[MadeT](), list[VideoOutcome]()
+    for each in found:
+        if isinstance(each, VideoOutcome):
+            failures.append(each)
+        else:
+            made.append(each)
+    return made, failures
+
+
 @with_form
 def shots(context: typer.Context, form: ShotsForm, as_json: AsJson = False) -> None:
     """Find where videos cut: each shot with its times, and a contact sheet of their first pictures."""
     from flows.video_requests import find_shots_here
-    from tasks.contracts.media import VideoOutcome
     from tasks.video.shots import SHEET_NAME
 
     session: Session = context.obj
     with progress_shown() as progress:
-        found = list(find_shots_here(with_typed_list(form), session.settings, progress))
-    failures = [each for each in found if isinstance(each, VideoOutcome)]
-    made = [each for each in found if not isinstance(each, VideoOutcome)]
+        made, failures = _split(find_shots_here(with_typed_list(form), session.settings, progress))
     if as_json:
         rows = [{"folder": str(folder)} | each.model_dump(mode="json") for folder, each in made]
         print_json({"videos": [*rows, *(each.model_dump(mode="json") for each in failures)]})
@@ -344,14 +357,11 @@ def shots(context: typer.Context, form: ShotsForm, as_json: AsJson = False) -> N
 def clip(context: typer.Context, form: ClipsForm, as_json: AsJson = False) -> None:
     """Cut out of videos what was found in them: a file for each stretch of a label, and a sheet of their pictures."""
     from flows.video_requests import clip_here
-    from tasks.contracts.media import VideoOutcome
     from tasks.per_video.clips import SHEET_NAME
 
     session: Session = context.obj
     with progress_shown() as progress:
-        found = list(clip_here(with_typed_list(form), session.settings, progress, note))
-    failures = [each for each in found if isinstance(each, VideoOutcome)]
-    made = [each for each in found if not isinstance(each, VideoOutcome)]
+        made, failures = _split(clip_here(with_typed_list(form), session.settings, progress, note))
     if as_json:
         rows = [
             {"source": each.source, "folder": str(each.folder), "sheet": SHEET_NAME}

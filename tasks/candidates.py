@@ -11,6 +11,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from tasks.classifier.config import GateConfig, TrainConfig
@@ -18,7 +19,7 @@ from tasks.classifier.splits import frozen_split
 from tasks.contracts.errors import TrackingAwayError, TrackingError
 from tasks.contracts.text import markdown_row
 from tasks.datasets.catalogue import open_dataset
-from tasks.runs import current_progress
+from tasks.runs import current_progress, rounded, says
 from tasks.tracking.kept_training import train_candidate, training_key
 from tasks.tracking.registry import list_models, resolve
 from tasks.tracking.store import TrackingStore
@@ -28,17 +29,27 @@ if TYPE_CHECKING:
     from tasks.tracking.promotion import Promotion
 
 
+PROMOTED_EVENT = "reelsift.model.promoted"  # deployments/notifications.yaml waits for it
+
+
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
     return training_key(parameters["version"], parameters["config"], parameters["store"])
 
 
+def in_headline(candidate: Mapping[str, Any]) -> str:
+    """Say of a candidate how good it is."""
+    metrics = candidate["metrics"]
+    return f"{candidate['name']}/{candidate['version']}: GAP {metrics['gap_at_20']:.3f}, MAP {metrics['map']:.3f}"
+
+
 @task(
     name="fit-classifier",
-    task_run_name="fit-{config.model}",
+    task_run_name="train {config.model}",
     cache_key_fn=_cache_key,
     persist_result=True,
     result_serializer="json",
 )
+@says(in_headline)
 def fit_classifier(version: str, config: TrainConfig, store: TrackingStore, *, root: Path) -> dict[str, Any]:
     """Train on the train split of `version` (slug/id), judge on its validate split, log, register.
 
@@ -96,7 +107,14 @@ def rank_candidates(
     return sorted(ranked, key=lambda each: -each["metrics"]["gap_at_20"])
 
 
-@task(name="compare-models", task_run_name="compare-{version}")
+def _comparison_in_short(comparison: Mapping[str, Any]) -> str:
+    best, *others = comparison["rows"]
+    beside = f", {others[0]['model']} {others[0]['gap']:.3f}" if others else ""
+    return f"the best is {best['model']}: GAP {best['gap']:.3f}{beside}"
+
+
+@task(name="compare-models", task_run_name="compare on {version}")
+@says(_comparison_in_short)
 def compare_models(
     version: str, references: Sequence[str], store: TrackingStore, gate: GateConfig, *, root: Path
 ) -> dict[str, Any]:
@@ -123,7 +141,7 @@ def show_comparison(comparison: "Comparison", picture_url: str) -> None:
     """Create the artifacts `comparison-<slug>`: the table, a link to MLflow's own comparison, and the picture."""
     key = f"comparison-{comparison.name}"
     create_table_artifact(
-        [markdown_row(row.model_dump(mode="json", exclude=_left_out(comparison))) for row in comparison.rows],
+        [markdown_row(rounded(row.model_dump(mode="json", exclude=_left_out(comparison)))) for row in comparison.rows],
         key=key,
         description=(
             f"{comparison.videos:,} matching videos of {comparison.dataset_id}, {comparison.labels:,} labels, "
@@ -140,7 +158,17 @@ def _left_out(comparison: "Comparison") -> set[str]:
     return {"run_id", "experiment_id"} | of_classes
 
 
-@task(name="promote-model", task_run_name="promote-{reference}")
+def promotion_in_short(promotion: Mapping[str, Any]) -> str:
+    """Say what the gate decided, and why."""
+    return f"{promotion['model']} {_outcome(promotion['promoted'], promotion['champion'])}: {promotion['reason']}"
+
+
+def _outcome(promoted: bool, champion: str | None) -> str:
+    return "is the new champion" if promoted else f"does not replace {champion}"
+
+
+@task(name="promote-model", task_run_name="judge {reference}")
+@says(promotion_in_short)
 def promote_model(
     version: str, reference: str, store: TrackingStore, gate: GateConfig, *, root: Path
 ) -> dict[str, Any]:
@@ -152,9 +180,20 @@ def promote_model(
     nominate(store, reference)
     promotion = promote(store, reference, frozen_split(dataset), dataset_id=dataset.manifest.id, gate=gate)
     create_markdown_artifact(_verdict(promotion), key=f"promotion-{dataset.manifest.slug}")
+    if promotion.promoted:
+        announce_champion(promotion)
     return promotion.model_dump(mode="json")
 
 
+def announce_champion(promotion: "Promotion") -> None:
+    """Let the server know of a new champion."""
+    resource = {
+        "prefect.resource.id": f"reelsift.model.{promotion.model.replace('/', '.')}",
+        "prefect.resource.name": promotion.model,
+    }
+    emit_event(PROMOTED_EVENT, resource=resource, payload=promotion.model_dump(mode="json"))
+
+
 def _verdict(promotion: "Promotion") -> str:
-    outcome = "is the new champion" if promotion.promoted else f"does not replace {promotion.champion}"
+    outcome = _outcome(promotion.promoted, promotion.champion)
     return f"### {promotion.model} {outcome}\n\n{promotion.reason}\n"

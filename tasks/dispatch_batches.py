@@ -22,7 +22,7 @@ from prefect.states import Cancelling, Crashed
 
 from tasks.contracts.errors import BatchError
 from tasks.contracts.media import FAILED, BatchRequest, BatchRow
-from tasks.contracts.progress import Progress, Throughput, share
+from tasks.contracts.progress import Throughput, share
 from tasks.fan_out.batching import RunState, Watch, write_manifest
 from tasks.fan_out.config import PoolConfig
 from tasks.fan_out.ledger import Ledger, write_request
@@ -96,7 +96,7 @@ class _Flight:
 class Dispatcher:
     """Sees one run's batches through."""
 
-    def __init__(self, folder: Path, deployment: str, pool: str, config: PoolConfig, progress: Progress) -> None:
+    def __init__(self, folder: Path, deployment: str, pool: str, config: PoolConfig, progress: "PoolProgress") -> None:
         """Take where the ledgers of the batches lie, and what works on one batch in which pool."""
         self._folder = folder
         self._deployment = deployment
@@ -184,6 +184,7 @@ class Dispatcher:
             self.failures.append(message)
             self._give_up(flight, missing, f"Its batch {flight.request.id} {why}")
         self._rows |= flight.ledger.rows()
+        self._progress.by = detectors_of(self._rows.values())
 
     def _blame(self, flight: _Flight, run: str) -> None:
         """Give up a video at which the process of a batch has died twice: the others must not suffer for it."""
@@ -248,6 +249,11 @@ def _end(client: SyncPrefectClient, run_id: UUID) -> None:
     client.set_flow_run_state(run_id, Crashed(message="It has no heartbeat any more."), force=True)
 
 
+def detectors_of(rows: Iterable[BatchRow]) -> str:
+    """Name what looked at the videos, and on which devices; empty where nothing has yet."""
+    return ", ".join(sorted({row.detector for row in rows if row.detector}))
+
+
 def worked_on_pool(
     folder: Path,
     deployment: str,
@@ -276,6 +282,7 @@ def worked_on_pool(
         pool = pool_of(client, deployment)
         workers = max(1, capacity(client, pool))
     with PoolProgress("videos", total, key=key) as progress:
+        progress.by = detectors_of(known)
         progress.advance("videos", len(known))
         wanted = list(requests(workers))
         dispatcher = Dispatcher(folder, deployment, pool, config, progress)
@@ -302,6 +309,7 @@ class PoolProgress:
         self._pace = Throughput(self._shown_s)
         self._artifact: UUID | None = None
         self._listener = current_progress()
+        self.by = ""  # which detectors look, once that is known
 
     def __enter__(self) -> Self:
         """Show that nothing is done yet."""
@@ -336,6 +344,6 @@ class PoolProgress:
         update_progress_artifact(self._artifact, min(part, 100.0), description=self._words())
 
     def _words(self) -> str:
-        counted = share(self._pace.done, self._total, self._what)
+        counted = share(self._pace.done, self._total, self._what) + (f" by {self.by}" if self.by else "")
         left_s = self._pace.left_s(self._total, time.monotonic())
         return f"{counted}, about {left_s:,.0f} s left" if left_s else counted

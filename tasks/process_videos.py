@@ -26,8 +26,9 @@ from tasks.contracts.media import (
     FetchedVideo,
     ModelRecord,
     VideoOutcome,
+    in_short,
 )
-from tasks.contracts.text import shown
+from tasks.contracts.text import in_list
 from tasks.detection.boxes import Detector
 from tasks.fan_out.batching import keep_detector
 from tasks.fan_out.ledger import open_request
@@ -36,11 +37,10 @@ from tasks.labelling.scores import Labeller
 from tasks.per_video.fetching import Workplace, discard, fetch_each
 from tasks.per_video.jobs import Job, all_done, do_each, indexed
 from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
-from tasks.runs import current_progress
+from tasks.runs import current_progress, result_of, says
 from tasks.video.overlap import ahead
 from tasks.weights.store import WeightsStore
 
-LONGEST_NAME = 120  # characters of a run's name: Prefect stores and shows it
 CACHE_VERSION = 3  # raise by hand when an outcome says something else
 
 
@@ -55,7 +55,7 @@ def _batch_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
 
 def _batch_name() -> str:
     parameters = task_run.parameters
-    return f"{parameters['work'].verb}-{shown(parameters['videos'][0].source, LONGEST_NAME)}"
+    return f"{parameters['work'].verb} {in_list('videos', [video.source for video in parameters['videos']])}"
 
 
 @task(
@@ -65,6 +65,7 @@ def _batch_name() -> str:
     persist_result=True,
     result_serializer="json",
 )
+@says(lambda rows: in_short([VideoOutcome.model_validate(row) for row in rows]))
 def process_batch(
     videos: Sequence[FetchedVideo | VideoOutcome], work: Work, workplace: Workplace, *, again: bool = False
 ) -> list[dict[str, Any]]:
@@ -97,7 +98,8 @@ def process_fetched(
     outcomes: list[VideoOutcome] = []
     for videos in batches:
         is_there = not again and all_done(job, videos)
-        rows = process_batch.with_options(refresh_cache=not is_there)(videos, work, workplace, again=again)
+        process = process_batch.with_options(refresh_cache=not is_there)
+        rows = result_of(process, videos, work, workplace, again=again)
         outcomes += map(VideoOutcome.model_validate, rows)
         after_each(len(rows))
     return job.made_by, list(indexed(job, outcomes))
@@ -171,20 +173,18 @@ def _about(batch: str, run: str, record: DetectorRecord | ModelRecord) -> dict[s
     }
 
 
-def _fetch_name() -> str:
-    return f"fetch-{shown(task_run.parameters['sources'][0], LONGEST_NAME)}"
-
-
-@task(name="fetch-videos", task_run_name=_fetch_name, persist_result=False)
+@task(
+    name="fetch-videos",
+    task_run_name=lambda: f"fetch {in_list('videos', task_run.parameters['sources'])}",
+    persist_result=False,
+)
 def fetch_videos(sources: Sequence[str], workplace: Workplace) -> list[FetchedVideo | VideoOutcome]:
     """Fetch what is not there yet; one that cannot be fetched fails alone."""
     return list(fetch_each(sources, workplace, current_progress()))
 
 
 AHEAD = 2  # batches on their way: disk and line are bounded, however long the list
-
-# Prefect's own runner does not fit Prefect's own annotation: `TaskRunner` is invariant in its future.
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=AHEAD)  # Prefect's own annotation is too narrow for it
 
 
 def fetched_batches(

@@ -20,7 +20,7 @@ from tasks.datasets.request import DatasetRequest
 from tasks.datasets.stored import publish_request
 from tasks.imports.parts import publish_import
 from tasks.imports.request import ImportRequest
-from tasks.runs import current_progress
+from tasks.runs import current_progress, says
 
 # To be raised by hand when a version's files are laid out differently.
 PUBLISH_CACHE_VERSION, IMPORT_CACHE_VERSION = 2, 1
@@ -36,13 +36,19 @@ def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
     return f"yt8m-dataset-{PUBLISH_CACHE_VERSION}-{request.slug}-{request.id}"
 
 
+def in_headline(version: Mapping[str, Any]) -> str:
+    """Say of a version how much of what was read is in it."""
+    return f"{version['matches']:,} of {version['records']:,} match"
+
+
 @task(
     name="publish-dataset",
-    task_run_name="publish-{request.slug}",
+    task_run_name="publish {request.slug}",
     cache_key_fn=_cache_key,
     persist_result=True,
     result_serializer="json",
 )
+@says(in_headline)
 def publish_dataset(
     request: DatasetRequest,
     parts: Sequence[Mapping[str, Any]],
@@ -73,11 +79,12 @@ def _import_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
 
 @task(
     name="import-clips",
-    task_run_name="import-{request.slug}",
+    task_run_name="publish {request.slug}",
     cache_key_fn=_import_key,
     persist_result=True,
     result_serializer="json",
 )
+@says(in_headline)
 def import_clips(
     request: ImportRequest, *, root: Path, store: Path, features: Path, storage: str | None = None
 ) -> dict[str, Any]:

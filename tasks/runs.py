@@ -1,18 +1,20 @@
 """What runs of Prefect share: results, progress, retries; and the artifacts, lines and states that its UI shows."""
 
+import functools
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from prefect import Task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.futures import PrefectFuture, wait
 from prefect.logging import get_run_logger
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from prefect.tasks import exponential_backoff
 
 from tasks.contracts.datasets import DatasetManifest
@@ -24,6 +26,49 @@ from tasks.datasets.caveats import absence, caveats_of
 from tasks.datasets.manifest import Dataset
 from tasks.tracking.registry import resolve
 from tasks.tracking.store import TrackingStore
+
+P = ParamSpec("P")
+ROUNDED = 4  # decimals of the figures that are shown: what is behind them is chance, and MLflow has them all
+
+
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a table with its figures rounded, those within lists too."""
+    return {name: _rounded(value) for name, value in row.items()}
+
+
+def _rounded(value: object) -> Any:  # noqa: ANN401 - what a cell holds
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    if not isinstance(value, float):
+        return value
+    return round(value, ROUNDED) if abs(value) < 10 else round(value, 1)
+
+
+def says(headline: Callable[[Any], str]) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Let a task's run end in a state whose message says what was made of it; as a plain function it returns just that.
+
+    A task that is called rather than submitted then returns its state: `result_of` takes the result out of it.
+    """
+
+    def saying(function: Callable[P, Any]) -> Callable[P, Any]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - what the task returns, or a state
+            made = function(*args, **kwargs)
+            return Completed(message=headline(made), data=made) if TaskRunContext.get() else made
+
+        return run
+
+    return saying
+
+
+def result_of(task: Task[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the task's own
+    """Run a task here, and return what it made, whether or not it was cached."""
+    return task(*args, **kwargs, return_state=True).result()
+
+
+def ended(made: Any, headline: str) -> State[Any]:  # noqa: ANN401 - each flow has its own answer
+    """Return the state of a run of a flow that is completed, and whose message says what came of it."""
+    return Completed(message=headline, data=made)
 
 
 def gather(*stages: Sequence[PrefectFuture[Any]]) -> list[Any]:
@@ -123,7 +168,9 @@ def show_candidates(manifest: DatasetManifest, candidates: Sequence[Mapping[str,
     """Create the artifacts `candidates-<slug>` and `candidates-<slug>-mlflow`."""
     create_table_artifact(
         [
-            markdown_row({"model": f"{each['name']}/{each['version']}", "kind": each["kind"], **each["metrics"]})
+            markdown_row(
+                {"model": f"{each['name']}/{each['version']}", "kind": each["kind"], **rounded(each["metrics"])}
+            )
             | {"run": each["run_url"]}
             for each in candidates
         ],
@@ -145,13 +192,14 @@ def show_retraining(done: Mapping[str, Any], store: TrackingStore) -> None:
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     slug = done["dataset"]["slug"]
     create_markdown_artifact(
-        f"### {slug}: {_outcome(done)}\n\n| | |\n|---|---|\n{table}\n",
+        f"### {slug}: {outcome_of(done)}\n\n| | |\n|---|---|\n{table}\n",
         key=f"retrain-{slug}",
-        description=_outcome(done),
+        description=outcome_of(done),
     )
 
 
-def _outcome(done: Mapping[str, Any]) -> str:
+def outcome_of(done: Mapping[str, Any]) -> str:
+    """Say in a headline what `flows.retrain` returns."""
     promotion = done["promotion"]
     if promotion is None:
         return f"nothing to do, {done['champion']} stays the champion"
@@ -206,14 +254,12 @@ def show_videos(outcomes: Sequence[VideoOutcome], *, key: str, made_by: str, man
     )
 
 
-def final_state(outcomes: Sequence[VideoOutcome], made: dict[str, Any]) -> State[dict[str, Any]]:
+def final_state(outcomes: Sequence[VideoOutcome], made: dict[str, Any]) -> State[Any]:
     """Log what went wrong, and return the state in which a run over videos ends.
 
     A run whose other videos are done is completed, as whatever follows can go on with those; its state's name and
-    message say that some failed. A run of which nothing is left has failed.
-
-    Raises:
-        VideosFailedError: every video failed.
+    message say that some failed. A run of which nothing is left has failed: whoever called it gets a
+    `VideosFailedError`.
     """
     troubles = [outcome for outcome in outcomes if outcome.status == FAILED or outcome.warning]
     for outcome in troubles[:LOGGED]:
@@ -221,14 +267,16 @@ def final_state(outcomes: Sequence[VideoOutcome], made: dict[str, Any]) -> State
     if len(troubles) > LOGGED:
         get_run_logger().warning("And %d more: the artifact has them.", len(troubles) - LOGGED)
     if outcomes and all(outcome.status == FAILED for outcome in outcomes):
-        raise VideosFailedError(in_short(outcomes), made)
+        return Failed(message=in_short(outcomes), data=VideosFailedError(in_short(outcomes), made))
     return completed_state(outcomes, made)
 
 
-def completed_state(outcomes: Sequence[VideoOutcome], made: dict[str, Any]) -> State[dict[str, Any]]:
-    """Return the state of a completed run, whose name says whether videos failed."""
+def completed_state(
+    outcomes: Sequence[VideoOutcome], made: dict[str, Any], *, before: str = ""
+) -> State[dict[str, Any]]:
+    """Return the state of a completed run, whose name says whether videos failed, as lists of runs show it."""
     has_failed = any(outcome.status == FAILED for outcome in outcomes)
-    return Completed(name=PARTLY_FAILED if has_failed else None, message=in_short(outcomes), data=made)
+    return Completed(name=PARTLY_FAILED if has_failed else None, message=before + in_short(outcomes), data=made)
 
 
 def _row(outcome: VideoOutcome) -> dict[str, object]:
@@ -238,7 +286,7 @@ def _row(outcome: VideoOutcome) -> dict[str, object]:
             "status": outcome.status,
             "answer": outcome.answer or outcome.reason,
             "missing": outcome.warning or "",
-            "seconds": outcome.seconds,
+            "seconds": outcome.seconds and round(outcome.seconds, 1),
             "report": str(outcome.report or ""),
         }
     )

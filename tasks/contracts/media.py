@@ -24,9 +24,7 @@ class TimeRange(FrozenModel):
     @model_validator(mode="after")
     def _ends_after_its_start(self) -> Self:
         if self.end_s is not None and self.end_s <= self.start_s:
-            raise ValueError(
-                f"a range must end after its start: it starts at {self.start_s:g} s, ends at {self.end_s:g} s"
-            )
+            raise ValueError(f"a range must end after its start: it is from {self.start_s:g} to {self.end_s:g} s")
         return self
 
     def length_s(self, duration_s: float | None) -> float | None:
@@ -401,10 +399,9 @@ def in_short(outcomes: Sequence[VideoOutcome]) -> str:
     """Say how many videos are done, and why the first of those that are not failed."""
     failures = [outcome for outcome in outcomes if outcome.status == FAILED]
     damaged = [outcome for outcome in outcomes if outcome.warning]
-    words = f"{len(outcomes) - len(failures):,} of {len(outcomes):,} videos done"
+    words = f"{len(outcomes) - len(failures):,} of {len(outcomes):,} done"
     if failures:
-        more = f" (and {len(failures) - 1:,} more)" if len(failures) > 1 else ""
-        words += f", {len(failures):,} failed: {told(failures[0])}{more}"
+        words += f", {len(failures):,} failed: {told(failures[0])}"
     return words + (f"; {len(damaged):,} only in part: {told(damaged[0])}" if damaged else "")
 
 

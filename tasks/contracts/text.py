@@ -1,4 +1,4 @@
-"""Text from strangers and addresses with passwords, made fit to be shown: on a terminal, in Markdown, in CSV.
+"""Text from strangers and addresses with passwords, made fit to be shown: on a terminal, in Markdown, in HTML, in CSV.
 
 Labels, titles, file names, HTTP reason phrases and sources come from outside. Each place that shows one calls a
 function of this module: one answer to what a terminal, a page or a spreadsheet would take for an order.
@@ -7,7 +7,8 @@ function of this module: one answer to what a terminal, a page or a spreadsheet 
 import html
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from urllib.parse import quote, unquote
 
 HIDDEN = "***"
@@ -78,6 +79,21 @@ def shown(text: str, longest: int | None = None) -> str:
     return one_line(without_secrets(text), longest)
 
 
+LONGEST_NAME = 100  # characters of what a run is called: lists of runs show so much on one line
+
+
+def in_list(what: str, sources: Sequence[str], longest: int = LONGEST_NAME) -> str:
+    """Name sources as the name of a run does: `clip.mp4`, or `3 videos: clip.mp4, …`; files without their folders."""
+    names = [one_line(_short_name(each)) for each in sources[:longest]]
+    counted = "" if len(sources) == 1 else f"{len(sources):,} {what}: "
+    return one_line(counted + ", ".join(names), longest)
+
+
+def _short_name(source: str) -> str:
+    plain = without_secrets(source)
+    return plain if "://" in plain else PurePath(plain).name or plain
+
+
 def in_markdown(text: str, longest: int | None = None) -> str:
     """Return text in which Markdown and HTML find nothing of theirs: no picture, link, table cell or element."""
     escaped = MARKS.sub(r"\\\1", html.escape(shown(text, longest), quote=False))
@@ -87,6 +103,16 @@ def in_markdown(text: str, longest: int | None = None) -> str:
 def markdown_row(row: Mapping[str, object]) -> dict[str, object]:
     """Return a table's row in which every text is inert: Prefect's pages render the cells of a table as Markdown."""
     return {name: in_markdown(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table whose cells are text, whatever they hold."""
+    lines = [_html_row("th", heads), *(_html_row("td", row) for row in rows)]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _html_row(kind: str, cells: Sequence[object]) -> str:
+    return "<tr>" + "".join(f"<{kind}>{html.escape(shown(str(cell)))}</{kind}>" for cell in cells) + "</tr>"
 
 
 def in_csv(text: str) -> str:
@@ -112,6 +138,14 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
     return f"{text}.{tenths}" if tenths else text
+
+
+def file_time(seconds: float) -> str:
+    """Write a time as a name of a file can hold it: `0m14.7s`, `1h02m03s`."""
+    whole, hundredths = divmod(round(seconds * 100), 100)
+    rest = f".{hundredths:02}".rstrip("0") if hundredths else ""
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}h{minutes:02}m{whole % 60:02}{rest}s" if hours else f"{minutes}m{whole % 60:02}{rest}s"
 
 
 LONGEST_CLOCK_S = 7 * 24 * 3600.0

@@ -130,13 +130,9 @@ def read_features(
     progress = progress or Silent()
     with open_frames(path, bounds, rate_hz=extractor.space.rate_hz, part=part, watch=watch) as reader:
         is_heard = bool(extractor.sound_samples) and reader.facts.has_sound
-        sounds = ahead(
-            _sound_of(path, bounds, extractor, progress, part, is_heard=is_heard), buffer=0
-        )  # they are small
-        with closing(sounds):
+        with closing(ahead(_sound_of(path, bounds, extractor, progress, part, is_heard=is_heard), buffer=0)) as sounds:
             kept = [next(sounds)]  # which is there at once, and begins the rest, side by side with the pictures
-            rate_hz, network = extractor.space.rate_hz, extractor.frame_network
-            advice = "in the feature space"
+            rate_hz, network, advice = extractor.space.rate_hz, extractor.frame_network, "in the feature space"
             times_s, picture = sampled_rows(reader, rate_hz, network, "features", progress, advice, MOST_MOMENTS)
             kept += sounds
     sound = np.concatenate([values for values, _ in kept])
@@ -182,13 +178,7 @@ def read_each(
 
 
 def _sound_of(
-    path: Path,
-    bounds: MediaBounds,
-    extractor: Extractor,
-    progress: Progress,
-    part: TimeRange | None,
-    *,
-    is_heard: bool,
+    path: Path, bounds: MediaBounds, extractor: Extractor, progress: Progress, part: TimeRange | None, *, is_heard: bool
 ) -> Iterator[tuple[NDArray[np.float32], float]]:
     """Yield features (n, size) of n moments of sound, at first of none, and the loudest of their samples.
 
@@ -201,7 +191,6 @@ def _sound_of(
     what, rate_hz = f"sound of {path.name}", extractor.space.rate_hz
     progress.begin(what, None, "s")
     sound = read_sound(path, bounds, part=part)
-    windows = windows_of(sound, extractor.sound_samples, rate_hz, is_filled_up=False)
-    for some in windows:
+    for some in windows_of(sound, extractor.sound_samples, rate_hz, is_filled_up=False):
         yield extractor.of_sound(some), float(np.abs(some).max())
         progress.advance(what, len(some) / rate_hz)

@@ -23,7 +23,7 @@ from tasks.contracts.media import (
 )
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent
-from tasks.contracts.text import clock
+from tasks.contracts.text import clock, file_time
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import contact_sheet
 from tasks.video.frames import FALLBACK_RATE, picture_at
@@ -57,6 +57,7 @@ class ClipsOfVideo:
     title: str
     folder: Path
     clips: tuple[Clip, ...]
+    sheet: str = SHEET_NAME
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def cut_clips(
     with locked(folder):
         for label, (start_s, end_s) in spans:
             part = TimeRange(start_s=start_s, end_s=end_s)
-            name = f"{slug_of(label) or 'clip'}-{_stamp(start_s)}-{_stamp(end_s)}"
+            name = f"{slug_of(label) or 'clip'}-{file_time(start_s)}-{file_time(end_s)}"
             is_copy = cut_out(video.path, bounds, part, folder / f"{name}.mp4")
             if has_gif:
                 write_gif(video.path, bounds, part, folder / f"{name}.gif")
@@ -195,11 +196,3 @@ def _pictures(path: Path, bounds: MediaBounds, clips: Sequence[Clip]) -> Iterato
     for clip in clips[:MOST_THUMBNAILS]:
         middle = picture_at(path, bounds, (clip.start_s + clip.end_s) / 2)
         yield middle, f"{clip.label} {clock(clip.start_s)}-{clock(clip.end_s)}"
-
-
-def _stamp(seconds: float) -> str:
-    """Write a time as a name of a file can hold it: `0m14.7s`, `1h02m03s`."""
-    whole, hundredths = divmod(round(seconds * 100), 100)
-    rest = f".{hundredths:02}".rstrip("0") if hundredths else ""
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}h{minutes:02}m{whole % 60:02}{rest}s" if hours else f"{minutes}m{whole % 60:02}{rest}s"

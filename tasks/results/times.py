@@ -114,8 +114,8 @@ def _joined(chapters: list[tuple[int, str]]) -> list[tuple[int, str]]:
 def google_video_intelligence(found: ExportedResult) -> Iterator[str]:
     """Yield an `AnnotateVideoResponse` of Google's Video Intelligence API, as JSON.
 
-    Labels of the whole video are its segment labels, segments of labels its shot labels, and tracks its objects. Of
-    several models, those of the first. https://cloud.google.com/video-intelligence/docs/reference/rest/v1/videos
+    Labels of the whole video are its segment labels, segments of labels its shot labels, and tracks its objects; shots
+    are there where they were asked for with the labels. Of several models, the labels are those of the first. https://cloud.google.com/video-intelligence/docs/reference/rest/v1/videos
     """
     refuse_picture(found, "segments")
     video = found.video
@@ -126,6 +126,8 @@ def google_video_intelligence(found: ExportedResult) -> Iterator[str]:
             _label(each.name, [{"segment": whole, "confidence": each.score}]) for each in found.labels.top
         ]
         result["shotLabelAnnotations"] = list(_shot_labels(found.labels))
+    if found.labels and found.labels.shots:
+        result["shotAnnotations"] = [_segment(each.start_s, each.end_s) for each in found.labels.shots.shots]
     if found.objects:
         result["objectAnnotations"] = list(_objects(found, found.objects))
     yield json.dumps({"annotationResults": [result]}, ensure_ascii=False)

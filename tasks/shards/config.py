@@ -1,10 +1,34 @@
 """How files are downloaded: from where, how many at once, and how patiently."""
 
-from pydantic import Field
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from tasks.contracts.model import FrozenModel
 
 PUBLIC = ("us", "eu", "asia")  # the mirrors of YouTube-8M
+SHARE_PATTERN = re.compile(r"([1-9][0-9]{0,5}),([1-9][0-9]{0,5})")
+
+
+def part_of(share: str) -> tuple[int, int]:
+    """Return X and Y of a share that is written X,Y: the X-th of Y shares of the shards.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = SHARE_PATTERN.fullmatch(share)
+    if not found or int(found[1]) > int(found[2]):
+        raise ValueError("must be X,Y with X from 1 to Y, e.g. 1,100 for one hundredth")
+    return int(found[1]), int(found[2])
+
+
+def _checked(share: str) -> str:
+    part_of(share)
+    return share
+
+
+Share = Annotated[str, AfterValidator(_checked)]
 
 
 class DownloadConfig(FrozenModel):

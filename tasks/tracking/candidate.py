@@ -30,7 +30,7 @@ from tasks.reports.figures import (
     training_figure,
 )
 from tasks.tracking.client import MlflowClient, connect, temporary_files, translated
-from tasks.tracking.describe import describe
+from tasks.tracking.describe import describe, runs_view_tags
 from tasks.tracking.loading import keep_scores
 from tasks.tracking.logged import final_metrics, log_dataset, log_files, log_numbers
 from tasks.tracking.model import register_classifier
@@ -46,7 +46,7 @@ from tasks.tracking.registry import (
     FLOW_RUN_URL_TAG,
     JUDGED_LABELS_TAG,
     KIND_TAG,
-    LABELS_TAG,
+    LABELS_DIGEST_TAG,
     MEMORY_TAG,
     OWN_GAP_TAG,
     OWN_MAP_TAG,
@@ -55,10 +55,11 @@ from tasks.tracking.registry import (
     SPEED_TAG,
     SPLIT_DIGEST_TAG,
     TRAINING_TAG,
+    labels_digest,
     list_models,
     resolve,
 )
-from tasks.tracking.store import TrackingStore
+from tasks.tracking.store import TrackingStore, packed
 
 SHOWN_METRICS = {"gap_at_20": "GAP", "map": "MAP", "match_ap": "AP of the match"}
 
@@ -103,6 +104,7 @@ def _training(result: TrainingResult) -> Figure:
 
 DRAWN_ELEMENTS = 8_000_000  # pairs of video and label in a figure: sorting these takes seconds, and 200 MB
 TAG_LENGTH = 8000  # characters, the most that MLflow keeps of a run's tag
+SHOWN_TAGS = frozenset({KIND_TAG, DATASET_TAG, FEATURE_SPACE_TAG})
 
 
 class StartedBy(FrozenModel):
@@ -185,14 +187,20 @@ def log_candidate(
                 figures = candidate_figures(result, evaluation, validate, dataset.manifest)
                 for path, figure in figures.items():
                     client.log_figure(run_id, laid_out(figure), path)
-                known = {
+                facts = _facts(result) | {
                     EXPERIMENT_TAG: experiment_id,
                     OWN_GAP_TAG: repr(evaluation.gap),
                     OWN_MAP_TAG: repr(evaluation.map),
                     COVERAGE_TAG: repr(evaluation.coverage),
                     JUDGED_LABELS_TAG: str(evaluation.labels_with_positives),
                 }
-                version = register_classifier(client, result.classifier, run_id=run_id, name=slug, tags=tags | known)
+                labels = dict(zip(result.classifier.label_ids, result.classifier.label_names, strict=True))
+                client.log_dict(run_id, {**tags, **facts, "labels": labels}, "about.json")
+                facts |= {name: value for name, value in tags.items() if name not in SHOWN_TAGS}
+                shown = {name: value for name, value in tags.items() if name in SHOWN_TAGS}
+                version = register_classifier(
+                    client, result.classifier, run_id=run_id, name=slug, tags=packed(shown, facts)
+                )
         if _is_up_for_promotion(store, slug, version):
             client.set_registered_model_alias(slug, CHALLENGER, str(version))
         describe(client, store, slug, version)
@@ -243,28 +251,32 @@ def _is_up_for_promotion(store: TrackingStore, name: str, version: int) -> bool:
 
 
 def _tags(result: TrainingResult, dataset: Dataset, started_by: StartedBy | None) -> dict[str, str]:
-    """Return what both the run and the version are tagged with."""
+    """Return what the run is tagged with; of these, a version shows `SHOWN_TAGS`."""
     classifier = result.classifier
     tags = {
         KIND_TAG: str(classifier.config.model),
         DATASET_TAG: dataset.manifest.id,
         DATASET_SLUG_TAG: dataset.manifest.slug,
-        SECONDS_TAG: f"{result.seconds:.3f}",
-        LABELS_TAG: _label_list(classifier),
         FEATURE_SPACE_TAG: classifier.space.name,
         "code_revision": code_revision(),
     }
-    if cost := result.cost:
-        tags |= {PARAMETERS_TAG: str(cost.parameters), SPEED_TAG: f"{cost.videos_per_s:.1f}"}
-        tags[MEMORY_TAG] = f"{cost.peak_mb:.0f}"
     if started_by:
         tags[FLOW_RUN_TAG] = started_by.flow_run_id
         tags[FLOW_RUN_URL_TAG] = started_by.flow_run_url or ""
     return tags
 
 
+def _facts(result: TrainingResult) -> dict[str, str]:
+    """Return what else lists of models read of a version."""
+    facts = {SECONDS_TAG: f"{result.seconds:.3f}", LABELS_DIGEST_TAG: labels_digest(_label_list(result.classifier))}
+    if cost := result.cost:
+        facts |= {PARAMETERS_TAG: str(cost.parameters), SPEED_TAG: f"{cost.videos_per_s:.1f}"}
+        facts[MEMORY_TAG] = f"{cost.peak_mb:.0f}"
+    return facts
+
+
 def _label_list(classifier: FittedClassifier) -> str:
-    """Return the labels as JSON, id to name; of many their number alone, as `labels.csv` has them all."""
+    """Return the labels as JSON, id to name; of many their number alone: as earlier releases tagged them."""
     labels = json.dumps(dict(zip(classifier.label_ids, classifier.label_names, strict=True)), ensure_ascii=False)
     return labels if len(labels) <= TAG_LENGTH else f"{len(classifier.label_ids)} labels"
 
@@ -272,7 +284,11 @@ def _label_list(classifier: FittedClassifier) -> str:
 def _experiment(client: MlflowClient, store: TrackingStore, slug: str) -> str:
     with store.alone("experiment"):  # two trainings that find none would both make it, and one fail
         known = client.get_experiment_by_name(slug)
-        return known.experiment_id if known else client.create_experiment(slug, store.artifact_root)
+        experiment_id = known.experiment_id if known else client.create_experiment(slug, store.artifact_root)
+    for name, value in runs_view_tags().items():
+        if known is None or known.tags.get(name) != value:
+            client.set_experiment_tag(experiment_id, name, value)
+    return experiment_id
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The Markdown descriptions of models and versions in MLflow's registry, updated whenever an alias moves."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,7 +9,7 @@ from tasks.contracts.text import in_markdown
 from tasks.tracking.client import MlflowClient
 from tasks.tracking.logged import log_comparable
 from tasks.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, ModelRow, list_models
-from tasks.tracking.store import TrackingStore, comparison_page, run_page, version_page
+from tasks.tracking.store import RUNS_VIEW, TrackingStore, comparison_page, run_page, version_page
 
 # The first one stands at the end of the first line: the list of versions shows how a description begins, as it is.
 BEGINS = "<!-- reelsift: from this line -->"
@@ -134,6 +135,35 @@ def _time(moment: datetime) -> str:
 
 def _plain(text: str) -> str:
     return in_markdown(text, VERDICT_LENGTH)
+
+
+# What the page of an experiment's runs plots: over the epochs, of the labels that each knows; at the end, of all.
+PLOTTED = (
+    ("epoch/gap_at_20_own_labels", "gap_at_20"),
+    ("epoch/map_own_labels", "map"),
+    ("epoch/match_ap", "match_ap"),
+)
+CLASSIC = "custom_model_development"  # as MLflow's pages call what is not about language models
+SHOWN_RUNS = 10
+
+
+def runs_view_tags() -> dict[str, str]:
+    """Return the tags of an experiment by which MLflow's pages show its runs, with these charts where a link asks.
+
+    The form is that of MLflow 3's own button "Share", which keeps the state of the page in such a tag, too.
+    """
+    shown = {"deleted": False, "isGenerated": False, "runsCountToCompare": SHOWN_RUNS, "metricSectionId": RUNS_VIEW}
+    lines, bars = [], []
+    for by_epoch, final in PLOTTED:
+        line = {"type": "LINE", "metricKey": by_epoch, "selectedMetricKeys": [by_epoch], "xAxisKey": "step"}
+        line |= {"scaleType": "linear", "xAxisScaleType": "linear", "yAxisKey": "metric", "yAxisExpressions": []}
+        line |= {"lineSmoothness": 0, "selectedXAxisMetricKey": "", "useGlobalLineSmoothing": True}
+        line |= {"range": dict.fromkeys(("xMin", "xMax", "yMin", "yMax"))}
+        lines.append({**shown, **line, "uuid": by_epoch})
+        bars.append({**shown, "type": "BAR", "metricKey": final, "uuid": final})
+    section = {"uuid": RUNS_VIEW, "name": "GAP, MAP and match AP", "display": True, "isReordered": True}
+    state = {"compareRunCharts": [*lines, *bars], "compareRunSections": [section], "isAccordionReordered": True}
+    return {"mlflow.experimentKind": CLASSIC, f"mlflow.sharedViewState.{RUNS_VIEW}": json.dumps(state, sort_keys=True)}
 
 
 DESCRIBING = "descriptions"  # what only one process of a home does at a time

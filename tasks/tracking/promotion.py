@@ -1,6 +1,7 @@
 """Which model is the champion, and how that changes.
 
-The reason of each decision is kept as tags of the version, and the registry's pages are brought up to date.
+The reason of each decision is kept as a tag of the version, its figures in a file of the version's run, and the
+registry's pages are brought up to date.
 
 Aliases of a name: `challenger` is up for promotion, `champion` is what everything uses, `previous_champion` is
 what a rollback returns to.
@@ -16,7 +17,7 @@ from tasks.classifier.gate import decide
 from tasks.contracts.errors import ModelError
 from tasks.contracts.model import FrozenModel
 from tasks.datasets.load import Videos
-from tasks.tracking.client import MlflowClient, connect, translated
+from tasks.tracking.client import MlflowClient, MlflowException, connect, translated
 from tasks.tracking.comparison import Judged, labels_of_all
 from tasks.tracking.describe import describe
 from tasks.tracking.registry import (
@@ -25,7 +26,6 @@ from tasks.tracking.registry import (
     CHAMPION_SINCE_TAG,
     PREVIOUS_CHAMPION,
     PROMOTED_TAG,
-    SPLIT_DIGEST_TAG,
     VERDICT_TAG,
     ModelRow,
     list_models,
@@ -34,6 +34,7 @@ from tasks.tracking.registry import (
 )
 from tasks.tracking.store import TrackingStore
 
+GATE_FILE = "gate.json"  # of a version's run: what the gate said of it last
 MOVING_ALIASES = "promotion"  # what only one process of a home does at a time
 
 
@@ -217,22 +218,13 @@ def _check_unchanged(store: TrackingStore, name: str, champion: ModelRow | None)
 
 
 def _record(client: MlflowClient, challenger: ModelRow, promotion: Promotion) -> None:
-    """Keep with the challenger's version what was decided and why, whichever way it went."""
-    tags = {
-        VERDICT_TAG: promotion.reason,
-        PROMOTED_TAG: json.dumps(promotion.promoted),
-        "gate_forced": json.dumps(promotion.forced),
-        "gate_gap": json.dumps(promotion.gap),
-        "gate_coverage": json.dumps(promotion.coverage),
-        "gate_champion": promotion.champion or "none",
-        "gate_champion_gap": json.dumps(promotion.champion_gap),
-        "gate_champion_coverage": json.dumps(promotion.champion_coverage),
-        "gate_interval": json.dumps(promotion.interval),
-        "gate_dataset_id": promotion.dataset_id,
-        f"gate_{SPLIT_DIGEST_TAG}": promotion.split_digest,
-        "gate_at": _now(),
-    }
-    for key, value in tags.items():
+    """Keep what was decided and why, whichever way it went: of the version in short, with its run in full."""
+    try:
+        client.log_dict(challenger.run_id, promotion.model_dump(mode="json") | {"at": _now()}, GATE_FILE)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a run that was deleted for good keeps nothing
+            raise
+    for key, value in {VERDICT_TAG: promotion.reason, PROMOTED_TAG: json.dumps(promotion.promoted)}.items():
         client.set_model_version_tag(challenger.name, str(challenger.version), key, value)
 
 

@@ -1,11 +1,12 @@
 """The registered models and their metrics; a local registry is read from its database without importing MLflow."""
 
+import hashlib
 import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ from pydantic import AwareDatetime, Field
 from tasks.contracts.errors import TrackingError, UnknownModelError, did_you_mean
 from tasks.contracts.features import YT8M_FEATURE_SPACE
 from tasks.contracts.model import FrozenModel
-from tasks.tracking.store import SERVER_WITHIN_S, RegisteredVersion, TrackingStore, follow_home, path_of
+from tasks.tracking.store import SERVER_WITHIN_S, RegisteredVersion, TrackingStore, follow_home, path_of, unpacked
 
 # Alembic's revisions of MLflow's schema for which the queries below were checked against MLflow's client.
 KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # MLflow 3.17.2
@@ -96,6 +97,7 @@ OWN_GAP_TAG, OWN_MAP_TAG = GAP + OWN_LABELS, MAP + OWN_LABELS
 COVERAGE_TAG = "coverage"
 JUDGED_LABELS_TAG = "judged_labels"  # how many of its labels the videos have that it was judged on
 LABELS_TAG = "labels"
+LABELS_DIGEST_TAG = "labels_digest"  # in the place of these, since they are in a file of the run
 REQUIRED_TAGS = frozenset({KIND_TAG, DATASET_TAG, EXPERIMENT_TAG, SECONDS_TAG})
 FIGURE_TAGS = (frozenset({OWN_GAP_TAG, OWN_MAP_TAG}), frozenset({GAP, MAP}))  # one of these sets as well
 SPLIT_DIGEST_TAG = "split_digest"
@@ -201,12 +203,17 @@ def dataset_of(tags: Mapping[str, str]) -> str:
     return "/".join(filter(None, (tags.get(DATASET_SLUG_TAG), tags.get(DATASET_TAG))))
 
 
+def labels_digest(labels: str) -> str:
+    """Return what tells the labels of one version from those of another, given their list."""
+    return hashlib.sha256(labels.encode()).hexdigest()[:12]
+
+
 @dataclass(frozen=True)
 class _TaggedScore:
     """What a version's tags say of its figures, over the labels that it knows."""
 
     videos: tuple[str, str, str | None]  # name, dataset, digest of the split: which videos it was judged on
-    labels: str | None
+    labels: str  # their digest
     coverage: float | None
     judged_labels: int | None
 
@@ -216,7 +223,7 @@ class _TaggedScore:
         coverage, judged_labels = _number(tags.get(COVERAGE_TAG)), _number(tags.get(JUDGED_LABELS_TAG))
         return cls(
             videos=(found.name, tags[DATASET_TAG], tags.get(SPLIT_DIGEST_TAG)),
-            labels=tags.get(LABELS_TAG),
+            labels=tags.get(LABELS_DIGEST_TAG) or labels_digest(tags.get(LABELS_TAG, "")),
             coverage=coverage if judged_labels else None,
             judged_labels=int(judged_labels) if judged_labels else None,
         )
@@ -381,11 +388,11 @@ def registered_versions(store: TrackingStore, *, within_s: float = SERVER_WITHIN
         versions = search_server(store, within_s)
     else:
         versions = search_database(store)
-    if versions is not None:
-        return versions
-    from tasks.tracking.client import search_with_client  # noqa: PLC0415
+    if versions is None:
+        from tasks.tracking.client import search_with_client  # noqa: PLC0415
 
-    return search_with_client(store)
+        versions = search_with_client(store)
+    return [replace(each, tags=unpacked(each.tags)) for each in versions]
 
 
 def files_of(store: TrackingStore, row: ModelRow) -> Path | None:

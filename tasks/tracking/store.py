@@ -118,6 +118,10 @@ class TrackingStore(FrozenModel):
         """Return the address of a run's page."""
         return f"{self.ui_url}/{run_page(experiment_id, run_id)}"
 
+    def runs_url(self, experiment_id: str) -> str:
+        """Return the address of the runs of an experiment, with their GAP, MAP and match AP plotted."""
+        return f"{self.ui_url}/{runs_page(experiment_id)}"
+
     def registry_url(self, name: str) -> str:
         """Return the address of a registered model's page, which shows the champion and the challenger."""
         return f"{self.ui_url}/{registry_page(name)}"
@@ -138,6 +142,18 @@ class TrackingStore(FrozenModel):
 def run_page(experiment_id: str, run_id: str) -> str:
     """Return the page of a run within MLflow's pages: a fragment, so as a link it works wherever these are served."""
     return f"#/experiments/{experiment_id}/runs/{run_id}"
+
+
+RUNS_VIEW = "reelsift"  # what `tasks.tracking.describe` calls the charts that it gives an experiment
+
+
+def runs_page(experiment_id: str) -> str:
+    """Return the page of an experiment's runs beside the charts that this program chose.
+
+    The form is that of MLflow 3's own button "Share"; what it shares is a tag of the experiment.
+    """
+    asked = {"viewStateShareKey": RUNS_VIEW, "compareRunsMode": "CHART", "workflowType": "machine_learning"}
+    return f"#/experiments/{experiment_id}/runs?{urlencode(asked)}"
 
 
 def registry_page(name: str) -> str:
@@ -190,6 +206,23 @@ def tracking_store(
         folder=folder,
         ui_url=(ui_url or (address if is_server else LOCAL_UI)).rstrip("/"),
     )
+
+
+FACTS_TAG = "reelsift"  # of a version: what lists of models read, as JSON in one tag, where nobody has to look at it
+
+
+def packed(shown: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a version: those that a person looks for, and one that holds the other facts."""
+    return {**shown, FACTS_TAG: json.dumps(facts, sort_keys=True)}
+
+
+def unpacked(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a version with the facts that one of them holds; earlier releases had a tag for each."""
+    try:
+        facts = json.loads(tags.get(FACTS_TAG, "{}"))
+    except ValueError:  # somebody wrote something else there
+        facts = {}
+    return {**({name: str(value) for name, value in facts.items()} if isinstance(facts, dict) else {}), **tags}
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,12 @@ MADE_CLIPS, MADE_SECONDS, RATE = 8, 8, 25
 REQUIRED = 0.9
 
 
-def rows() -> Iterator[tuple[str, str, str]]:
+def rows(
+    rounds: int = ROUNDS, made: int = MADE_CLIPS, seconds: int = MADE_SECONDS, most: int = CLIPS
+) -> Iterator[tuple[str, str, str]]:
     """Yield frames a second of each way, and their ratios to the bare network."""
     with TemporaryDirectory() as folder:
-        clips = _clips(Path(folder))
+        clips = clips_in(Path(folder), made, seconds, most)
         extractor, videos = EfficientNetExtractor.open(), list(map(_video, clips))
         bare = _bare(extractor, clips)
         ways: dict[str, Callable[[], int]] = {
@@ -52,7 +54,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
         for way in ways.values():
             way()  # whatever is done once
         rates: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, way in ways.items():
                 started_s = time.perf_counter()
                 rates[name].append(way() / (time.perf_counter() - started_s))
@@ -101,20 +103,18 @@ def _video(path: Path) -> FetchedVideo:
     return FetchedVideo(source=str(path), path=path, sha256=file_digest(path), size_bytes=size, title=path.stem)
 
 
-def _clips(folder: Path) -> list[Path]:
+def clips_in(folder: Path, made: int, seconds: int, most: int = CLIPS) -> list[Path]:
+    """Return real clips, so many at the most, else some that are made in a folder, each of so many seconds."""
     real = sorted((REAL_DATA / "clips").glob("*/*.avi"))
     if real:
-        return real[:: max(1, len(real) // CLIPS)]
+        return real[:: max(1, len(real) // most)][:most]
     random = np.random.default_rng(0)
     return [
         write_video(
             folder / f"{number}.mp4",
-            (
-                np.roll(random.integers(0, 256, (240, 320, 3), np.uint8), step, axis=1)
-                for step in range(MADE_SECONDS * RATE)
-            ),
-            times_s=[step / RATE for step in range(MADE_SECONDS * RATE)],
-            tone=Tone(float(MADE_SECONDS)),
+            (np.roll(random.integers(0, 256, (240, 320, 3), np.uint8), step, axis=1) for step in range(seconds * RATE)),
+            times_s=[step / RATE for step in range(seconds * RATE)],
+            tone=Tone(float(seconds)),
         )
-        for number in range(MADE_CLIPS)
+        for number in range(made)
     ]

@@ -118,12 +118,12 @@ def rows() -> Iterator[tuple[str, str, str]]:
     yield _mutated()
 
 
-def write_frames(path: Path) -> Path:
-    """Write a shard as large as the real ones of the train partition."""
+def write_frames(path: Path, videos: int = VIDEOS) -> Path:
+    """Write a shard, by default as large as the real ones of the train partition."""
     rng = np.random.default_rng(0)
 
     def payloads() -> Iterator[bytes]:
-        for number in range(VIDEOS):
+        for number in range(videos):
             rgb, audio = (rng.integers(0, 256, (FRAMES, size), np.uint8) for size in (RGB_SIZE, AUDIO_SIZE))
             yield encode_sequence(f"{number:04d}".encode(), [22, 3] if number % 2 else [3], rgb, audio)
 

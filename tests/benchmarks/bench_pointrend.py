@@ -5,8 +5,11 @@ encode. Loading the weights is not counted. Ours keeps every frame's answer and 
 """
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +17,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from tasks.detection.boxes import Picture
 from tests.support.pointrend_checkpoint import pictures, write_checkpoint
 
 FRAMES, RATE_HZ, SIZE = 6, 12, (320, 240)
@@ -58,41 +62,69 @@ print("\\n" + json.dumps(seconds))
 """
 
 
-def rows() -> list[tuple[str, str, str]]:
+@dataclass(frozen=True)
+class Trial:
+    """How much is looked at, and at which speeds."""
+
+    frames: int = FRAMES
+    size: tuple[int, int] = SIZE
+    speeds: tuple[str, ...] = SPEEDS
+    repeats: int = REPEATS
+
+
+def rows(trial: Trial = Trial()) -> list[tuple[str, str, str]]:
     """Return what was measured: (what, measured, required)."""
     with TemporaryDirectory(prefix="reelsift-bench-") as name:
         folder = Path(name)
-        write_checkpoint(folder / "pointrend_resnet50.pkl")
-        write_clip(folder / "clip.mp4")
-        taken = [(_seconds(THEIRS, folder), _seconds(OURS, folder)) for _ in range(REPEATS)]
+        place_checkpoint(folder / "pointrend_resnet50.pkl")
+        write_clip(folder / "clip.mp4", trial.frames, trial.size)
+        taken = [
+            (_seconds(THEIRS, folder, trial.speeds), _seconds(OURS, folder, trial.speeds)) for _ in range(trial.repeats)
+        ]
     return [
-        _row(speed, min(each[speed] for each, _ in taken), min(each[speed] for _, each in taken)) for speed in SPEEDS
+        _row(trial, speed, min(each[speed] for each, _ in taken), min(each[speed] for _, each in taken))
+        for speed in trial.speeds
     ]
 
 
-def write_clip(path: Path) -> None:
-    """Write a clip in which such a network finds something: a look that wanders over a picture."""
-    width, height = SIZE
-    wide = np.array(Image.fromarray(pictures()[0]).resize((width + 4 * FRAMES, height)))
+def place_checkpoint(path: Path) -> None:
+    """Put weights there: those of the folder that POINTREND_WEIGHTS names, else some that are made."""
+    given = os.environ.get("POINTREND_WEIGHTS")
+    if given:
+        path.symlink_to(Path(given, path.name).absolute())
+    else:
+        write_checkpoint(path)
+
+
+def wandering(frames: int, size: tuple[int, int]) -> Iterator[Picture]:
+    """Yield frames in which such a network finds something: a look that wanders over a picture."""
+    width, height = size
+    wide = np.array(Image.fromarray(pictures()[0]).resize((width + 4 * frames, height)))
+    for index in range(frames):
+        yield np.ascontiguousarray(wide[:, 4 * index : 4 * index + width])
+
+
+def write_clip(path: Path, frames: int, size: tuple[int, int]) -> None:
+    """Write a clip of such frames."""
+    width, height = size
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=RATE_HZ)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for index in range(FRAMES):
-            image = np.ascontiguousarray(wide[:, 4 * index : 4 * index + width])
+        for image in wandering(frames, size):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         container.mux(stream.encode())
 
 
-def _seconds(code: str, folder: Path) -> dict[str, float]:
+def _seconds(code: str, folder: Path, speeds: Sequence[str]) -> dict[str, float]:
     """Run one side in a process of its own, and return its seconds at each speed."""
-    run = subprocess.run([sys.executable, "-c", code, str(folder), *SPEEDS], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", code, str(folder), *speeds], capture_output=True, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def _row(speed: str, theirs_s: float, ours_s: float) -> tuple[str, str, str]:
-    width, height = SIZE
-    what = f"PointRend {speed}, {FRAMES} frames of {width}x{height}"
-    measured = f"{theirs_s / ours_s:.2f} x ({FRAMES / theirs_s:.2f} → {FRAMES / ours_s:.2f} frames/s)"
+def _row(trial: Trial, speed: str, theirs_s: float, ours_s: float) -> tuple[str, str, str]:
+    width, height = trial.size
+    what = f"PointRend {speed}, {trial.frames} frames of {width}x{height}"
+    measured = f"{theirs_s / ours_s:.2f} x ({trial.frames / theirs_s:.2f} → {trial.frames / ours_s:.2f} frames/s)"
     return what, measured, ">= 1.00 x; wished 1.2 x"
 
 

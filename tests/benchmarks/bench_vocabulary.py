@@ -170,8 +170,7 @@ def _write(folder: Path, shards: int) -> None:
     """Write a mirror of random videos, whose labels are as uneven as the real ones."""
     write_mirror(folder, train_shards=1, validate_shards=1, videos_per_shard=1)  # for the vocabulary
     rng = np.random.default_rng(0)
-    chances = 1 / np.arange(1, VOCABULARY_SIZE + 1) ** 0.8
-    ends = np.cumsum(chances / chances.sum())
+    ends = label_ends(VOCABULARY_SIZE)
     suffixes = ["".join(pair) for pair in product(ALPHABET, repeat=2)]
     for split, first, count in (("train", 0, shards), ("validate", shards, JUDGED_SHARDS)):
         plan = {}
@@ -180,6 +179,12 @@ def _write(folder: Path, shards: int) -> None:
             write_shard(path, _videos(rng, ends, suffix))
             plan[path.name] = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         (folder / "2" / "download_plans" / f"video_{split}.json").write_text(json.dumps({"files": plan}))
+
+
+def label_ends(labels: int) -> np.ndarray:
+    """Return where on [0, 1) each label ends: a random number falls into labels as unevenly as the real ones are."""
+    chances = 1 / np.arange(1, labels + 1) ** 0.8
+    return np.cumsum(chances / chances.sum())
 
 
 def _videos(rng: np.random.Generator, ends: np.ndarray, suffix: str) -> Iterator[bytes]:

@@ -1,13 +1,21 @@
 """Deploying, with Prefect's own command, to a real server: what is there afterwards, and what stays as it was."""
 
+import json
 import socket
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect import __version__ as prefect_version
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
@@ -15,10 +23,14 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
+from prefect.states import Completed, Failed
 
 from deployments.register import AUTOMATIONS_FILE, PREFECT_FILE, deploy_all, read_yaml
+from tasks.candidates import announce_champion
 from tasks.contracts.errors import DeployError
 from tasks.publish_dataset import PUBLISHED_EVENT, TRAINING_FOLLOWS, TRAINING_LABEL, TRAINING_WANTED
+from tasks.runs import PARTLY_FAILED
+from tasks.tracking.promotion import Promotion
 
 DEPLOYMENTS: list[dict[str, Any]] = read_yaml(PREFECT_FILE)["deployments"]
 WITHIN_S = 30.0
@@ -119,3 +131,70 @@ def test_a_server_that_does_not_answer_is_named(server_environment: Mapping[str,
         DeployError, match=rf"Deploying to {nowhere} failed. Prefect said: ConnectError: .* `reelsift status`"
     ):
         deploy_all({**server_environment, "PREFECT_API_URL": nowhere})
+
+
+@pytest.fixture
+def told() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """The address of a webhook on this machine, and what it was told."""
+    heard: list[dict[str, str]] = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", heard
+        server.shutdown()
+
+
+def test_the_template_tells_of_failures_and_new_champions(
+    deployed: SyncPrefectClient,
+    server_environment: Mapping[str, str],
+    told: tuple[str, list[dict[str, str]]],
+    tmp_path: Path,
+) -> None:
+    """As the file says: a block, its id in the place of BLOCK, and Prefect's own command."""
+    template = (AUTOMATIONS_FILE.parent / "notifications.yaml").read_text(encoding="utf-8")
+    url, heard = told
+    text = {"subject": "{{subject}}", "body": "{{body}}"}
+    block = CustomWebhookNotificationBlock(name="mine", url=url, json_data=text, headers=None, cookies=None).save(
+        "mine"
+    )
+    file, command = tmp_path / "notifications.yaml", str(Path(sys.executable).with_name("prefect"))
+    asked = [command, "automation", "create", "--from-file", str(file)]
+    file.write_text(template)
+    incomplete = subprocess.run(asked, env=dict(server_environment), capture_output=True, text=True, check=False)
+    assert incomplete.returncode != 0
+    assert not deployed.read_automations_by_name("tell-of-failures")
+    file.write_text(template.replace("BLOCK", str(block)))
+    subprocess.run(asked, env=dict(server_environment), capture_output=True, text=True, check=True)
+    names = [each["name"] for each in yaml.safe_load(template)["automations"]]
+    try:
+        label, batch = read(deployed, "label-videos"), read(deployed, "detect-batch")
+        for found, name in ((batch, "a batch"), (label, "label 2 videos: a.mp4, b.mp4")):
+            run = deployed.create_flow_run_from_deployment(
+                found.id, parameters={"form": {"sources": ["a.mp4"]} if found is label else {"batch": "b"}}, name=name
+            )
+            deployed.set_flow_run_state(run.id, Failed(message="0 of 2 done, 2 failed"), force=True)
+        partly = deployed.create_flow_run_from_deployment(label.id, parameters={"form": {"sources": ["c.mp4"]}})
+        deployed.set_flow_run_state(partly.id, Completed(name=PARTLY_FAILED, message="1 of 2 done"), force=True)
+        announce_champion(
+            Promotion(
+                model="cooking/2", champion="cooking/1", promoted=True, reason="GAP is 0.02 higher.",
+                dataset_id="ds-0123456789ab", split_digest="0",
+            )
+        )  # fmt: skip
+        deadline_s = time.monotonic() + WITHIN_S
+        while len(heard) < 3 and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+    finally:
+        for name in names:
+            deployed.delete_automation(deployed.read_automations_by_name(name)[0].id)
+    said = {each["subject"]: each["body"].splitlines() for each in heard}
+    assert said.keys() == {"label-videos: Failed", "label-videos: Partly failed", "cooking/2 is the new champion"}
+    assert said["label-videos: Failed"][:2] == ["label 2 videos: a.mp4, b.mp4", "0 of 2 done, 2 failed"]
+    assert said["label-videos: Partly failed"][1] == "1 of 2 done"
+    assert said["cooking/2 is the new champion"] == ["GAP is 0.02 higher.", "Champion before: cooking/1"]

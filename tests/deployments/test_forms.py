@@ -8,13 +8,29 @@ import pytest
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from deployments.register import PREFECT_FILE, read_yaml
+from conf import pages
+from conf.settings import load_settings
+from deployments.register import PREFECT_FILE, fill_pages, read_yaml
+from tasks.labelling.config import LabelOptions
 from tasks.shards.plan import split_of
 
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum")
 DEPLOYMENTS = {each["name"]: each for each in read_yaml(PREFECT_FILE)["deployments"]}
 # What has no default that is anybody's: which videos, of which batch.
 FOR_A_PERSON_TO_SAY = {"source", "sources", "batch"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What deploying knows of a home: its settings, presets and models."""
+    home = tmp_path_factory.mktemp("home")
+    config = home / "mine.toml"
+    config.write_text('[filter]\nbackground = 7\n[label]\nwindow = 9\n[presets.mine]\nmodel = "moe"\n')
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("REELSIFT_HOME", str(home))
+        patched.setattr(pages, "page", pages.Page())
+        fill_pages(load_settings(config))
+        yield
 
 
 @cache
@@ -71,11 +87,33 @@ def test_a_form_is_in_order_and_valid_as_it_opens(name: str) -> None:
         pytest.param("detect-objects", "detector", {"auto", "pointrend", "yolox-nano"}, id="detector"),
         pytest.param("detect-objects", "speed", {"normal", "fast", "rapid"}, id="speed"),
         pytest.param("detect-objects", "classes", {"bottle", "person"}, id="classes"),
+        pytest.param("prepare-dataset", "background", {"all"}, id="background"),
+        pytest.param("label-videos", "model", {"auto", "imagenet", "champion"}, id="model"),
+        pytest.param("pipeline", "video_model", {"auto", "imagenet", "champion"}, id="video-model"),
+        pytest.param("train-classifier", "models", {"logistic", "gated", "mine"}, id="presets"),
+        pytest.param("retrain", "models", {"logistic", "gated", "mine"}, id="presets-of-a-schedule"),
     ],
 )
 def test_choices_are_choices(name: str, field: str, choices: set[str]) -> None:
     offered = {each for kind in kinds(form(name)["properties"][field]) for each in kind.get("enum", ())}
     assert choices <= offered
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_no_field_shows_none_or_a_constant_that_nobody_can_choose(name: str) -> None:
+    for field, schema in form(name)["properties"].items():
+        assert schema.get("default", ...) is not None, field
+        assert not [kind for kind in kinds(schema) if kind.get("type") == "null" or "const" in kind], field
+        assert all("title" in kind for kind in schema.get("anyOf", ())), field  # what its buttons say
+
+
+def test_fields_are_filled_in_with_what_is_configured() -> None:
+    """Of another section than the form's, a setting of the same name says nothing: detecting has a rate of its own."""
+    assert form("prepare-dataset")["properties"]["background"]["default"] == 7
+    assert form("label-videos")["properties"]["window"]["default"] == 9
+    assert form("label-videos")["properties"]["rate_hz"]["default"] == LabelOptions().rate_hz
+    assert "default" not in form("detect-objects")["properties"]["rate_hz"]
+    assert form("retrain")["properties"]["seed"]["default"] == 0
 
 
 def test_every_partition_that_is_offered_is_one() -> None:

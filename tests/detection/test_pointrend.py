@@ -1,5 +1,7 @@
 """PointRend side by side with PixelLib, on random weights in the format of the real ones."""
 
+import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ from tasks.detection.detector import open_detector
 from tasks.detection.pointrend import PointRendDetector, in_halves, input_size, resized
 from tasks.detection.pointrend_network import NoInitialWeights, build_network
 from tasks.weights.store import WeightsStore
+from tests.benchmarks.bench_streaming import MODELS
+from tests.benchmarks.gpu import PARTS
 from tests.detection.conftest import store_of
 from tests.support.pointrend_checkpoint import pictures, write_checkpoint
 
+ROOT = Path(__file__).parents[2]
 BOX_PIXELS = 1e-3  # that a box may differ by
 SPEEDS = {"normal": None, "fast": "fast", "rapid": "rapid"}  # and what PixelLib calls them
 # A strip of the first picture that has enough to find at this speed.
@@ -223,3 +228,39 @@ def test_a_gpu_too_small_for_a_picture_says_what_to_do() -> None:
 
     with pytest.raises(DetectorError, match=r"not the memory for a picture of 640 x 360: take `--speed fast`"):
         in_halves(look, [np.zeros((360, 640, 3), np.uint8)] * 3)
+
+
+def bench_gpu(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Type `make bench-gpu`."""
+    environment = os.environ | {"COLUMNS": "250"} | variables
+    command = ["make", "--no-print-directory", "bench-gpu", *options]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_its_benchmark_says_so_and_is_done() -> None:
+    run = bench_gpu()
+    assert (run.returncode, run.stdout.count("\n"), run.stderr) == (0, 1, "")
+    assert run.stdout.startswith("No GPU here, so there is nothing to measure")
+
+
+def test_the_benchmark_of_a_gpu_runs_on_the_cpu_and_has_every_row(store: WeightsStore) -> None:
+    """Here, as its first part wants the weights that the tests above have made."""
+    weights = store.path("pointrend-resnet50")
+    assert weights
+    run = bench_gpu("TINY=--tiny", POINTREND_WEIGHTS=str(weights.parent), OMP_NUM_THREADS="1")
+    assert run.returncode == 0, run.stderr
+    assert "not measured" not in run.stdout
+    lines = run.stdout.splitlines()
+    wanted = {
+        "detection": ["PointRend rapid, 2 frames of 96x64"],
+        "mask-rcnn": ["Mask R-CNN ResNet-50 FPN v2"],
+        "labelling": ["labelling 2 clips by imagenet"],
+        "features": ["the bare network", "end to end, one clip after", "as an import does it"],
+        "vocabulary": [f"`{name}` learns 30 labels of 2,000 videos" for name in ("logistic", "gated", "chain")],
+        "over-time": [f"`{name}` learns from 16 videos" for name in MODELS],
+    }
+    assert wanted.keys() == PARTS.keys()
+    for part, rows in wanted.items():
+        for row in rows:
+            assert any(line.startswith(part) and row in line for line in lines), row

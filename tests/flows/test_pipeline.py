@@ -1,10 +1,13 @@
 """The whole path as a flow, on a real server, with a real MLflow store."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 
 from conf.forms import PipelineForm, TrainClassifierForm
 from conf.home import Home
@@ -27,9 +30,19 @@ def mirror(synthetic_mirror: Path) -> Iterator[MirrorServer]:
 @pytest.mark.usefixtures("mlflow_tables")
 def test_a_name_becomes_a_champion_and_again_costs_nothing(mirror: MirrorServer, home: Home) -> None:
     form = PipelineForm(labels=("Cooking",), mirror=mirror.url, models=("logistic", "gated"), background="all")
-    made = run_flow(pipeline, form).result
+    run = run_flow(pipeline, form)
+    made = run.result
     store = tracking_store(home.root)
     champion = resolve(store, "cooking@champion")
+    assert run.name == "pipeline for Cooking"
+    assert str(run.state.message).startswith(f"{champion.reference} is the new champion: ")
+    assert run.headlines()[f"judge {champion.reference}"] == run.state.message
+    best = made["comparison"]["rows"][0]
+    assert f"the best is {champion.reference}: GAP {best['gap']:.3f}, " in str(
+        run.headlines()[f"compare on cooking/{made['dataset']['id']}"]
+    )
+    assert unrounded("comparison-cooking") == []
+    assert unrounded("candidates-cooking") == []
     assert made["promotion"]["promoted"]
     assert made["promotion"]["model"] == champion.reference == made["comparison"]["rows"][0]["model"]
     assert champion.dataset_id == made["dataset"]["id"]
@@ -44,6 +57,14 @@ def test_a_name_becomes_a_champion_and_again_costs_nothing(mirror: MirrorServer,
     retrained = run_flow(train_classifier, TrainClassifierForm(models=("logistic",), again=True)).result
     assert retrained["dataset"] == made["dataset"]["id"]
     assert len(list_models(store)) == 3
+
+
+def unrounded(key: str) -> list[str]:
+    """Return the figures of a table with more decimals than a person reads."""
+    with get_client(sync_client=True) as client:
+        chosen = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+        (newest,) = client.read_artifacts(artifact_filter=chosen, sort=ArtifactSort.CREATED_DESC, limit=1)
+    return re.findall(r"\d\.\d{5,}", str(newest.data))
 
 
 def artifacts() -> set[str]:

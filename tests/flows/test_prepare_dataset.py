@@ -42,6 +42,16 @@ def shard_requests(mirror: MirrorServer) -> int:
 def test_a_second_run_finds_every_task_cached_and_fetches_no_shard(mirror: MirrorServer, home: Home) -> None:
     first = run_flow(prepare_dataset, form(mirror))
     assert set(first.states()) == {"Completed"}
+    manifest = open_dataset(home.datasets, "latest").manifest
+    counted = f"{manifest.matches:,} of {6 * 120:,} match"
+    assert (first.name, first.state.message) == ("prepare Cooking", f"{manifest.reference}: {counted}")
+    said = first.headlines()
+    assert said.keys() == {
+        f"{verb} {which}" for verb in ("download", "filter") for which in ("train 0-3", "validate 0-1")
+    } | {"publish cooking"}
+    assert said["publish cooking"] == counted
+    shares = [int(str(said[f"filter {which}"]).partition(" of ")[0]) for which in ("train 0-3", "validate 0-1")]
+    assert sum(shares) == manifest.matches
     before = digests(home.datasets)
     fetched = shard_requests(mirror)
     assert fetched == 6

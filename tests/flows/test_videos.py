@@ -5,13 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prefect.client.schemas.objects import StateType
 
 from conf.forms import DetectObjectsForm, LabelVideosForm
 from conf.home import Home
 from flows.detect_objects import detect_objects
 from flows.label_videos import label_videos
 from reelsift.demo import made_clip
-from tasks.contracts.errors import MissingWeightsError, UnknownModelError
+from tasks.contracts.errors import ConfigError, MissingWeightsError, UnknownModelError
 from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelsManifest, ObjectsManifest
 from tests.support.flow_runs import run_flow
 
@@ -41,7 +42,14 @@ def broken(folder: Path) -> Path:
 def test_labels_are_made_once_and_a_broken_video_fails_alone(clip: Path, home: Home, tmp_path: Path) -> None:
     bad = broken(tmp_path)
     form = LabelVideosForm(sources=(str(clip), str(bad), "file:///etc/passwd"), annotate=False)
-    first = run_flow(label_videos, form).result
+    run = run_flow(label_videos, form)
+    first = run.result
+    assert run.name == f"label 3 videos: {clip.name}, broken.mp4, file:///etc/passwd"
+    assert (run.state.type, run.state.name) == (StateType.COMPLETED, "Partly failed")
+    said = "1 of 3 done, 2 failed: "
+    assert str(run.state.message).startswith(f"{said}{bad}")
+    assert str(run.headlines()[run.name]).startswith(said)  # of its one batch
+    assert f"fetch 3 videos: {clip.name}, broken.mp4, file:///etc/passwd" in run.headlines()
     assert [row["status"] for row in first["videos"]] == ["done", "failed", "failed"]
     assert "broken.mp4" in first["videos"][1]["reason"]
     folder = Path(first["videos"][0]["folder"])
@@ -57,6 +65,7 @@ def test_a_second_run_over_good_videos_finds_its_task_cached(clip: Path, home: H
     form = LabelVideosForm(sources=(str(clip),), annotate=False)
     first = run_flow(label_videos, form)
     assert first.states_of("label") == {"Completed": 1}
+    assert (first.name, first.state.message) == (f"label {clip.name}", "1 of 1 done")
     again = run_flow(label_videos, form)
     assert again.states_of("label") == {"Cached": 1}
     shutil.rmtree(home.videos)
@@ -79,6 +88,14 @@ def test_batches_keep_the_order_of_their_sources(clip: Path, home: Home, monkeyp
     assert [row["source"] for row in run.result["videos"]] == sources
     assert run.states_of("label") == {"Completed": 3}
     assert "3 videos</p>" in (home.videos / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_form_that_is_refused_says_so_in_one_line(home: Home) -> None:
+    wanted = {"sources": ["a.mp4"], "start": "5", "end": "3", "window": 0}
+    with pytest.raises(ConfigError) as refused:
+        run_flow(label_videos, wanted)
+    window, end = "window: Input should be greater than or equal to 1", "end: a range must end after its start"
+    assert str(refused.value) == f"{end}, which is 5 s; {window}"
 
 
 def test_a_model_that_is_not_there_fails_before_any_video(clip: Path, home: Home) -> None:

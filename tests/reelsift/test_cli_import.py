@@ -36,7 +36,7 @@ def test_an_import_is_typed_told_and_found_again(tmp_path: Path) -> None:
             each for each in client.read_flow_runs() if each.parameters.get("form", {}).get("name") == "kitchen"
         ]
         assert flow_run.state is not None
-        assert (flow_run.state.name, "6 of 7 videos done, 1 failed: " in str(flow_run.state.message)) == (
+        assert (flow_run.state.name, "6 of 7 done, 1 failed: " in str(flow_run.state.message)) == (
             "Partly failed",
             True,
         )

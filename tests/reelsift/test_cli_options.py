@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from reelsift import label
+from reelsift import clip as cut_out
+from reelsift import label, shots
+from tasks.contracts.errors import VideosFailedError
 from tasks.contracts.media import LABELLED_FRAMES_FOLDER, LABELS_TABLE_NAME
 from tests.reelsift.test_cli import REELSIFT, reelsift
 from tests.support.folders import digests
@@ -249,6 +251,15 @@ def test_the_shots_of_a_video_are_listed(home: Path, clip: Path, tmp_path: Path)
     shown = reelsift("shots", clip, "--threshold", 2, home=home)
     assert shown.stdout.startswith("apple: 0:02, by content\n2 shots"), shown.stderr
     assert f"Contact sheet: {home}/videos/apple-" in shown.stdout
+    (tmp_path / "bad.mp4").write_text("no video at all")
+    found = shots([tmp_path / "bad.mp4", clip], threshold=2, start="0:00.2", end=1.8, home=home)
+    assert [(each.start_s, each.end_s) for each in found[0].shots] == [(0.2, 1.0), (1.0, 1.8)]
+    assert (found[0].title, found[0].cuts_s, found[0].said) == ("apple", (1.0,), "2 shots, by content")
+    assert found[0].page.is_file()
+    assert "bad.mp4" in str(found.failures[0].reason)
+    assert found.to_pandas()[["source", "start_s"]].to_numpy().tolist() == [[str(clip), 0.2], [str(clip), 1.0]]
+    with pytest.raises(VideosFailedError, match=r"bad\.mp4"):
+        shots(tmp_path / "bad.mp4", home=home)
 
 
 def test_clips_of_what_was_found_are_cut_out(home: Path, clip: Path, weights: str, tmp_path: Path) -> None:
@@ -264,6 +275,12 @@ def test_clips_of_what_was_found_are_cut_out(home: Path, clip: Path, weights: st
         {"label": "apple", "start_s": 0.0, "end_s": 2.0, "file": "apple-0m00s-0m02s.mp4", "is_copy": True}
         | {"gif": "apple-0m00s-0m02s.gif"}
     ]
+    cut = cut_out(clip, "apple", pad=0.5, out=tmp_path / "cut in Python", home=home)
+    assert [(each.label, each.file, each.gif) for each in cut.clips] == [("apple", "apple-0m00s-0m02s.mp4", None)]
+    assert (cut.source, cut.title, cut.said, cut.page.is_file()) == (str(clip), "apple", "1 clip", True)
+    assert (cut.folder / cut.clips[0].file).is_file()
+    with pytest.raises(VideosFailedError, match="No 'aple' was found in it"):
+        cut_out(clip, ["aple"], home=home)
     folder = tmp_path / "cut" / Path(made["folder"]).parent.name / "clips"
     assert all((folder / name).is_file() for name in ("apple-0m00s-0m02s.mp4", "apple-0m00s-0m02s.gif", made["sheet"]))
 

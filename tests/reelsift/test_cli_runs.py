@@ -209,7 +209,7 @@ def test_a_run_says_everywhere_which_videos_failed_and_what_was_lost(home: Path)
     assert loss in run.stderr
     state, artifact, lines = last_run("detect-objects")
     assert (state.type, state.name) == (StateType.COMPLETED, "Partly failed")
-    assert str(state.message).startswith("1 of 2 videos done, 1 failed: ")
+    assert str(state.message).startswith("1 of 2 done, 1 failed: ")
     assert "bad.mp4" in str(state.message)
     assert loss in str(state.message)
     rows = json.loads(artifact)
@@ -244,7 +244,7 @@ def test_a_run_of_which_nothing_is_left_has_failed(command: list[str], home: Pat
     assert "Traceback" not in run.stderr
     state, _, _ = last_run({"detect": "detect-objects", "label": "label-videos"}[command[0]])
     assert state.type is StateType.FAILED
-    assert "0 of 2 videos done, 2 failed: " in str(state.message)
+    assert "0 of 2 done, 2 failed: " in str(state.message)
 
 
 def last_run(flow: str) -> tuple[State, str, list[str]]:

@@ -16,9 +16,11 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - it has n
 from PIL import Image
 
 from tasks.contracts.errors import ExportError, OutputError
-from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelSegment, LabelsManifest, ObjectsManifest
+from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelSegment, LabelsManifest, ObjectsManifest, Shot, Shots
 from tasks.detection.boxes import unpack_mask
+from tasks.results.boxes import ExportedResult
 from tasks.results.exports import RESULT_FORMATS, ResultFormat, export_results, find_result
+from tasks.results.times import google_video_intelligence
 from tests.support.reports import (
     CLASS_NAMES,
     HEIGHT,
@@ -287,6 +289,16 @@ def test_google_s_protobuf_reads_its_json(belt: Belt) -> None:
             [[box.left * WIDTH, box.top * HEIGHT, box.right * WIDTH, box.bottom * HEIGHT] for box in boxes]
         )
         assert np.abs(sides - boxes_of(rows)).max() < TOLERANCE
+
+
+def test_google_s_protobuf_reads_the_shots(belt: Belt) -> None:
+    from google.cloud.videointelligence import AnnotateVideoResponse
+
+    shots = tuple(Shot(start_s=start_s, end_s=end_s) for start_s, end_s in ((0.0, 1.25), (1.25, 6.0)))
+    labels = belt.labels.model_copy(update={"shots": Shots(detector="content", options={}, shots=shots)})
+    text = "".join(google_video_intelligence(ExportedResult(belt.folder, labels, None, "belt")))
+    (result,) = AnnotateVideoResponse.from_json(text).annotation_results
+    assert [span(each) for each in result.shot_annotations] == [(0.0, 1.25), (1.25, 6.0)]
 
 
 def span(segment: Any) -> tuple[float, float]:

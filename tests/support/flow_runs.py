@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import Flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import State, TaskRun
 
 ATTEMPTS, EVERY_S = 100, 0.1
 
@@ -18,10 +18,16 @@ class FlowRun:
 
     result: Any
     tasks: list[TaskRun]
+    name: str
+    state: State[Any]
 
     def states(self) -> Counter[str]:
         """Count the task runs by the name of their state, e.g. Completed or Cached."""
         return Counter(str(task.state_name) for task in self.tasks)
+
+    def headlines(self) -> dict[str, str | None]:
+        """Return what the state of each task run says, by the name of the run."""
+        return {task.name: task.state.message if task.state else None for task in self.tasks}
 
     def states_of(self, name: str) -> Counter[str]:
         """Count the runs of one task by the name of their state."""
@@ -40,4 +46,6 @@ def run_flow(flow: Flow[..., Any], form: Any) -> FlowRun:
             if all(task.state and task.state.is_final() for task in tasks):
                 break
             time.sleep(EVERY_S)
-    return FlowRun(state.result(), tasks)
+        recorded = client.read_flow_run(state.state_details.flow_run_id)
+    assert recorded.state is not None
+    return FlowRun(state.result(), tasks, recorded.name, recorded.state)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import pickletools
 import shutil
 import sqlite3
@@ -16,7 +17,7 @@ from tasks.classifier.scoring import evaluate
 from tasks.tracking.candidate import Candidate, StartedBy, log_candidate
 from tasks.tracking.client import connect
 from tasks.tracking.logged import log_files
-from tasks.tracking.registry import resolve
+from tasks.tracking.registry import list_models, resolve
 from tasks.tracking.store import TrackingStore, tracking_store
 from tests.support.classifiers import DATASET_ID, made_up_dataset, made_up_videos, trained
 
@@ -74,12 +75,42 @@ def test_the_run_says_how_it_came_about(store: TrackingStore, candidate: Candida
     tags = run.data.tags
     assert tags["dataset_id"] == DATASET_ID
     assert tags["dataset_slug"] == "cooking"
-    assert tags["labels"] == '{"0": "label 0", "1": "label 1", "2": "label 2", "3": "label 3"}'
     assert tags["feature_space"] == "yt8m-video-2018"
     assert tags["split_digest"].startswith("blake2b:")
     assert tags["prefect_flow_run_id"] == "run-7"
     assert tags["prefect_flow_run_url"].endswith("/run-7")
     assert tags["code_revision"]
+
+
+def test_a_version_shows_few_tags_and_a_file_has_the_rest(
+    store: TrackingStore, candidate: Candidate, tmp_path: Path
+) -> None:
+    client = connect(store)
+    tags = client.get_model_version(candidate.name, str(candidate.version)).tags
+    assert tags.keys() == {"kind", "dataset_id", "feature_space", "reelsift"}
+    about = json.loads(Path(client.download_artifacts(candidate.run_id, "about.json", str(tmp_path))).read_text())
+    assert about["labels"] == {str(index): f"label {index}" for index in range(4)}
+    assert float(about["gap_at_20_own_labels"]) == resolve(store, candidate.reference).own_gap
+    assert about.keys() >= {"kind", "dataset_slug", "split_digest", "train_seconds", "coverage", "prefect_flow_run_id"}
+
+
+def test_a_version_of_many_tags_says_the_same_as_one_of_few(empty_store: TrackingStore, tmp_path: Path) -> None:
+    """Earlier releases gave a version a tag for each fact."""
+    candidate = log_candidate(empty_store, trained(), made_up_dataset(tmp_path), made_up_videos(seed=1))
+    row = resolve(empty_store, candidate.reference)
+    client, number = connect(empty_store), str(candidate.version)
+    facts = json.loads(client.get_model_version(candidate.name, number).tags["reelsift"])
+    client.delete_model_version_tag(candidate.name, number, "reelsift")
+    assert list_models(empty_store) == []  # it could not be told to be ours
+    del facts["labels_digest"]
+    listed = '{"0": "label 0", "1": "label 1", "2": "label 2", "3": "label 3"}'
+    for name, value in {**facts, "labels": listed}.items():
+        client.set_model_version_tag(candidate.name, number, name, value)
+    assert resolve(empty_store, candidate.reference) == row
+    another = log_candidate(empty_store, trained(seed=1), made_up_dataset(tmp_path), made_up_videos(seed=1))
+    rows = {each.reference: each for each in list_models(empty_store)}
+    assert rows[candidate.reference].gap == row.gap  # both are known to have the same labels
+    assert rows[another.reference].gap == rows[another.reference].own_gap
 
 
 def test_metrics_by_epoch_and_at_the_end(store: TrackingStore, candidate: Candidate) -> None:

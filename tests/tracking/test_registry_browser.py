@@ -1,18 +1,20 @@
 """MLflow's pages as a person sees them, in a real browser."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tasks.classifier.config import GateConfig
+from tasks.tracking.candidate import log_candidate
 from tasks.tracking.client import connect
 from tasks.tracking.comparison import compare
 from tasks.tracking.promotion import nominate, promote
 from tasks.tracking.registry import ModelRow
 from tasks.tracking.store import TrackingStore
 from tests.support.browser import open_chromium
-from tests.support.classifiers import DATASET_ID, made_up_videos, registered, untrained
+from tests.support.classifiers import DATASET_ID, made_up_dataset, made_up_videos, registered, trained, untrained
 from tests.support.mlflow_pages import compared_runs, mlflow_page, registry_table
 from tests.support.mlflow_servers import RunningMlflow
 
@@ -50,6 +52,19 @@ def test_the_comparison_and_the_registry(remote: TrackingStore, rows: list[Model
     with page.expect_popup() as opened:
         page.get_by_role("link", name="Compare champion and challenger in MLflow").click()
     assert compared_runs(opened.value, opened.value.url) == compared
+
+
+def test_the_page_of_the_runs_is_the_classic_one_with_gap_map_and_match_ap_plotted(
+    remote: TrackingStore, page: Page, tmp_path: Path
+) -> None:
+    result, validate = trained(background=40), made_up_videos(background=40, seed=1)
+    candidate = log_candidate(remote, result, made_up_dataset(tmp_path, "frying"), validate)
+    page.goto(remote.runs_url(candidate.experiment_id))
+    expect(page.get_by_text("GAP, MAP and match AP")).to_be_visible()
+    expect(page.get_by_role("link", name="logistic seed 0")).to_be_visible()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    for metric in ("epoch/gap_at_20_own_labels", "epoch/map_own_labels", "epoch/match_ap", "gap_at_20", "match_ap"):
+        expect(page.get_by_text(metric, exact=True).first).to_be_attached()
 
 
 # Of versions from before coverage was noted; what they would have over the same labels is not known.

@@ -25,7 +25,7 @@ from tasks.tracking.client import connect
 from tasks.tracking.comparison import Comparison, Judged, compare, labels_of_all
 from tasks.tracking.promotion import best_challenger, nominate, promote
 from tasks.tracking.registry import CHALLENGER, CHAMPION, ModelRow, list_models, resolve
-from tasks.tracking.store import TrackingStore
+from tasks.tracking.store import FACTS_TAG, TrackingStore, unpacked
 from tests.support.classifiers import DATASET_ID, made_up_dataset, scores_from
 
 GATE = GateConfig(resamples=100)
@@ -203,9 +203,9 @@ def test_a_model_of_one_easy_label_wins_nowhere(store: TrackingStore, tmp_path: 
 def test_versions_of_earlier_releases_have_no_coverage(store: TrackingStore, tmp_path: Path, videos: Videos) -> None:
     old, new = logged(store, tmp_path, videos, EASY, 0.0), logged(store, tmp_path, videos, ALL, 0.0)
     client = connect(store)
+    as_earlier_releases_did(store, old)
     for tag in ("coverage", "judged_labels"):
         client.delete_model_version_tag("cooking", str(old.version), tag)
-    as_earlier_releases_did(store, old)
     assert resolve(store, old.reference).gap is None, "1.0000 over its one label compares with nothing"
     assert resolve(store, new.reference).gap == new.metrics["gap_at_20"]
     client.delete_model_version("cooking", str(new.version))
@@ -235,12 +235,13 @@ def test_the_best_of_random_models_is_never_beaten(store: TrackingStore, tmp_pat
 def as_earlier_releases_did(store: TrackingStore, model: ModelRow | Candidate) -> None:
     """Name a version's figures over its own labels `gap_at_20` and `map`, in its tags and in its run."""
     client = connect(store)
-    tags = client.get_model_version(model.name, str(model.version)).tags
-    for name in ("gap_at_20", "map"):
-        own = tags[f"{name}_own_labels"]
-        client.set_model_version_tag(model.name, str(model.version), name, own)
-        client.delete_model_version_tag(model.name, str(model.version), f"{name}_own_labels")
-        client.log_metric(model.run_id, name, float(own), step=1)
+    tags = unpacked(client.get_model_version(model.name, str(model.version)).tags)
+    del tags[FACTS_TAG]
+    client.delete_model_version_tag(model.name, str(model.version), FACTS_TAG)
+    for name, value in tags.items():
+        client.set_model_version_tag(model.name, str(model.version), name.removesuffix("_own_labels"), value)
+        if name in {"gap_at_20_own_labels", "map_own_labels"}:
+            client.log_metric(model.run_id, name.removesuffix("_own_labels"), float(value), step=1)
 
 
 def check_what_mlflow_shows(store: TrackingStore, compared: Comparison) -> None:

@@ -66,7 +66,7 @@ def test_a_strangers_names_are_text_on_the_pages_of_a_run(
     page.goto(f"{url}/runs/flow-run/{run}")
     for tab, seen in (
         ("Artifacts", "labelled-videos"),
-        ("Task Runs", f"label-{HOSTILE[0]}"),
+        ("Task Runs", f"label {len(HOSTILE)} videos: {HOSTILE[0]}"),
     ):
         page.get_by_text(tab, exact=True).first.click()
         expect(page.get_by_text(seen).first).to_be_visible()

@@ -76,7 +76,7 @@ def test_many_videos_over_two_workers_the_broken_ones_failing_alone(local_stack:
     run_id = local_stack.start("detect-objects", form([f"@{listed}"]))
     ended = local_stack.ended(run_id, 120)
     assert (ended["state_type"], ended["state_name"]) == ("COMPLETED", "Partly failed")
-    assert ended["state"]["message"].startswith("21 of 24 videos done, 3 failed: ")
+    assert ended["state"]["message"].startswith("21 of 24 done, 3 failed: ")
     rows = manifest(local_stack, run_id)
     assert [row.source for row in rows] == sources
     assert [row.status for row in rows] == ["failed" if number in BROKEN else "done" for number in range(24)]
@@ -86,7 +86,9 @@ def test_many_videos_over_two_workers_the_broken_ones_failing_alone(local_stack:
     assert all(str(row.answer).startswith("1 apple") or row.status == "failed" for row in rows)
     shown = local_stack.artifacts(run_id)
     assert "21 done, 3 failed" in shown["detected-videos"]["description"]
+    assert "by yolox-nano on cpu" in shown["detected-videos"]["description"]
     assert shown["detected-videos-progress"]["data"] == 100
+    assert shown["detected-videos-progress"]["description"] == "24 of 24 videos by yolox-nano on cpu"
 
     good = [source for number, source in enumerate(sources) if number not in BROKEN]
     again = local_stack.start("detect-objects", form(good))
