@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.contracts.model import FrozenModel
 
@@ -67,7 +67,12 @@ class TrainConfig(FrozenModel):
         default=0, ge=0, description="stop after this many epochs without a better validation GAP; 0: never"
     )
 
-    experts: int = Field(default=2, ge=1, le=64, description="moe, chain: experts a label, besides the dummy")
+    experts: int = Field(
+        default=2,
+        ge=0,
+        le=64,
+        description="moe, chain: experts a label, besides the dummy; chain: 0 for a logistic regression in their place",
+    )
     members: int = Field(default=1, ge=1, le=64, description="gated, chain: networks trained side by side and averaged")
     hidden_size: int = Field(
         default=512, ge=1, le=16_384, description="units of a hidden layer; logistic and moe have none"
@@ -103,6 +108,12 @@ class TrainConfig(FrozenModel):
         exclude_if=lambda clusters: clusters == 16,
         description="netvlad, nextvlad: cluster centres",
     )
+
+    @model_validator(mode="after")
+    def _a_mixture_has_experts(self) -> Self:
+        if self.model is ModelKind.MOE and not self.experts:
+            raise ValueError("moe is a mixture of experts, and needs one at least: experts must be 1 or more")
+        return self
 
 
 class GateConfig(FrozenModel):
@@ -160,15 +171,15 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             model=ModelKind.CHAIN,
             min_positives=3,
             epochs=6,
-            batch_size=512,
+            batch_size=256,
             learning_rate=2e-3,
             schedule="cosine",
             l2_penalty=0,
-            weight_decay=3.0,
+            weight_decay=1.0,
             ema_decay=0.98,
             patience=3,
-            experts=1,
-            members=2,
+            experts=0,
+            members=3,
             stages=2,
             hidden_size=1024,
             dropout=0.4,

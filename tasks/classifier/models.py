@@ -121,7 +121,7 @@ class Gated(VideoModel[Tensor]):
 
 
 class Chain(VideoModel[Tensor]):
-    """Stages of a hidden layer and a mixture of experts an output, each of which sees what those before it predicted.
+    """Stages of a hidden layer and, an output, a mixture of experts or a logistic regression; each sees the last ones.
 
     Follows the deep chain of Wang et al., "The Monkeytyping Solution to the YouTube-8M Video Understanding Challenge"
     (arXiv:1706.05150): a stage's predictions, made small and of unit length, stand beside the features for the stages
@@ -154,24 +154,28 @@ class Chain(VideoModel[Tensor]):
 
 
 class ChainStage(nn.Module):
-    """A hidden layer, and for each output a softmax over experts and a dummy that always says 0."""
+    """A hidden layer, and for each output a mixture of experts; without experts, a logistic regression."""
 
     def __init__(self, inputs: int, outputs: int, config: TrainConfig) -> None:
         super().__init__()
         self.experts = config.experts
         self.hidden = MemberLinear(config.members, inputs, config.hidden_size)
         self.norm = MemberNorm(config.members, config.hidden_size)
-        self.gate = MemberLinear(config.members, config.hidden_size, outputs * config.experts)
-        self.expert = MemberLinear(config.members, config.hidden_size, outputs * config.experts)
+        if self.experts:
+            self.gate = MemberLinear(config.members, config.hidden_size, outputs * config.experts)
+        self.expert = MemberLinear(config.members, config.hidden_size, outputs * max(1, config.experts))
         nn.init.constant_(self.expert.bias, RARE_LOGIT)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x_MBI: Tensor) -> Tensor:
         """Return probabilities_MBO in float32 of inputs that all members share, or of one's own each."""
         hidden_MBH = self.dropout(functional.gelu(self.norm(self.hidden(x_MBI))))
+        said_MBO = self.expert(hidden_MBH).float()
+        if not self.experts:
+            return said_MBO.sigmoid()
         gates_MBEO = self.gate(hidden_MBH).float().unflatten(2, (self.experts, -1))
-        with_dummy_MBEO = functional.pad(gates_MBEO, (0, 0, 1, 0))  # whose logit may as well be 0: the others move
-        experts_MBEO = self.expert(hidden_MBH).float().unflatten(2, (self.experts, -1)).sigmoid()
+        with_dummy_MBEO = functional.pad(gates_MBEO, (0, 0, 1, 0))  # that always says 0; its logit may as well be 0
+        experts_MBEO = said_MBO.unflatten(2, (self.experts, -1)).sigmoid()
         return (with_dummy_MBEO.softmax(dim=2)[:, :, 1:] * experts_MBEO).sum(dim=2)
 
 

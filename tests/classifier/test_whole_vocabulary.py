@@ -128,18 +128,25 @@ def test_a_stage_of_the_chain_sees_what_those_before_it_predicted() -> None:
     assert not torch.allclose(changed[1], last[1])
 
 
-def test_a_mixture_of_the_chain_is_its_formula() -> None:
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_stage_of_the_chain_is_its_formula(count: int) -> None:
     torch.manual_seed(1)
-    model = Chain(2, TrainConfig(model=ModelKind.CHAIN, hidden_size=8, experts=3)).eval()
-    hidden, norm, gate, expert = (
-        model.get_submodule(f"stages.0.{part}") for part in ("hidden", "norm", "gate", "expert")
-    )
+    model = Chain(2, TrainConfig(model=ModelKind.CHAIN, hidden_size=8, experts=count)).eval()
+    hidden, norm, expert = (model.get_submodule(f"stages.0.{part}") for part in ("hidden", "norm", "expert"))
     x = torch.randn(4, YT8M.size)
     unit = torch.cat(
         [torch.nn.functional.normalize(part) * part.shape[1] ** 0.5 for part in x.split([1024, 128], 1)], 1
     )
     hidden_1 = torch.nn.functional.gelu(norm(hidden(unit[None])))
-    gates = gate(hidden_1).reshape(4, 3, 2).exp()
+    if not count:
+        assert torch.allclose(model(x), expert(hidden_1)[0].sigmoid(), atol=1e-6)
+        return
+    gates = model.get_submodule("stages.0.gate")(hidden_1).reshape(4, 3, 2).exp()
     experts = expert(hidden_1).reshape(4, 3, 2).sigmoid()
     expected = (gates * experts).sum(dim=1) / (1 + gates.sum(dim=1))  # the 1 is the dummy's, whose answer is 0
     assert torch.allclose(model(x), expected, atol=1e-6)
+
+
+def test_a_mixture_needs_an_expert() -> None:
+    with pytest.raises(ValueError, match="experts must be 1 or more"):
+        TrainConfig(model=ModelKind.MOE, experts=0)
