@@ -96,6 +96,11 @@ class FlowSection(FrozenModel):
     videos_per_batch: int = Field(default=16, ge=1, le=10_000, description="videos that make one task run")
 
 
+def _refuse_shipped(named: dict[str, Backbone] | dict[str, OnnxDetector], shipped: tuple[str, ...], what: str) -> None:
+    if taken := [name for name in shipped if name in named]:
+        raise ValueError(f"{taken[0]} is {what} that reelsift ships with: give yours another name")
+
+
 class Settings(BaseSettings):
     """Everything that can be configured, complete and within bounds."""
 
@@ -149,16 +154,14 @@ class Settings(BaseSettings):
     @classmethod
     def _leaves_the_shipped_spaces(cls, value: dict[str, Backbone]) -> dict[str, Backbone]:
         """Refuse the name of a space that there is: features of two spaces would pass for the same."""
-        if taken := [name for name in SHIPPED_SPACES if name in value]:
-            raise ValueError(f"{taken[0]} is a feature space that reelsift ships with: give yours another name")
+        _refuse_shipped(value, SHIPPED_SPACES, "a feature space")
         return value
 
     @field_validator("detectors")
     @classmethod
     def _leaves_the_shipped_detectors(cls, value: dict[str, OnnxDetector]) -> dict[str, OnnxDetector]:
         """Refuse the name of a detector that there is: it would never be opened."""
-        if taken := [name for name in DETECTORS if name in value]:
-            raise ValueError(f"{taken[0]} is a detector that reelsift ships with: give yours another name")
+        _refuse_shipped(value, DETECTORS, "a detector")
         return value
 
     @classmethod
