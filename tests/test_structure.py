@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter, defaultdict
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from statistics import median
@@ -13,7 +14,6 @@ TOPS = ("reelsift", "conf", "flows", "tasks", "deployments")
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for top in TOPS for path in (ROOT / top).rglob("*.py")
 }
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 LINES = {
     name: len(path.read_text(encoding="utf-8").splitlines())
     for name, path in FILES.items()
@@ -21,10 +21,16 @@ LINES = {
 }
 
 
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Return the syntax tree of each module; when a test wants them, as every process imports this file."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
 def imports(name: str) -> set[str]:
     """Return the modules of this project that a module imports, within functions and for types included."""
     found = set()
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(trees()[name]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -33,7 +39,10 @@ def imports(name: str) -> set[str]:
     return found & FILES.keys() - {name}
 
 
-IMPORTS = {name: imports(name) for name in FILES}
+@cache
+def all_imports() -> dict[str, set[str]]:
+    """Return what each module imports of this project."""
+    return {name: imports(name) for name in FILES}
 
 
 def test_there_are_few_modules() -> None:
@@ -47,17 +56,17 @@ def test_modules_have_a_readable_length() -> None:
 
 
 def test_few_small_modules_serve_one_other_alone() -> None:
-    importers = Counter(imported for found in IMPORTS.values() for imported in found)
+    importers = Counter(imported for found in all_imports().values() for imported in found)
     assert len([name for name, lines in LINES.items() if lines <= 80 and importers[name] == 1]) <= 25
 
 
 def test_no_import_goes_round() -> None:
-    tuple(TopologicalSorter(IMPORTS).static_order())  # raises CycleError, with the cycle
+    tuple(TopologicalSorter(all_imports()).static_order())  # raises CycleError, with the cycle
 
 
 def test_no_two_classes_have_one_name() -> None:
     places = defaultdict(list)
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(name)
@@ -66,7 +75,7 @@ def test_no_two_classes_have_one_name() -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name in FILES if name.count(".") == 1 and name.startswith("flows.")))
 def test_a_file_below_flows_holds_at_most_one_flow(name: str) -> None:
-    decorators = [ast.unparse(each) for node in TREES[name].body for each in getattr(node, "decorator_list", [])]
+    decorators = [ast.unparse(each) for node in trees()[name].body for each in getattr(node, "decorator_list", [])]
     assert len([each for each in decorators if each.startswith("flow")]) <= 1
 
 

@@ -34,6 +34,7 @@ from tasks.detection.drawing import Thumbnails, labels_of, showing
 from tasks.detection.table import KeyedRows
 from tasks.detection.tracking import Follower, TrackSummaries, carried
 from tasks.video.config import MediaBounds
+from tasks.video.decoding import Watch
 from tasks.video.frames import FALLBACK_RATE, Frame, FrameReader, open_frames
 from tasks.video.overlap import StageClock, ahead
 from tasks.video.probe import probe
@@ -274,10 +275,11 @@ def detect_objects(
     progress: Progress | None = None,
     *,
     chosen: str | None = None,
+    watch: Watch | None = None,
 ) -> ObjectsManifest:
     """Find the objects of a video or picture, and write all about them to `folder`.
 
-    `chosen` is why this detector was taken, where that was left to reelsift.
+    `chosen` is why this detector was taken, where that was left to reelsift; `watch` hears of every frame.
 
     The annotated copy has every frame of the video, whatever `rate_hz` and `every` say: boxes are carried to the frames
     that are not looked at. The table has rows only of those that are.
@@ -290,7 +292,7 @@ def detect_objects(
     plan = DetectionPlan(video, media, detector, options)
     with staged(folder, files=OBJECTS.file_names, manifest=OBJECTS_NAME) as draft:
         summaries = TrackSummaries(detector.class_names, sure_at_once=plan.is_picture)
-        reader, seen = _look_through(plan, bounds, draft, summaries, clock, progress or Silent())
+        reader, seen = _look_through(plan, bounds, draft, summaries, clock, progress or Silent(), watch)
         manifest = ObjectsManifest(
             identity=identity_of_objects(video, detector.record, options),
             video=VideoRecord.of(video, media, frames_read=reader.frames_read, corrupt_frames=reader.corrupt_frames),
@@ -318,6 +320,7 @@ def _look_through(
     summaries: TrackSummaries,
     clock: StageClock,
     progress: Progress,
+    watch: Watch | None,
 ) -> tuple[FrameReader, int]:
     """Read the video once, write all but the manifest, and count the frames that the detector saw."""
     class_names = plan.detector.class_names
@@ -327,7 +330,7 @@ def _look_through(
     thumbnails = Thumbnails(draft)
     with ExitStack() as stack:
         stack.callback(rows.close)
-        reader = stack.enter_context(open_frames(plan.video.path, bounds, part=plan.video.part))
+        reader = stack.enter_context(open_frames(plan.video.path, bounds, part=plan.video.part, watch=watch))
         show = stack.enter_context(showing(plan.video, plan.media, draft, clock)) if plan.annotated else None
         progress.begin(what, plan.frames_expected, "frames")
         for frame in _seen(plan, reader, stack, clock):

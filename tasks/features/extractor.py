@@ -4,7 +4,7 @@ Memory is bounded but for the features themselves, 4.6 kB a second in the space 
 as labels over time are wanted of all of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from tasks.contracts.progress import Progress, Silent
 from tasks.features.batches import FrameNetwork, NetworkThreads, sampled_rows
 from tasks.features.sound_network import windows_of
 from tasks.video.config import MediaBounds
-from tasks.video.decoding import Shown
+from tasks.video.decoding import Watch
 from tasks.video.frames import open_frames
 from tasks.video.overlap import ahead
 from tasks.video.sound import read_sound
@@ -117,7 +117,7 @@ def read_features(
     progress: Progress | None = None,
     *,
     part: TimeRange | None = None,
-    watch: Callable[[Shown], None] | None = None,
+    watch: Watch | None = None,
 ) -> VideoFeatures:
     """Compute the features of every moment of a video, or of a part; several videos may be read at once.
 

@@ -1,7 +1,6 @@
 """The labeller that needs no download: each sampled frame by itself, by a network trained on ImageNet."""
 
 import ast
-from collections.abc import Callable
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +19,7 @@ from tasks.features.shipped import embedded_record, embedded_weights, prepare
 from tasks.labelling.config import IMAGENET, LabelOptions
 from tasks.labelling.scores import SecondScores
 from tasks.video.config import MediaBounds
-from tasks.video.decoding import Shown
+from tasks.video.decoding import Watch
 from tasks.video.frames import FrameReader, open_frames
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class ImagenetLabeller:
         progress: Progress | None = None,
         *,
         part: TimeRange | None = None,
-        watch: Callable[[Shown], None] | None = None,
+        watch: Watch | None = None,
     ) -> SecondScores:
         """Score frames at `rate_hz`; each is one sample."""
         with open_frames(path, bounds, rate_hz=options.rate_hz, part=part, watch=watch) as reader:

@@ -54,6 +54,7 @@ from tasks.labelling.scores import (
     snapped,
 )
 from tasks.video.config import MediaBounds, ShotOptions
+from tasks.video.decoding import Watch, all_of
 from tasks.video.picture import is_picture
 from tasks.video.shots import SHOTS_VERSION, ShotFinder
 
@@ -298,11 +299,12 @@ def label_video(
     others: Sequence[Labeller] = (),
     chosen: str | None = None,
     shots: ShotOptions | None = None,
+    watch: Watch | None = None,
 ) -> LabelsManifest:
     """Label a video over time, and leave the answer in its folder, in the place of an earlier one.
 
     `others` are further models that say of the same frames what they show; `chosen` tells why the model was taken. With
-    `shots`, which name a detector, the video's shots are found on the way.
+    `shots`, which name a detector, the video's shots are found on the way; `watch` hears of every frame.
 
     Raises:
         VideoError: the file is no video or picture, is broken or is out of bounds.
@@ -310,7 +312,7 @@ def label_video(
     """
     told, labellers = progress or Silent(), (labeller, *others)
     finder = ShotFinder(shots) if shots and not is_picture(video.path) else None
-    scored = score_each(labellers, video.path, bounds, options, told, part=video.part, watch=finder)
+    scored = score_each(labellers, video.path, bounds, options, told, part=video.part, watch=all_of(finder, watch))
     said = [_Said.of(one, scores, options) for one, scores in zip(labellers, scored, strict=True)]
     manifest = _manifest(video, said, options, chosen, shots, finder.shots() if finder else None)
     with staged(folder, files=LABELS.file_names, manifest=LABELS_NAME) as stage:

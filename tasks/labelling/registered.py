@@ -1,6 +1,5 @@
 """The labeller of a registered model: the features of each moment in its own space, and a classifier of such."""
 
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tasks.tracking.loading import load_classifier
 from tasks.tracking.registry import ModelRow, resolve
 from tasks.tracking.store import TrackingStore
 from tasks.video.config import MediaBounds
-from tasks.video.decoding import Shown
+from tasks.video.decoding import Watch
 from tasks.weights.store import WeightsStore
 
 
@@ -71,7 +70,7 @@ class RegisteredLabeller:
         progress: Progress | None = None,
         *,
         part: TimeRange | None = None,
-        watch: Callable[[Shown], None] | None = None,
+        watch: Watch | None = None,
     ) -> SecondScores:
         """Score each moment by its own features, or over time, and the video by their mean, or by all of them."""
         extractor = self.extractor_at(options.rate_hz)

@@ -1,6 +1,6 @@
 """What models give for a video: scores over time, smoothed; the interface of such models, and several in one pass."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +15,7 @@ from tasks.features.batches import FrameNetwork, Prepared
 from tasks.features.extractor import Extractor, VideoFeatures, read_features
 from tasks.labelling.config import LabelOptions
 from tasks.video.config import MediaBounds
-from tasks.video.decoding import Shown
+from tasks.video.decoding import Watch
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Labeller(Protocol):
         progress: Progress | None = None,
         *,
         part: TimeRange | None = None,
-        watch: Callable[[Shown], None] | None = None,
+        watch: Watch | None = None,
     ) -> SecondScores:
         """Score every sampled frame of a video, or of a part of it, and that as a whole.
 
@@ -206,7 +206,7 @@ def score_each(
     progress: Progress | None = None,
     *,
     part: TimeRange | None = None,
-    watch: Callable[[Shown], None] | None = None,
+    watch: Watch | None = None,
 ) -> list[SecondScores]:
     """Score a video with each model; those that look at features share what is decoded and computed for several.
 
@@ -256,7 +256,7 @@ def _read_together(
     extractors: Sequence[Extractor],
     progress: Progress | None,
     part: TimeRange | None,
-    watch: Callable[[Shown], None] | None,
+    watch: Watch | None,
 ) -> dict[str, VideoFeatures]:
     """Compute the features of a video in several spaces in one pass; at most the first has sound."""
     if len(extractors) == 1:

@@ -31,8 +31,8 @@ from tasks.contracts.text import shown
 from tasks.reports.player import link_original, original_of, sheet_of
 from tasks.reports.video_report import refresh_index, write_report
 from tasks.video.config import MediaBounds
-from tasks.video.drawing import Picture, scaled
-from tasks.video.frames import overview
+from tasks.video.decoding import Watch
+from tasks.video.frames import Overview
 from tasks.video.overlap import side_by_side
 from tasks.video.sources import folder_name
 
@@ -91,7 +91,8 @@ def in_one(names: Sequence[str]) -> str:
 class Job(Lookup[ManifestT]):
     """What is to be made of each video, and how to know that it is there."""
 
-    make: Callable[[FetchedVideo, Path], ManifestT] = field(kw_only=True)
+    # Of a video and its folder; what watches hears of every frame that is decoded.
+    make: Callable[[FetchedVideo, Path, Watch], ManifestT] = field(kw_only=True)
     at_once: int = 1  # videos: one that is long keeps the whole machine busy, of short ones several are needed
 
 
@@ -137,7 +138,8 @@ def _do(job: Job[ManifestT], video: FetchedVideo, *, again: bool) -> VideoOutcom
     started_s = time.monotonic()
     folder = _folder(job, video)
     check_no_link(folder)
-    return _outcome(job, video, job.make(video, folder), folder, DONE, started_s)
+    seen = Overview(video.path, job.bounds, video.part)
+    return _outcome(job, video, job.make(video, folder, seen), folder, DONE, started_s, seen)
 
 
 def _outcome(
@@ -147,9 +149,10 @@ def _outcome(
     folder: Path,
     status: Literal["done", "cached"],
     started_s: float,
+    seen: Overview | None = None,
 ) -> VideoOutcome:
     if lookup.kind.has_report:
-        show_original(video, folder, lookup.bounds)
+        show_original(video, folder, lookup.bounds, seen)
     return VideoOutcome(
         source=video.source,
         status=status,
@@ -167,34 +170,29 @@ def _folder(lookup: Lookup[ManifestT], video: FetchedVideo) -> Path:
     return lookup.out / lookup.folder_name(video)
 
 
-MOST_PICTURES, COLUMNS, PICTURE_PX, QUALITY = 240, 16, 72, 70  # of a filmstrip; the height of a picture, and of JPEG
-POSTER_PX, POSTER_QUALITY = 256, 55  # the longer side, and of WebP
+COLUMNS, QUALITY, POSTER_QUALITY = 16, 70, 55  # of a filmstrip: pictures side by side, and of JPEG; of WebP
 POSTER_AT = 0.3  # of the time: few videos begin with what they show
 
 
-def show_original(video: FetchedVideo, folder: Path, bounds: MediaBounds) -> None:
+def show_original(video: FetchedVideo, folder: Path, bounds: MediaBounds, seen: Overview | None = None) -> None:
     """Leave beside a report what it shows of the video itself: a link to it, a filmstrip and a poster, made once.
 
-    A report is one without them where they cannot be made; the answer is there all the same.
+    `seen` is an overview of the video that is there already. A report is one without them where they cannot be made;
+    the answer is there all the same.
     """
     with locked(folder), suppress(OSError):
         if original_of(folder) is None and not video.is_temporary:
             link_original(folder, video.path)
         if not (folder / FILMSTRIP_NAME).is_file() or not (folder / POSTER_NAME).is_file():
             with suppress(VideoError):
-                _keep_pictures(video, folder, bounds)
+                _keep_pictures(seen or Overview(video.path, bounds, video.part), folder)
 
 
-def _keep_pictures(video: FetchedVideo, folder: Path, bounds: MediaBounds) -> None:
-    times_s, pictures, posters = list[float](), list[Picture](), list[Picture]()
-    for time_s, picture in overview(video.path, bounds, MOST_PICTURES, part=video.part):
-        times_s.append(time_s)
-        pictures.append(scaled(picture, PICTURE_PX / picture.shape[0]))
-        posters.append(scaled(picture, POSTER_PX / max(picture.shape[:2])))
-    if not pictures:
-        return
-    sheet, about = sheet_of(pictures, times_s, COLUMNS)
+def _keep_pictures(seen: Overview, folder: Path) -> None:
+    seen.complete()
+    sheet, about = sheet_of(seen.strip, seen.times_s, COLUMNS)
     with appearing(folder / FILMSTRIP_NAME) as path:
         Image.fromarray(sheet).save(path, "JPEG", quality=QUALITY, comment=about)
+    poster = seen.posters[int(POSTER_AT * len(seen.posters))]
     with appearing(folder / POSTER_NAME) as path:
-        Image.fromarray(posters[int(POSTER_AT * len(posters))]).save(path, "WEBP", quality=POSTER_QUALITY)
+        Image.fromarray(poster).save(path, "WEBP", quality=POSTER_QUALITY)

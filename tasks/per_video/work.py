@@ -51,6 +51,7 @@ from tasks.storage.bundles import find_bundle, pull_bundle, push_bundle
 from tasks.storage.object_store import ObjectStore, open_store
 from tasks.tracking.store import TrackingStore
 from tasks.video.config import ShotOptions
+from tasks.video.decoding import Watch
 from tasks.video.fetch import find_video
 from tasks.weights.store import WeightsStore
 
@@ -93,7 +94,7 @@ class LabelWork(FrozenModel):
             identify=lambda video: identity_of_labels(video, first, self.options, others, self.shots),
             find=LABELS.find,
             in_words=labels_in_words,
-            make=lambda video, folder: label_video(
+            make=lambda video, folder, watch: label_video(
                 video,
                 first,
                 self.options,
@@ -103,6 +104,7 @@ class LabelWork(FrozenModel):
                 others=others,
                 chosen=self.chosen,
                 shots=self.shots,
+                watch=watch,
             ),
         )
 
@@ -139,8 +141,8 @@ class DetectWork(FrozenModel):
         chosen = self.said(workplace.weights).get("why")
         return Job(
             **{field.name: getattr(lookup, field.name) for field in fields(lookup)},
-            make=lambda video, folder: detect_objects(
-                video, detector, self.options, workplace.bounds, folder, progress, chosen=chosen
+            make=lambda video, folder, watch: detect_objects(
+                video, detector, self.options, workplace.bounds, folder, progress, chosen=chosen, watch=watch
             ),
         )
 
@@ -191,7 +193,7 @@ class ExtractWork(FrozenModel):
             find=FEATURES.find,
             in_words=features_in_words,
             folder_name=lambda video: content_name(video.sha256),
-            make=lambda video, folder: extract_features(video, extractor, workplace.bounds, folder, told),
+            make=lambda video, folder, _watch: extract_features(video, extractor, workplace.bounds, folder, told),
             at_once=VIDEOS_AT_ONCE,
         )
 
@@ -242,8 +244,8 @@ def _through_storage(job: Job[ManifestT], store: ObjectStore, progress: Progress
             return found
         return job.find(folder, identity) if _brought(job, store, folder, identity, progress) else None
 
-    def make(video: FetchedVideo, folder: Path) -> ManifestT:
-        made = job.make(video, folder)
+    def make(video: FetchedVideo, folder: Path, watch: Watch) -> ManifestT:
+        made = job.make(video, folder, watch)
         _keep(job, store, folder, made, progress)
         return made
 

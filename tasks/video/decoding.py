@@ -1,7 +1,7 @@
 """Decoded frames with rising timestamps, as RGB arrays that are upright, with square pixels, in BT.709."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -38,6 +38,21 @@ class Shown:
     time_s: float
     duration_s: float
     frame: VideoFrame
+    stream: VideoStream  # that it comes from, which knows the shape of its pixels
+
+
+Watch = Callable[[Shown], None]  # hears of every frame of a video that is decoded
+
+
+def all_of(*watches: Watch | None) -> Watch | None:
+    """Return one that lets all hear that are there; None where there is none."""
+    there = [each for each in watches if each]
+
+    def hear(shown: Shown) -> None:
+        for each in there:
+            each(shown)
+
+    return hear if there else None
 
 
 def decoded(
@@ -107,7 +122,9 @@ class Order:
         frame.pts = self.firsts[0] + frame.dts - self.start
 
 
-def timed(frames: Iterable[VideoFrame], time_base: Fraction, start_s: float, step_s: float) -> Iterator[Shown]:
+def timed(
+    frames: Iterable[VideoFrame], stream: VideoStream, time_base: Fraction, start_s: float, step_s: float
+) -> Iterator[Shown]:
     """Give each frame a time, in seconds from `start_s`, that rises: some have none, and some go back.
 
     Such a frame comes `step_s` after the one before it.
@@ -116,7 +133,7 @@ def timed(frames: Iterable[VideoFrame], time_base: Fraction, start_s: float, ste
     for index, frame in enumerate(frames):
         time_s = last_s + step_s if frame.pts is None else frame.pts * above / below - start_s
         last_s = max(time_s if time_s > last_s else last_s + step_s, 0.0)
-        yield Shown(index, last_s, frame.duration * above / below or step_s, frame)
+        yield Shown(index, last_s, frame.duration * above / below or step_s, frame, stream)
 
 
 QUARTER_DEG = 90

@@ -1,10 +1,12 @@
 """Frames of a video or picture, in the order in which they are shown."""
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain, islice
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,10 @@ from tasks.contracts.errors import VideoError
 from tasks.contracts.media import MediaFacts, TimeRange
 from tasks.video.config import MediaBounds
 from tasks.video.container import check_work, open_container
-from tasks.video.decoding import Counts, Shown, Upright, decoded, timed
+from tasks.video.decoding import Counts, Shown, Upright, Watch, decoded, timed
+from tasks.video.drawing import Picture, scaled
 from tasks.video.picture import is_picture, probe_picture, read_picture
-from tasks.video.probe import facts_of, picture_stream
+from tasks.video.probe import facts_of, picture_stream, probe
 from tasks.video.timeline import Timeline, seek_before, timeline_of
 
 MOST_LOST = 0.9  # share of the packets that may be lost; with fewer left, an answer says nothing of the video
@@ -26,6 +29,7 @@ FALLBACK_RATE = 25.0  # frames a second where neither frames nor stream say; an 
 # Seconds: an index may tell when key frames are decoded, which is sooner than they are shown.
 SOUGHT_EARLIER_S = (0.0, 2.0)
 LEAST_SEEK_S = 2.0  # a part that begins sooner is reached as fast by decoding what comes before
+RARELY_HZ = 1 / 3600  # of frames that are converted to pictures that nobody wants
 CLOSE_S = 1e-3  # by which a frame may come late and still be on show: containers round to a millisecond
 
 
@@ -85,7 +89,7 @@ def open_frames(
     *,
     rate_hz: float | None = None,
     part: TimeRange | None = None,
-    watch: Callable[[Shown], None] | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[FrameReader]:
     """Open a video or picture, and yield a reader of its frames: every one, or those on show at 0, 1/rate, 2/rate, ...
 
@@ -146,7 +150,7 @@ class _Begun:
         return 1 / (self.facts.frame_rate or FALLBACK_RATE)
 
     def shown(self) -> Iterator[Shown]:
-        return timed(self.frames, self.time_base, self.timeline.start_s, self.step_s)
+        return timed(self.frames, self.stream, self.time_base, self.timeline.start_s, self.step_s)
 
 
 def _begun(
@@ -217,7 +221,7 @@ def _within(frames: Iterator[Shown], part: TimeRange, counts: Counts, path: Path
         _check_within(path, part, _end_s(held) if held else 0.0)
 
 
-def _watched(frames: Iterator[Shown], watch: Callable[[Shown], None]) -> Iterator[Shown]:
+def _watched(frames: Iterator[Shown], watch: Watch) -> Iterator[Shown]:
     for shown in frames:
         watch(shown)
         yield shown
@@ -257,36 +261,95 @@ def _end_s(shown: Shown) -> float:
 
 
 OVERVIEW_PIXELS = 600_000_000  # a second or two of decoding; of longer videos, key frames alone are decoded
-OVERVIEW_HZ, OVERVIEW_LEAST = 2.0, 8  # pictures of a second, and of a video that is short
+OVERVIEW_HZ, OVERVIEW_LEAST, OVERVIEW_MOST = 2.0, 8, 240  # pictures of a second, of a short video, of a long one
+STRIP_PX, POSTER_PX = 72, 256  # the height of a picture of a filmstrip; the longer side of a poster
 
 
-def overview(
-    path: Path, bounds: MediaBounds, most: int, part: TimeRange | None = None
-) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Yield up to `most` pictures, spread over a video or its part, each with its time; RGB uint8 (H, W, 3).
+class Overview:
+    """Small pictures spread over a video or its part, of frames that are decoded anyway: a `watch` of `open_frames`.
 
-    Raises:
-        VideoError: as `open_frames`.
+    Evenly spaced: the first frame from each tick on. Each is RGB uint8 (h, w, 3), for a filmstrip and for a poster.
     """
-    with open_frames(path, bounds, part=part) as reader:
-        facts, length_s, start_s = reader.facts, reader.length_s or 0.0, reader.start_s
-        if facts.kind == "picture" or not length_s:
-            yield start_s, next(iter(reader)).image
+
+    def __init__(self, path: Path, bounds: MediaBounds, part: TimeRange | None = None) -> None:
+        """Read nothing yet."""
+        self.times_s, self.strip, self.posters = list[float](), list[Picture](), list[Picture]()
+        self._path, self._bounds, self._part = path, bounds, part
+        self._start_s = part.start_s if part else 0.0
+        self._ticks = 0  # that have passed
+        self._stream: VideoStream | None = None
+        self._upright: Upright | None = None
+
+    @cached_property
+    def _facts(self) -> MediaFacts:
+        return probe(self._path, self._bounds)
+
+    @property
+    def _length_s(self) -> float:
+        return (self._part.length_s(self._facts.duration_s) if self._part else self._facts.duration_s) or 0.0
+
+    @property
+    def _frames(self) -> float:
+        return self._length_s * (self._facts.frame_rate or FALLBACK_RATE)
+
+    @cached_property
+    def _count(self) -> int:
+        wanted = max(OVERVIEW_LEAST, OVERVIEW_HZ * self._length_s)
+        return max(1, min(OVERVIEW_MOST, round(self._frames), round(wanted)))
+
+    @cached_property
+    def _step_s(self) -> float:
+        return self._length_s / self._count
+
+    def __call__(self, shown: Shown) -> None:
+        """Keep a frame if it is the first since a tick."""
+        since_s = shown.time_s - self._start_s + CLOSE_S
+        if self._ticks >= self._count or since_s < self._ticks * self._step_s:
             return
-    frames = length_s * (facts.frame_rate or FALLBACK_RATE)
-    count = max(1, min(most, round(frames), round(max(OVERVIEW_LEAST, OVERVIEW_HZ * length_s))))
-    if frames * facts.width * facts.height <= OVERVIEW_PIXELS:
-        with open_frames(path, bounds, rate_hz=count / length_s, part=part) as reader:
-            yield from ((frame.time_s, frame.image) for frame in islice(reader, count))
-        return
-    latest_s = -1.0
-    for number in range(count):
-        with ExitStack() as stack:
-            begun = _begun(stack, path, bounds, start_s + number * length_s / count if number or start_s else None)
-            shown = next(begun.shown()) if begun else None
-            if begun and shown and shown.time_s > latest_s:
-                latest_s = shown.time_s
-                yield max(latest_s, start_s), Upright(begun.stream)(shown.frame)
+        self._ticks = 1 + math.floor(since_s / self._step_s) if self._step_s else self._count
+        self._keep_frame(shown)
+
+    def complete(self) -> None:
+        """Decode the video if nobody has; of one that is long, key frames alone.
+
+        Raises:
+            VideoError: as `open_frames`.
+        """
+        if self.strip:
+            return
+        if self._facts.kind == "picture":
+            self._keep(0.0, read_picture(self._path, self._bounds))
+        elif self._frames * self._facts.width * self._facts.height > OVERVIEW_PIXELS:
+            self._look_at_key_frames()
+        else:
+            with open_frames(self._path, self._bounds, part=self._part, rate_hz=RARELY_HZ, watch=self) as reader:
+                for _ in reader:
+                    pass
+
+    def _look_at_key_frames(self) -> None:
+        latest_s = -1.0
+        for number in range(self._count):
+            at_s = self._start_s + number * self._step_s
+            with ExitStack() as stack:
+                begun = _begun(stack, self._path, self._bounds, at_s or None)
+                shown = next(begun.shown()) if begun else None
+                if shown and shown.time_s > latest_s:
+                    latest_s = shown.time_s
+                    self._keep_frame(shown)
+
+    def _keep_frame(self, shown: Shown) -> None:
+        if shown.stream is not self._stream:
+            self._stream, self._upright = shown.stream, Upright(shown.stream)
+        assert self._upright is not None
+        self._keep(max(shown.time_s, self._start_s), self._upright(shown.frame))
+
+    def _keep(self, time_s: float, picture: Picture) -> None:
+        height, width = picture.shape[:2]
+        small = scaled(picture, STRIP_PX / height)
+        if not self.strip or small.shape == self.strip[0].shape:  # a video may change its size on the way
+            self.times_s.append(time_s)
+            self.strip.append(small)
+            self.posters.append(scaled(picture, POSTER_PX / max(height, width)))
 
 
 def picture_at(path: Path, bounds: MediaBounds, time_s: float) -> NDArray[np.uint8]:

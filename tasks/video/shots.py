@@ -25,14 +25,13 @@ from tasks.contracts.text import clock
 from tasks.video.config import ADAPTIVE, HASH, TRANSNETV2, MediaBounds, ShotOptions
 from tasks.video.decoding import Shown
 from tasks.video.drawing import contact_sheet
-from tasks.video.frames import FALLBACK_RATE, open_frames, picture_at
+from tasks.video.frames import FALLBACK_RATE, RARELY_HZ, open_frames, picture_at
 from tasks.video.picture import is_picture
 
 SHOTS_NAME, SHEET_NAME = "shots.json", "shots.jpg"
 SHOTS_VERSION = 1  # raise by hand when the same video and options give other shots
 SEEN_WIDTH = 256  # pixels: as PySceneDetect scales frames down by itself
 CLOCK = Fraction(1, 90_000)
-RARELY_HZ = 1 / 3600  # of the frames that are converted to pictures that nobody wants
 MOST_THUMBNAILS = 100  # of a sheet: more could not be read
 
 

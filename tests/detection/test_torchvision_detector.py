@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torchvision.models import detection
 
 from tasks.contracts.errors import DetectorError, MissingWeightsError, WeightsError
 from tasks.detection.boxes import Picture
@@ -22,7 +21,6 @@ FILES = {
     "fcos": "fcos_resnet50_fpn_coco-99b0c9b7.pth",
     "ssdlite": "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
 }
-CATEGORIES = detection.MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta["categories"]
 OUR_SPELLING = {"hair drier": "hair dryer"}
 LEAST = 0.6
 CANARY = "unpickled"
@@ -46,10 +44,13 @@ def opened(name: str, folder: Path, speed: str, min_score: float | None = None) 
 
 def theirs(network: Any, image: Picture) -> list[tuple[Any, ...]]:
     """Score, class, box and mask of what torchvision finds, best first; what has no name or no area is nothing."""
+    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
+
+    categories = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta["categories"]
     with torch.inference_mode():
         (found,) = network([torch.from_numpy(image).permute(2, 0, 1) / 255])
     masks = (found["masks"][:, 0] > 0.5).numpy() if "masks" in found else [None] * len(found["scores"])
-    names = [OUR_SPELLING.get(CATEGORIES[label], CATEGORIES[label]) for label in found["labels"]]
+    names = [OUR_SPELLING.get(categories[label], categories[label]) for label in found["labels"]]
     rows = zip(found["scores"].tolist(), names, found["boxes"].numpy(), masks, strict=True)
     named = [row for row in rows if row[0] >= LEAST and row[1] not in {"N/A", "__background__"}]
     return [row for row in named if row[2][2] > row[2][0] and row[2][3] > row[2][1]]

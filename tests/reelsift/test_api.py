@@ -20,7 +20,15 @@ import pytest
 import reelsift
 from reelsift.results import VideoAnswers
 from tasks.contracts.errors import ConfigError, OutputError, SourceError, VideosFailedError
-from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_TABLE_NAME, VideoOutcome
+from tasks.contracts.media import (
+    FILMSTRIP_NAME,
+    LABELS_NAME,
+    LABELS_TABLE_NAME,
+    OBJECTS_TABLE_NAME,
+    POSTER_NAME,
+    VideoOutcome,
+)
+from tasks.video import frames
 from tests.reelsift.test_cli import reelsift as command
 from tests.support.built import build
 from tests.support.media import write_video
@@ -203,6 +211,19 @@ def test_detected_objects_are_what_the_command_finds_again(
     only = reelsift.detect(squares, classes="cup", detector="yolox-nano", annotate=False)
     assert set(only.to_pandas().class_name) == {"cup"}
     assert (len(reelsift.find("apple")), len(reelsift.find("cup"))) == (0, 1)
+
+
+def test_a_video_is_decoded_once_for_its_answer_and_its_filmstrip(
+    squares: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded, times = frames.decoded, list[Path]()
+    monkeypatch.setenv("REELSIFT_WEIGHTS", str(squares.parent))
+    monkeypatch.setattr(frames, "decoded", lambda path, *rest: times.append(path) or decoded(path, *rest))
+    labelled = reelsift.label(squares, model="imagenet", annotate=False)
+    detected = reelsift.detect(squares, detector="yolox-nano", annotate=False)
+    assert times == [squares, squares]  # once for each
+    for video in (labelled, detected):
+        assert {FILMSTRIP_NAME, POSTER_NAME} <= {each.name for each in video.folder.iterdir()}
 
 
 def test_a_list_and_a_folder_give_an_answer_for_each_video_and_the_failures(clip: Path, home: Path) -> None:

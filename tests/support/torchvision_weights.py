@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import detection
 
 from tests.support.pointrend_checkpoint import pictures
 
 BUILD = {
-    "maskrcnn": detection.maskrcnn_resnet50_fpn_v2,
-    "fcos": detection.fcos_resnet50_fpn,
-    "ssdlite": detection.ssdlite320_mobilenet_v3_large,
+    "maskrcnn": "maskrcnn_resnet50_fpn_v2",
+    "fcos": "fcos_resnet50_fpn",
+    "ssdlite": "ssdlite320_mobilenet_v3_large",
 }
 # The layers of the heads, in the order in which they see what others put out: how widely their values are spread, and
 # around which. Proposals are made large, so that few are left once those that overlap are gone: each costs time.
@@ -42,8 +41,10 @@ HEADS: dict[str, list[dict[str, tuple[float, float]]]] = {
 
 def build(name: str, **options: Any) -> Any:
     """Return a model of torchvision's without weights; one that takes any size takes a small one, which is quicker."""
+    from torchvision.models import detection  # takes two seconds, which processes that do without need not wait for
+
     small = {} if name == "ssdlite" else {"max_size": 333}
-    return BUILD[name](weights=None, weights_backbone=None, **(small | options)).eval()
+    return getattr(detection, BUILD[name])(weights=None, weights_backbone=None, **(small | options)).eval()
 
 
 def write_weights(path: Path, name: str, seed: int = 0) -> Path:
