@@ -114,6 +114,17 @@ def test_it_is_sorted_and_filtered_and_the_address_keeps_that(opened: Opener) ->
     expect(again.get_by_label("Search")).to_be_focused()
 
 
+def test_on_a_phone_no_line_is_cut(opened: Opener) -> None:
+    page = opened()
+    page.set_viewport_size({"width": 390, "height": 844})
+    lines = page.locator(".says").evaluate_all(
+        "all => all.map(each => each.clientHeight / parseFloat(getComputedStyle(each).lineHeight))"
+    )
+    assert lines
+    assert {round(count) for count in lines} <= {1, 2, 3}
+    assert lines == pytest.approx([round(count) for count in lines], abs=0.1)
+
+
 def test_cards_are_reached_and_opened_by_keys(opened: Opener) -> None:
     page = opened("#query=cafe")
     page.keyboard.press("/")
