@@ -177,8 +177,8 @@ POSTER_AT = 0.3  # of the time: few videos begin with what they show
 def show_original(video: FetchedVideo, folder: Path, bounds: MediaBounds, seen: Overview | None = None) -> None:
     """Leave beside a report what it shows of the video itself: a link to it, a filmstrip and a poster, made once.
 
-    `seen` is an overview of the video that is there already. A report is one without them where they cannot be made;
-    the answer is there all the same.
+    `seen` is an overview that was taken while the video was decoded for its answer. A report is one without them where
+    they cannot be made.
     """
     with locked(folder), suppress(OSError):
         if original_of(folder) is None and not video.is_temporary:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -19,9 +20,11 @@ from tasks.contracts.media import MediaFacts, TimeRange
 from tasks.video.config import MediaBounds
 from tasks.video.container import check_work, open_container
 from tasks.video.decoding import Counts, Shown, Upright, Watch, decoded, timed
-from tasks.video.drawing import Picture, scaled
 from tasks.video.picture import is_picture, probe_picture, read_picture
 from tasks.video.probe import facts_of, picture_stream, probe
+
+if TYPE_CHECKING:
+    from tasks.video.drawing import Picture
 from tasks.video.timeline import Timeline, seek_before, timeline_of
 
 MOST_LOST = 0.9  # share of the packets that may be lost; with fewer left, an answer says nothing of the video
@@ -273,7 +276,7 @@ class Overview:
 
     def __init__(self, path: Path, bounds: MediaBounds, part: TimeRange | None = None) -> None:
         """Read nothing yet."""
-        self.times_s, self.strip, self.posters = list[float](), list[Picture](), list[Picture]()
+        self.times_s, self.strip, self.posters = list[float](), list["Picture"](), list["Picture"]()
         self._path, self._bounds, self._part = path, bounds, part
         self._start_s = part.start_s if part else 0.0
         self._ticks = 0  # that have passed
@@ -343,7 +346,9 @@ class Overview:
         assert self._upright is not None
         self._keep(max(shown.time_s, self._start_s), self._upright(shown.frame))
 
-    def _keep(self, time_s: float, picture: Picture) -> None:
+    def _keep(self, time_s: float, picture: "Picture") -> None:
+        from tasks.video.drawing import scaled  # noqa: PLC0415 - imports OpenCV, which those who read frames do without
+
         height, width = picture.shape[:2]
         small = scaled(picture, STRIP_PX / height)
         if not self.strip or small.shape == self.strip[0].shape:  # a video may change its size on the way
