@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pydantic import GetJsonSchemaHandler
+from pydantic import GetJsonSchemaHandler, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
@@ -27,6 +27,14 @@ class Form(FrozenModel):
     """The parameters of a flow."""
 
     sections: ClassVar[tuple[str, ...]] = ()  # of the settings, for fields that are left empty
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, values: Any) -> Any:  # noqa: ANN401 - whatever somebody sends
+        """Take null for what was not filled in: a default then holds, and what has none is missing."""
+        if not isinstance(values, Mapping):
+            return values
+        return {name: value for name, value in values.items() if value is not None or name not in cls.model_fields}
 
     @classmethod
     def inputs(cls) -> dict[str, tuple[FieldInfo, Input]]:
