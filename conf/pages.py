@@ -50,7 +50,8 @@ class Form(FrozenModel):
         for name, (_, asked) in cls.inputs().items():
             shown = properties[name]
             shown["position"] = asked.position
-            shown["description"] += f"; empty: {asked.empty}" if asked.empty else ""
+            is_switch = {"type": "boolean"} in shown.get("anyOf", ())  # which is on or off, and never empty
+            shown["description"] += f"; empty: {asked.empty}" if asked.empty and not is_switch else ""
             if asked.choices in page.choices:
                 _offer(shown, page.choices[asked.choices])
             if shown.get("default", page) is None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tasks.datasets.manifest import Dataset
     from tasks.tracking.registry import ModelRow
 
-app = Commands("Registered models: list, compare, evaluate, promote, predict segments.")
+app = Commands("Registered models: list, compare, evaluate, promote, roll back, predict segments.")
 
 SHARDS_NAMED = 5
 LOGGED_NAMES = {"gap": "gap_at_20", "hit1": "hit_at_1"}  # of figures that MLflow has under another name

@@ -113,6 +113,14 @@ def test_no_field_shows_none_or_a_constant_that_nobody_can_choose(name: str) -> 
         assert all("title" in kind for kind in schema.get("anyOf", ())), field  # what its buttons say
 
 
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_only_what_can_be_empty_says_what_that_means(name: str) -> None:
+    for field, schema in form(name)["properties"].items():
+        says = "; empty: " in schema["description"]
+        assert not (says and schema.get("type") == "boolean"), field
+        assert "--" not in schema["description"], field  # an option of the command line
+
+
 @pytest.mark.parametrize("kind", FORMS, ids=lambda kind: kind.__name__)
 def test_null_is_what_was_not_filled_in(kind: type[Form]) -> None:
     given = {name: GIVEN[name] for name, field in kind.model_fields.items() if field.is_required()}
