@@ -14,7 +14,7 @@ from tasks.detection.config import CLASS_NAMES, DETECTORS
 from tasks.labelling.config import AUTO, IMAGENET
 from tasks.shards.config import Share, part_of
 from tasks.video.config import ShotDetectorName
-from tasks.weights.config import EFFICIENTNET_LITE0
+from tasks.weights.config import EFFICIENTNET_LITE0, YT8M_GROUP
 
 MOST_MODELS = 4  # that label one video side by side: a report of more could not be read
 LARGE_DOWNLOAD_SHARDS = 100  # of a public mirror: a form fetches more than these only with its switch
@@ -127,7 +127,8 @@ class FeaturesForm(Form):
         default=EFFICIENTNET_LITE0,
         min_length=1,
         max_length=64,
-        description=f"Feature space; {EFFICIENTNET_LITE0} needs no download",
+        description=f"Feature space: {EFFICIENTNET_LITE0} (needs no download), {YT8M_GROUP} (that of YouTube-8M), "
+        "or one of the settings",
     )
     again: Annotated[bool, Input(42)] = Field(default=False, description="Recompute, ignoring cached results")
     where: Annotated[Literal["auto", "here", "pool"], Input(43, is_typed=False)] = Field(
@@ -177,6 +178,12 @@ class ExtractDatasetForm(FeaturesForm):
     )
 
 
+PRESETS = (
+    "Presets to train, one candidate each: logistic, moe, gated, chain or your own; over time, on versions of frames "
+    "or of imported videos: mean, lstm, gru, attention, netvlad, nextvlad, convolution"
+)
+
+
 class TrainOptions(Form):
     """Which candidates are trained."""
 
@@ -184,7 +191,7 @@ class TrainOptions(Form):
 
     models: Annotated[
         tuple[str, ...], Input(20, "--model", metavar="PRESET", empty="as configured", choices="presets")
-    ] = Field(default=(), description="Presets to train, one candidate each: logistic, moe, gated, chain or your own")
+    ] = Field(default=(), description=PRESETS)
     seed: Annotated[int | None, Input(21, metavar="N", empty="as configured")] = Field(
         default=None, ge=0, lt=2**32, description="Seed of every candidate, 0 to 4294967295"
     )
@@ -308,6 +315,9 @@ def names_of(models: str | tuple[str, ...]) -> tuple[str, ...]:
     return (models,) if isinstance(models, str) else models
 
 
+RATE = "Frames per second"
+
+
 class LabelVideosForm(VideosForm):
     """What videos show over time."""
 
@@ -316,7 +326,7 @@ class LabelVideosForm(VideosForm):
         default=CHOSEN, description=MODELS
     )
     rate_hz: Annotated[float | None, Input(11, "--fps", metavar="R", empty="as configured")] = Field(
-        default=None, gt=0, le=60, description="Sampled frames per second, above 0 and up to 60"
+        title=RATE, default=None, gt=0, le=60, description="Sampled frames per second, above 0 and up to 60"
     )
     window: Annotated[int | None, Input(12, metavar="K", empty="as configured")] = Field(
         default=None, ge=1, le=1000, description="The score is the mean of K samples, 1 (none) to 1000"
@@ -331,7 +341,7 @@ class LabelVideosForm(VideosForm):
         default=False, description="Find the video's shots, too, and let labels begin and end with them"
     )
     snap: Annotated[bool | None, Input(16, "--snap/--no-snap", empty="as configured")] = Field(
-        default=None, description="With --shots, move the edges of labels to cuts that are near, or leave them"
+        default=None, description="Where shots are found, move the edges of labels to cuts that are near, or leave them"
     )
 
     @property
@@ -360,7 +370,7 @@ class DetectObjectsForm(VideosForm):
         description="fast, rapid: pointrend, maskrcnn, fcos get a smaller picture: quicker, and blind to small things",
     )
     rate_hz: Annotated[float | None, Input(12, "--fps", metavar="R", empty="as configured, or every one")] = Field(
-        default=None, gt=0, le=240, description="Frames a second that are looked at, above 0 and up to 240"
+        title=RATE, default=None, gt=0, le=240, description="Frames a second that are looked at, above 0 and up to 240"
     )
     every: Annotated[int | None, Input(13, metavar="N", empty="as configured")] = Field(
         default=None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pydantic import GetJsonSchemaHandler
+from pydantic import GetJsonSchemaHandler, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
@@ -28,6 +28,14 @@ class Form(FrozenModel):
 
     sections: ClassVar[tuple[str, ...]] = ()  # of the settings, for fields that are left empty
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, values: Any) -> Any:  # noqa: ANN401 - whatever somebody sends
+        """Take null for what was not filled in: a default then holds, and what has none is missing."""
+        if not isinstance(values, Mapping):
+            return values
+        return {name: value for name, value in values.items() if value is not None or name not in cls.model_fields}
+
     @classmethod
     def inputs(cls) -> dict[str, tuple[FieldInfo, Input]]:
         """Return each field and how it is asked for, by name and in the order of the positions."""
@@ -42,7 +50,8 @@ class Form(FrozenModel):
         for name, (_, asked) in cls.inputs().items():
             shown = properties[name]
             shown["position"] = asked.position
-            shown["description"] += f"; empty: {asked.empty}" if asked.empty else ""
+            is_switch = {"type": "boolean"} in shown.get("anyOf", ())  # which is on or off, and never empty
+            shown["description"] += f"; empty: {asked.empty}" if asked.empty and not is_switch else ""
             if asked.choices in page.choices:
                 _offer(shown, page.choices[asked.choices])
             if shown.get("default", page) is None:

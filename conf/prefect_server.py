@@ -57,7 +57,7 @@ def check_named_server() -> None:
     named = f"{API_VARIABLE} names {without_secrets(url)}"
     try:
         answer = httpx.get(
-            f"{url}/admin/version", auth=(user, password) if user else None, headers=_key(), timeout=ANSWER_S
+            f"{url}/admin/version", auth=(user, password) if user else None, headers=key_header(), timeout=ANSWER_S
         )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         why = str(error) or type(error).__name__
@@ -121,6 +121,7 @@ def check_home(home: Home) -> None:
         ) from error
 
 
-def _key() -> dict[str, str]:
+def key_header() -> dict[str, str]:
+    """Return the header that shows the key of the environment, where there is one and no user and password."""
     key = os.environ.get("PREFECT_API_KEY")
     return {"Authorization": f"Bearer {key}"} if key and not os.environ.get("PREFECT_API_AUTH_STRING") else {}

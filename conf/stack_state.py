@@ -172,11 +172,24 @@ def join_stack(home: Home) -> None:
     Raises:
         StackError: what is noted of the stack, or its password, cannot be read.
     """
+    os.environ.update(stack_variables(home))
+
+
+def stack_variables(home: Home) -> dict[str, str]:
+    """Return what leads a client to the Prefect server of the home's stack; nothing where none runs.
+
+    A password that the environment has already stays in force.
+
+    Raises:
+        StackError: what is noted of the stack, or its password, cannot be read.
+    """
     server = running_part(home, PREFECT_SERVER)
-    if server and server.client_url:
-        os.environ["PREFECT_API_URL"] = server.client_url
-        if credentials := credentials_in_force(home):
-            os.environ.setdefault("PREFECT_API_AUTH_STRING", credentials.auth_string)
+    if server is None or not server.client_url:
+        return {}
+    found, credentials = {"PREFECT_API_URL": server.client_url}, credentials_in_force(home)
+    if credentials and "PREFECT_API_AUTH_STRING" not in os.environ:
+        found["PREFECT_API_AUTH_STRING"] = credentials.auth_string
+    return found
 
 
 def _new_credentials(home: Home, path: Path) -> Credentials | None:

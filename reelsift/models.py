@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.forms import TrainClassifierForm
-from reelsift.console import note, print_json, print_table, say
+from reelsift.console import note, print_json, print_table, print_warning, say
 from reelsift.options import AsJson, Commands, argument, option, with_form
 from reelsift.pipeline import (
     COST_TITLES,
@@ -18,7 +18,7 @@ from reelsift.pipeline import (
     print_comparison,
     print_ways_to_look,
 )
-from reelsift.session import Session
+from reelsift.session import Session, announce
 from tasks.contracts.files import check_folder
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tasks.datasets.manifest import Dataset
     from tasks.tracking.registry import ModelRow
 
-app = Commands("Registered models: list, compare, evaluate, promote, predict segments.")
+app = Commands("Registered models: list, compare, evaluate, promote, roll back, predict segments.")
 
 SHARDS_NAMED = 5
 LOGGED_NAMES = {"gap": "gap_at_20", "hit1": "hit_at_1"}  # of figures that MLflow has under another name
@@ -293,7 +293,8 @@ def promote_version(
 ) -> None:
     """Make a model the champion if it is better on the frozen split, and say why or why not.
 
-    Without a name, all versions are judged on the split, and the best but for the champion goes to the gate.
+    Without a name, all versions are judged on the split, and the best but for the champion goes to the gate. Where a
+    Prefect server runs (PREFECT_API_URL, or that of `reelsift up`), its automations hear of a new champion.
     """
     session: Session = context.obj
     row = None
@@ -317,6 +318,8 @@ def promote_version(
         gate=session.settings.gate,
         force=force,
     )
+    if promotion.promoted:
+        announce(session.settings.paths, promotion, print_warning)
     if as_json:
         print_json(promotion.model_dump(mode="json"))
         return
@@ -330,14 +333,17 @@ def roll_back(
     name: Annotated[str, argument("SLUG", "Of the dataset that its models were trained on.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make the previous champion the champion again."""
+    """Make the previous champion the champion again; automations hear of it as of any new champion."""
     from tasks.tracking.promotion import rollback
+    from tasks.tracking.registry import resolve
 
-    row = rollback(context.obj.store, name)
+    session: Session = context.obj
+    promotion = rollback(session.store, name)
+    announce(session.settings.paths, promotion, print_warning)
     if as_json:
-        print_json(row.model_dump(mode="json"))
+        print_json(resolve(session.store, promotion.model).model_dump(mode="json"))
         return
-    say(f"{row.reference} is the champion of {name} again.")
+    say(f"{promotion.model} is the champion of {name} again.")
 
 
 def _own_dataset(session: Session, models: "Sequence[str]") -> str:

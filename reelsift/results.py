@@ -1,5 +1,6 @@
 """What the functions of the package return: answers about videos, dataset versions and trainings, for notebooks."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -396,12 +397,15 @@ class Training:
     def promote(self, reference: str | None = None, *, force: str | None = None) -> "Promotion":
         """Make the best candidate, or the model named, the champion if the gate lets it, and say why or why not.
 
-        `force` is the reason for promoting it whatever the gate says; it is kept with the model.
+        `force` is the reason for promoting it whatever the gate says; it is kept with the model. Where a Prefect server
+        runs (PREFECT_API_URL, or that of `reelsift up`), its automations hear of a new champion; it warns of one that
+        does not answer.
 
         Raises:
             UnknownModelError: the reference names nothing.
             ModelError: a model cannot be read, or another machine changed the champion meanwhile.
         """
+        from reelsift.session import announce
         from tasks.classifier.splits import frozen_split
         from tasks.tracking.promotion import nominate, promote
 
@@ -415,6 +419,8 @@ class Training:
             force=force,
         )
         self.__dict__.pop("comparison", None)  # which says who is the champion
+        if promotion.promoted:
+            announce(self.dataset.settings.paths, promotion, lambda text: warnings.warn(text, stacklevel=4))
         return promotion
 
     def to_pandas(self) -> "pd.DataFrame":

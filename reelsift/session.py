@@ -18,13 +18,16 @@ from conf.private_server import PrivateServer, has_private_server, private_serve
 from conf.settings import Settings, setting_layers, settings_of
 from conf.stack_state import join_stack
 from reelsift.console import progress_shown
+from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.files import PRIVATE, write_text
 from tasks.contracts.text import has_secrets, inert, without_secrets
 
 if TYPE_CHECKING:
     import logging
 
+    from conf.home import Home
     from tasks.datasets.manifest import Dataset
+    from tasks.tracking.promotion import Promotion
     from tasks.tracking.store import TrackingStore
 
 FormT = TypeVar("FormT", bound=BaseModel)
@@ -105,6 +108,16 @@ class Session:
         apply_environment(self.settings.paths, quiet=not self.debug)
         if self.has_prefect_server:
             check_named_server()
+
+
+def announce(home: "Home", promotion: "Promotion", warn: Callable[[str], None]) -> None:
+    """Let automations know of a new champion; that it is one, no server's silence changes."""
+    from deployments.stack.prefect_api import tell
+
+    try:
+        tell(home, promotion.event())
+    except ReelsiftError as error:
+        warn(f"{promotion.model} is the champion. {error}")
 
 
 @contextmanager

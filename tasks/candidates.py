@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from tasks.tracking.promotion import Promotion
 
 
-PROMOTED_EVENT = "reelsift.model.promoted"  # deployments/notifications.yaml waits for it
-
-
 def _cache_key(_: TaskRunContext, parameters: Mapping[str, Any]) -> str:
     return training_key(parameters["version"], parameters["config"], parameters["store"])
 
@@ -181,17 +178,8 @@ def promote_model(
     promotion = promote(store, reference, frozen_split(dataset), dataset_id=dataset.manifest.id, gate=gate)
     create_markdown_artifact(_verdict(promotion), key=f"promotion-{dataset.manifest.slug}")
     if promotion.promoted:
-        announce_champion(promotion)
+        emit_event(**promotion.event())
     return promotion.model_dump(mode="json")
-
-
-def announce_champion(promotion: "Promotion") -> None:
-    """Let the server know of a new champion."""
-    resource = {
-        "prefect.resource.id": f"reelsift.model.{promotion.model.replace('/', '.')}",
-        "prefect.resource.name": promotion.model,
-    }
-    emit_event(PROMOTED_EVENT, resource=resource, payload=promotion.model_dump(mode="json"))
 
 
 def _verdict(promotion: "Promotion") -> str:

@@ -9,6 +9,7 @@ what a rollback returns to.
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import Field
 
@@ -34,15 +35,16 @@ from tasks.tracking.registry import (
 )
 from tasks.tracking.store import TrackingStore
 
+PROMOTED_EVENT = "reelsift.model.promoted"  # deployments/notifications.yaml waits for it
 GATE_FILE = "gate.json"  # of a version's run: what the gate said of it last
 MOVING_ALIASES = "promotion"  # what only one process of a home does at a time
 
 
 class Promotion(FrozenModel):
-    """The gate's decision on a challenger, and the figures behind it."""
+    """The gate's decision on a challenger, and the figures behind it; or a rollback, which nobody judges."""
 
     model: str = Field(description="the challenger, name/version")
-    champion: str | None = Field(description="who was champion when it was judged")
+    champion: str | None = Field(description="who was champion before")
     promoted: bool
     reason: str
     forced: bool = False
@@ -58,8 +60,16 @@ class Promotion(FrozenModel):
     gain: float | None = None
     interval: tuple[float, float] | None = Field(default=None, description="of the gain")
     lost_labels: tuple[int, ...] = Field(default=(), description="ids of labels that lose more than the gate allows")
-    dataset_id: str
-    split_digest: str
+    dataset_id: str = Field(description="that it was judged on; of a rollback, that it was trained on")
+    split_digest: str | None = None
+
+    def event(self) -> dict[str, Any]:
+        """Return what automations hear of a new champion, as Prefect's `emit_event` takes it."""
+        resource = {
+            "prefect.resource.id": f"reelsift.model.{self.model.replace('/', '.')}",
+            "prefect.resource.name": self.model,
+        }
+        return {"event": PROMOTED_EVENT, "resource": resource, "payload": self.model_dump(mode="json")}
 
 
 def promote(
@@ -117,8 +127,8 @@ def best_challenger(store: TrackingStore, name: str, videos: Videos) -> ModelRow
     return max(judged, key=lambda model: model.evaluation(videos, label_ids).gap).row
 
 
-def rollback(store: TrackingStore, name: str) -> ModelRow:
-    """Make the previous champion of `name` the champion again, and the other way round; return the champion.
+def rollback(store: TrackingStore, name: str) -> Promotion:
+    """Make the previous champion of `name` the champion again, and the other way round.
 
     Raises:
         UnknownModelError: `name` has no version at all.
@@ -139,7 +149,13 @@ def rollback(store: TrackingStore, name: str) -> ModelRow:
             client.set_model_version_tag(name, str(previous.version), CHAMPION_SINCE_TAG, _now())
             client.set_registered_model_alias(name, CHAMPION, str(previous.version))
             describe(client, store, name)
-        return resolve(store, f"{name}@{CHAMPION}")
+    return Promotion(
+        model=previous.reference,
+        champion=champion.reference,
+        promoted=True,
+        reason=f"Rolled back from {champion.reference}.",
+        dataset_id=previous.dataset_id,
+    )
 
 
 def nominate(store: TrackingStore, reference: str) -> ModelRow:

@@ -25,8 +25,9 @@ from prefect.events import emit_event
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
+from conf.home import Home
 from deployments.register import AUTOMATIONS_FILE, PREFECT_FILE, deploy_all, read_yaml
-from tasks.candidates import announce_champion
+from deployments.stack.prefect_api import tell
 from tasks.contracts.errors import DeployError
 from tasks.publish_dataset import PUBLISHED_EVENT, TRAINING_FOLLOWS, TRAINING_LABEL, TRAINING_WANTED
 from tasks.runs import PARTLY_FAILED
@@ -155,6 +156,7 @@ def test_the_template_tells_of_failures_and_new_champions(
     server_environment: Mapping[str, str],
     told: tuple[str, list[dict[str, str]]],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As the file says: a block, its id in the place of BLOCK, and Prefect's own command."""
     template = (AUTOMATIONS_FILE.parent / "notifications.yaml").read_text(encoding="utf-8")
@@ -181,12 +183,12 @@ def test_the_template_tells_of_failures_and_new_champions(
             deployed.set_flow_run_state(run.id, Failed(message="0 of 2 done, 2 failed"), force=True)
         partly = deployed.create_flow_run_from_deployment(label.id, parameters={"form": {"sources": ["c.mp4"]}})
         deployed.set_flow_run_state(partly.id, Completed(name=PARTLY_FAILED, message="1 of 2 done"), force=True)
-        announce_champion(
-            Promotion(
-                model="cooking/2", champion="cooking/1", promoted=True, reason="GAP is 0.02 higher.",
-                dataset_id="ds-0123456789ab", split_digest="0",
-            )
+        promotion = Promotion(
+            model="cooking/2", champion="cooking/1", promoted=True, reason="GAP is 0.02 higher.",
+            dataset_id="ds-0123456789ab", split_digest="0",
         )  # fmt: skip
+        monkeypatch.setenv("PREFECT_API_URL", server_environment["PREFECT_API_URL"])
+        tell(Home(tmp_path), promotion.event())
         deadline_s = time.monotonic() + WITHIN_S
         while len(heard) < 3 and time.monotonic() < deadline_s:
             time.sleep(0.1)

@@ -7,13 +7,19 @@ from typing import Any
 import pytest
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
+from pydantic import ValidationError
 
-from conf import pages
+from conf import forms, pages
+from conf.pages import Form
 from conf.settings import load_settings
 from deployments.register import PREFECT_FILE, fill_pages, read_yaml
 from tasks.labelling.config import LabelOptions
 from tasks.shards.plan import split_of
 
+FORMS = [
+    kind for kind in vars(forms).values() if isinstance(kind, type) and issubclass(kind, Form) and kind is not Form
+]
+GIVEN = {"labels": ["Cooking"], "source": "clips.csv", "sources": ["a.mp4"], "batch": "batch.json"}
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum")
 DEPLOYMENTS = {each["name"]: each for each in read_yaml(PREFECT_FILE)["deployments"]}
 # What has no default that is anybody's: which videos, of which batch.
@@ -105,6 +111,28 @@ def test_no_field_shows_none_or_a_constant_that_nobody_can_choose(name: str) -> 
         assert schema.get("default", ...) is not None, field
         assert not [kind for kind in kinds(schema) if kind.get("type") == "null" or "const" in kind], field
         assert all("title" in kind for kind in schema.get("anyOf", ())), field  # what its buttons say
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_only_what_can_be_empty_says_what_that_means(name: str) -> None:
+    for field, schema in form(name)["properties"].items():
+        says = "; empty: " in schema["description"]
+        assert not (says and schema.get("type") == "boolean"), field
+        assert "--" not in schema["description"], field  # an option of the command line
+
+
+@pytest.mark.parametrize("kind", FORMS, ids=lambda kind: kind.__name__)
+def test_null_is_what_was_not_filled_in(kind: type[Form]) -> None:
+    given = {name: GIVEN[name] for name, field in kind.model_fields.items() if field.is_required()}
+    as_it_opens = kind.model_validate(given)
+    assert kind.model_validate({**dict.fromkeys(kind.model_fields), **given}) == as_it_opens
+    for name in given:
+        with pytest.raises(ValidationError) as refused:
+            kind.model_validate({**given, name: None})
+        (error,) = refused.value.errors()
+        assert (error["type"], error["loc"]) == ("missing", (name,))
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        kind.model_validate({**given, "sauces": None})
 
 
 def test_fields_are_filled_in_with_what_is_configured() -> None:

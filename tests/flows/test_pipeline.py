@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tasks.tracking.registry import list_models, resolve
 from tasks.tracking.store import tracking_store
 from tests.support.flow_runs import run_flow
 from tests.support.mirror_server import MirrorServer
+from tests.support.published import champion_events, posting
 
 
 @pytest.fixture
@@ -30,6 +32,7 @@ def mirror(synthetic_mirror: Path) -> Iterator[MirrorServer]:
 @pytest.mark.usefixtures("mlflow_tables")
 def test_a_name_becomes_a_champion_and_again_costs_nothing(mirror: MirrorServer, home: Home) -> None:
     form = PipelineForm(labels=("Cooking",), mirror=mirror.url, models=("logistic", "gated"), background="all")
+    began = datetime.now(UTC)
     run = run_flow(pipeline, form)
     made = run.result
     store = tracking_store(home.root)
@@ -45,6 +48,10 @@ def test_a_name_becomes_a_champion_and_again_costs_nothing(mirror: MirrorServer,
     assert unrounded("candidates-cooking") == []
     assert made["promotion"]["promoted"]
     assert made["promotion"]["model"] == champion.reference == made["comparison"]["rows"][0]["model"]
+    with get_client(sync_client=True) as client:
+        (event,) = champion_events(posting(client), began)
+    assert (event["resource"]["prefect.resource.name"], event["payload"]) == (champion.reference, made["promotion"])
+    assert {each["prefect.resource.role"] for each in event["related"]} >= {"flow", "flow-run", "task-run"}
     assert champion.dataset_id == made["dataset"]["id"]
     assert {row.kind for row in list_models(store)} == {"logistic", "gated"}
 

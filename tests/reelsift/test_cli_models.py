@@ -3,7 +3,10 @@
 import csv
 import json
 import shutil
+import socket
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,15 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL
 
+from deployments.stack import prefect_api
+from flows.dataset_requests import store_of
+from reelsift import Training, open_dataset
 from tests.labelling.colours import write_clip
 from tests.reelsift.test_cli import reelsift
 from tests.support.built import build
 from tests.support.folders import digests
+from tests.support.in_process import run_here
+from tests.support.published import champion_events, posting
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -102,6 +110,7 @@ def test_from_candidates_to_a_champion_in_a_moved_copy(home: Path, tmp_path: Pat
     (link,) = [each for each in links if compared["compare_url"] in str(each.data)]  # others compared theirs
     assert link.task_run_id  # the UI shows it where it was made
 
+    began = datetime.now(UTC)
     promoted = answer("models", "promote", home=home, **quick)  # without a name: the best by the gate's measure
     assert promoted["promoted"]
     best = max(row["gap"] for row in compared["rows"])
@@ -117,6 +126,58 @@ def test_from_candidates_to_a_champion_in_a_moved_copy(home: Path, tmp_path: Pat
     assert (forced["promoted"], forced["model"]) == (True, challenger)
     back = answer("models", "rollback", "cooking", home=home)
     assert (f"cooking/{back['version']}", "champion" in back["aliases"]) == (promoted["model"], True)
+
+    with get_client(sync_client=True) as client:
+        said = champion_events(posting(client), began, at_least=3)
+    assert [each["resource"] for each in said] == [
+        {"prefect.resource.id": f"reelsift.model.{name.replace('/', '.')}", "prefect.resource.name": name}
+        for name in (promoted["model"], challenger, promoted["model"])
+    ]
+    assert [each["payload"] for each in said[:2]] == [promoted, forced]
+    rolled_back = said[2]["payload"]
+    assert (rolled_back["model"], rolled_back["champion"]) == (promoted["model"], challenger)
+    assert rolled_back["reason"] == f"Rolled back from {challenger}."
+
+
+def test_a_champion_changes_whatever_becomes_of_the_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One line says that its automations know nothing of it, and nobody waits for long."""
+    monkeypatch.setattr(prefect_api, "ANSWER_S", 0.5)
+    others = [row for row in answer("models", "list", home=home)["models"] if "champion" not in row["aliases"]]
+    models = [f"cooking/{row['version']}" for row in others[:2]]
+    for model, nobody in zip(models, ("a closed port", "a silent server"), strict=True):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+            if nobody == "a closed port":
+                silent.close()
+            begun_s = time.monotonic()
+            words = ("models", "promote", model, "--force", nobody, "--json")
+            run = run_here(*words, home=home, monkeypatch=monkeypatch, capfd=capfd, PREFECT_API_URL=url)
+        assert (run.returncode, json.loads(run.stdout)["promoted"]) == (0, True), run.stderr
+        assert time.monotonic() - begun_s < 20
+        (line,) = run.stderr.splitlines()
+        assert line.startswith(f"warning: {model} is the champion. The Prefect server at {url} was not told (")
+    champion = next(row for row in answer("models", "list", home=home)["models"] if "champion" in row["aliases"])
+    assert f"cooking/{champion['version']}" == models[-1]
+
+
+def test_a_champion_that_python_makes_is_told_as_well(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = answer("models", "list", home=home)["models"]
+    before, other = (
+        next(f"cooking/{row['version']}" for row in rows if ("champion" in row["aliases"]) == is_champion)
+        for is_champion in (True, False)
+    )
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    data, began = open_dataset(larger(home), home=home), datetime.now(UTC)
+    promotion = Training(data, (), store_of(data.settings)).promote(other, force="tried from Python")
+    with get_client(sync_client=True) as client:
+        (event,) = champion_events(posting(client), began)
+    assert event["payload"] == promotion.model_dump(mode="json")
+    assert (promotion.promoted, promotion.champion) == (True, before)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.warns(UserWarning, match=rf"{before} is the champion\. .*127\.0\.0\.1:9/api was not told"):
+        assert Training(data, (), store_of(data.settings)).promote(before, force="and back").promoted
 
 
 def test_a_video_is_labelled_by_the_champion_of_a_moved_copy(home: Path, feature_weights: Path, tmp_path: Path) -> None:

@@ -126,10 +126,10 @@ class LocalStack:
         token = self.api.get("/csrf-token", params={"client": client}).raise_for_status().json()["token"]
         return {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
 
-    def start(self, name: str, form: dict[str, Any]) -> str:
-        """Start a run of a deployment and return its id."""
+    def start(self, name: str, form: dict[str, Any], **options: Any) -> str:
+        """Start a run of a deployment, with options of the API, and return its id."""
         deployment = self.api.get(f"/deployments/name/{name}/{name}").raise_for_status().json()
-        body = {"parameters": {"form": form}, "state": {"type": "SCHEDULED"}}
+        body = {"parameters": {"form": form}, "state": {"type": "SCHEDULED"}, **options}
         return self.post(f"/deployments/{deployment['id']}/create_flow_run", body)["id"]
 
     def run(self, run_id: str) -> dict[str, Any]:

@@ -1,12 +1,22 @@
-"""Prefect's pages as a person uses them, in a real browser."""
+"""Prefect's pages as a person uses them, in a real browser.
+
+`python -m tests.support.prefect_pages FILE.png` takes the picture of a form for the docs, beside a stack that runs.
+"""
 
 import base64
 import re
+import sys
+from pathlib import Path
 
 from playwright.sync_api import Page, Response, expect
 
+from conf.settings import load_settings
+from conf.stack_state import PREFECT_SERVER, home_credentials, running_part
+from tests.support.browser import open_chromium
+
 LOAD_MS = 30_000
 SUBMISSIONS = 3
+HEIGHT = 925  # of the picture for the docs: down to the window
 
 
 class PrefectPages:
@@ -63,3 +73,23 @@ class PrefectPages:
     def expect_state(self, name: str, within_s: float) -> None:
         """Wait until the page itself shows the state; nobody reloads it."""
         expect(self._page.get_by_text(name, exact=True).first).to_be_visible(timeout=within_s * 1000)
+
+
+def take(path: Path) -> None:
+    """Photograph the form of label-videos, begun, on the page of the home's stack."""
+    home = load_settings().paths
+    server, credentials = running_part(home, PREFECT_SERVER), home_credentials(home)
+    assert server, "`reelsift up` first"
+    assert server.address
+    with open_chromium() as browser:
+        page = browser.new_page(viewport={"width": 1200, "height": HEIGHT})
+        pages = PrefectPages(page, server.address, credentials.auth_string if credentials else None)
+        pages.open_form("label-videos")
+        pages.add_source("https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+        page.mouse.move(0, 0)
+        page.evaluate("document.activeElement.blur()")
+        page.screenshot(path=path)
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]))

@@ -142,12 +142,12 @@ def test_rollback_and_back_again(store: TrackingStore) -> None:
     row = registered(store, alias="champion")
     connect(store).update_registered_model("cooking", "Ask Ann before you delete any.")
     back = rollback(store, "cooking")
-    assert back.version == 1
-    assert back.champion_since is not None
+    assert (back.model, back.champion, back.promoted) == ("cooking/1", "cooking/2", True)
+    assert resolve(store, "cooking/1").champion_since is not None
     assert page(store).startswith("Ask Ann before you delete any.\n\n**Champion: [cooking/1]")
     assert aliases(store) == {"champion": 1, "previous_champion": 2}
     assert "rolled_back_at" in tags(store, row)
-    assert rollback(store, "cooking").version == 2
+    assert rollback(store, "cooking").model == "cooking/2"
 
 
 def test_nothing_to_roll_back_to(store: TrackingStore) -> None:

@@ -36,7 +36,7 @@ def test_the_whole_path(remote: TrackingStore, tmp_path: Path, capfd: pytest.Cap
     assert np.array_equal(load_classifier(remote, newest).predict(videos.features), expected)
     assert np.array_equal(mlflow.pyfunc.load_model(f"models:/{SLUG}@champion").predict(videos.features), expected)
     assert_pages_answer(remote, candidates[1].run_id)
-    assert rollback(remote, SLUG).reference == candidates[0].reference
+    assert rollback(remote, SLUG).model == candidates[0].reference
     assert capfd.readouterr().out == ""
     assert not (tmp_path / "mlruns").exists()
     assert not (tmp_path / "mlflow.db").exists()

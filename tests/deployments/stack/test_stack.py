@@ -5,6 +5,7 @@ import select
 import signal
 import socket
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -13,8 +14,11 @@ import psutil
 import pytest
 
 from conf.stack_state import AUTH_VARIABLE
+from tasks.tracking.store import tracking_store
 from tests.deployments.stack.conftest import processes_of
+from tests.support.classifiers import registered
 from tests.support.local_stack import REELSIFT, LocalStack, clean_environment, waited
+from tests.support.published import champion_events
 
 FOLLOWS_WITHIN_S = 60.0  # a command, on a busy machine
 PARTS = ["prefect", "mlflow", "cpu-0", "gpu-0", "gpu-1"]
@@ -109,6 +113,19 @@ def test_up_again_keeps_everything_and_shows_the_way_in(local_stack: LocalStack)
         automations[zombies]["id"],
         automations[zombies]["updated"],
     )
+
+
+def test_automations_hear_of_a_champion_that_a_command_makes(local_stack: LocalStack) -> None:
+    store = tracking_store(local_stack.home)
+    for alias in ("previous_champion", "champion"):
+        registered(store, "heard", alias=alias)
+    began = datetime.now(UTC)
+    run = local_stack.command("models", "rollback", "heard")
+    assert (run.returncode, run.stdout) == (0, "heard/1 is the champion of heard again.\n"), run.stderr
+    assert run.stderr == ""
+    (event,) = champion_events(local_stack.post, began)
+    assert event["resource"]["prefect.resource.id"] == "reelsift.model.heard.1"
+    assert (event["payload"]["champion"], event["payload"]["reason"]) == ("heard/2", "Rolled back from heard/2.")
 
 
 def test_without_the_password_only_health_answers(local_stack: LocalStack) -> None:
