@@ -127,6 +127,13 @@ def test_export_goes_to_stdout_to_a_file_and_to_a_folder(home: Path, tmp_path: P
         (["export", "belt-1", "--format", "xml"], "must be one of csv, coco, cvat, mot, yolo, webvtt, chapters", 2),
         (["export", "belt-1", "--format", "csv", "--json"], "stdout has the JSON object: name the file by --out", 2),
         (["find", "cup", "--since", "soon"], "must be a date or an age, e.g. 2026-11-01 or 7d; got 'soon'", 2),
+        (["find", "cup", "--limit", "99999999999999999999"], "cup: 1 time in 1 of 2 videos", 0),
+        (
+            ["clip", "x.mp4", "--label", "cup", "--pad", "nan"],
+            "for --pad: Input should be less than or equal to 3600",
+            2,
+        ),
+        (["clip", "x.mp4", "--label", ""], "for --label: String should have at least 1 character", 2),
         (["find", "cup", "--in", "nowhere"], "No results in", 1),
         (["find", "cup", "--kind", "sound"], "'sound' is not one of 'label', 'object'", 2),
     ],
@@ -136,3 +143,19 @@ def test_what_is_typed_is_done_or_refused_in_one_line(here: Typed, words: list[s
     plain = " ".join((run.stdout + run.stderr).replace("│", " ").split())
     assert (run.returncode, " ".join(said.split()) in plain) == (code, True), plain
     assert code != 1 or (run.stdout, run.stderr.count("\n"), run.stderr[:6]) == ("", 1, "error:")
+
+
+def test_a_failure_to_write_is_one_json_object_too(home: Path, tmp_path: Path, here: Typed) -> None:
+    (tmp_path / "belt.csv").write_text("mine")
+    run = here("export", "belt-1", "--format", "csv", "--out", "belt.csv", "--json")
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert json.loads(run.stdout)["error"] == {
+        "type": "OutputError",
+        "message": "belt.csv is there: `--force` overwrites it.",
+    }
+
+
+def test_a_result_is_named_by_its_beginning_and_by_a_file_of_the_folder(home: Path, here: Typed) -> None:
+    (home / "videos" / "belt-1-60-90").mkdir()  # with the shots of a part, and no result
+    assert here("export", "belt", "--format", "csv").returncode == 0
+    assert "No result 'belt-1-60-90'" in here("export", "belt-1-60-90", "--format", "csv").stderr

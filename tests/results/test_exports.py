@@ -395,13 +395,21 @@ def test_a_damaged_result_is_refused(belt: Belt) -> None:
     pq.write_table(holey, belt.folder / "objects.parquet")
     with pytest.raises(ExportError, match=r"objects\.parquet is no table of objects \(a row has no track_id\)"):
         belt.export("coco")
+    for wrong in ({"x_min": float("nan")}, {"time_s": float("inf")}, {"frame": -1}, {"mask": "{}"}, {"mask": "[7]"}):
+        table = pa.Table.from_pylist([{**belt.rows[0], **wrong}], schema=belt.table.schema)
+        pq.write_table(table, belt.folder / "objects.parquet")
+        with pytest.raises(
+            ExportError, match=r"objects\.parquet is no table of objects \(.*(is nan|is inf|is -1|a mask)"
+        ):
+            belt.export("coco")
     (belt.folder / "objects.parquet").write_bytes(b"nothing")
     with pytest.raises(ExportError, match=r"objects\.parquet is no table of objects"):
         belt.export("coco")
     text = (belt.folder / OBJECTS_NAME).read_text()
-    (belt.folder / OBJECTS_NAME).write_text(text.replace('"start_s":1.0', '"start_s":Infinity'))
-    with pytest.raises(ExportError, match="is damaged: a time or a score is no number"):
-        belt.export("webvtt")
+    for number in ("Infinity", "1e300"):
+        (belt.folder / OBJECTS_NAME).write_text(text.replace('"end_s":2.5', f'"end_s":{number}'))
+        with pytest.raises(ExportError, match="is damaged: a time or a score is no number, or too large"):
+            belt.export("webvtt")
 
 
 def exported(name: ResultFormat, *results: Path, to_file: bool = True) -> list[Path]:
