@@ -132,16 +132,15 @@ def chosen_spans(answers: Answers, labels: Sequence[str], pad_s: float) -> list[
     duration_s = (video.media.duration_s if video else None) or float("inf")
     chosen = list[tuple[str, Span]]()
     for label in {_squeezed(each): each for each in labels}.values():
-        spans = answers.spans(label)
+        found = sorted(answers.spans(label))
+        padded = ((max(start_s - pad_s, 0.0), min(end_s + pad_s, duration_s)) for start_s, end_s in found)
+        spans = [span for span in _joined(padded) if span[0] < span[1]]  # not those of an instant, or behind the end
         if not spans:
             more = " ..." if len(names) > NAMED else ""
-            known = (
-                f"Found: {', '.join(names[:NAMED])}{more}." if names else "No label holds, and there are no objects."
-            )
+            known = f"Found: {', '.join(names[:NAMED])}{more}." if names else "No label holds, and no object is seen."
             raise UnknownLabelError(f"No {label!r} was found in it. {known}{did_you_mean(label, names)}")
         name = next((each for each in names if _squeezed(each) == _squeezed(label)), label)
-        padded = ((max(start_s - pad_s, 0.0), min(end_s + pad_s, duration_s)) for start_s, end_s in sorted(spans))
-        chosen += [(name, span) for span in _joined(padded)]
+        chosen += [(name, span) for span in spans]
     return sorted(chosen, key=lambda each: (each[1], each[0]))
 
 

@@ -41,14 +41,14 @@ def alone(source: str, work: Callable[[], VideoOutcome]) -> VideoOutcome:
     """Do the work and return its outcome; a failure becomes an outcome too, so that the other videos are not lost."""
     try:
         return work()
-    except ReelsiftError as error:
-        return failed(source, str(error))
     except Exception as error:  # noqa: BLE001 - the other videos must not be lost
-        return unexpected(source, error)
+        return failure_of(source, error)
 
 
-def unexpected(source: str, error: Exception) -> VideoOutcome:
-    """Return the outcome of a source that met an error of no kind of ours; called where the error is handled."""
+def failure_of(source: str, error: Exception) -> VideoOutcome:
+    """Return the outcome of a source that met an error, of ours or of no kind of ours; called where it is handled."""
+    if isinstance(error, ReelsiftError):
+        return failed(source, str(error))
     if isinstance(error, OSError) and error.filename and error.strerror:  # the disk's fault, and said in full
         return failed(source, f"{error.filename}: {error.strerror}")
     if isinstance(error, OSError) and error.errno and error.errno in FULL:  # of a library that names no file

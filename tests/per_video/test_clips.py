@@ -64,6 +64,17 @@ def test_stretches_are_of_labels_and_objects_padded_and_joined(tmp_path: Path) -
         chosen_spans(answers, ["teo"], 0)
 
 
+def test_a_stretch_of_an_instant_is_no_clip(tmp_path: Path) -> None:
+    write_labels(
+        tmp_path / "a-abababab", segments=[segment("tea", 1, 1), segment("late", 60, 70), segment("cup", 2, 3)]
+    )
+    answers = newest_answers(tmp_path, of("ab" * 32))
+    for label in ("tea", "late"):  # the video lasts six seconds
+        with pytest.raises(UnknownLabelError, match=f"No '{label}' was found in it"):
+            chosen_spans(answers, [label], 0)
+    assert chosen_spans(answers, ["tea"], 0.5) == [("tea", (0.5, 1.5))]
+
+
 def test_names_that_differ_by_a_sign_are_not_one(tmp_path: Path) -> None:
     write_labels(
         tmp_path / "a-abababab", segments=[segment("C++", 1, 2), segment("C", 3, 4), segment("\U0001f34e", 5, 6)]

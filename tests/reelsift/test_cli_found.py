@@ -6,6 +6,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from PIL import Image
 
 import reelsift as package
 from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelSegment
@@ -143,6 +144,13 @@ def test_what_is_typed_is_done_or_refused_in_one_line(here: Typed, words: list[s
     plain = " ".join((run.stdout + run.stderr).replace("│", " ").split())
     assert (run.returncode, " ".join(said.split()) in plain) == (code, True), plain
     assert code != 1 or (run.stdout, run.stderr.count("\n"), run.stderr[:6]) == ("", 1, "error:")
+
+
+def test_a_picture_has_no_clips_which_is_said_before_the_work(tmp_path: Path, here: Typed) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    run = here("clip", "x.png", "--label", "cup", "--json")
+    assert (run.returncode, json.loads(run.stdout)["videos"][0]["status"]) == (1, "failed")
+    assert run.stderr == f"error: {tmp_path}/x.png is a picture, which has no clips: name a video.\n"
 
 
 def test_a_failure_to_write_is_one_json_object_too(home: Path, tmp_path: Path, here: Typed) -> None:
