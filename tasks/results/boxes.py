@@ -155,6 +155,11 @@ def coco(found: ExportedResult) -> Iterator[str]:
     yield "\n"
 
 
+def _length(manifest: ObjectsManifest) -> int:
+    """Return the number of frames that were looked at or passed over: of a part, those of that, as frames count."""
+    return round((manifest.video.length_s or 0.0) * (manifest.video.media.frame_rate or 0.0))
+
+
 def _mask(found: ExportedResult, box: Box) -> Any:  # noqa: ANN401 - pycocotools keeps the type to itself
     """Return the mask of a box as COCO has it."""
     try:
@@ -179,7 +184,7 @@ def cvat(found: ExportedResult) -> Iterator[str]:
     media = manifest.video.media
     frames = sorted({box.frame for box in boxes})
     step = min((after - before for before, after in pairwise(frames)), default=1)
-    last = max([round((media.duration_s or 0.0) * (media.frame_rate or 0.0)) - 1, *frames, 0])
+    last = max([_length(manifest) - 1, *frames, 0])
     root = ET.Element("annotations")
     _add(root, "version", "1.1")
     task = _add(_add(root, "meta"), "task")
@@ -254,7 +259,7 @@ def mot(found: ExportedResult) -> Iterator[tuple[str, Iterable[str]]]:
         ),
     )
     yield f"{name}/gt/labels.txt", (f"{' '.join(inert(each).split())}\n" for each in classes)
-    length = max(frames, round((media.duration_s or 0.0) * (media.frame_rate or 0.0)))
+    length = max(frames, _length(manifest))
     yield (
         f"{name}/seqinfo.ini",
         (
