@@ -92,7 +92,7 @@ class WeightsStore(FrozenModel):
         if name not in self.table:
             raise WeightsError(
                 f"No weights {name!r}.{did_you_mean(name, [*self.table, *self.groups])} There are "
-                f"{', '.join(self.table)}: `reelsift weights list`."
+                f"{', '.join([*self.groups, *self.table])}: `reelsift weights list`."
             )
         return self.table[name]
 

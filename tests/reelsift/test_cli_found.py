@@ -1,6 +1,8 @@
 """`reelsift find` and `export` as a person types them."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -167,3 +169,17 @@ def test_a_result_is_named_by_its_beginning_and_by_a_file_of_the_folder(home: Pa
     (home / "videos" / "belt-1-60-90").mkdir()  # with the shots of a part, and no result
     assert here("export", "belt", "--format", "csv").returncode == 0
     assert "No result 'belt-1-60-90'" in here("export", "belt-1-60-90", "--format", "csv").stderr
+
+
+def test_where_a_disk_is_full_is_said(home: Path, tmp_path: Path, here: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)  # where most disks that are full say so
+        files = here("export", "belt-1", "--format", "csv", "--out", "belt.csv", "--json")
+        page = here("report", "home/videos/belt-1")
+    assert (files.returncode, files.stderr.count("\n")) == (1, 1)
+    assert json.loads(files.stdout)["error"]["message"].startswith("belt.csv: No space left on device.")
+    assert page.stderr.startswith("error: home/videos/belt-1/index.html: No space left on device.")
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp") or path.name == "belt.csv"]
