@@ -250,6 +250,8 @@ def find(
     from tasks.results.search import Query
 
     session: Session = context.obj
+    if not all(map(str.strip, names)):
+        raise typer.BadParameter("a name must not be empty", param_hint="NAME")
     try:
         made_since = since_of(since) if since else None
     except ValueError as error:

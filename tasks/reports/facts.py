@@ -112,6 +112,8 @@ def read_beside(first: VideoFolder, folder: Path) -> VideoFolder:
     Raises `ReportError` as `read_folder`, and where it is of another video, or of another part of it.
     """
     other = read_folder(folder)
+    if folder.resolve() == first.folder.resolve():
+        raise ReportError(f"{folder} is that result itself: name another one of the same video")
     if (other.video.sha256, other.video.part) != (first.video.sha256, first.video.part):
         raise ReportError(
             f"{folder} is of another video than {first.folder}, or of another part of it: results are shown side by "

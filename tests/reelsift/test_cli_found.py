@@ -130,6 +130,8 @@ def test_export_goes_to_stdout_to_a_file_and_to_a_folder(home: Path, tmp_path: P
         (["export", "belt-1", "--format", "xml"], "must be one of csv, coco, cvat, mot, yolo, webvtt, chapters", 2),
         (["export", "belt-1", "--format", "csv", "--json"], "stdout has the JSON object: name the file by --out", 2),
         (["find", "cup", "--since", "soon"], "must be a date or an age, e.g. 2026-11-01 or 7d; got 'soon'", 2),
+        (["find", "cup", " "], "for NAME: a name must not be empty", 2),
+        (["report", "home/videos/belt-1", "--beside", "home/videos/belt-1"], "belt-1 is that result itself: name", 1),
         (["find", "cup", "--limit", "99999999999999999999"], "cup: 1 time in 1 of 2 videos", 0),
         (
             ["clip", "x.mp4", "--label", "cup", "--pad", "nan"],
