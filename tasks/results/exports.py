@@ -11,7 +11,7 @@ from typing import Literal, TextIO, get_args
 from tasks.contracts.errors import ExportError, OutputError, did_you_mean
 from tasks.contracts.files import appearing, check_folder, locked, temporary_folder
 from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME
-from tasks.contracts.text import free_name, in_csv
+from tasks.contracts.text import free_name, in_csv, one_line
 from tasks.reports.facts import VideoFolder, is_video_folder, read_folder
 from tasks.results.boxes import NO_TRACK, ExportedResult, boxes_of, coco, cvat, mot, yolo
 from tasks.results.index import is_finite
@@ -150,7 +150,7 @@ def _named(results: Sequence[VideoFolder]) -> list[ExportedResult]:
     taken: set[str] = set()
     named = []
     for found in results:
-        folder = found.folder.name
+        folder = one_line(found.folder.name)  # which files of lines name, too
         name = folder + free_name(folder.casefold(), taken)[len(folder.casefold()) :]
         taken.add(name.casefold())
         named.append(ExportedResult(found.folder, found.labels, found.objects, name))

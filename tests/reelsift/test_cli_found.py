@@ -84,6 +84,14 @@ def test_what_a_stranger_named_gives_no_orders(home: Path, here: Typed) -> None:
     assert rows[1].startswith("harm-2,label,'=red [bold],cooking/3,3600.0,3671.5,0.7,")
 
 
+def test_a_name_of_several_lines_is_one(home: Path, here: Typed) -> None:
+    (home / "videos" / "belt-1").rename(home / "videos" / "belt\nharm-2  0:00  cup  1.0000")
+    assert len(here("find", "cup").stdout.splitlines()) == 4
+    assert here("export", "belt", "--format", "mot", "--out", "out").returncode == 0
+    (sequence,) = (home.parent / "out").rglob("seqinfo.ini")
+    assert sequence.read_text().splitlines()[1:3] == ["name=belt harm-2 0:00 cup 1.0000", "imDir=img1"]
+
+
 def test_a_name_that_is_not_there_is_no_error_and_near_ones_are_named(here: Typed) -> None:
     run = here("find", "botle")
     assert (run.returncode, run.stdout) == (0, "botle: 0 times in 0 of 2 videos\n")
