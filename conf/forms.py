@@ -289,7 +289,7 @@ class ShotsForm(SourcesForm):
 class ClipsForm(SourcesForm):
     """Clips of what was found in videos."""
 
-    labels: Annotated[tuple[str, ...], Input(10, "--label -l", metavar="NAME")] = Field(
+    labels: Annotated[tuple[LabelRef, ...], Input(10, "--label -l", metavar="NAME")] = Field(
         min_length=1, description="A label that holds in the video, or a class of its objects, e.g. bottle"
     )
     pad: Annotated[float, Input(11, metavar="SECONDS")] = Field(

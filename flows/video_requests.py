@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from conf.forms import ClipsForm, DetectObjectsForm, LabelVideosForm, ShotsForm, SourcesForm
 from conf.settings import Settings
 from flows.dataset_requests import store_of, weights_of
-from tasks.contracts.errors import ConfigError, ReelsiftError
+from tasks.contracts.errors import ConfigError
 from tasks.contracts.files import check_folder
 from tasks.contracts.media import FAILED, VideoOutcome
 from tasks.contracts.model import FrozenModel, checked
@@ -17,9 +17,10 @@ from tasks.labelling.config import AUTO, exact_reference
 from tasks.labelling.labeller import choose_model
 from tasks.per_video.clips import ClipsOfVideo, chosen_spans, cut_clips, newest_answers
 from tasks.per_video.fetching import Workplace, fetch_each
-from tasks.per_video.jobs import Job, Lookup, do_each, failed, indexed
+from tasks.per_video.jobs import Job, Lookup, do_each, failed, failure_of, indexed
 from tasks.per_video.work import DetectWork, LabelWork, Work, open_job
 from tasks.video.config import AUTO_SHOTS, CONTENT, TRANSNETV2, ShotOptions
+from tasks.video.picture import is_picture
 from tasks.video.shots import ShotsManifest, shots_of
 from tasks.video.sources import folder_name, listed
 
@@ -117,8 +118,8 @@ def find_shots_here(
         folder = workplace.out / folder_name(video)
         try:
             yield folder, shots_of(video, options, workplace.bounds, folder, progress, again=form.again)
-        except ReelsiftError as error:
-            yield failed(video.source, str(error))
+        except Exception as error:  # noqa: BLE001 - the other videos must not be lost
+            yield failure_of(video.source, error)
 
 
 def detect_work(form: DetectObjectsForm, settings: Settings) -> DetectWork:
@@ -146,6 +147,9 @@ def clip_here(
         if isinstance(video, VideoOutcome):
             yield video
             continue
+        if is_picture(video.path):
+            yield failed(video.source, f"{video.path} is a picture, which has no clips: name a video.")
+            continue
         answers = newest_answers(workplace.out, video)
         if form.again or answers.video is None:
             if job is None:
@@ -161,8 +165,8 @@ def clip_here(
         try:
             spans = chosen_spans(answers, form.labels, form.pad)
             clips = cut_clips(video, spans, workplace.bounds, folder, progress, has_gif=form.gif)
-        except ReelsiftError as error:
-            yield failed(video.source, str(error))
+        except Exception as error:  # noqa: BLE001 - the other videos must not be lost
+            yield failure_of(video.source, error)
         else:
             yield ClipsOfVideo(video.source, video.title, folder, clips)
 

@@ -15,11 +15,11 @@ import typer
 
 from conf.environment import spare_loopback_proxies
 from reelsift import config, dataset, demo, downloads, found, models, pipeline, prune, stack, videos
-from reelsift.console import ERR, print_error, print_json, printing
+from reelsift.console import ERR, can_print, print_error, print_json, printing
 from reelsift.options import Commands
 from reelsift.session import Session
 from reelsift.signals import leave
-from tasks.contracts.errors import OutputError, ReelsiftError
+from tasks.contracts.errors import ReelsiftError
 from tasks.contracts.files import FULL
 from tasks.video.sources import YOUTUBE_ID
 
@@ -130,7 +130,7 @@ def _fail(error: BaseException, message: str) -> NoReturn:
 def _print_failure(error: BaseException, message: str) -> None:
     """Print with `--json` why the command failed, as one object on stdout."""
     before_sources = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
-    if "--json" not in before_sources or isinstance(error, OutputError):  # for which nothing can be written there
+    if "--json" not in before_sources or not can_print():
         return
     with suppress(OSError):
         print_json({"error": {"type": type(error).__name__, "message": message}})

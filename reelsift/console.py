@@ -95,6 +95,11 @@ def _problem_of(stream: TextIO) -> str | None:
     return BROKEN if any(event & select.POLLERR for _, event in poll.poll(0)) else None
 
 
+def can_print() -> bool:
+    """Say whether stdout takes anything: where it does not, the reason is said on stderr alone."""
+    return sys.stdout is not None and _problem_of(sys.stdout) is None
+
+
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object, and nothing else, on stdout; what a terminal would obey is escaped, and stays the same."""
     is_unicode = codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf")

@@ -250,6 +250,8 @@ def find(
     from tasks.results.search import Query
 
     session: Session = context.obj
+    if not all(map(str.strip, names)):
+        raise typer.BadParameter("a name must not be empty", param_hint="NAME")
     try:
         made_since = since_of(since) if since else None
     except ValueError as error:
@@ -285,9 +287,10 @@ def _print_found(found: "Search", what: str) -> None:
     times = f"{found.total:,} {'time' if found.total == 1 else 'times'}"
     say(f"{what}: {times} in {found.videos:,} of {found.searched:,} {'video' if found.searched == 1 else 'videos'}")
     for hit in found.hits:
-        say(f"{hit.video}  {_when(hit)}  {_what(hit)}  {hit.score:.4f}")
-        for place in filter(None, (hit.thumbnail, hit.link)):
-            say(f"  {place}")
+        lines = [f"{hit.video}  {_when(hit)}  {_what(hit)}  {hit.score:.4f}"]
+        lines += [f"  {place}" for place in (hit.thumbnail, hit.link) if place]
+        for line in lines:
+            say(" ".join(line.splitlines()))  # a name of several lines is one; its blanks stay as they are
     if found.total > len(found.hits):
         note(f"... and {found.total - len(found.hits):,} more: --limit or --json shows them.")
     if found.near:

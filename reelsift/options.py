@@ -178,7 +178,9 @@ def checked_form(kind: type[FormT], **values: Any) -> FormT:  # noqa: ANN401 - o
         name, typed = str(found[0]["loc"][0]), found[0]["input"]
         option = _names(name, kind.inputs()[name][1])[0].partition("/")[0]
         # Of a value that may be of several kinds, there is an error for each.
-        problems = (each["msg"] for each in found if each["loc"][0] == name and each["input"] == typed)
+        # NaN equals nothing, and is the same object.
+        same = (each for each in found if each["loc"][0] == name and (each["input"] is typed or each["input"] == typed))
+        problems = (each["msg"] for each in same)
         problem = "; or ".join(dict.fromkeys(each.removeprefix("Value error, ") for each in problems))
         raise typer.BadParameter(f"{problem}, got {typed!r}", param_hint=option) from error
 

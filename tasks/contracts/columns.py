@@ -4,6 +4,7 @@ Neither `pa.array` nor `to_numpy` is used: they would first import pandas, more 
 are given is one of its own.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,6 +85,7 @@ def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
 
 FIRST_CHARACTER = 48  # "0" stands for 0: each character holds five bits of a count, the lowest first
 BITS, MORE, SIGN = 5, 0x20, 0x10
+LARGEST_MASK = 1 << 28  # pixels
 
 
 def run_lengths(text: str) -> list[int]:
@@ -104,3 +106,20 @@ def run_lengths(text: str) -> list[int]:
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
         value = shift = 0
     return counts
+
+
+def mask_runs(packed: str) -> tuple[int, list[int]]:
+    """Return the height of a mask, packed as COCO's run lengths in JSON, and these; together they fill it.
+
+    Raises:
+        ValueError: it is no such mask.
+    """
+    try:
+        fields = json.loads(packed)
+        height, width = map(int, fields["size"])
+        runs = run_lengths(fields["counts"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("a mask is no run lengths of COCO's") from error
+    if min(height, width, *runs, 0) < 0 or sum(runs) != height * width or height * width > LARGEST_MASK:
+        raise ValueError(f"a mask of {width} x {height} does not fill its picture")
+    return height, runs

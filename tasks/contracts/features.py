@@ -1,8 +1,9 @@
 """A feature space: which values describe a video or a second of it, and what computes them."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks.contracts.errors import FeatureSpaceError
 from tasks.contracts.model import FrozenModel, Sha256
@@ -14,7 +15,14 @@ RANGE = HIGHEST - LOWEST
 CODE_STEP, CODE_ZERO = RANGE / 255.0, RANGE / 512.0 + LOWEST  # a code q means q * step + zero: starter code, utils.py
 YT8M_FEATURE_SPACE = "yt8m-video-2018"  # mean_rgb then mean_audio of the release of 2018, not normalised
 
-SpaceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", name):
+        raise ValueError("must be small letters, digits and hyphens, 64 at most, e.g. my-network")
+    return name
+
+
+SpaceName = Annotated[str, AfterValidator(_checked_name)]
 
 
 class Modality(FrozenModel):

@@ -38,7 +38,7 @@ def appearing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
     A process killed half-way leaves the old file or none, and the temporary one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_file(path.parent, path.name, mode=mode) as temporary:
+    with _full_named(path), temporary_file(path.parent, path.name, mode=mode) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -76,8 +76,19 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
         path.mkdir(mode=0o700)
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
 
-    with _held(path, made):
+    with _full_named(parent), _held(path, made):
         yield path
+
+
+@contextmanager
+def _full_named(path: Path) -> Iterator[None]:
+    """Name what was to be written where a disk is full: writing names nothing, and opening a hidden file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL and (not error.filename or Path(error.filename).name.endswith(".tmp")):
+            error.filename = str(path)
+        raise
 
 
 @contextmanager

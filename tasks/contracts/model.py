@@ -42,6 +42,13 @@ def checked(kind: type[ModelT], /, **values: Any) -> ModelT:  # noqa: ANN401 - f
         raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}.") from error
 
 
+def first_fault(error: ValidationError) -> str:
+    """Say what is wrong with a file of JSON, and where in it, in one line."""
+    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, fault["loc"]))
+    return f"{place}: {fault['msg']}" if place else fault["msg"]
+
+
 def is_loopback(host: str) -> bool:
     """Say whether nobody but this machine can reach a host."""
     try:

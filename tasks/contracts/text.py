@@ -7,7 +7,8 @@ function of this module: one answer to what a terminal, a page or a spreadsheet 
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import PurePath
 from urllib.parse import quote, unquote
 
@@ -132,6 +133,9 @@ def _is_seen(character: str) -> bool:
     return unicodedata.category(character) not in UNSEEN and character not in BLANK
 
 
+LARGEST_SHOWN = 1e9  # seconds, frames a second, or pixels of a result: what is beyond is damage
+
+
 def clock(seconds: float) -> str:
     """Write a time in a video as people do: `0:07`, `1:02:03`; tenths where there are any."""
     whole, tenths = divmod(round(seconds * 10), 10)
@@ -146,6 +150,11 @@ def file_time(seconds: float) -> str:
     rest = f".{hundredths:02}".rstrip("0") if hundredths else ""
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}h{minutes:02}m{whole % 60:02}{rest}s" if hours else f"{minutes}m{whole % 60:02}{rest}s"
+
+
+def free_name(stem: str, taken: Container[str]) -> str:
+    """Return a name that is not taken: the stem, or that with a number behind it."""
+    return next(name for name in chain([stem], (f"{stem}-{number}" for number in count(2))) if name not in taken)
 
 
 LONGEST_CLOCK_S = 7 * 24 * 3600.0

@@ -94,7 +94,11 @@ class DetrDetector:
 
     def _look(self, images: Sequence[Picture]) -> list[Detections]:
         sizes = np.array([image.shape[1::-1] for image in images], np.int64)
-        made = self._graph.run(np.stack([self._prepared(image) for image in images]), sizes)
+        try:
+            made = self._graph.run(np.stack([self._prepared(image) for image in images]), sizes)
+        # ONNX Runtime's exceptions have no base but Exception; on black pictures it did run.
+        except Exception as error:
+            raise DetectorError(f"{self._file} fails ({first_words(error)}): {self._what_to_do}") from error
         return [self._detections([each[place] for each in made], *sizes[place]) for place in range(len(images))]
 
     def _prepared(self, image: Picture) -> NDArray[np.float32]:
@@ -176,7 +180,9 @@ def _read_graph(weights: Weights, own: OnnxDetector, what_to_do: str) -> Graph:
     if any(isinstance(side, int) and own.side not in (None, side) for side in sides):
         raise ConfigError(f"{file} takes pictures of {sides[1]} x {sides[0]}, and `side` is {own.side}: leave it out.")
     height, width = (side if isinstance(side, int) else own.side or 0 for side in sides)
-    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
+    if max(height, width) > LARGEST_SIDE:
+        raise WeightsError(f"{file} takes pictures of {width} x {height}, over {LARGEST_SIDE} a side: {what_to_do}")
+    if min(height, width) <= 0:
         raise ConfigError(f"{file} leaves the size of its pictures open: set `side` beside `weights`, e.g. 640.")
     return Graph(session, only.name, sizes is not None, not isinstance(batch, int), height, width, found[0])
 

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ SIDES = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("validate", "validation", "valid", "val", "dev", "test", "testing"), VALIDATE),
 }
+UNDECODED = re.compile("[\ud800-\udfff]")  # a byte that is no UTF-8 stands as one of these
 LABEL_SEPARATOR = "|"  # as in exports
 LONGEST_LABEL = 200  # characters, as `LabelRef` of a form has
 COLUMNS = ("source", "label", "labels", "split", "group", "start_s", "end_s")
@@ -275,6 +277,8 @@ def _labels(table: ClipTable, place: str, values: Mapping[str, Any]) -> tuple[st
     value = values[name]
     if name == "label" and isinstance(value, str) and LABEL_SEPARATOR in value:
         table.refuse(f"{place}: label {value[:60]!r} holds a |. Call the column 'labels' if these are several.")
+    if UNDECODED.search(str(value)):
+        table.refuse(f"{place}: the label {str(value)[:40]!a} is no UTF-8 text. Save it as UTF-8 first.")
     each = value if isinstance(value, list) else str(_text(table, place, name, value)).split(LABEL_SEPARATOR)
     found = {unicodedata.normalize("NFC", " ".join(_text(table, place, name, one).split())) for one in each} - {""}
     for one in sorted(found):
@@ -336,7 +340,7 @@ def _read_folder(folder: Path) -> ClipTable:
 
 def _of_file(table: ClipTable, video: Path, folder: Path, side: str | None) -> LabelledClip:
     named = typed_name(str(video.relative_to(table.path)))
-    label = _labels(table, f"the folder {shown(typed_name(folder.name))}", {"label": typed_name(folder.name)})
+    label = _labels(table, f"the folder {shown(typed_name(folder.name))}", {"label": folder.name})
     return LabelledClip(shown(named), typed_name(str(video)), shown(named), label, side)
 
 

@@ -23,7 +23,7 @@ from tasks.contracts.media import (
 )
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent
-from tasks.contracts.text import clock, file_time
+from tasks.contracts.text import clock, file_time, free_name
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import contact_sheet
 from tasks.video.frames import FALLBACK_RATE, picture_at
@@ -33,6 +33,7 @@ from tasks.video.writing import cut_out, write_gif
 SHEET_NAME = "contact-sheet.jpg"
 MOST_THUMBNAILS = 100  # of a sheet: more could not be read
 NAMED = 12  # labels in a message
+UNMINDED = "-_'\u2019,.()"  # by which names of one thing differ; `C++` is not `C`
 
 Span = tuple[float, float]
 AnswerT = TypeVar("AnswerT", LabelsManifest, ObjectsManifest)
@@ -97,11 +98,11 @@ class Answers:
 
 
 def _squeezed(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+    return "".join(letter for letter in name.casefold() if not letter.isspace() and letter not in UNMINDED)
 
 
 def newest_answers(root: Path, video: FetchedVideo) -> Answers:
-    """Return the newest labels and objects of a video below `root`; of a part, where the video has one."""
+    """Return the newest labels and objects of a video below `root`: of its part, or else of all before those of one."""
     folders = sorted(root.glob(f"*-{video.sha256[:DIGITS]}*")) if root.is_dir() else []
     labels = [(folder / LABELS_NAME, LabelsManifest) for folder in folders]
     objects = [(folder / OBJECTS_NAME, ObjectsManifest) for folder in folders]
@@ -109,7 +110,7 @@ def newest_answers(root: Path, video: FetchedVideo) -> Answers:
 
 
 def _newest(places: Iterable[tuple[Path, type[AnswerT]]], video: FetchedVideo) -> AnswerT | None:
-    found = list[tuple[int, AnswerT]]()
+    found = list[tuple[bool, int, AnswerT]]()
     for path, kind in places:
         try:
             manifest = kind.model_validate_json(path.read_bytes())
@@ -117,8 +118,8 @@ def _newest(places: Iterable[tuple[Path, type[AnswerT]]], video: FetchedVideo) -
         except (OSError, ValidationError):
             continue
         if manifest.video.sha256 == video.sha256 and video.part in (None, manifest.video.part):
-            found.append((made_at, manifest))
-    return max(found, key=lambda each: each[0])[1] if found else None
+            found.append((manifest.video.part == video.part, made_at, manifest))
+    return max(found, key=lambda each: each[:2])[2] if found else None
 
 
 def chosen_spans(answers: Answers, labels: Sequence[str], pad_s: float) -> list[tuple[str, Span]]:
@@ -130,17 +131,16 @@ def chosen_spans(answers: Answers, labels: Sequence[str], pad_s: float) -> list[
     names, video = answers.names(), answers.video
     duration_s = (video.media.duration_s if video else None) or float("inf")
     chosen = list[tuple[str, Span]]()
-    for label in dict.fromkeys(labels):
-        spans = answers.spans(label)
+    for label in {_squeezed(each): each for each in labels}.values():
+        found = sorted(answers.spans(label))
+        padded = ((max(start_s - pad_s, 0.0), min(end_s + pad_s, duration_s)) for start_s, end_s in found)
+        spans = [span for span in _joined(padded) if span[0] < span[1]]  # not those of an instant, or behind the end
         if not spans:
             more = " ..." if len(names) > NAMED else ""
-            known = (
-                f"Found: {', '.join(names[:NAMED])}{more}." if names else "No label holds, and there are no objects."
-            )
+            known = f"Found: {', '.join(names[:NAMED])}{more}." if names else "No label holds, and no object is seen."
             raise UnknownLabelError(f"No {label!r} was found in it. {known}{did_you_mean(label, names)}")
         name = next((each for each in names if _squeezed(each) == _squeezed(label)), label)
-        padded = ((max(start_s - pad_s, 0.0), min(end_s + pad_s, duration_s)) for start_s, end_s in sorted(spans))
-        chosen += [(name, span) for span in _joined(padded)]
+        chosen += [(name, span) for span in spans]
     return sorted(chosen, key=lambda each: (each[1], each[0]))
 
 
@@ -180,7 +180,8 @@ def cut_clips(
     with locked(folder):
         for label, (start_s, end_s) in spans:
             part = TimeRange(start_s=start_s, end_s=end_s)
-            name = f"{slug_of(label) or 'clip'}-{file_time(start_s)}-{file_time(end_s)}"
+            stem = f"{slug_of(label) or 'clip'}-{file_time(start_s)}-{file_time(end_s)}"
+            name = free_name(stem, {Path(clip.file).stem for clip in clips})  # `C` and `C++` are alike in ASCII
             is_copy = cut_out(video.path, bounds, part, folder / f"{name}.mp4")
             if has_gif:
                 write_gif(video.path, bounds, part, folder / f"{name}.gif")

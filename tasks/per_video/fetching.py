@@ -16,7 +16,7 @@ from tasks.contracts.errors import (
 from tasks.contracts.media import FetchedVideo, TimeRange, VideoOutcome
 from tasks.contracts.model import FrozenModel
 from tasks.contracts.progress import Progress, Silent
-from tasks.per_video.jobs import failed, unexpected
+from tasks.per_video.jobs import failed, failure_of
 from tasks.shards.config import DownloadConfig
 from tasks.shards.mirror import shown
 from tasks.video.config import FetchConfig, MediaBounds
@@ -59,7 +59,7 @@ def fetch_each(
         except ReelsiftError as error:
             yield failed(source, str(error), cause_of(error))
         except Exception as error:  # noqa: BLE001 - the other videos must not be lost
-            yield unexpected(source, error).model_copy(update={"cause": DropReason.NOT_FETCHED})
+            yield failure_of(source, error).model_copy(update={"cause": DropReason.NOT_FETCHED})
 
 
 CAUSES = {

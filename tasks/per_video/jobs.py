@@ -41,18 +41,19 @@ def alone(source: str, work: Callable[[], VideoOutcome]) -> VideoOutcome:
     """Do the work and return its outcome; a failure becomes an outcome too, so that the other videos are not lost."""
     try:
         return work()
-    except ReelsiftError as error:
-        return failed(source, str(error))
     except Exception as error:  # noqa: BLE001 - the other videos must not be lost
-        return unexpected(source, error)
+        return failure_of(source, error)
 
 
-def unexpected(source: str, error: Exception) -> VideoOutcome:
-    """Return the outcome of a source that met an error of no kind of ours; called where the error is handled."""
+def failure_of(source: str, error: Exception) -> VideoOutcome:
+    """Return the outcome of a source that met an error, of ours or of no kind of ours; called where it is handled."""
+    if isinstance(error, ReelsiftError):
+        return failed(source, str(error))
+    if isinstance(error, OSError) and error.errno and error.errno in FULL:
+        words = [*filter(None, [error.filename]), os.strerror(error.errno)]  # a library has others for it, and no name
+        return failed(source, f"{': '.join(words)}: make room, or name a folder on another disk by --out")
     if isinstance(error, OSError) and error.filename and error.strerror:  # the disk's fault, and said in full
         return failed(source, f"{error.filename}: {error.strerror}")
-    if isinstance(error, OSError) and error.errno and error.errno in FULL:  # of a library that names no file
-        return failed(source, f"{os.strerror(error.errno)}: make room, or name a folder on another disk by --out")
     logging.getLogger("reelsift").exception("Unexpected failure of %s", shown(source))
     return failed(source, f"{type(error).__name__}: {error} (unexpected: `--debug` shows where)")
 

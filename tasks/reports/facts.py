@@ -25,7 +25,7 @@ from tasks.contracts.media import (
     VideoRecord,
     WeightsRecord,
 )
-from tasks.contracts.model import FrozenModel
+from tasks.contracts.model import FrozenModel, first_fault
 from tasks.reports.words import link, size, timestamp
 
 DIGITS = 12  # of a file's digest, where there are many
@@ -112,6 +112,8 @@ def read_beside(first: VideoFolder, folder: Path) -> VideoFolder:
     Raises `ReportError` as `read_folder`, and where it is of another video, or of another part of it.
     """
     other = read_folder(folder)
+    if folder.resolve() == first.folder.resolve():
+        raise ReportError(f"{folder} is that result itself: name another one of the same video")
     if (other.video.sha256, other.video.part) != (first.video.sha256, first.video.part):
         raise ReportError(
             f"{folder} is of another video than {first.folder}, or of another part of it: results are shown side by "
@@ -183,15 +185,8 @@ def _manifest(path: Path, kind: type[ManifestT], command: str) -> ManifestT | No
     try:
         return kind.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
-        raise ReportError(f"{path} is damaged ({_first_fault(error)}); {remake(command)}") from error
-
-
-def _first_fault(error: ValidationError | OSError) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    fault = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(map(str, fault["loc"]))
-    return f"{place}: {fault['msg']}" if place else fault["msg"]
+        fault = first_fault(error) if isinstance(error, ValidationError) else error.strerror or error
+        raise ReportError(f"{path} is damaged ({fault}); {remake(command)}") from error
 
 
 def _see(folder: Path, name: str | None, manifest_name: str, command: str) -> None:

@@ -1,6 +1,5 @@
 """What a page's player draws over a video: boxes and masks as short columns of numbers, and pictures of its time."""
 
-import json
 import os
 import re
 from base64 import b64encode
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.contracts.columns import memory_of, run_lengths
+from tasks.contracts.columns import mask_runs, memory_of
 from tasks.contracts.errors import ReportError
 from tasks.contracts.media import (
     FILMSTRIP_NAME,
@@ -93,7 +92,12 @@ def overlay_of(folder: Path, manifest: ObjectsManifest) -> dict[str, Any]:
     things, places = _things(manifest, table)
     corners = np.stack([memory_of(table[name]) for name in ("x_min", "y_min", "x_max", "y_max")], axis=1)
     size = np.array([media.width, media.height] * 2, np.float64)
-    outlines = _outlines(table, media.width, media.height) if manifest.detector.has_masks else Outlines([], 0)
+    try:
+        outlines = _outlines(table, media.width, media.height) if manifest.detector.has_masks else Outlines([], 0)
+    except ValueError as error:
+        raise ReportError(
+            f"{folder / OBJECTS_TABLE_NAME} is no table of objects ({error}); {remake('detect')}"
+        ) from error
     rings = [ring for each in outlines.rings for ring in each]
     return {
         "name": shown(manifest.detector.name),
@@ -214,9 +218,8 @@ def _rings(mask: str) -> list[NDArray[np.float32]]:
     Only the columns that it touches are unpacked. Outlines run through the middles of pixels, so they are those of the
     mask at twice its size: a quarter of a pixel within its edge.
     """
-    fields = json.loads(mask)
-    height = int(fields["size"][0])
-    ends = np.cumsum(run_lengths(fields["counts"]))
+    height, runs = mask_runs(mask)
+    ends = np.cumsum(runs)
     starts, stops = ends[0:-1:2], ends[1::2]
     if not len(stops):
         return []

@@ -12,12 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pycocotools import mask as masks
 
+from tasks.contracts.columns import mask_runs
 from tasks.contracts.errors import ExportError
 from tasks.contracts.media import OBJECTS_TABLE_NAME, MediaFacts, ObjectsManifest
-from tasks.contracts.text import inert
+from tasks.contracts.text import LARGEST_SHOWN, inert
 from tasks.reports.facts import VideoFolder
 
 NO_TRACK = -1  # as `tasks.detection.boxes` has it
+# The smallest number that a row may have: one beyond, or none, is damage, which JSON and other tools have no word for.
+LEAST = {"frame": 0, "time_s": 0} | dict.fromkeys(("score", "x_min", "y_min", "x_max", "y_max"), -LARGEST_SHOWN)
 DIGITS = 6  # of differences of coordinates, which have 24 bits
 
 
@@ -89,9 +92,12 @@ def boxes_of(found: ExportedResult) -> Iterator[Box]:
             for batch in file.iter_batches(columns=list(Box._fields)):
                 if holey := next((name for name in Box._fields[:-2] if batch.column(name).null_count), None):
                     raise ExportError(f"{path} is no table of objects (a row has no {holey}).")
-                columns = [_values(batch.column(name)) for name in Box._fields]
-                yield from map(Box._make, zip(*columns, strict=True))
-    except (pa.ArrowException, KeyError, OSError) as error:
+                columns = {name: _values(batch.column(name)) for name in Box._fields}
+                for name, least in LEAST.items():
+                    if wrong := [each for each in columns[name] if not least <= each <= LARGEST_SHOWN]:
+                        raise ExportError(f"{path} is no table of objects ({name} is {wrong[0]}).")
+                yield from map(Box._make, zip(*columns.values(), strict=True))
+    except (pa.ArrowException, KeyError, TypeError, OSError) as error:
         raise ExportError(f"{path} is no table of objects ({' '.join(str(error).split())}).") from error
 
 
@@ -121,7 +127,7 @@ def coco(found: ExportedResult) -> Iterator[str]:
     classes = class_names(boxes)
     annotations = []
     for number, box in enumerate(boxes, 1):
-        packed = json.loads(box.mask) if box.mask else None
+        packed = _mask(found, box) if box.mask else None
         annotation = {
             "id": number,
             "image_id": box.frame,
@@ -149,6 +155,20 @@ def coco(found: ExportedResult) -> Iterator[str]:
     yield "\n"
 
 
+def _length(manifest: ObjectsManifest) -> int:
+    """Return the number of frames that were looked at or passed over: of a part, those of that, as frames count."""
+    return round((manifest.video.length_s or 0.0) * (manifest.video.media.frame_rate or 0.0))
+
+
+def _mask(found: ExportedResult, box: Box) -> Any:  # noqa: ANN401 - pycocotools keeps the type to itself
+    """Return the mask of a box as COCO has it."""
+    try:
+        mask_runs(box.mask or "")
+    except ValueError as error:
+        raise ExportError(f"{found.folder / OBJECTS_TABLE_NAME} is no table of objects ({error}).") from error
+    return json.loads(box.mask or "")
+
+
 def class_names(boxes: Iterable[Box]) -> list[str]:
     """Return the names of the classes that occur, in the order of the detector's."""
     return [name for _, name in sorted({(box.class_id, box.class_name) for box in boxes})]
@@ -164,7 +184,7 @@ def cvat(found: ExportedResult) -> Iterator[str]:
     media = manifest.video.media
     frames = sorted({box.frame for box in boxes})
     step = min((after - before for before, after in pairwise(frames)), default=1)
-    last = max([round((media.duration_s or 0.0) * (media.frame_rate or 0.0)) - 1, *frames, 0])
+    last = max([_length(manifest) - 1, *frames, 0])
     root = ET.Element("annotations")
     _add(root, "version", "1.1")
     task = _add(_add(root, "meta"), "task")
@@ -239,7 +259,7 @@ def mot(found: ExportedResult) -> Iterator[tuple[str, Iterable[str]]]:
         ),
     )
     yield f"{name}/gt/labels.txt", (f"{' '.join(inert(each).split())}\n" for each in classes)
-    length = max(frames, round((media.duration_s or 0.0) * (media.frame_rate or 0.0)))
+    length = max(frames, _length(manifest))
     yield (
         f"{name}/seqinfo.ini",
         (

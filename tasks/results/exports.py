@@ -2,17 +2,16 @@
 
 import csv
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TextIO, get_args
 
 from tasks.contracts.errors import ExportError, OutputError, did_you_mean
 from tasks.contracts.files import appearing, check_folder, locked, temporary_folder
 from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME
-from tasks.contracts.text import in_csv
+from tasks.contracts.text import free_name, in_csv, one_line
 from tasks.reports.facts import VideoFolder, is_video_folder, read_folder
 from tasks.results.boxes import NO_TRACK, ExportedResult, boxes_of, coco, cvat, mot, yolo
 from tasks.results.index import is_finite
@@ -35,16 +34,16 @@ def find_result(name: str, videos: Path) -> VideoFolder:
     """
     path = Path(name).expanduser()
     if path.name in (LABELS_NAME, OBJECTS_NAME) and path.is_file():
-        found = _read(path.parent)
+        found = _read(path.absolute().parent)
         is_labels = path.name == LABELS_NAME
         return replace(found, labels=found.labels if is_labels else None, objects=None if is_labels else found.objects)
     if path.is_dir() and is_video_folder(path):
         return _read(path.resolve())
-    known = sorted(entry.name for entry in os.scandir(videos) if entry.is_dir()) if videos.is_dir() else []
+    known = sorted(entry.name for entry in videos.iterdir() if is_video_folder(entry)) if videos.is_dir() else []
     meant = [name] if name in known else [each for each in known if each.startswith(name)]
     if len(meant) > 1:
         raise ExportError(f"{len(meant):,} results begin with {name!r}, e.g. {', '.join(meant[:3])}: name one in full.")
-    if not meant or not is_video_folder(videos / meant[0]):
+    if not meant:
         raise ExportError(
             f"No result {name!r}: name a folder with {LABELS_NAME} or {OBJECTS_NAME}, or one in {videos}."
             f"{did_you_mean(name, known)}"
@@ -56,7 +55,7 @@ def _read(folder: Path) -> VideoFolder:
     with locked(folder):
         found = read_folder(folder)
     if not all(is_finite(manifest) for manifest in (found.labels, found.objects) if manifest):
-        raise ExportError(f"{folder} is damaged: a time or a score is no number.")
+        raise ExportError(f"{folder} is damaged: a time or a score is no number, or too large.")
     return found
 
 
@@ -151,9 +150,8 @@ def _named(results: Sequence[VideoFolder]) -> list[ExportedResult]:
     taken: set[str] = set()
     named = []
     for found in results:
-        folder = found.folder.name
-        names = chain([folder], (f"{folder}-{number}" for number in count(2)))
-        name = next(name for name in names if name.casefold() not in taken)
+        folder = one_line(found.folder.name)  # which files of lines name, too
+        name = folder + free_name(folder.casefold(), taken)[len(folder.casefold()) :]
         taken.add(name.casefold())
         named.append(ExportedResult(found.folder, found.labels, found.objects, name))
     return named

@@ -1,8 +1,8 @@
 """The index of what was found: names, times and scores of all results, in a DuckDB file that is brought up to date."""
 
 import hashlib
-import math
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,9 @@ from pydantic import ValidationError
 from tasks.contracts.errors import OutputError, StorageError
 from tasks.contracts.files import locked
 from tasks.contracts.media import LABELS, OBJECTS, AnswerKind, LabelsManifest, ObjectsManifest
+from tasks.contracts.model import first_fault
 from tasks.contracts.progress import Progress, Silent
+from tasks.contracts.text import LARGEST_SHOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,14 +58,14 @@ ENTER = 0.5  # of a picture, labels from this score on are named, as `LabelOptio
 
 
 def is_finite(manifest: LabelsManifest | ObjectsManifest) -> bool:
-    """Say whether all times and scores are numbers: JSON from a stranger may have infinity and NaN."""
+    """Say whether all times and scores are numbers that a video has: a stranger's may be NaN, infinite or huge."""
     numbers = [manifest.video.media.duration_s, manifest.video.media.frame_rate]
     if isinstance(manifest, LabelsManifest):
         for answer in manifest.by_model.values():
             numbers += [number for each in answer.segments for number in (each.start_s, each.end_s, each.score)]
     else:
         numbers += [number for each in manifest.tracks for number in (each.start_s, each.end_s, each.score)]
-    return all(number is None or math.isfinite(number) for number in numbers)
+    return all(number is None or abs(number) <= LARGEST_SHOWN for number in numbers)
 
 
 class Results(Protocol):
@@ -110,7 +112,8 @@ class ResultFolders:
         for name in KINDS:
             with suppress(OSError):  # there is none
                 file = (self.root / folder / name).stat()
-                found[f"{folder}/{name}"] = f"{file.st_mtime_ns:x}-{file.st_size:x}-{file.st_ino:x}"
+                if stat.S_ISREG(file.st_mode):  # a pipe may never end
+                    found[f"{folder}/{name}"] = f"{file.st_mtime_ns:x}-{file.st_size:x}-{file.st_ino:x}"
         return found
 
     def read(self, place: str) -> tuple[bytes, float]:
@@ -299,14 +302,16 @@ def _read(where: Results, place: str) -> "_Result | str":
         content, made_s = where.read(place)
         manifest = kind.manifest.model_validate_json(content)
         if not is_finite(manifest):
-            return "is damaged (a time or a score is no number)"
+            return "is damaged (a time or a score is no number, or too large)"
         if isinstance(manifest, LabelsManifest):
             return _Result(place, manifest, made_s, _spans_of_labels(manifest), _samples(where, place, manifest))
         samples = None if manifest.tracks else _samples(where, place, manifest)
         return _Result(place, manifest, made_s, _spans_of_objects(manifest), samples)
     except FileNotFoundError:  # replaced or deleted by another process just now
         return "is gone"
-    except (ValidationError, StorageError, OSError, KeyError, ValueError, pa.ArrowException) as error:
+    except ValidationError as error:
+        return f"is damaged ({first_fault(error)})"
+    except (StorageError, OSError, KeyError, ValueError, pa.ArrowException) as error:
         return f"is damaged ({' '.join(str(error).split())[:200]})"
 
 

@@ -18,6 +18,7 @@ from tasks.vocabulary.labels import fold
 
 Kind = Literal["label", "object"]
 SUGGESTIONS = 3
+MOST_ROWS = 2**63 - 1  # that DuckDB counts
 JOINED_STEPS = 1.5  # samples of one stretch are a step apart, but for the rounding of their times
 
 
@@ -177,7 +178,7 @@ def _rows(connection: Any, ids: Sequence[int], query: Query) -> list[tuple[Any, 
         "min_score": query.min_score,
         "since": query.since.timestamp() if query.since else None,
         "folders": _of_video(connection, query.video) if query.video is not None else None,
-        "most": query.most,
+        "most": min(query.most or MOST_ROWS, MOST_ROWS),
     }
     return connection.execute(FOUND, values).fetchall()
 

@@ -119,7 +119,8 @@ def google_video_intelligence(found: ExportedResult) -> Iterator[str]:
     """
     refuse_picture(found, "segments")
     video = found.video
-    whole = _segment(0.0, video.media.duration_s or length_s(found.labels, found.objects))
+    start_s = video.part.start_s if video.part else 0.0
+    whole = _segment(start_s, start_s + (video.length_s or length_s(found.labels, found.objects)))
     result: dict[str, Any] = {"inputUri": video.address or video.source, "segment": whole}
     if found.labels:
         result["segmentLabelAnnotations"] = [

@@ -205,21 +205,21 @@ def _check_within(path: Path, part: TimeRange, duration_s: float | None) -> None
 def _within(frames: Iterator[Shown], part: TimeRange, counts: Counts, path: Path) -> Iterator[Shown]:
     """Yield what is on show within a part, the first frame from its start on, and count no packet before it."""
     number, held = 0, None
+    end_s = float("inf") if part.end_s is None else part.end_s
     for shown in frames:
         if shown.time_s <= part.start_s + CLOSE_S:
             held = shown
             counts.packets = counts.corrupt = 0
             continue
         if held:
-            yield replace(held, index=0, time_s=part.start_s, duration_s=shown.time_s - part.start_s)
+            yield replace(held, index=0, time_s=part.start_s, duration_s=min(shown.time_s, end_s) - part.start_s)
             number, held = 1, None
-        if part.end_s is not None and shown.time_s >= part.end_s - CLOSE_S:
+        if shown.time_s >= end_s - CLOSE_S:
             return
-        lasts_s = shown.duration_s if part.end_s is None else min(shown.duration_s, part.end_s - shown.time_s)
-        yield replace(shown, index=number, duration_s=lasts_s)
+        yield replace(shown, index=number, duration_s=min(shown.duration_s, end_s - shown.time_s))
         number += 1
     if held and _end_s(held) > part.start_s + CLOSE_S:
-        yield replace(held, index=0, time_s=part.start_s, duration_s=_end_s(held) - part.start_s)
+        yield replace(held, index=0, time_s=part.start_s, duration_s=min(_end_s(held), end_s) - part.start_s)
     elif not number:
         _check_within(path, part, _end_s(held) if held else 0.0)
 

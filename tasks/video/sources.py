@@ -65,7 +65,10 @@ def is_file(text: str) -> bool:
 
 def typed_name(text: str) -> str:
     r"""Return a name as JSON can hold it: the bytes of one that is no UTF-8 are written out, as in `caf\xe9.mp4`."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # of JSON, which may escape half a character
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def parse_source(text: str) -> Source:

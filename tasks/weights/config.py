@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from tasks.contracts.features import YT8M_FEATURE_SPACE
 from tasks.contracts.model import FrozenModel
@@ -50,7 +50,7 @@ YT8M_GROUP = "yt8m"  # of these files, and the short name of the feature space
 EFFICIENTNET_LITE0 = "efficientnet-lite0"  # the weights that a package carries, and the feature space of them
 SHIPPED_SPACES = (EFFICIENTNET_LITE0, YT8M_GROUP, YT8M_FEATURE_SPACE)  # the last two are one
 
-Colours = tuple[float, float, float]
+Colours = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 OF_TORCHVISION, OF_ONNX = ("layer", "preprocessing"), ("output", "side", "scale", "mean", "std", "colours")
 
 
@@ -95,7 +95,10 @@ class Backbone(FrozenModel):
         default=None, ge=8, le=4096, description="pixels of a side, where an ONNX file leaves them open"
     )
     scale: float = Field(
-        default=1 / 255, gt=0, description="an ONNX file of floats takes (pixel * scale - mean) / std, pixel 0 to 255"
+        default=1 / 255,
+        gt=0,
+        allow_inf_nan=False,
+        description="an ONNX file of floats takes (pixel * scale - mean) / std, pixel 0 to 255",
     )
     mean: Colours = Field(default=(0.0, 0.0, 0.0), description="of red, green and blue")
     std: Colours = Field(default=(1.0, 1.0, 1.0), description="of red, green and blue")

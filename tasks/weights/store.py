@@ -113,8 +113,12 @@ class WeightsStore(FrozenModel):
         """
         if name == "all":
             return tuple(self.table)
-        if name in self.table or name not in self.groups:
-            return (name,) if self.entry(name) else ()
+        if name in self.table:
+            return (name,)
+        if name not in self.groups:
+            known = [*self.groups, *self.table]
+            there = f"There are all, {', '.join(known)}: `reelsift weights list`."
+            raise WeightsError(f"No weights {name!r}.{did_you_mean(name, known)} {there}")
         return self.groups[name]
 
     def path(self, name: str) -> Path | None:

@@ -139,6 +139,9 @@ def test_the_shipped_ones_are_opened_by_their_names(tmp_path: Path) -> None:
         pytest.param(
             {"sides": ("h", "w")}, {}, ConfigError, "leaves the size of its pictures open: set `side`", id="side"
         ),
+        pytest.param(
+            {"sides": (64, 10**6)}, {}, WeightsError, r"takes pictures of 1000000 x 64, over 4096 a side", id="huge"
+        ),
         pytest.param({}, {"side": 32}, ConfigError, "takes pictures of 64 x 64, and `side` is 32", id="another side"),
         pytest.param({"batch": 4}, {}, WeightsError, r"should take float \(1 or open, 3", id="batch"),
         pytest.param({"gain": float("nan")}, {}, WeightsError, "no boxes and classes", id="nan"),
@@ -156,6 +159,15 @@ def test_a_class_that_coco_does_not_have_is_refused(tmp_path: Path) -> None:
     detector = opened(tmp_path, detr_network(outputs=FINISHED, first=40))
     with pytest.raises(DetectorError, match=r"mine.onnx finds the class \d+, and COCO has 80"):
         detector.detect(PICTURES)
+
+
+def test_a_file_that_fails_on_a_picture_alone_is_refused(tmp_path: Path) -> None:
+    detector = opened(tmp_path, detr_network(only_black=True))
+    with pytest.raises(
+        DetectorError, match=r"^mine.onnx fails \(.*\): give \[detectors.own\] the right file"
+    ) as caught:
+        detector.detect(PICTURES)
+    assert "\n" not in str(caught.value)
 
 
 def test_weights_that_no_table_has_are_refused(tmp_path: Path) -> None:

@@ -106,7 +106,10 @@ def test_names_that_are_no_utf8_are_written_out(tmp_path: Path) -> None:
         pytest.param("source,label\na, \n", "line 2 has no label", id="no-label"),
         pytest.param("source,label\n@a.txt,b\n", "line 2: '@a.txt' is a list of videos", id="list"),
         pytest.param("source,label\na,b|c\n", r"line 2: label 'b\|c' holds a |", id="separator"),
-        pytest.param(b"source,label\na,caf\xe9\x1b[31m\n", "line 2: .* cannot be a label", id="escape"),
+        pytest.param("source,label\na,caf\x1b[31m\n", "line 2: .* cannot be a label", id="escape"),
+        pytest.param(b"source,label\na,caf\xe9\n", r"line 2: the label 'caf.udce9' is no UTF-8 text", id="latin-1"),
+        pytest.param('{"source": "a", "label": "\\ud800"}\n', "line 1: the label .* is no UTF-8 text", id="surrogate"),
+        pytest.param('{"source": "\\ud800", "labels": []}\n', "line 1 has no label", id="surrogate source"),
         pytest.param(
             "source,label,split\na,b,trian\n", "line 2: unknown split 'trian'. Did you mean 'train'", id="split"
         ),

@@ -1,6 +1,7 @@
 """Detectors, typed: what `auto` says of its choice, and a detector of one's own from a file of settings."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -111,14 +112,23 @@ def test_a_pipeline_refuses_an_unknown_detector_before_any_work(
     assert "[detectors.NAME]" in " ".join(run.stderr.split())
 
 
-def test_a_name_that_is_taken_is_refused(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        pytest.param("[detectors.dfine-s]", "dfine-s is a detector that reelsift ships with", id="taken"),
+        pytest.param("[detectors.my_net]", "'my_net': must be small letters, digits and hyphens", id="name"),
+        pytest.param("[detectors.a]\nstd = [1, 1, 1]\nmean = [nan, 0, 0]", "mean.0 .* a finite number", id="nan"),
+        pytest.param("[feature_spaces.a]\nscale = inf", "scale .* a finite number", id="infinite"),
+    ],
+)
+def test_a_table_of_ones_own_that_cannot_be_is_refused(
+    table: str, message: str, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     home.mkdir()
-    (home / "taken.toml").write_text('[detectors.dfine-s]\nweights = "mine"\n')
+    (home / "taken.toml").write_text(f'{table}\nweights = "mine"\n')
     run = run_here("--config", home / "taken.toml", "config", "show", home=home, monkeypatch=monkeypatch, capfd=capfd)
     assert run.returncode == 1
-    assert "dfine-s is a detector that reelsift ships with" in " ".join(run.stderr.split())
+    assert re.search(message, " ".join(run.stderr.split()))
 
 
 def test_the_doctor_says_what_auto_means_and_whether_ones_own_is_there(home: Path, weights: str) -> None:

@@ -1,11 +1,14 @@
 """`reelsift find` and `export` as a person types them."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from PIL import Image
 
 import reelsift as package
 from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelSegment
@@ -81,6 +84,14 @@ def test_what_a_stranger_named_gives_no_orders(home: Path, here: Typed) -> None:
     assert rows[1].startswith("harm-2,label,'=red [bold],cooking/3,3600.0,3671.5,0.7,")
 
 
+def test_a_name_of_several_lines_is_one(home: Path, here: Typed) -> None:
+    (home / "videos" / "belt-1").rename(home / "videos" / "belt\nharm-2  0:00  cup  1.0000")
+    assert len(here("find", "cup").stdout.splitlines()) == 4
+    assert here("export", "belt", "--format", "mot", "--out", "out").returncode == 0
+    (sequence,) = (home.parent / "out").rglob("seqinfo.ini")
+    assert sequence.read_text().splitlines()[1:3] == ["name=belt harm-2 0:00 cup 1.0000", "imDir=img1"]
+
+
 def test_a_name_that_is_not_there_is_no_error_and_near_ones_are_named(here: Typed) -> None:
     run = here("find", "botle")
     assert (run.returncode, run.stdout) == (0, "botle: 0 times in 0 of 2 videos\n")
@@ -127,6 +138,15 @@ def test_export_goes_to_stdout_to_a_file_and_to_a_folder(home: Path, tmp_path: P
         (["export", "belt-1", "--format", "xml"], "must be one of csv, coco, cvat, mot, yolo, webvtt, chapters", 2),
         (["export", "belt-1", "--format", "csv", "--json"], "stdout has the JSON object: name the file by --out", 2),
         (["find", "cup", "--since", "soon"], "must be a date or an age, e.g. 2026-11-01 or 7d; got 'soon'", 2),
+        (["find", "cup", " "], "for NAME: a name must not be empty", 2),
+        (["report", "home/videos/belt-1", "--beside", "home/videos/belt-1"], "belt-1 is that result itself: name", 1),
+        (["find", "cup", "--limit", "99999999999999999999"], "cup: 1 time in 1 of 2 videos", 0),
+        (
+            ["clip", "x.mp4", "--label", "cup", "--pad", "nan"],
+            "for --pad: Input should be less than or equal to 3600",
+            2,
+        ),
+        (["clip", "x.mp4", "--label", ""], "for --label: String should have at least 1 character", 2),
         (["find", "cup", "--in", "nowhere"], "No results in", 1),
         (["find", "cup", "--kind", "sound"], "'sound' is not one of 'label', 'object'", 2),
     ],
@@ -136,3 +156,40 @@ def test_what_is_typed_is_done_or_refused_in_one_line(here: Typed, words: list[s
     plain = " ".join((run.stdout + run.stderr).replace("│", " ").split())
     assert (run.returncode, " ".join(said.split()) in plain) == (code, True), plain
     assert code != 1 or (run.stdout, run.stderr.count("\n"), run.stderr[:6]) == ("", 1, "error:")
+
+
+def test_a_picture_has_no_clips_which_is_said_before_the_work(tmp_path: Path, here: Typed) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    run = here("clip", "x.png", "--label", "cup", "--json")
+    assert (run.returncode, json.loads(run.stdout)["videos"][0]["status"]) == (1, "failed")
+    assert run.stderr == f"error: {tmp_path}/x.png is a picture, which has no clips: name a video.\n"
+
+
+def test_a_failure_to_write_is_one_json_object_too(home: Path, tmp_path: Path, here: Typed) -> None:
+    (tmp_path / "belt.csv").write_text("mine")
+    run = here("export", "belt-1", "--format", "csv", "--out", "belt.csv", "--json")
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert json.loads(run.stdout)["error"] == {
+        "type": "OutputError",
+        "message": "belt.csv is there: `--force` overwrites it.",
+    }
+
+
+def test_a_result_is_named_by_its_beginning_and_by_a_file_of_the_folder(home: Path, here: Typed) -> None:
+    (home / "videos" / "belt-1-60-90").mkdir()  # with the shots of a part, and no result
+    assert here("export", "belt", "--format", "csv").returncode == 0
+    assert "No result 'belt-1-60-90'" in here("export", "belt-1-60-90", "--format", "csv").stderr
+
+
+def test_where_a_disk_is_full_is_said(home: Path, tmp_path: Path, here: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)  # where most disks that are full say so
+        files = here("export", "belt-1", "--format", "csv", "--out", "belt.csv", "--json")
+        page = here("report", "home/videos/belt-1")
+    assert (files.returncode, files.stderr.count("\n")) == (1, 1)
+    assert json.loads(files.stdout)["error"]["message"].startswith("belt.csv: No space left on device.")
+    assert page.stderr.startswith("error: home/videos/belt-1/index.html: No space left on device.")
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp") or path.name == "belt.csv"]

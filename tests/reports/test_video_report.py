@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.contracts.errors import ReportError
-from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, Shot, Shots
+from tasks.contracts.media import LABELS_NAME, LABELS_TABLE_NAME, OBJECTS_NAME, ObjectsManifest, Shot, Shots
 from tasks.reports.video_report import write_index, write_report
 from tasks.reports.words import shown
-from tests.support.reports import CLASS_NAMES, video_record, write_labels, write_objects
+from tests.support.reports import CLASS_NAMES, video_record, write_boxes, write_labels, write_objects
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{ 7*7 }}"
 
@@ -179,6 +179,14 @@ def other_table(folder: Path) -> None:
     pq.write_table(pa.table({"time_s": ["not a number"]}), folder / LABELS_TABLE_NAME)
 
 
+def other_masks(folder: Path) -> None:
+    rewrite(OBJECTS_NAME, '"has_masks":false', '"has_masks":true')(folder)
+    table = write_boxes(folder, ObjectsManifest.model_validate_json((folder / OBJECTS_NAME).read_bytes()))
+    place = table.schema.get_field_index("mask")
+    runs = pa.array(['{"size": [99999999, 99999999], "counts": "0"}'] * len(table))
+    pq.write_table(table.set_column(place, "mask", runs), folder / "objects.parquet")
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -195,6 +203,7 @@ def other_table(folder: Path) -> None:
         pytest.param(remove("thumbnails/0002.jpg"), r"0002\.jpg is missing, but objects\.json", id="no thumbnail"),
         pytest.param(damage(LABELS_TABLE_NAME, b"PAR1"), r"labels\.parquet is no table of labels", id="broken table"),
         pytest.param(other_table, r"labels\.parquet is no table of labels", id="other table"),
+        pytest.param(other_masks, r"no table of objects \(a mask of 99999999 x 99999999 does not fill", id="masks"),
         pytest.param(
             rewrite(OBJECTS_NAME, "thumbnails/0002.jpg", "../0002.jpg"), "lies outside of its folder", id="outside"
         ),

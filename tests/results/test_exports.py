@@ -18,6 +18,7 @@ from PIL import Image
 from tasks.contracts.errors import ExportError, OutputError
 from tasks.contracts.media import LABELS_NAME, OBJECTS_NAME, LabelSegment, LabelsManifest, ObjectsManifest, Shot, Shots
 from tasks.detection.boxes import unpack_mask
+from tasks.detection.table import OBJECTS
 from tasks.results.boxes import ExportedResult
 from tasks.results.exports import RESULT_FORMATS, ResultFormat, export_results, find_result
 from tasks.results.times import google_video_intelligence
@@ -332,6 +333,26 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     assert {"'=cmd|'/C calc'!A0", "'=evil", "plain"} <= set(cells)
 
 
+def test_lengths_are_those_of_the_part(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    folder = tmp_path / "videos" / "belt-1-2-3"
+    manifest = write_objects(
+        folder, video_record(part={"start_s": 2.0, "end_s": 3.0}), annotate=False, thumbnails=False
+    )
+    rows = [row for row in write_boxes(folder, manifest).to_pylist() if 2 <= row["time_s"] < 3]
+    table = pa.Table.from_pylist([{**row, "frame": row["frame"] - 20} for row in rows], schema=OBJECTS)
+    pq.write_table(table, folder / "objects.parquet")  # frames count from the first of the part, times from the video's
+    _, _, sequence = exported("mot", folder)
+    assert "seqLength=10\n" in sequence.read_text()
+    (tracks,) = exported("cvat", folder)
+    task = etree.parse(tracks).find("meta/task")
+    assert [task.find(name).text for name in ("size", "start_frame", "stop_frame")] == ["10", "0", "9"]
+    (said,) = exported("google-video-intelligence", folder)
+    segment = {"startTimeOffset": "2s", "endTimeOffset": "3s"}
+    assert json.loads(said.read_text())["annotationResults"][0]["segment"] == segment
+
+
 def test_several_results_get_files_of_their_own(belt: Belt, masked: Belt, tmp_path: Path) -> None:
     twin = Belt(tmp_path / "elsewhere" / "Belt-1")
     results = [find_result(str(each.folder), tmp_path) for each in (belt, masked, twin)]
@@ -395,13 +416,21 @@ def test_a_damaged_result_is_refused(belt: Belt) -> None:
     pq.write_table(holey, belt.folder / "objects.parquet")
     with pytest.raises(ExportError, match=r"objects\.parquet is no table of objects \(a row has no track_id\)"):
         belt.export("coco")
+    for wrong in ({"x_min": float("nan")}, {"time_s": float("inf")}, {"frame": -1}, {"mask": "{}"}, {"mask": "[7]"}):
+        table = pa.Table.from_pylist([{**belt.rows[0], **wrong}], schema=belt.table.schema)
+        pq.write_table(table, belt.folder / "objects.parquet")
+        with pytest.raises(
+            ExportError, match=r"objects\.parquet is no table of objects \(.*(is nan|is inf|is -1|a mask)"
+        ):
+            belt.export("coco")
     (belt.folder / "objects.parquet").write_bytes(b"nothing")
     with pytest.raises(ExportError, match=r"objects\.parquet is no table of objects"):
         belt.export("coco")
     text = (belt.folder / OBJECTS_NAME).read_text()
-    (belt.folder / OBJECTS_NAME).write_text(text.replace('"start_s":1.0', '"start_s":Infinity'))
-    with pytest.raises(ExportError, match="is damaged: a time or a score is no number"):
-        belt.export("webvtt")
+    for number in ("Infinity", "1e300"):
+        (belt.folder / OBJECTS_NAME).write_text(text.replace('"end_s":2.5', f'"end_s":{number}'))
+        with pytest.raises(ExportError, match="is damaged: a time or a score is no number, or too large"):
+            belt.export("webvtt")
 
 
 def exported(name: ResultFormat, *results: Path, to_file: bool = True) -> list[Path]:

@@ -218,13 +218,26 @@ def test_a_damaged_result_is_left_out_and_named(videos: Path) -> None:
         assert {hit.video for hit in answer.hits} == {"belt-1", "photo-4"}
         assert [fault.partition(" ")[0] for fault in answer.faults] == ["creme-2/labels.json", "pair-3/labels.json"]
     objects = (videos / "belt-1" / OBJECTS_NAME).read_text()
-    for wrong, why in {'"track_id":1': '"track_id":1e300', '"start_s":1.0': '"start_s":Infinity'}.items():
+    for wrong, why in {
+        '"track_id":1': '"track_id":1e300',
+        '"start_s":1.0': '"start_s":Infinity',
+        '"end_s":2.5': '"end_s":2e300',
+    }.items():
         assert wrong in objects
         (videos / "belt-1" / OBJECTS_NAME).write_text(objects.replace(wrong, why.replace("1e300", str(2**90))))
         assert any(fault.startswith("belt-1/objects.json is damaged") for fault in found(videos, "espresso").faults)
     manifest = json.loads((videos / "belt-1" / LABELS_NAME).read_bytes())
     (videos / "belt-1" / LABELS_NAME).write_text(json.dumps({**manifest, "files": {LABELS_TABLE_NAME: "00" * 32}}))
     assert "labels.parquet is not the one that it names" in " ".join(found(videos, "espresso").faults)
+
+
+def test_a_pipe_is_no_result_and_a_fault_is_said_in_words(videos: Path) -> None:
+    (videos / "belt-1" / OBJECTS_NAME).unlink()
+    os.mkfifo(videos / "belt-1" / OBJECTS_NAME)  # which nobody ever writes to
+    (videos / "creme-2" / LABELS_NAME).write_text('{"identity": 7}')
+    assert found(videos, "espresso").faults == (
+        "creme-2/labels.json is damaged (identity: Input should be a valid string)",
+    )
 
 
 def test_a_thumbnail_elsewhere_is_not_named(videos: Path) -> None:

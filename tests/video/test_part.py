@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from tasks.contracts.errors import VideoError
 from tasks.contracts.media import TimeRange
@@ -31,6 +32,11 @@ def read(path: Path, part: TimeRange, rate_hz: float | None = None) -> list[Fram
         frames = list(reader)
     assert (reader.frames_read, reader.corrupt_frames) == (len(frames), 0)
     return frames
+
+
+def read_samples(path: Path, part: TimeRange, rate_hz: float) -> list[Frame]:
+    with open_frames(path, BOUNDS, rate_hz=rate_hz, part=part) as reader:
+        return list(reader)
 
 
 @pytest.fixture(params=["clip.mp4", "clip.mkv", "clip.ts", "clip.avi", "open.mp4", "open.mkv"])
@@ -63,6 +69,18 @@ def test_a_part_has_the_frames_that_are_shown_in_it_at_their_own_times(
     assert [frame.time_s for frame in frames] == pytest.approx(times_s, abs=2e-3)
     last_s = min(end_s or 3.6, 3.6)
     assert frames[-1].time_s + (frames[-1].duration_s or 0) == pytest.approx(last_s, abs=2e-3)
+
+
+def test_a_part_ends_within_a_picture_that_stays_on_show(tmp_path: Path) -> None:
+    slides = write_video(tmp_path / "slides.mp4", shades(4), times_s=[0.0, 1.0, 9.0, 10.0])
+    film = tmp_path / "film.gif"
+    first, last = (Image.new("L", (32, 32), shade) for shade in (0, 255))
+    first.save(film, save_all=True, append_images=[last], duration=[500, 8000])
+    for path in (slides, film):  # of the film it is the last one
+        (frame,) = read(path, TimeRange(start_s=2.0, end_s=4.0))
+        assert (frame.time_s, frame.duration_s) == pytest.approx((2.0, 2.0))
+        samples = read_samples(path, TimeRange(start_s=2.0, end_s=4.0), rate_hz=2)
+        assert [frame.time_s for frame in samples] == pytest.approx([2.0, 2.5, 3.0, 3.5])
 
 
 def test_samples_of_a_part_are_taken_from_its_start(clip: Path) -> None:

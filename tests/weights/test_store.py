@@ -55,6 +55,9 @@ def test_a_name_that_is_not_in_the_table(store: WeightsStore) -> None:
         WeightsError, match=r"No weights 'nett'\. Did you mean 'net'\? There are net, unknown, .*weights list"
     ):
         find_weights("nett", store)
+    grouped = store.model_copy(update={"table": {"net": store.table["net"].model_copy(update={"group": "nets"})}})
+    with pytest.raises(WeightsError, match=r"No weights 'netz'\. Did you mean .*'nets'.* There are all, nets, net: "):
+        grouped.members("netz")
 
 
 def test_a_given_file_goes_first_and_is_used_as_it_is(store: WeightsStore, given: Path) -> None:
