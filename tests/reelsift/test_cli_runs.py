@@ -181,7 +181,7 @@ def test_the_demonstration_shows_the_whole_path(
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == f"Report of the video, to open in a browser: {max_score(learnt)['report']}"
     (shown,) = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert [line for line in shown.splitlines() if masked(line) not in set(map(masked, printed))] == []
+    assert set(map(masked, shown.splitlines())) - set(map(masked, printed)) <= {"..."}  # where a table is cut
 
 
 def masked(line: str) -> str:
