@@ -98,6 +98,9 @@ class OwnWorker(ProcessWorker):
             raise DeployError(f"The process of {flow_run.name} could not be started.")
         return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
 
+    async def _worker_metadata(self) -> None:
+        """Say nothing of integrations: to name them, Prefect imports all that are installed, Kubernetes and Dask."""
+
     async def _entrypoint(self, flow_run: FlowRun) -> str | None:
         """Return where the flow of a run is; None for a deployment of somebody else's, where those are run, too."""
         deployment = await self.client.read_deployment(flow_run.deployment_id) if flow_run.deployment_id else None

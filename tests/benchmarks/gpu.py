@@ -7,9 +7,8 @@ TINY=--tiny`. Its figures mean nothing.
 """
 
 import argparse
-import json
-import subprocess
-import sys
+import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from reelsift.results import LabelledVideo, VideoAnswers
     from tasks.datasets.load import Videos
 
@@ -189,35 +190,59 @@ PARTS: dict[str, tuple[Callable[[Scale], Iterator[Row]], float]] = {  # and the 
 }
 
 
+# Where each part's process is forked from: PyTorch, which all of them need, is imported once, and has met no GPU there.
+FORKS = multiprocessing.get_context("forkserver")
+
+
 def measured(part: str, is_tiny: bool) -> list[Row]:
     """Run a part in a process of its own, and return its rows, and why there are no more."""
-    command = [sys.executable, "-m", "tests.benchmarks.gpu", "--part", part, *(["--tiny"] if is_tiny else [])]
-    limit_s = PARTS[part][1]
+    rows, limit_s = list[Row](), PARTS[part][1]
+    here, there = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=_measure, args=(part, is_tiny, there), daemon=False)
+    process.start()
+    there.close()
+    ends_s = time.monotonic() + limit_s
+    why = f"it took more than {limit_s:.0f} s"
     try:
-        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
-        said, why = run.stdout, run.stderr.strip().rpartition("\n")[2] if run.returncode else ""
-    except subprocess.TimeoutExpired as error:
-        said, why = (error.stdout or b"").decode(), f"it took more than {limit_s:.0f} s"
-    rows: list[Row] = [tuple(json.loads(line)) for line in said.splitlines() if line.startswith('["')]
+        while here.poll(max(0.0, ends_s - time.monotonic())):
+            row, why = here.recv()
+            if row is None:
+                break
+            rows.append(row)
+    except EOFError:
+        process.join()
+        why = f"its process ended with {process.exitcode}"
+    process.kill()
+    process.join()
     return [*rows, (part, f"not measured: {why}", "")] if why else rows
+
+
+def _measure(part: str, is_tiny: bool, there: "Connection") -> None:
+    """Send each row of a part, then why there are no more, or nothing; what libraries print goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    why = ""
+    try:
+        for row in PARTS[part][0](TINY if is_tiny else FULL):
+            there.send((row, f"it took more than {PARTS[part][1]:.0f} s"))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the other parts are measured
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+    there.send((None, why))
 
 
 def main() -> None:
     """Measure everything, or one part."""
     parser = argparse.ArgumentParser(prog="make bench-gpu")
     parser.add_argument("--tiny", action="store_true", help="on the CPU, so small that the figures mean nothing")
-    parser.add_argument("--part", choices=[*PARTS], help="one part alone, its rows as JSON")
     asked = parser.parse_args()
-    if asked.part:
-        for row in PARTS[asked.part][0](TINY if asked.tiny else FULL):
-            print(json.dumps(row, ensure_ascii=False), flush=True)
-        return
     name = "the CPU, tiny" if asked.tiny else gpu()
     if name is None:
         print("No GPU here, so there is nothing to measure; `make bench-gpu TINY=--tiny` tries it all on the CPU.")
         return
     from reelsift.console import note, print_table
 
+    FORKS.set_forkserver_preload(["torch", "numpy"])
     found = list[tuple[str, str, str, str]]()
     for part in PARTS:
         note(f"Measuring {part} ...")

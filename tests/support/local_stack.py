@@ -151,9 +151,10 @@ class LocalStack:
 
 
 def waited(is_so: Callable[[], bool], within_s: float, what: str) -> float:
-    """Wait until something is so, and return for how many seconds."""
+    """Wait until something is so, and return for how many seconds; the longer it takes, the more rarely it is asked."""
     began_s = time.monotonic()
     while not is_so():
-        assert time.monotonic() - began_s < within_s, f"waited {within_s} s for {what}"
-        time.sleep(0.2)
+        so_far_s = time.monotonic() - began_s
+        assert so_far_s < within_s, f"waited {within_s} s for {what}"
+        time.sleep(min(0.5, max(0.1, so_far_s / 10)))
     return time.monotonic() - began_s

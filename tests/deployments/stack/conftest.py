@@ -23,7 +23,7 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory, with_tables: Callable[
         with_tables(folder / "home"),
         REELSIFT_WEIGHTS=str(weights),
         REELSIFT_POOL__LOST_AFTER_S=str(LOST_AFTER_S),
-        REELSIFT_POOL__LOOK_EVERY_S="0.3",
+        REELSIFT_POOL__LOOK_EVERY_S="0.6",
         REELSIFT_POOL__BATCH_S="3600",  # as many batches as workers
     )
     try:
