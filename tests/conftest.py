@@ -43,7 +43,7 @@ COMMANDS = {
 LONG_FILES = (
     "test_private_server", "test_fuzz", "test_cli_videos", "test_cli_options", "test_train",
     "test_environment_refused", "test_pointrend", "test_cli", "test_watchdog", "test_cli_secrets", "test_from_python",
-    "test_notebook",
+    "test_notebook", "test_torchvision_detector", "test_sequence", "test_versions",
 )  # fmt: skip
 
 # `--fast`: what is left out, the longest files and real data among it. A file is not even imported if it needs such a
