@@ -37,9 +37,9 @@ demo: install
 test: install
 	@$(VENV)/bin/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
-# What needs no server, browser, TensorFlow, real data or process of its own, without the longest files.
+# What needs no server, browser, TensorFlow, real data or process of its own, without the longest files. Some wait.
 test-fast: install
-	@$(VENV)/bin/python -m pytest tests --fast -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(VENV)/bin/python -m pytest tests --fast -n 3 --dist loadgroup --no-loadscope-reorder
 
 lint: install
 	@$(VENV)/bin/ruff check .
