@@ -114,7 +114,33 @@ MIN_SCORE = {"normal": 0.5, "fast": 0.3, "rapid": 0.2}  # PixelLib's own for eac
 BATCH = {"cpu": 1, "cuda": 8}  # batches gain nothing on a CPU
 
 
-class PointRendDetector:
+class BySize:
+    """A detector whose network sees pictures of one size together, as many as the GPU's memory holds."""
+
+    batch_size: int
+
+    def detect(self, images: Sequence[Picture]) -> list[Detections]:
+        """Return what is in each picture, in their order; boxes in pixels, masks (N, H, W) where the model has them.
+
+        Raises:
+            DetectorError: the GPU's memory does not suffice for a single picture.
+        """
+        made: dict[int, Detections] = {}
+        most = BATCH["cuda"]
+        for shape in dict.fromkeys(image.shape for image in images):
+            places = [place for place, image in enumerate(images) if image.shape == shape]
+            found, at_once = in_halves(self._look, [images[place] for place in places])
+            most = min(most, at_once) if at_once < len(places) else most
+            made.update(zip(places, found, strict=True))
+        self.batch_size = min(self.batch_size, most)
+        return [made[place] for place in range(len(images))]
+
+    def _look(self, images: Sequence[Picture]) -> list[Detections]:
+        """Return what is in pictures of one size."""
+        raise NotImplementedError
+
+
+class PointRendDetector(BySize):
     """PointRend, ready to look at pictures."""
 
     class_names = COCO_CLASSES
@@ -145,18 +171,6 @@ class PointRendDetector:
             WeightsError: it is not what it should be.
         """
         return cls(network, speed=speed, weights=find_weights(f"pointrend-{network}", weights), min_score=min_score)
-
-    def detect(self, images: Sequence[Picture]) -> list[Detections]:
-        """Return what is in each picture, in their order; boxes in pixels, masks (N, H, W).
-
-        Pictures of one size go through the network together.
-
-        Raises:
-            DetectorError: the GPU's memory does not suffice for a single picture.
-        """
-        found, at_once = by_size(self._look, images)
-        self.batch_size = min(self.batch_size, at_once)
-        return found
 
     @torch.inference_mode()
     def _look(self, images: Sequence[Picture]) -> list[Detections]:
@@ -190,24 +204,6 @@ class PointRendDetector:
     def _precision(self) -> AbstractContextManager[Any]:
         """Let a GPU compute in half precision where that is safe; a CPU is to answer as PixelLib does."""
         return torch.autocast("cuda", torch.float16) if self._device == "cuda" else nullcontext()
-
-
-def by_size(
-    look: Callable[[Sequence[Picture]], list[Detections]], images: Sequence[Picture]
-) -> tuple[list[Detections], int]:
-    """Return what is in pictures, looked at together where they are of one size, and how many can be at once.
-
-    Raises:
-        DetectorError: the GPU's memory does not suffice for a single one.
-    """
-    made: dict[int, Detections] = {}
-    most = BATCH["cuda"]
-    for shape in dict.fromkeys(image.shape for image in images):
-        places = [place for place, image in enumerate(images) if image.shape == shape]
-        found, at_once = in_halves(look, [images[place] for place in places])
-        most = min(most, at_once) if at_once < len(places) else most
-        made.update(zip(places, found, strict=True))
-    return [made[place] for place in range(len(images))], most
 
 
 def in_halves(

@@ -16,7 +16,7 @@ from tasks.contracts.errors import DetectorError, WeightsError
 from tasks.contracts.media import DetectorRecord
 from tasks.detection.boxes import Detections, Picture
 from tasks.detection.config import COCO_CLASSES, NO_CLASS, PLACE_OF_ID
-from tasks.detection.pointrend import BATCH, LONGER_SIDE, by_size
+from tasks.detection.pointrend import BATCH, LONGER_SIDE, BySize
 from tasks.detection.pointrend_network import NoInitialWeights
 from tasks.weights.store import Weights, WeightsStore, find_weights
 from tasks.weights.untrusted import fill_module
@@ -43,7 +43,7 @@ MODELS = {
 }
 
 
-class TorchvisionDetector:
+class TorchvisionDetector(BySize):
     """One of torchvision's detectors, ready to look at pictures."""
 
     class_names = COCO_CLASSES
@@ -78,18 +78,6 @@ class TorchvisionDetector:
                 "nothing. Leave the speed out, or take another detector."
             )
         return cls(name, speed=speed, weights=find_weights(name, weights), min_score=min_score)
-
-    def detect(self, images: Sequence[Picture]) -> list[Detections]:
-        """Return what is in each picture, in their order; boxes in pixels, masks (N, H, W) where the model has them.
-
-        Pictures of one size go through the network together.
-
-        Raises:
-            DetectorError: the GPU's memory does not suffice for a single picture.
-        """
-        found, at_once = by_size(self._look, images)
-        self.batch_size = min(self.batch_size, at_once)
-        return found
 
     @torch.inference_mode()
     def _look(self, images: Sequence[Picture]) -> list[Detections]:

@@ -22,7 +22,7 @@ from tasks.reports.video_report import refresh_index, write_index, write_report
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import colour_of, hex_of
 from tasks.video.writing import open_writer
-from tests.support.browser import open_chromium
+from tests.support.browser import COUNT_DRAWN, open_chromium
 from tests.support.reports import video_record, write_labels, write_objects
 
 WIDTH, HEIGHT, RATE_HZ, LOOKS_HZ = 1280, 720, 30, 10
@@ -31,14 +31,6 @@ VIDEOS = int(os.environ.get("PAGE_VIDEOS", "1000"))
 PLAYED_S = 10
 MOST_PAGE_MB, MOST_INDEX_MB, MOST_PAINT_S, LEAST_HZ = 15, 5, 1.0, 30
 WORDS = ("harbour", "kitchen", "market", "garden", "station", "bakery", "river", "workshop", "street", "orchard")
-COUNT_DRAWN = """() => {
-    window.drawn = 0;
-    const clear = CanvasRenderingContext2D.prototype.clearRect;
-    CanvasRenderingContext2D.prototype.clearRect = function (...box) {
-        if (this.canvas.className === "overlay") window.drawn++;
-        return clear.apply(this, box);
-    };
-}"""
 # From a key to the picture that shows the answer: the second frame after it.
 TIME_KEYS = """() => {
     window.taken_ms = [];

@@ -18,7 +18,7 @@ from tasks.per_video.jobs import show_original
 from tasks.reports.video_report import write_comparison, write_report
 from tasks.video.config import MediaBounds
 from tests.reports.test_video_report_browser import until
-from tests.support.browser import open_chromium
+from tests.support.browser import COUNT_DRAWN, open_chromium
 from tests.support.media import Shape, write_video
 from tests.support.reports import HEIGHT, WIDTH, video_record, write_boxes, write_clip, write_labels, write_objects
 
@@ -242,16 +242,7 @@ def test_keys_play_and_seek_wherever_the_focus_is(opened: Opener) -> None:
 def test_boxes_follow_the_video_while_it_plays(opened: Opener) -> None:
     """Drawn anew with each picture of the video: ten a second here."""
     page = ready(opened())
-    page.evaluate(
-        """() => {
-            window.drawn = 0;
-            const clear = CanvasRenderingContext2D.prototype.clearRect;
-            CanvasRenderingContext2D.prototype.clearRect = function (...box) {
-                if (this.canvas.className === "overlay") window.drawn++;
-                return clear.apply(this, box);
-            };
-        }"""
-    )
+    page.evaluate(COUNT_DRAWN)
     page.evaluate("document.getElementById('player').play()")
     until(page, "document.getElementById('player').currentTime > 2")
     assert page.evaluate("drawn / document.getElementById('player').currentTime") >= 8

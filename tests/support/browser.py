@@ -8,6 +8,15 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+# Counts in `drawn` how often the overlay of a report is drawn anew.
+COUNT_DRAWN = """() => {
+    window.drawn = 0;
+    const clear = CanvasRenderingContext2D.prototype.clearRect;
+    CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+        if (this.canvas.className === "overlay") window.drawn++;
+        return clear.apply(this, box);
+    };
+}"""
 
 
 @contextmanager
