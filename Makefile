@@ -1,5 +1,11 @@
 # Two commands do everything: `make demo` and `make test`. Each makes .venv from the lock when it is not there.
-PYTHON ?= python3
+# Where python3 was built without profile-guided optimisation, as pyenv does, all of this takes a quarter longer than with
+# the Python of the system: then that one, where it is of a version that fits and can make environments.
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell python3 -c 'import sysconfig as s; exit("--enable-optimizations" not in str(s.get_config_var("CONFIG_ARGS")))' \
+	2>/dev/null || ! /usr/bin/python3 -c 'import ensurepip, sys; exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	2>/dev/null && echo python3 || echo /usr/bin/python3)
+endif
 VENV := .venv
 UV := $(VENV)/bin/uv
 INSTALLED := $(VENV)/.installed
@@ -14,7 +20,12 @@ install: $(INSTALLED)
 
 # Compiled here, once: packages and this code to bytecode, what reads shards to machine code. Else the first run of
 # everything would do it, or each of several at once, and every run where PYTHONDONTWRITEBYTECODE is set. One file of
-# PyTorch's is written for a later Python, at which compileall ends with an error; packages' own tests nobody runs.
+# PyTorch's is written for a later Python, at which compileall ends with an error. Packages' own tests nobody runs, nor
+# the largest parts of packages that are here for something else.
+NEVER_RUN := /tests?/|/testing/_internal/|/SelfTest/|/torch/_inductor/|/databricks/sdk/|/pip/|/apprise/plugins/|$\
+	/onnxruntime/(tools|transformers|quantization)/|/moto/(stepfunctions|ec2|dynamodb|rds|glue|sagemaker)/|$\
+	/networkx/algorithms/|/sympy/(physics|stats|parsing)/|/fontTools/|/cfnlint/|/dask/(array|dataframe)/|/numba/cuda/
+
 $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else "reelsift needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: try `make PYTHON=python3.11 $(MAKECMDGOALS)`" % v[:2])'
 	@$(GET_UV)
@@ -25,7 +36,7 @@ $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 	@echo "Compiling packages, and what reads shards (a minute) ..."
 	@$(VENV)/bin/python -m compileall -q -j 0 conf deployments flows reelsift tasks tests
 	@$(VENV)/bin/python -c "from tasks.records.filter import compile_kernels; compile_kernels()" & kernels=$$!; \
-		$(VENV)/bin/python -m compileall -qq -j 0 -x '/tests/|/testing/_internal/' $(VENV)/lib || true; \
+		$(VENV)/bin/python -m compileall -qq -j 0 -x '$(NEVER_RUN)' $(VENV)/lib || true; \
 		wait $$kernels
 	@touch $@
 

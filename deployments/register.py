@@ -163,6 +163,7 @@ def deploy(client: SyncPrefectClient, folder: Path) -> None:
     for deployment in wanted["deployments"]:
         if _is_there(client, deployment):
             deployment.pop("schedules", None)
+        deployment["version_type"] = "vcs:git"  # the only one looked for; else Git is asked five times for each
         for trigger in deployment.get("triggers", ()):
             there = client.read_automations_by_name(trigger["name"])
             trigger["enabled"] = there[0].enabled if there else trigger["enabled"]

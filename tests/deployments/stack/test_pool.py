@@ -25,7 +25,7 @@ from tests.support.local_stack import LocalStack, free_port, waited
 from tests.support.square_videos import write_clip
 from tests.support.youtube_mirror import youtube_mirror
 
-SHORT, LONG = 8, 300  # frames
+SHORT, LONG = 8, 200  # frames
 LONG_CLIPS = 20
 BROKEN = (3, 11, 20)
 
