@@ -34,6 +34,7 @@ WRITES_NO_BYTECODE = sys.dont_write_bytecode
 
 # What starts slowly is started once: the tests that share it run one after the other, in one process, and begin first.
 SHARED_SERVERS = ("local_stack", "prefect_server", "prefect_server of commands", "mlflow_server")
+TENSORFLOW = "tensorflow"  # as is what takes 5 s to import
 # Tests that type commands beside the Prefect server are as long as all others beside it, and have one of their own.
 COMMANDS = {
     "test_cli_frames", "test_cli_import", "test_cli_models", "test_cli_prune", "test_cli_runs", "test_killed_build",
@@ -92,7 +93,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: _server_of(item) or str(item.path) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
-    rank = {name: place for place, name in enumerate((*SHARED_SERVERS, *LONG_FILES))}
+    rank = {name: place for place, name in enumerate((*SHARED_SERVERS, TENSORFLOW, *LONG_FILES))}
     items.sort(key=lambda item: rank.get(groups[item], rank.get(item.path.stem, len(rank))))
 
 
@@ -157,7 +158,14 @@ def _names_in(code: CodeType) -> frozenset[str]:
 
 def _server_of(item: pytest.Item) -> str | None:
     server = next((name for name in SHARED_SERVERS if name in getattr(item, "fixturenames", ())), None)
+    if server is None and _imports_tensorflow(item.path):
+        return TENSORFLOW
     return f"{server} of commands" if server == "prefect_server" and item.path.stem in COMMANDS else server
+
+
+@functools.cache
+def _imports_tensorflow(path: Path) -> bool:
+    return "late_tensorflow" in path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

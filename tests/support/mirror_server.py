@@ -294,8 +294,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(code)
         length = body.length if isinstance(body, _Slice) else len(body)
         said = {"Content-Type": "application/octet-stream", "Content-Length": str(length + fault.length_delta)}
-        if fault.no_length:
+        if fault.no_length or fault.length_delta < 0:  # what comes behind the body would be the next answer
             said |= {"Connection": "close"}
+        if fault.no_length:
             del said["Content-Length"]
         for name, value in (said | dict(headers or {}) | dict(fault.headers)).items():
             self.send_header(name, value)
