@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each makes .venv from the lock when it is not there.
-# Where python3 was built without profile-guided optimisation, as pyenv does, all of this takes a quarter longer than with
-# the Python of the system: then that one, where it is of a version that fits and can make environments.
+# Where python3 was built without profile-guided optimisation, as by pyenv, its interpreter is a quarter slower than the
+# system's: then that one, where it is of a version that fits and can make environments.
 ifeq ($(origin PYTHON),undefined)
 PYTHON := $(shell python3 -c 'import sysconfig as s; exit("--enable-optimizations" not in str(s.get_config_var("CONFIG_ARGS")))' \
 	2>/dev/null || ! /usr/bin/python3 -c 'import ensurepip, sys; exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
@@ -36,7 +36,7 @@ $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
 	@echo "Compiling packages, and what reads shards (a minute) ..."
 	@$(VENV)/bin/python -m compileall -q -j 0 conf deployments flows reelsift tasks tests
 	@$(VENV)/bin/python -c "from tasks.records.filter import compile_kernels; compile_kernels()" & kernels=$$!; \
-		$(VENV)/bin/python -m compileall -qq -j 0 -x '$(NEVER_RUN)' $(VENV)/lib || true; \
+		$(VENV)/bin/python -W ignore -m compileall -qq -j 0 -x '$(NEVER_RUN)' $(VENV)/lib || true; \
 		wait $$kernels
 	@touch $@
 
