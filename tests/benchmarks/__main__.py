@@ -31,7 +31,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("names", nargs="*", choices=[*benchmarks(), []], help="which ones; all by default")
     chosen = parser.parse_args().names or benchmarks()
-    print_table("Benchmarks", ("benchmark", "what", "measured", "required"), list(measured(chosen)))
+    found = list[tuple[str, str, str, str]]()
+    try:
+        found.extend(measured(chosen))
+    finally:  # what was measured before one failed took minutes as well
+        print_table("Benchmarks", ("benchmark", "what", "measured", "required"), found)
 
 
 if __name__ == "__main__":

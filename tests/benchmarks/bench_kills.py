@@ -45,7 +45,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
             commands = {
                 "build": ("dataset", "build", "--label", "Cooking", "--mirror", slow.url),
                 "train": ("train", "--again"),
-                "label": ("label", clip, "--again", "--fps", "60", "--out", top / "out"),
+                "label": ("label", clip, "--again", "--fps", "20", "--out", top / "out"),
                 "detect": ("detect", clip, "--again", "--detector", "yolox-nano", "--out", top / "out"),
                 "up": ("up", *ports),
             }
