@@ -1,10 +1,12 @@
 # Two commands do everything: `make demo` and `make test`. Each makes .venv from the lock when it is not there.
+
 # Where python3 was built without profile-guided optimisation, as by pyenv, its interpreter is a quarter slower than the
 # system's: then that one, where it is of a version that fits and can make environments.
+FITS := (3, 11) <= sys.version_info[:2] < (3, 14)
 ifeq ($(origin PYTHON),undefined)
 PYTHON := $(shell python3 -c 'import sysconfig as s; exit("--enable-optimizations" not in str(s.get_config_var("CONFIG_ARGS")))' \
-	2>/dev/null || ! /usr/bin/python3 -c 'import ensurepip, sys; exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
-	2>/dev/null && echo python3 || echo /usr/bin/python3)
+	2>/dev/null || ! /usr/bin/python3 -c 'import ensurepip, sys; exit(not $(FITS))' 2>/dev/null \
+	&& echo python3 || echo /usr/bin/python3)
 endif
 VENV := .venv
 UV := $(VENV)/bin/uv
@@ -27,7 +29,7 @@ NEVER_RUN := /tests?/|/testing/_internal/|/SelfTest/|/torch/_inductor/|/databric
 	/networkx/algorithms/|/sympy/(physics|stats|parsing)/|/fontTools/|/cfnlint/|/dask/(array|dataframe)/|/numba/cuda/
 
 $(INSTALLED): requirements.lock bootstrap.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else "reelsift needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: try `make PYTHON=python3.11 $(MAKECMDGOALS)`" % v[:2])'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if $(FITS) else "reelsift needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: try `make PYTHON=python3.11 $(MAKECMDGOALS)`" % sys.version_info[:2])'
 	@$(GET_UV)
 	@echo "Installing about 8 GB of packages into $(VENV) (a minute with a fast line) ..."
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes -r requirements.lock \

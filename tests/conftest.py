@@ -109,8 +109,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Look for garbage once at the end, where pytest looks five times, so that it finds what nobody closed."""
-    gc.collect()
+    """Look for garbage until there is none, where pytest looks five times, so that it finds what nobody closed."""
+    while gc.collect():
+        pass
     gc.freeze()
 
 
