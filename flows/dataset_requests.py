@@ -11,6 +11,7 @@ from conf.stack_state import MLFLOW_SERVER, credentials_in_force, running_part
 from tasks.classifier.config import TrainConfig
 from tasks.contracts.datasets import Part, PlannedShard
 from tasks.contracts.errors import ConfigError, DownloadError
+from tasks.contracts.overlap import ahead
 from tasks.contracts.progress import Progress, scaled
 from tasks.datasets.manifest import Dataset
 from tasks.datasets.request import DatasetRequest, plan_request
@@ -23,7 +24,6 @@ from tasks.tracking.kept_training import CandidateNote, train_candidate, trainin
 from tasks.tracking.registry import list_models
 from tasks.tracking.server import PASSWORD, USERNAME
 from tasks.tracking.store import TrackingStore, tracking_store
-from tasks.video.overlap import ahead
 from tasks.weights.store import WeightsStore
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from flows.import_requests import (
     videos_of_version,
 )
 from tasks.contracts.media import CACHED, BatchRow, BatchVideo, FetchedVideo, VideoOutcome
+from tasks.contracts.overlap import ahead
 from tasks.datasets.catalogue import open_dataset
 from tasks.dispatch_batches import worked_on_pool
 from tasks.fan_out.batching import expected_s, keep_cost, known_cost, requests_of
@@ -38,7 +39,6 @@ from tasks.per_video.work import ExtractWork
 from tasks.process_videos import RUNNER, fetched_batches, process_fetched
 from tasks.publish_dataset import import_clips
 from tasks.runs import current_progress, final_state, result_of, show_dataset, show_videos
-from tasks.video.overlap import ahead
 
 AnyForm = ImportDatasetForm | ExtractDatasetForm
 DEPLOYMENT = "extract-batch/extract-batch"

@@ -13,10 +13,9 @@ from typing import Any
 from prefect import task
 from prefect.context import TaskRunContext
 
-from tasks.contracts.datasets import PlannedShard
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.contracts.files import file_digest
 from tasks.contracts.progress import BYTE_UNIT, scaled
-from tasks.records.config import FilterConfig
 from tasks.records.parts import part_key
 from tasks.records.stored import have_part
 from tasks.runs import current_progress, says

@@ -28,6 +28,7 @@ from tasks.contracts.media import (
     VideoOutcome,
     in_short,
 )
+from tasks.contracts.overlap import ahead
 from tasks.contracts.text import in_list
 from tasks.detection.boxes import Detector
 from tasks.fan_out.batching import keep_detector
@@ -38,7 +39,6 @@ from tasks.per_video.fetching import Workplace, discard, fetch_each
 from tasks.per_video.jobs import Job, all_done, do_each, indexed
 from tasks.per_video.work import DetectWork, ExtractWork, Work, open_job
 from tasks.runs import current_progress, result_of, says
-from tasks.video.overlap import ahead
 from tasks.weights.store import WeightsStore
 
 CACHE_VERSION = 3  # raise by hand when an outcome says something else

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tasks.contracts.datasets import (
     VOCABULARY_SIZE,
     DatasetManifest,
+    FilterConfig,
     PlannedShard,
     ShardTally,
     level_among,
@@ -19,7 +20,6 @@ from tasks.contracts.datasets import (
 from tasks.contracts.errors import ConfigError, DatasetError, MirrorError
 from tasks.datasets.catalogue import list_datasets, open_dataset
 from tasks.datasets.manifest import ALL, dataset_id, slug_of
-from tasks.records.config import FilterConfig
 from tasks.records.parts import FILTER_VERSION, batches_of, options_of
 from tasks.shards.config import DownloadConfig
 from tasks.shards.plan import selected_shards

@@ -27,6 +27,7 @@ from tasks.contracts.media import (
     VideoRecord,
 )
 from tasks.contracts.model import code_revision
+from tasks.contracts.overlap import StageClock, ahead
 from tasks.contracts.progress import Progress, Silent
 from tasks.detection.boxes import NO_TRACK, Detections, Detector, TimedFrame
 from tasks.detection.config import DetectOptions
@@ -36,7 +37,6 @@ from tasks.detection.tracking import Follower, TrackSummaries, carried
 from tasks.video.config import MediaBounds
 from tasks.video.decoding import Watch
 from tasks.video.frames import FALLBACK_RATE, Frame, FrameReader, open_frames
-from tasks.video.overlap import StageClock, ahead
 from tasks.video.probe import probe
 
 GROUP_BYTES = 256 << 20  # of pictures that wait for a batch to fill, at most

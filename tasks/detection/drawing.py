@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.media import DETECTED_PICTURE_NAME, DETECTED_VIDEO_NAME, FetchedVideo, MediaFacts
+from tasks.contracts.overlap import Behind, StageClock
 from tasks.detection.boxes import NO_TRACK, Picture, TimedFrame, unpack_mask
 from tasks.detection.tracking import TrackSummaries, thumbnail_name
 from tasks.video.drawing import colour_of, draw_box, draw_mask
 from tasks.video.frames import FALLBACK_RATE
-from tasks.video.overlap import Behind, StageClock
 from tasks.video.writing import VideoWriter, open_writer
 
 MASK_OPACITY = 0.45

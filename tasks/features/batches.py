@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.errors import VideoError
+from tasks.contracts.overlap import ahead, in_order
 from tasks.contracts.progress import Progress, Silent
 from tasks.video.frames import Frame, FrameReader
-from tasks.video.overlap import ahead, in_order
 
 ItemT = TypeVar("ItemT")
 MadeT = TypeVar("MadeT")

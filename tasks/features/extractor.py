@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from tasks.contracts.errors import VideoError
 from tasks.contracts.features import FeatureSpace
 from tasks.contracts.media import MediaFacts, TimeRange, WeightsRecord
+from tasks.contracts.overlap import ahead
 from tasks.contracts.progress import Progress, Silent
 from tasks.features.batches import FrameNetwork, NetworkThreads, sampled_rows
 from tasks.features.sound_network import windows_of
 from tasks.video.config import MediaBounds
 from tasks.video.decoding import Watch
 from tasks.video.frames import open_frames
-from tasks.video.overlap import ahead
 from tasks.video.sound import read_sound
 
 INAUDIBLE = 1e-4  # of full scale: -80 dB

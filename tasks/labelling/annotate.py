@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.contracts.media import LabelSegment, TimeRange
+from tasks.contracts.overlap import Behind, ahead
 from tasks.contracts.progress import Progress
 from tasks.features.batches import VideoClock
 from tasks.labelling.scores import best_labels
 from tasks.video.config import MediaBounds
 from tasks.video.drawing import colour_of, draw_plate
 from tasks.video.frames import FALLBACK_RATE, open_frames
-from tasks.video.overlap import Behind, ahead
 from tasks.video.writing import open_writer
 
 MOST_SHOWN = 3

@@ -27,13 +27,13 @@ from tasks.contracts.media import (
     ModelRecord,
     VideoOutcome,
 )
+from tasks.contracts.overlap import side_by_side
 from tasks.contracts.text import shown
 from tasks.reports.player import link_original, original_of, sheet_of
 from tasks.reports.video_report import refresh_index, write_report
 from tasks.video.config import MediaBounds
 from tasks.video.decoding import Watch
 from tasks.video.frames import Overview
-from tasks.video.overlap import side_by_side
 from tasks.video.sources import folder_name
 
 

@@ -1,207 +1,45 @@
 """Shards filtered to Arrow rows: read, judged record by record, and every record accounted for."""
 
-import mmap
-import os
 import threading
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cached_property
-from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import google_crc32c
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import Damage, DropReason, Level, PlannedShard, Shard, ShardTally
-from tasks.contracts.errors import DatasetError
+from tasks.contracts.datasets import Damage, DropReason, FilterConfig, Level, PlannedShard, Shard, ShardTally
 from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
-from tasks.records.config import FilterConfig
-from tasks.records.kernels.crc32c import MASK_DELTA
-from tasks.records.kernels.example import FLOAT_BYTES, FRAME_ROWS, INT_BYTES, VIDEO_ROWS, Ints
-from tasks.records.kernels.judge import MATCH, NO_MATCH, Rules, Verdict, choose
+from tasks.records.kernels.example import FLOAT_BYTES, FRAME_ROWS, INT_BYTES, Ints
+from tasks.records.kernels.judge import MATCH, NO_MATCH, Rules, Verdict, id_hashes, smallest
 from tasks.records.kernels.walker import MIN_FRAME_BYTES, VERDICT, new_tables, walk
 from tasks.records.kernels.wire import Bytes
 from tasks.records.part_file import refuse_damage
-from tasks.records.rows import FRAME_SCHEMA, SCHEMA, FrameRows, Rows, copy_rows, table_of
-
-MAX_BYTES = (1 << 31) - 1  # a frame-level shard has about 0.4 GB; with this, 32-bit offsets never overflow
-HEADER_BYTES = 12  # of a frame: its length, and the checksum of that
-PACKED_BYTES = 1 << 16  # decompressed at a time: what is lost where the stream is damaged
-READ_BYTES = (
-    1 << 20
-)  # at a time, and judged at once, from the processor's cache: from memory it takes three times as long
-CUT_STREAM = "the compressed stream is cut off"
-BROKEN_STREAM = "the compressed stream is damaged"
-ANY_WRAPPER = 32 + zlib.MAX_WBITS  # GZIP or ZLIB, as the stream says
-LARGE_BYTES = 1 << 26  # of a shard of frames, of which there are as many as of a hundred others: on large pages
-FETCH = "Fetch it again: delete it and run `reelsift shards download`."
+from tasks.records.reading import BROKEN_STREAM, Opened, Piece, opened_shard, pieces, read_shard
+from tasks.records.rows import FRAME_SCHEMA, SCHEMA, Rows, copy_rows, frame_tables, table_of
 
 MAX_DAMAGE = 20  # places reported for one shard; the tally counts all
 NOTED_RECORDS = 1024  # at a time; a shard has about a thousand, but a broken one may have any number
+NOTED_FRAMED = 64  # of records of frames: a piece has about two dozen
 TABLE_BYTES = 1 << 24  # of rows that are copied into a table, and so are in memory twice, unless one shard has more
 
 
-class ShardBytes(NamedTuple):
-    """The frames of a shard as uint8, valid as long as the room that they were read into."""
-
-    data: NDArray[np.uint8]
-    fault: str = ""  # why a compressed stream ended before its end, in words that are the same on every machine
-
-
-Look = Callable[[Bytes, int], object]
-
-
-def read_shard(
-    path: Path,
-    size_bytes: int | None = None,
-    room: Callable[[int], Bytes] | None = None,
-    look: Look = lambda *_: None,
-) -> ShardBytes:
-    """Return the content of `path`, decompressed where TensorFlow wrote it with `GZIP` or `ZLIB`.
-
-    Args:
-        path: a TFRecord file.
-        size_bytes: the size that it had when it was checked, where that is known.
-        room: gives memory for so many bytes; by default what this thread uses again for its next shard.
-        look: is given the content and how many bytes of it are there by now, each time that there are more.
-
-    Raises:
-        DatasetError: the file is missing, a folder, too big, or changes while it is read.
-    """
-    try:
-        with FileIO(path) as file:
-            data = _read(file, path, size_bytes, room or _workspace.buffer, look)
-        if not is_compressed(data[:HEADER_BYTES].tobytes()):
-            return ShardBytes(data)
-        unpacked = _decompressed(data.tobytes(), path)
-    except FileNotFoundError as error:
-        raise DatasetError(f"There is no shard {path}. Fetch it with `reelsift shards download`.") from error
-    except IsADirectoryError as error:
-        raise DatasetError(f"{path} is a folder, not a shard. {FETCH}") from error
-    except OSError as error:
-        raise DatasetError(f"The shard {path} cannot be read: {error.strerror}. {FETCH}") from error
-    look(unpacked.data, unpacked.data.size)
-    return unpacked
-
-
-def _read(file: FileIO, path: Path, size_bytes: int | None, room: Callable[[int], Bytes], look: Look) -> Bytes:
-    before = os.fstat(file.fileno())
-    size = before.st_size
-    if size_bytes is not None and size != size_bytes:
-        raise DatasetError(f"The shard {path} has {size} bytes, and had {size_bytes} when it was checked. {FETCH}")
-    if size > MAX_BYTES:
-        raise DatasetError(f"The file {path} has {size} bytes; a shard has at most {MAX_BYTES}. {FETCH}")
-    data = room(size)[:size]
-    done = 0
-    while done < size and (count := file.readinto(data[done : done + READ_BYTES].data)):
-        done += count
-        if done >= min(size, HEADER_BYTES) and not is_compressed(data[:HEADER_BYTES].tobytes()):
-            look(data, done)
-    after = os.fstat(file.fileno())
-    if done != size or (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
-        raise DatasetError(f"The shard {path} changed while it was read ({size} bytes at first). {FETCH}")
-    return data
-
-
-def is_compressed(header: bytes) -> bool:
-    """Say whether a file that begins so is a GZIP or ZLIB stream, and not TFRecord frames.
-
-    A frame begins with its length and the checksum of that, which a compressed stream has there by chance alone.
-    """
-    is_gzip = header[:3] == b"\x1f\x8b\x08"
-    if len(header) < HEADER_BYTES:
-        return is_gzip
-    is_zlib = header[0] & 0x8F == 0x08 and int.from_bytes(header[:2], "big") % 31 == 0  # RFC 1950
-    if not is_gzip and not is_zlib:
-        return False
-    crc = google_crc32c.value(header[:8])
-    masked = ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF
-    return masked != int.from_bytes(header[8:], "little")
-
-
-def _decompressed(packed: bytes, path: Path) -> ShardBytes:
-    """Decompress a stream, or several one after the other, as far as they are whole.
-
-    Raises:
-        DatasetError: it grows beyond what a shard may be.
-    """
-    content, at, stream, fault = bytearray(), 0, zlib.decompressobj(ANY_WRAPPER), ""
-    try:
-        while at < len(packed):
-            if stream.eof:
-                stream = zlib.decompressobj(ANY_WRAPPER)
-            content += stream.decompress(packed[at : at + PACKED_BYTES])
-            at = min(at + PACKED_BYTES, len(packed)) - len(stream.unused_data)
-            if len(content) > MAX_BYTES:
-                raise DatasetError(f"The shard {path} decompresses to more than {MAX_BYTES} bytes. {FETCH}")
-    except zlib.error:
-        fault = BROKEN_STREAM
-    if not fault and not stream.eof:
-        fault = CUT_STREAM
-    return ShardBytes(np.frombuffer(content, np.uint8), fault)
-
-
-def _mapped(size: int) -> Bytes:
-    """Return room for a shard, which starts on a page: reading into another runs several times slower."""
-    # Read rather than mapped, as a file that changes under a map would change between being checked and being copied.
-    private = mmap.mmap(-1, size + size // 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if size >= LARGE_BYTES and (huge := getattr(mmap, "MADV_HUGEPAGE", None)) is not None:
-        with suppress(OSError):  # a kernel without them
-            private.madvise(huge)
-    return np.frombuffer(private, np.uint8)
-
-
-_spare: deque[Bytes] = deque(maxlen=2)  # rooms of shards of frames whose rows have been copied, by whichever thread
-
-
-def _lent(size: int) -> Bytes:
-    """Return room that is the caller's, for a shard whose rows are copied later; a spare one that is large enough."""
-    try:
-        room = _spare.pop()
-    except IndexError:
-        return _mapped(size)
-    return room if room.size >= size else _mapped(size)
-
-
-def let_go_of_rooms() -> None:
-    """Give the memory of shards of frames back, when no more are to be filtered."""
-    _spare.clear()
-
-
 class _Workspace(threading.local):
-    """What a thread uses again for its next shard: memory that is new each time is mapped and zeroed each time."""
+    """What a thread uses again for its next shard of whole videos."""
 
     def __init__(self) -> None:
-        self._buffer = np.empty(0, np.uint8)
         self._rules: tuple[FilterConfig, Rules] | None = None
-        self._tables: dict[Level, tuple[Ints, Ints]] = {"video": new_tables(NOTED_RECORDS)}
-
-    def buffer(self, size: int) -> Bytes:
-        """Return room for a shard, until this is called again."""
-        if self._buffer.size < size:
-            self._buffer = np.empty(0, np.uint8)  # let go of the old one first
-            self._buffer = _mapped(size)
-        return self._buffer
-
-    def tables(self, level: Level) -> tuple[Ints, Ints]:
-        """Return room for what is noted of some records."""
-        if level not in self._tables:
-            self._tables[level] = new_tables(NOTED_RECORDS, FRAME_ROWS if level == "frame" else VIDEO_ROWS)
-        return self._tables[level]
+        self.tables = new_tables(NOTED_RECORDS)  # room for what is noted of some records
 
     def rules(self, config: FilterConfig) -> Rules:
-        """Return the rules of `config` for a shard that begins."""
+        """Return the rules of `config`."""
         if self._rules is None or (self._rules[0] is not config and self._rules[0] != config):
             self._rules = config, _rules(config)
-        rules = self._rules[1]
-        rules.seen.fill(-1)
-        return rules
+        return self._rules[1]
 
 
 _workspace = _Workspace()
@@ -228,7 +66,16 @@ DETAILS = {
     Verdict.BAD_DATA_CRC: "the checksum of the record's data is wrong",
     Verdict.MALFORMED: "the record is not a tf.train.Example with an id in UTF-8",
 }
+NOTHING = np.empty(0, np.uint8)
 NO_SEQUENCE = "the record is not a tf.train.SequenceExample with an id in UTF-8"
+
+
+class Judgement(NamedTuple):
+    """What became of the records of a shard."""
+
+    counts: Ints  # by verdict
+    rows: int  # that are kept
+    damage: tuple[Damage, ...]
 
 
 class FilteredShard:
@@ -238,9 +85,9 @@ class FilteredShard:
     been read, it fills the processor's caches, and code that makes objects takes three times as long.
     """
 
-    def __init__(self, shard: PlannedShard, counts: Ints, damage: tuple[Damage, ...], rows: Rows | FrameRows) -> None:
-        self.rows, self.damage = rows, damage
-        self._shard, self._counts = shard, counts
+    def __init__(self, shard: PlannedShard, rows: Rows, judgement: Judgement) -> None:
+        self.rows = rows
+        self._shard, self._judgement = shard, judgement
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the table, then the tally."""
@@ -248,21 +95,25 @@ class FilteredShard:
         yield self.tally
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield the rows, as `SCHEMA` has them; or with frames, as `FRAME_SCHEMA` does, in small tables and once."""
-        return self.rows.tables()
+        """Yield the rows, as `SCHEMA` has them."""
+        yield self.table
 
     @cached_property
     def table(self) -> pa.Table:
         """All rows in memory."""
-        if isinstance(self.rows, Rows):
-            return table_of([self.rows])
-        return pa.concat_tables([FRAME_SCHEMA.empty_table(), *self.rows.tables()])
+        return table_of([self.rows])
+
+    @property
+    def judgement(self) -> Judgement:
+        """What became of the records."""
+        return self._judgement
 
     @cached_property
     def tally(self) -> ShardTally:
         """The tally of the records."""
-        shard, counts, drops = self._shard, self._counts.tolist(), dict[DropReason, int]()
-        background = len(self.rows.is_match) - counts[MATCH]
+        shard, judgement, drops = self._shard, self.judgement, dict[DropReason, int]()
+        counts = judgement.counts.tolist()
+        background = judgement.rows - counts[MATCH]
         counts[NO_MATCH] -= background
         for verdict, reason in REASONS.items():
             if counts[verdict]:
@@ -275,7 +126,7 @@ class FilteredShard:
             matches=counts[MATCH],
             background=background,
             drops=drops,
-            damage=self.damage,
+            damage=judgement.damage,
         )
 
 
@@ -316,7 +167,7 @@ def _filter_waiting(waiting: deque[tuple[int, Shard]], done: dict[int, FilteredS
         try:
             done[at] = filter_shard(shard, config)
             if config.level == "frame":
-                _ = done[at].table  # here rather than later: until then, all of the shard is in memory
+                _ = done[at].table  # here rather than later, as it is read by that
         except BaseException:
             waiting.clear()  # so that the other threads end
             raise
@@ -327,7 +178,7 @@ def _tables(done: deque[FilteredShard]) -> Iterator[pa.Table]:
     rows, size = list[Rows](), 0
     while done:
         each = done.popleft()
-        if isinstance(each.rows, FrameRows):
+        if isinstance(each, FramedShard):
             yield each.table
             continue
         size += each.rows.nbytes
@@ -351,25 +202,68 @@ def filter_shard(shard: Shard, config: FilterConfig) -> FilteredShard:
 
 def filter_file(shard: PlannedShard, path: Path, config: FilterConfig, size_bytes: int | None = None) -> FilteredShard:
     """Do the same for a shard at `path`, whatever its size where that is not known."""
-    lent = list[Bytes]()
+    if config.level == "frame":
+        return FramedShard(shard, path, config, size_bytes)
+    judged, piece = _Judged(_workspace.rules(config), _workspace.tables), Piece(NOTHING, 0)
+    found = [(np.empty(0, np.bool_), _workspace.tables[1][:0])]
 
-    def room(size: int) -> Bytes:
-        lent.append(_lent(size))
-        return lent[0]
+    def look(data: Bytes, ready: int) -> None:
+        piece.data, piece.ready = data, ready
+        found.extend((is_match, features.copy()) for is_match, features in judged.noted(piece))
 
-    is_video = config.level == "video"
-    judged = _Judged(config)
-    data, fault = read_shard(path, size_bytes, None if is_video else room, judged.look)
-    features, is_match = judged.kept(data, config.background)
-    if is_video:
-        rows = copy_rows(data, features, is_match, shard.name)
-    else:
-        rows = FrameRows(shard.name, data, features, is_match, lambda: _spare.extend(lent))
-    damage = (_damage(shard, offset, Verdict(verdict), config.level) for offset, verdict in judged.damaged)
-    filtered = FilteredShard(shard, judged.counts, (*damage, *_file_damage(shard, data.size, fault)), rows)
-    if config.strict and filtered.damage:
+    data, fault = read_shard(path, size_bytes, look)
+    is_match, features = map(np.concatenate, zip(*found, strict=True))
+    if _is_sampled(config):
+        kept = _kept(is_match, id_hashes(data, features[~is_match]), config)
+        is_match, features = is_match[kept], features[kept]
+    rows = copy_rows(data, features, is_match, shard.name)
+    judgement = Judgement(judged.counts, len(is_match), judged.damage(shard, config.level, data.size, fault))
+    filtered = FilteredShard(shard, rows, judgement)
+    if config.strict:
         refuse_damage(filtered.tally, path)
     return filtered
+
+
+class FramedShard(FilteredShard):
+    """A shard of frames, which is read while its rows are taken, so that neither is in memory as a whole."""
+
+    def __init__(self, shard: PlannedShard, path: Path, config: FilterConfig, size_bytes: int | None) -> None:
+        self._shard, self._path, self._config, self._size_bytes = shard, path, config, size_bytes
+        self._judgement: Judgement | None = None
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows, as `FRAME_SCHEMA` has them, in small tables. The tally is known after the last one.
+
+        Raises:
+            DatasetError: as `filter_shard` raises it.
+            DamagedShardError: the shard is damaged and `config.strict` is set.
+        """
+        with opened_shard(self._path, self._size_bytes) as opened:
+            kept = _sampled(opened, self._config) if _is_sampled(self._config) else None
+            judged, piece, seen, rows = _judged_frames(self._config), Piece(NOTHING, 0), 0, 0
+            for piece in pieces(opened):
+                for is_match, features in judged.noted(piece):
+                    here = slice(None) if kept is None else kept[seen : seen + len(is_match)]
+                    seen += len(is_match)
+                    rows += len(is_match[here])
+                    yield from frame_tables(self._shard.name, piece.data, features[here], is_match[here])
+        damage = judged.damage(self._shard, self._config.level, piece.offset + piece.ready, piece.fault)
+        self._judgement = Judgement(judged.counts, rows, damage)
+        if self._config.strict:
+            refuse_damage(self.tally, self._path)
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All rows in memory."""
+        return pa.concat_tables([FRAME_SCHEMA.empty_table(), *self.tables()])
+
+    @property
+    def judgement(self) -> Judgement:
+        """What became of the records, for which all of them are read where they were not yet."""
+        if self._judgement is None:
+            _ = self.table
+        assert self._judgement, "is known when all is read"
+        return self._judgement
 
 
 def compile_kernels() -> None:
@@ -377,49 +271,78 @@ def compile_kernels() -> None:
 
     Else it is done for the first shard, by each process that begins before one has finished.
     """
-    data, config = np.zeros(MIN_FRAME_BYTES, np.uint8), FilterConfig(label_ids=(0,), background=1)
-    judged = _Judged(config)
-    judged.look(data, data.size)
-    features, is_match = judged.kept(data, config.background)
-    copy_rows(data, features, is_match, "")
+    data, config = np.zeros(MIN_FRAME_BYTES, np.uint8), FilterConfig(label_ids=(0,))
+    for is_match, features in _Judged(_workspace.rules(config), _workspace.tables).noted(Piece(data, data.size)):
+        id_hashes(data, features)
+        copy_rows(data, features, is_match, "")
     frames = new_tables(1, FRAME_ROWS)[1]
     frames.fill(0)
-    next(FrameRows("", data, frames, np.ones(1, np.bool_), list).tables())
+    next(frame_tables("", data, frames, np.ones(1, np.bool_)))
 
 
 class _Judged:
     """What became of the records of a shard, as far as it was read."""
 
-    def __init__(self, config: FilterConfig) -> None:
+    def __init__(self, rules: Rules, tables: tuple[Ints, Ints]) -> None:
         self.counts = np.zeros(len(Verdict), np.int64)  # by verdict
-        self.damaged: list[tuple[int, int]] = []  # (offset, verdict) of the first few
-        self._rules, self._tables = _workspace.rules(config), _workspace.tables(config.level)
-        self._found = [(np.empty(0, np.int64), self._tables[1][:0])]  # of those that may be kept: verdicts, features
-        self._at = 0
+        self._damaged: list[tuple[int, int]] = []  # (offset, verdict) of the first few
+        self._rules, self._tables = rules, tables
 
-    def look(self, data: Bytes, ready: int) -> None:
-        """Judge the records that have come: those that end within the first `ready` bytes, and were not judged yet."""
+    def noted(self, piece: Piece) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
+        """Judge the records that have come whole; of those that may be kept, yield which match, and the features.
+
+        The features say where in the piece the values are, until the next ones are yielded.
+        """
         heads, features = self._tables
         noted = len(heads)
+        self._rules.seen.fill(-1)  # as these are told apart by where they are in the piece
         while noted == len(heads):  # else there are no more
-            noted, self._at = walk(data, ready, self._at, self.counts, heads, features, self._rules)
+            noted, piece.at = walk(piece.data, piece.ready, piece.at, self.counts, heads, features, self._rules)
             verdicts, wanted = heads[:noted, VERDICT], slice(noted)
             if any(self.counts[DAMAGED].tolist()):
                 is_damaged = (verdicts >= DAMAGED.start) & (verdicts < DAMAGED.stop)
-                self.damaged += heads[:noted][is_damaged][: MAX_DAMAGE - len(self.damaged)].tolist()
+                first = heads[:noted][is_damaged][: MAX_DAMAGE - len(self._damaged)].tolist()
+                self._damaged += [(piece.offset + at, verdict) for at, verdict in first]
                 wanted = np.flatnonzero(~is_damaged)
-            self._found.append((verdicts[wanted].copy(), features[wanted].copy()))
+            yield verdicts[wanted] == MATCH, features[wanted]
 
-    def kept(self, data: Bytes, background: int | str) -> tuple[Ints, NDArray[np.bool_]]:
-        """Return where the records that are kept have their values, in the order of the file, and which match."""
-        verdicts, features = map(np.concatenate, zip(*self._found, strict=True))
-        is_match = verdicts == MATCH
-        if background in {0, "all"}:
-            return features, is_match
-        unmatched = np.flatnonzero(~is_match)
-        sampled = unmatched[choose(data, features[unmatched], int(background) * int(is_match.sum()))]
-        kept = np.sort(np.concatenate([np.flatnonzero(is_match), sampled]))
-        return features[kept], is_match[kept]
+    def damage(self, shard: PlannedShard, level: Level, size_bytes: int, fault: str) -> tuple[Damage, ...]:
+        """Describe the damage to records and to the file as a whole in words that are the same on every machine."""
+        path = f"{shard.partition}/{shard.name}"
+        found = list[Damage]()
+        for offset, verdict in self._damaged:
+            detail = NO_SEQUENCE if verdict == Verdict.MALFORMED and level == "frame" else DETAILS[Verdict(verdict)]
+            found.append(Damage(path=path, offset=offset, reason=REASONS[Verdict(verdict)], detail=detail))
+        if fault or not size_bytes:
+            reason = DropReason.BAD_CRC if fault == BROKEN_STREAM else DropReason.TRUNCATED
+            found.append(Damage(path=path, offset=size_bytes, reason=reason, detail=fault or "the file is empty"))
+        return tuple(found)
+
+
+def _judged_frames(config: FilterConfig) -> _Judged:
+    """Return what judges records of frames; its own, as other shards are read in the same thread meanwhile."""
+    return _Judged(_rules(config), new_tables(NOTED_FRAMED, FRAME_ROWS))
+
+
+def _is_sampled(config: FilterConfig) -> bool:
+    return config.background not in {0, "all"}
+
+
+def _sampled(opened: Opened, config: FilterConfig) -> NDArray[np.bool_]:
+    """Read a shard of frames, and return which of the records that may be kept are."""
+    judged, matches, hashes = _judged_frames(config), [NOTHING.view(np.bool_)], [NOTHING.view(np.uint64)]
+    for piece in pieces(opened):
+        for is_match, features in judged.noted(piece):
+            matches.append(is_match)
+            hashes.append(id_hashes(piece.data, features[~is_match]))
+    return _kept(np.concatenate(matches), np.concatenate(hashes), config)
+
+
+def _kept(is_match: NDArray[np.bool_], hashes: NDArray[np.uint64], config: FilterConfig) -> NDArray[np.bool_]:
+    """Return which records are kept: all that match, and of the others, whose hashes are given, a sample."""
+    kept = is_match.copy()
+    kept[np.flatnonzero(~is_match)[smallest(hashes, int(config.background) * int(is_match.sum()))]] = True
+    return kept
 
 
 def _rules(config: FilterConfig) -> Rules:
@@ -432,19 +355,3 @@ def _rules(config: FilterConfig) -> Rules:
     wanted = (Verdict.MATCH, Verdict.NO_MATCH) if config.background else (Verdict.MATCH,)
     noted = sum(1 << verdict for verdict in (*wanted, *range(DAMAGED.start, DAMAGED.stop)))
     return Rules(roles, need, seen, room, RGB_SIZE, AUDIO_SIZE, config.check_crc, noted)
-
-
-def _file_damage(shard: PlannedShard, size_bytes: int, fault: str) -> tuple[Damage, ...]:
-    """Describe what is wrong with a file as a whole, where its records are none or not all there are."""
-    if not fault and size_bytes:
-        return ()
-    reason = DropReason.BAD_CRC if fault == BROKEN_STREAM else DropReason.TRUNCATED
-    path = f"{shard.partition}/{shard.name}"
-    return (Damage(path=path, offset=size_bytes, reason=reason, detail=fault or "the file is empty"),)
-
-
-def _damage(shard: PlannedShard, offset: int, verdict: Verdict, level: Level) -> Damage:
-    """Describe damage in words that are the same on every machine."""
-    path = f"{shard.partition}/{shard.name}"
-    detail = NO_SEQUENCE if verdict == Verdict.MALFORMED and level == "frame" else DETAILS[verdict]
-    return Damage(path=path, offset=offset, reason=REASONS[verdict], detail=detail)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.contracts.datasets import Part, PlannedShard
+from tasks.contracts.datasets import FilterConfig, Part, PlannedShard
 from tasks.contracts.errors import DatasetError
 from tasks.contracts.progress import Progress, Silent
-from tasks.records.config import FilterConfig
 from tasks.records.part_file import describe, find_whole, kept_shards, refuse_damage
 from tasks.shards.plan import shard_index
 

@@ -2,7 +2,7 @@
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,27 +69,11 @@ class Rows(NamedTuple):
         """The size of what is copied."""
         return self.ids.nbytes + self.labels.nbytes + self.rgb.nbytes + self.audio.nbytes
 
-    def tables(self) -> Iterator[pa.Table]:
-        """Yield all of them in one table of `SCHEMA`."""
-        yield table_of([self])
 
-
-class FrameRows:
-    """Records of a shard with their frames, which are copied out of it a few at a time, and once."""
-
-    def __init__(
-        self, shard: str, data: Bytes, features: Ints, is_match: NDArray[np.bool_], let_go: Callable[[], object]
-    ) -> None:
-        """Keep the bytes of the shard; `let_go` is called when all is copied."""
-        self.is_match = is_match
-        self._shard, self._data, self._features, self._let_go = shard, data, features, let_go
-
-    def tables(self) -> Iterator[pa.Table]:
-        """Yield tables of `FRAME_SCHEMA`, none of them large."""
-        for part in cut(self._features[:, FRAME_RGB, COUNT], TABLE_FRAMES):
-            yield _frame_table(self._shard, self._data, self._features[part], self.is_match[part])
-        self._data = self._data[:0]
-        self._let_go()
+def frame_tables(shard: str, data: Bytes, features: Ints, is_match: NDArray[np.bool_]) -> Iterator[pa.Table]:
+    """Copy the records of frames whose features are given into tables of `FRAME_SCHEMA`, none of them large."""
+    for part in cut(features[:, FRAME_RGB, COUNT], TABLE_FRAMES):
+        yield _frame_table(shard, data, features[part], is_match[part])
 
 
 def cut(frames: Ints, most: int) -> Iterator[slice]:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.contracts.datasets import Part, PlannedShard
+from tasks.contracts.datasets import FilterConfig, Part, PlannedShard
 from tasks.contracts.errors import DamagedStorageError
 from tasks.contracts.files import temporary_folder
 from tasks.contracts.progress import Progress
-from tasks.records.config import FilterConfig
 from tasks.records.parts import batch_key, find_part, judged, missing_shards, options_key, write_part
 from tasks.shards.config import DownloadConfig
 from tasks.shards.download import fetch_shards

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.contracts.datasets import Level, PlannedShard, ShardTally
+from tasks.contracts.datasets import FilterConfig, Level, PlannedShard, ShardTally
 from tasks.contracts.errors import DiskSpaceError
 from tasks.contracts.files import appearing, file_digest, temporary_file
+from tasks.contracts.overlap import ahead
 from tasks.contracts.progress import Progress
-from tasks.records.config import FilterConfig
-from tasks.records.filter import FilteredShard, filter_file, let_go_of_rooms
+from tasks.records.filter import FilteredShard, filter_file
 from tasks.records.part_file import footer_of, part_name, read_tallies, refuse_damage
 from tasks.records.rows import SCHEMA, schema_of, shard_column
 
@@ -94,7 +94,7 @@ def write_rows(path: Path, filtered: Iterable[FilteredShard | StoredShard], leve
     options, grouped = (OPTIONS, _groups) if level == "video" else (FRAME_OPTIONS, _frame_groups)
     try:
         with pq.ParquetWriter(path, schema_of(level), **options) as writer:
-            for group in grouped(_tables(filtered, tallies)):
+            for group in grouped(_tables(filtered, tallies, level)):
                 writer.write_table(group, row_group_size=len(group))
             writer.add_key_value_metadata(footer_of(tuple(tallies)))
     except OSError as error:
@@ -104,11 +104,17 @@ def write_rows(path: Path, filtered: Iterable[FilteredShard | StoredShard], leve
         raise DiskSpaceError(f"No space is left in {path.parent} for filtered records. {hint}") from error
 
 
-def _tables(filtered: Iterable[FilteredShard | StoredShard], tallies: list[ShardTally]) -> Iterator[pa.Table]:
-    """Yield the tables, and put the tallies aside."""
+def _tables(
+    filtered: Iterable[FilteredShard | StoredShard], tallies: list[ShardTally], level: Level
+) -> Iterator[pa.Table]:
+    """Yield the tables, and put the tallies aside; frames are read while the last ones are written."""
     for shard in filtered:
-        tallies.append(shard.tally)
-        yield from shard.tables()
+        if level == "video":
+            yield from shard.tables()
+        else:
+            with closing(ahead(shard.tables(), buffer=1)) as tables:
+                yield from tables
+        tallies.append(shard.tally)  # of frames it is known when all are read
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -198,27 +204,25 @@ def filtered_shards(
         DamagedShardError: a shard is damaged, and `config.strict` is set.
     """
     stored = {path: StoredRows(path) for path in set(kept.values())}
-    ahead: deque[tuple[PlannedShard, Future[FilteredShard] | None]] = deque()
-    # Of a shard of frames there may be half a gigabyte: one is read while the rows of another are written.
-    threads = 1 if config.level == "frame" else min(MAX_THREADS, os.cpu_count() or 1)
+    waiting: deque[tuple[PlannedShard, Future[FilteredShard] | None]] = deque()
+    threads = min(MAX_THREADS, os.cpu_count() or 1)  # for whole videos: frames are read when they are written
     pool = ThreadPoolExecutor(threads, thread_name_prefix="filter")
 
-    def finished() -> FilteredShard | StoredShard:
-        shard, job = ahead.popleft()
+    def finished() -> Iterator[FilteredShard | StoredShard]:
+        shard, job = waiting.popleft()
         filtered = job.result() if job else stored[kept[shard]].filtered(shard)
-        if config.strict:
+        if config.strict and not job:
             refuse_damage(filtered.tally)
+        yield filtered
         progress.advance("records", 1)
-        return filtered
 
     try:
         for shard in shards:
             job = None if shard in kept else pool.submit(filter_file, shard, locate(shard), config)
-            ahead.append((shard, job))
-            if len(ahead) > threads:
-                yield finished()
-        while ahead:
-            yield finished()
+            waiting.append((shard, job))
+            if len(waiting) > threads:
+                yield from finished()
+        while waiting:
+            yield from finished()
     finally:
         pool.shutdown(cancel_futures=True)
-        let_go_of_rooms()

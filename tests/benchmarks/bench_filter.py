@@ -49,7 +49,7 @@ def plain(frame):
 """
 OURS = """
 from tasks.contracts.datasets import Shard
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import FilterConfig
 from tasks.records.filter import filter_shards
 config = FilterConfig.model_validate({"label_ids": (22,)})
 def shard(path):
@@ -68,7 +68,7 @@ def plain(table):
 TO_DISK = """
 import pyarrow.parquet as pq
 from tasks.contracts.datasets import PlannedShard
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import FilterConfig
 from tasks.records.parts import write_part
 config = FilterConfig.model_validate({"label_ids": (22,)})
 where = {Path(path).name: Path(path) for path in paths}

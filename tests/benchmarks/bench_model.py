@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from tasks.classifier.config import PRESETS, TrainConfig
 from tasks.classifier.train import TrainingResult, fit
-from tasks.contracts.datasets import Shard
+from tasks.contracts.datasets import FilterConfig, Shard
 from tasks.datasets.load import Videos, flags, float_rows, label_lists
-from tasks.records.config import FilterConfig
 from tasks.records.filter import filter_shard
 from tests.conftest import REAL_DATA
 

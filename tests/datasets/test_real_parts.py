@@ -7,13 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.datasets import DropReason, PlannedShard
+from tasks.contracts.datasets import DropReason, FilterConfig, PlannedShard
 from tasks.contracts.features import YT8M
 from tasks.datasets.catalogue import open_dataset
 from tasks.datasets.load import column_types, load_videos
 from tasks.datasets.manifest import Dataset, dataset_id, verify
 from tasks.datasets.publish import publish
-from tasks.records.config import FilterConfig
 from tasks.records.filter import SCHEMA
 from tasks.records.parts import FILTER_VERSION, batches_of, options_of, write_part
 from tasks.vocabulary.table import read_vocabulary

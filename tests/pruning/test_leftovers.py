@@ -4,9 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from tasks.contracts.datasets import PlannedShard
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.contracts.media import FetchedVideo
-from tasks.records.config import FilterConfig
 from tasks.records.parts import write_part
 from tasks.shards.config import DownloadConfig
 from tasks.shards.download import download_shards

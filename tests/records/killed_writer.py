@@ -14,8 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tasks.contracts.datasets import PlannedShard
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.records.filter import filter_file
 from tasks.records.parts import find_part, missing_shards, write_part
 from tests.records.framing import frames

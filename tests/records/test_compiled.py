@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 import tasks.records.kernels
-from tasks.contracts.datasets import PlannedShard
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.records.filter import compile_kernels, filter_file
 from tasks.records.kernels.compiled import SOURCES, entry_point
 from tasks.records.kernels.judge import _hash_ids
@@ -48,7 +47,7 @@ FILTERING = """
 import sys
 from pathlib import Path
 from tasks.contracts.datasets import PlannedShard
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import FilterConfig
 from tasks.records.parts import write_part
 path = Path(sys.argv[1])
 shard = PlannedShard(name=path.name, partition="video/train", md5="0" * 32)

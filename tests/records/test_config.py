@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import FilterConfig
 
 
 def test_labels_are_kept_in_order_and_once() -> None:

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from tasks.contracts.datasets import DropReason, ShardTally
+from tasks.contracts.datasets import DropReason, FilterConfig, ShardTally
 from tasks.contracts.errors import DamagedShardError
 from tasks.records import filter as module
-from tasks.records.config import FilterConfig
+from tasks.records import reading
 from tasks.records.filter import MAX_DAMAGE, SCHEMA, FilteredShard, filter_shard, filter_shards
 from tasks.records.synthetic import encode_example
 from tests.records.framing import frame, frames, masked_crc
@@ -129,9 +129,9 @@ def test_records_are_judged_alike_however_much_is_read_at_a_time(
     for tail in (frame(GOOD)[:-20], b"\1" + frame(GOOD)[1:] + frame(GOOD), b""):  # cut, with a broken length, whole
         content = frames(payloads[:9]) + wrong + frames(payloads[9:]) + tail
         config = FilterConfig(label_ids=(22,), background=background)
-        monkeypatch.setattr(module, "READ_BYTES", 1 << 20)
+        monkeypatch.setattr(reading, "READ_BYTES", 1 << 20)
         at_once = filtered(tmp_path, content, config)
-        monkeypatch.setattr(module, "READ_BYTES", at_a_time)
+        monkeypatch.setattr(reading, "READ_BYTES", at_a_time)
         in_pieces = filtered(tmp_path, content, config)
         assert in_pieces.tally == at_once.tally
         assert in_pieces.table == at_once.table

@@ -14,10 +14,9 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.contracts.datasets import DropReason, PlannedShard
+from tasks.contracts.datasets import DropReason, FilterConfig, PlannedShard
 from tasks.contracts.errors import DamagedShardError, DatasetError, DiskSpaceError
 from tasks.contracts.files import file_digest
-from tasks.records.config import FilterConfig
 from tasks.records.filter import SCHEMA
 from tasks.records.parts import batches_of, find_part, missing_shards, options_key, options_of, part_key, write_part
 from tasks.records.writing import GROUP_ROWS, write_rows
@@ -324,7 +323,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from tasks.contracts.datasets import PlannedShard
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import FilterConfig
 from tasks.records.parts import write_part
 folder, store = Path(sys.argv[1]), Path(sys.argv[2])
 shards = [PlannedShard.model_validate_json(line) for line in (folder / "plan").read_text().splitlines()]

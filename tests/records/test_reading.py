@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import DatasetError
-from tasks.records.filter import MAX_BYTES, is_compressed, read_shard
+from tasks.records.reading import MAX_BYTES, is_compressed, read_shard
 
 
 def test_content_is_read_into_a_buffer_on_a_page(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.contracts.datasets import DropReason, Shard
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import DropReason, FilterConfig, Shard
 from tasks.records.filter import FilteredShard, filter_shard
 from tests.records.framing import payloads_of
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.contracts.datasets import VOCABULARY_SIZE, DropReason
+from tasks.contracts.datasets import VOCABULARY_SIZE, DropReason, FilterConfig
 from tasks.contracts.features import AUDIO_SIZE, RGB_SIZE
-from tasks.records.config import FilterConfig
 from tasks.records.filter import FilteredShard, filter_shard
 from tasks.records.synthetic import encode_example
 from tests.records.framing import frame

@@ -1,6 +1,7 @@
 """The walker's reading of a SequenceExample, against protobuf's and TensorFlow's own; and why one is dropped."""
 
-from collections import Counter
+import os
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.contracts.datasets import DropReason
-from tasks.records.config import FilterConfig
+from tasks.contracts.datasets import DropReason, FilterConfig
+from tasks.contracts.errors import DamagedShardError, DatasetError
+from tasks.records import reading
 from tasks.records.filter import filter_shard
 from tasks.records.kernels.judge import Verdict
 from tasks.records.synthetic import encode_sequence
@@ -118,3 +120,82 @@ def test_records_of_frames_have_no_features_of_a_whole_video(level: Any, reason:
     shard = shard_with(tmp_path / "trainaa.tfrecord", frame(encode_sequence(**WELL)))
     tally = filter_shard(shard, FRAMES.model_copy(update={"level": level})).tally
     assert (tally.matches, tally.drops) == ((1, {}) if reason == "match" else (0, {DropReason(reason): 1}))
+
+
+SAMPLED = FRAMES.model_copy(update={"background": 1})
+
+
+def crowd() -> tuple[bytes, list[int]]:
+    """Frames of ten videos, of which four match, a damaged one among them and a cut one; and where these begin."""
+    wrong = bytearray(frame(encode_sequence(**WELL)))
+    wrong[-1] ^= 1
+    payloads = [
+        encode_sequence(f"v{n}".encode(), [22 if n % 3 == 0 else 3], codes(size, 1024, n), codes(size, 128, n))
+        for n, size in enumerate((1, 40, 2, 7, 3, 3, 90, 1, 1, 5))
+    ]
+    pieces = [*map(frame, payloads[:4]), bytes(wrong), *map(frame, payloads[4:]), bytes(wrong[:-3000])]
+    return b"".join(pieces), [sum(map(len, pieces[:4])), sum(map(len, pieces[:-1]))]
+
+
+@pytest.mark.parametrize("config", [FRAMES, SAMPLED], ids=["all", "sampled"])
+@pytest.mark.parametrize(("piece", "kept"), [(1, 0), (997, 16), (4096, 1 << 20), (50_000, 0), (1 << 17, 1 << 17)])
+def test_frames_are_read_alike_however_small_the_pieces(
+    config: FilterConfig, piece: int, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, damaged = crowd()
+    if piece == 1:  # each byte a piece: as few as show it
+        content = content[: content.index(b"v1") + 200]
+    shard = shard_with(tmp_path / "trainaa.tfrecord", content)
+    table, tally = filter_shard(shard, config)
+    monkeypatch.setattr(reading, "_spare", deque[Any](maxlen=2))  # of rooms of the usual size
+    monkeypatch.setattr(reading, "PIECE_BYTES", piece)
+    monkeypatch.setattr(reading, "KEPT_BYTES", kept)
+    in_pieces = filter_shard(shard, config)
+    assert in_pieces.tally == tally  # whether it is asked for first
+    assert in_pieces.table.equals(table)
+    if piece > 1:
+        assert (tally.matches, tally.drops[DropReason.BAD_CRC], tally.drops[DropReason.TRUNCATED]) == (4, 1, 1)
+        assert tally.background == (6 if config is FRAMES else 4)
+        assert [each.offset for each in tally.damage] == damaged
+
+
+def test_nothing_is_read_after_a_length_that_cannot_be_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_spare", deque[Any](maxlen=2))
+    monkeypatch.setattr(reading, "PIECE_BYTES", 4096)
+    monkeypatch.setattr(reading, "KEPT_BYTES", 4096)
+    whole = frame(encode_sequence(**WELL))
+    broken = bytes([whole[0] ^ 1]) + whole[1:]
+    tally = filter_shard(shard_with(tmp_path / "trainaa.tfrecord", whole + broken + whole * 9), FRAMES).tally
+    assert (tally.records, tally.matches, tally.drops) == (2, 1, {DropReason.BAD_CRC: 1})
+    assert tally.damage[0].offset == len(whole)
+
+
+def test_shards_may_be_read_side_by_side(tmp_path: Path) -> None:
+    shards = [
+        shard_with(tmp_path / f"train{n}.tfrecord", frames([encode_sequence(**WELL | {"rgb": codes(3, 1024, n)})] * 2))
+        for n in range(2)
+    ]
+    alone = [filter_shard(shard, FRAMES).table for shard in shards]
+    beside = list(zip(*(filter_shard(shard, FRAMES).tables() for shard in shards), strict=True))
+    assert all(table.equals(one) for tables in beside for table, one in zip(tables, alone, strict=True))
+
+
+def test_a_shard_of_frames_that_changes_or_is_missing_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    shard = shard_with(tmp_path / "trainaa.tfrecord", frames([encode_sequence(**WELL)] * 2))
+    rows = filter_shard(shard, FRAMES).tables()
+    next(rows)
+    os.utime(shard.path, (1, 1))
+    with pytest.raises(DatasetError, match="changed while it was read"):
+        list(rows)
+    shard.path.write_bytes(b"")
+    with pytest.raises(DatasetError, match="has 0 bytes, and had"):
+        _ = filter_shard(shard, FRAMES).tally
+    shard.path.unlink()
+    with pytest.raises(DatasetError, match="There is no shard"):
+        _ = filter_shard(shard, FRAMES).table
+
+
+def test_a_strict_filter_refuses_damaged_frames(tmp_path: Path) -> None:
+    shard = shard_with(tmp_path / "trainaa.tfrecord", crowd()[0])
+    with pytest.raises(DamagedShardError, match=r"trainaa\.tfrecord is damaged at byte .*checksum"):
+        _ = filter_shard(shard, FRAMES.model_copy(update={"strict": True})).tally

@@ -214,11 +214,16 @@ FNV_BASIS, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 SALT = b"reelsift background 1"
 
 
-def choose(data: Bytes, features: Ints, count: int) -> NDArray[np.intp]:
-    """Return which of the records whose features are given have the `count` smallest hashes, in order of the file."""
+def id_hashes(data: Bytes, features: Ints) -> NDArray[np.uint64]:
+    """Return the hash of the id of each record whose features are given."""
     hashes = np.empty(len(features), np.uint64)
     _hash_ids(data, features, hashes)
-    return np.sort(np.argsort(hashes, kind="stable")[:count])
+    return hashes
+
+
+def smallest(hashes: NDArray[np.uint64], count: int) -> NDArray[np.intp]:
+    """Return which are the `count` smallest hashes, of equal ones the first."""
+    return np.argsort(hashes, kind="stable")[:count]
 
 
 @kernel

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from tasks.video.overlap import Behind, ahead
+from tasks.contracts.overlap import Behind, ahead
 
 
 class Counting:
