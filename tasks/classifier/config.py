@@ -87,6 +87,9 @@ class TrainConfig(FrozenModel):
         exclude_if=lambda stages: stages == 1,
         description="chain: mixtures of experts, each of which sees what those before it predicted",
     )
+    equal_modalities: bool = Field(
+        default=False, exclude_if=lambda is_equal: not is_equal, description="chain: picture and sound weigh the same"
+    )
     layers: int = Field(
         default=1,
         ge=1,
@@ -170,7 +173,7 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
         "chain": TrainConfig(
             model=ModelKind.CHAIN,
             min_positives=3,
-            epochs=6,
+            epochs=8,
             batch_size=256,
             learning_rate=2e-3,
             schedule="cosine",
@@ -179,11 +182,12 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             ema_decay=0.98,
             patience=3,
             experts=0,
-            members=3,
+            members=4,
             stages=2,
+            equal_modalities=True,
             hidden_size=1024,
             dropout=0.4,
-            input_dropout=0.1,
+            input_dropout=0.25,
         ),
         "mean": _over_time(ModelKind.MEAN),
         "lstm": _over_time(ModelKind.LSTM),

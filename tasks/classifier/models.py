@@ -132,7 +132,7 @@ class Chain(VideoModel[Tensor]):
     def __init__(self, outputs: int, config: TrainConfig, space: FeatureSpace = YT8M) -> None:
         super().__init__(space)
         if space.scaling == "l2":
-            self.scaling = UnitLengths(space)
+            self.scaling = UnitLengths(space, is_equal=config.equal_modalities)
         self.input_scale = math.sqrt(space.size)  # each feature's mean square is 1
         sizes = [space.size + CHAINED_SIZE * stage for stage in range(config.stages)]
         self.stages = nn.ModuleList(ChainStage(size, outputs, config) for size in sizes)
@@ -269,20 +269,23 @@ class UnitLength(nn.Module):
 
 
 class UnitLengths(UnitLength):
-    """Each row with an l2 norm of 1, of which each modality has the share of its features; zeros stay zeros.
+    """Each row with an l2 norm of 1, of which each modality has a share; zeros stay zeros.
 
     So whether there is much sound does not decide how large the values of the picture are.
     """
 
-    def __init__(self, space: FeatureSpace) -> None:
+    def __init__(self, space: FeatureSpace, *, is_equal: bool = False) -> None:
+        """Give each modality the share that its features are of all, or the same share to all."""
         super().__init__()
         self.sizes = [modality.size for modality in space.modalities]
+        self.shares = [1] * len(self.sizes) if is_equal else self.sizes
 
     def forward(self, features_BF: Tensor) -> Tensor:
         """Return features_BF of length 1."""
         parts = features_BF.split(self.sizes, dim=1)
-        units = (functional.normalize(part, dim=1, eps=1e-6) * math.sqrt(part.shape[1]) for part in parts)
-        return torch.cat(list(units), dim=1) / math.sqrt(sum(self.sizes))
+        units = (functional.normalize(part, dim=1, eps=1e-6) for part in parts)
+        scaled = [unit * math.sqrt(share) for unit, share in zip(units, self.shares, strict=True)]
+        return torch.cat(scaled, dim=1) / math.sqrt(sum(self.shares))
 
 
 class Standard(nn.Module):

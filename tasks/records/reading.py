@@ -98,8 +98,7 @@ def opened_shard(path: Path, size_bytes: int | None) -> Iterator[Opened]:
                 raise DatasetError(f"The shard {path} {was}. {FETCH}")
             if size > MAX_BYTES:
                 raise DatasetError(f"The file {path} has {size} bytes; a shard has at most {MAX_BYTES}. {FETCH}")
-            opened = Opened(file, path, size, is_compressed(file.read(HEADER_BYTES)))
-            file.seek(0)
+            opened = Opened(file, path, size, is_compressed(os.pread(file.fileno(), HEADER_BYTES, 0)))
             yield opened
             after = os.fstat(file.fileno())
             if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):

@@ -48,8 +48,7 @@ def plain(frame):
     return frame.to_dict("records")
 """
 OURS = """
-from tasks.contracts.datasets import Shard
-from tasks.contracts.datasets import FilterConfig
+from tasks.contracts.datasets import FilterConfig, Shard
 from tasks.records.filter import filter_shards
 config = FilterConfig.model_validate({"label_ids": (22,)})
 def shard(path):
@@ -67,8 +66,7 @@ def plain(table):
 """
 TO_DISK = """
 import pyarrow.parquet as pq
-from tasks.contracts.datasets import PlannedShard
-from tasks.contracts.datasets import FilterConfig
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.records.parts import write_part
 config = FilterConfig.model_validate({"label_ids": (22,)})
 where = {Path(path).name: Path(path) for path in paths}

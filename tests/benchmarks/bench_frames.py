@@ -23,8 +23,7 @@ MUTATED, SEEDS = 100_000, 4
 
 OURS = """
 from pathlib import Path
-from tasks.contracts.datasets import Shard
-from tasks.contracts.datasets import FilterConfig
+from tasks.contracts.datasets import FilterConfig, Shard
 from tasks.records.filter import filter_shard
 config = FilterConfig(label_ids=(22,), level="frame", background="all")
 shard = Shard(name=path.name, partition="frame/train", md5="0" * 32, size_bytes=path.stat().st_size, path=path)
@@ -66,9 +65,8 @@ from pathlib import Path
 from tests.support.peak_memory import peak_mb
 """
 FILTER = """
-from tasks.contracts.datasets import PlannedShard
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.datasets.publish import publish
-from tasks.contracts.datasets import FilterConfig
 from tasks.records.parts import FILTER_VERSION, options_of, write_part
 path, folder, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 config = FilterConfig(label_ids=(22,), level="frame", background="all")

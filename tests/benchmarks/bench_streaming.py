@@ -18,9 +18,8 @@ LEARNT, JUDGED = 960, 320  # videos of each model
 MOST_MB = 2000
 
 MADE = """
-from tasks.contracts.datasets import PlannedShard
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.datasets.publish import publish
-from tasks.contracts.datasets import FilterConfig
 from tasks.records.parts import FILTER_VERSION, options_of, write_part
 path, folder, shards = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 config = FilterConfig(label_ids=(22,), level="frame", background="all")

@@ -128,15 +128,19 @@ def test_a_stage_of_the_chain_sees_what_those_before_it_predicted() -> None:
     assert not torch.allclose(changed[1], last[1])
 
 
+@pytest.mark.parametrize("is_equal", [False, True])
 @pytest.mark.parametrize("count", [0, 3])
-def test_a_stage_of_the_chain_is_its_formula(count: int) -> None:
+def test_a_stage_of_the_chain_is_its_formula(count: int, is_equal: bool) -> None:
     torch.manual_seed(1)
-    model = Chain(2, TrainConfig(model=ModelKind.CHAIN, hidden_size=8, experts=count)).eval()
+    config = TrainConfig(model=ModelKind.CHAIN, hidden_size=8, experts=count, equal_modalities=is_equal)
+    model = Chain(2, config).eval()
     hidden, norm, expert = (model.get_submodule(f"stages.0.{part}") for part in ("hidden", "norm", "expert"))
     x = torch.randn(4, YT8M.size)
-    unit = torch.cat(
-        [torch.nn.functional.normalize(part) * part.shape[1] ** 0.5 for part in x.split([1024, 128], 1)], 1
-    )
+    squares = (
+        (576, 576) if is_equal else (1024, 128)
+    )  # the sum is 1,152 either way
+    parts = [torch.nn.functional.normalize(part) for part in x.split([1024, 128], 1)]
+    unit = torch.cat([part * square**0.5 for part, square in zip(parts, squares, strict=True)], 1)
     hidden_1 = torch.nn.functional.gelu(norm(hidden(unit[None])))
     if not count:
         assert torch.allclose(model(x), expert(hidden_1)[0].sigmoid(), atol=1e-6)

@@ -46,8 +46,7 @@ def test_what_is_compiled_ahead_is_all_that_filtering_needs(tmp_path: Path) -> N
 FILTERING = """
 import sys
 from pathlib import Path
-from tasks.contracts.datasets import PlannedShard
-from tasks.contracts.datasets import FilterConfig
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.records.parts import write_part
 path = Path(sys.argv[1])
 shard = PlannedShard(name=path.name, partition="video/train", md5="0" * 32)

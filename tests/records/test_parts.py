@@ -322,8 +322,7 @@ def test_what_a_killed_process_left_long_ago_is_cleared_away(shards: Shards, sto
 WRITER = """
 import sys
 from pathlib import Path
-from tasks.contracts.datasets import PlannedShard
-from tasks.contracts.datasets import FilterConfig
+from tasks.contracts.datasets import FilterConfig, PlannedShard
 from tasks.records.parts import write_part
 folder, store = Path(sys.argv[1]), Path(sys.argv[2])
 shards = [PlannedShard.model_validate_json(line) for line in (folder / "plan").read_text().splitlines()]
