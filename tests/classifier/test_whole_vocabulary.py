@@ -136,9 +136,7 @@ def test_a_stage_of_the_chain_is_its_formula(count: int, is_equal: bool) -> None
     model = Chain(2, config).eval()
     hidden, norm, expert = (model.get_submodule(f"stages.0.{part}") for part in ("hidden", "norm", "expert"))
     x = torch.randn(4, YT8M.size)
-    squares = (
-        (576, 576) if is_equal else (1024, 128)
-    )  # the sum is 1,152 either way
+    squares = (576, 576) if is_equal else (1024, 128)  # the sum is 1,152 either way
     parts = [torch.nn.functional.normalize(part) for part in x.split([1024, 128], 1)]
     unit = torch.cat([part * square**0.5 for part, square in zip(parts, squares, strict=True)], 1)
     hidden_1 = torch.nn.functional.gelu(norm(hidden(unit[None])))
