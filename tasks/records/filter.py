@@ -71,7 +71,7 @@ NO_SEQUENCE = "the record is not a tf.train.SequenceExample with an id in UTF-8"
 
 
 class Judgement(NamedTuple):
-    """What became of the records of a shard."""
+    """How the records of a shard were judged."""
 
     counts: Ints  # by verdict
     rows: int  # that are kept
@@ -105,7 +105,7 @@ class FilteredShard:
 
     @property
     def judgement(self) -> Judgement:
-        """What became of the records."""
+        """How the records were judged."""
         return self._judgement
 
     @cached_property
@@ -259,7 +259,7 @@ class FramedShard(FilteredShard):
 
     @property
     def judgement(self) -> Judgement:
-        """What became of the records, for which all of them are read where they were not yet."""
+        """How the records were judged; reads the shard where that has not been done."""
         if self._judgement is None:
             _ = self.table
         assert self._judgement, "is known when all is read"
@@ -281,7 +281,7 @@ def compile_kernels() -> None:
 
 
 class _Judged:
-    """What became of the records of a shard, as far as it was read."""
+    """Judges the records of a shard as they are read: counts verdicts, and keeps the places of damage."""
 
     def __init__(self, rules: Rules, tables: tuple[Ints, Ints]) -> None:
         self.counts = np.zeros(len(Verdict), np.int64)  # by verdict
@@ -295,7 +295,7 @@ class _Judged:
         """
         heads, features = self._tables
         noted = len(heads)
-        self._rules.seen.fill(-1)  # as these are told apart by where they are in the piece
+        self._rules.seen.fill(-1)  # records are told apart by their place in the piece
         while noted == len(heads):  # else there are no more
             noted, piece.at = walk(piece.data, piece.ready, piece.at, self.counts, heads, features, self._rules)
             verdicts, wanted = heads[:noted, VERDICT], slice(noted)

@@ -196,7 +196,7 @@ def _mapped(size: int) -> Bytes:
     return np.frombuffer(private, np.uint8)
 
 
-_spare: deque[Bytes] = deque(maxlen=2)  # rooms for pieces, which whoever reads the next shard of frames gets
+_spare: deque[Bytes] = deque(maxlen=2)  # rooms for pieces of the next shards of frames
 
 
 def _lent() -> Bytes:

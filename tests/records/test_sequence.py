@@ -170,14 +170,18 @@ def test_nothing_is_read_after_a_length_that_cannot_be_true(tmp_path: Path, monk
     assert tally.damage[0].offset == len(whole)
 
 
-def test_shards_may_be_read_side_by_side(tmp_path: Path) -> None:
+def test_shards_may_be_read_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_spare", deque[Any](maxlen=2))
+    monkeypatch.setattr(reading, "PIECE_BYTES", 4096)  # a little more than a record, so that each piece is a table
     shards = [
-        shard_with(tmp_path / f"train{n}.tfrecord", frames([encode_sequence(**WELL | {"rgb": codes(3, 1024, n)})] * 2))
+        shard_with(tmp_path / f"train{n}.tfrecord", frames([encode_sequence(**WELL | {"rgb": codes(3, 1024, n)})] * 4))
         for n in range(2)
     ]
-    alone = [filter_shard(shard, FRAMES).table for shard in shards]
+    alone = [list(filter_shard(shard, FRAMES).tables()) for shard in shards]
     beside = list(zip(*(filter_shard(shard, FRAMES).tables() for shard in shards), strict=True))
-    assert all(table.equals(one) for tables in beside for table, one in zip(tables, alone, strict=True))
+    assert len(beside) == 4
+    for tables, found in zip(alone, zip(*beside, strict=True), strict=True):
+        assert all(table.equals(other) for table, other in zip(tables, found, strict=True))
 
 
 def test_a_shard_of_frames_that_changes_or_is_missing_is_refused_when_it_is_read(tmp_path: Path) -> None:
