@@ -67,7 +67,8 @@ def _cuts(whole: Path) -> Iterator[tuple[float, Path]]:
     content = whole.read_bytes()
     for share in SHARES:
         path = whole.with_name(f"cut-{share}-{whole.name}")
-        path.write_bytes(content[: round(len(content) * share)])
+        size = round(len(content) * share) | 1  # odd: between two packets of a transport stream nothing tells
+        path.write_bytes(content[:size])
         yield share, path
 
 
