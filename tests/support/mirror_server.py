@@ -81,9 +81,10 @@ class MirrorServer:
         self.bytes_per_s = bytes_per_s
         self.stopping = threading.Event()
         self._lock = threading.Condition()
-        self._log: list[Request] = []
+        self._log: dict[int, Request] = {}  # by the number of the request, as one may begin before the last one ends
         self._gets: Counter[str] = Counter()
         self._connections = 0
+        self._begun = 0
         self._busy = 0
         self._busiest = 0
         self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
@@ -114,13 +115,13 @@ class MirrorServer:
 
     @property
     def log(self) -> tuple[Request, ...]:
-        """Every request that has been answered, in the order of the answers' ends.
+        """Every request that has been answered, in the order in which they came.
 
         A client has its answer a moment before the server is done with it, so that moment is waited for.
         """
         with self._lock:
             self._lock.wait_for(lambda: self._busy == 0, timeout=0.5)
-            return tuple(self._log)
+            return tuple(self._log[number] for number in sorted(self._log))
 
     @property
     def connections(self) -> int:
@@ -160,22 +161,23 @@ class MirrorServer:
             self._connections += 1
             return self._connections
 
-    def begin(self, method: str, path: str) -> Fault:
-        """Note that a request is in work, and return how to answer it."""
+    def begin(self, method: str, path: str) -> tuple[int, Fault]:
+        """Note that a request is in work, and return its number and how to answer it."""
         with self._lock:
+            self._begun += 1
             self._busy += 1
             self._busiest = max(self._busiest, self._busy)
             if method == "GET":
                 self._gets[path] += 1
                 if self._faults[path]:
-                    return self._faults[path].popleft()
-            return self._lasting.get(path) or self._lasting.get("*") or Fault()
+                    return self._begun, self._faults[path].popleft()
+            return self._begun, self._lasting.get(path) or self._lasting.get("*") or Fault()
 
-    def end(self, line: Request) -> None:
+    def end(self, number: int, line: Request) -> None:
         """Write a line of the log."""
         with self._lock:
             self._busy -= 1
-            self._log.append(line)
+            self._log[number] = line
             self._lock.notify_all()
 
 
@@ -250,16 +252,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         path = _normal(urlsplit(self.path).path)
-        fault = self.mirror.begin(self.command, path)
+        number, fault = self.mirror.begin(self.command, path)
         self.sent = self.code = 0
         try:
             self.mirror.stopping.wait(self.mirror.latency_s + fault.hang_s)
             self._answer(path, fault)
         finally:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            self.mirror.end(
-                Request(self.command, path, self.headers["Range"], self.code, self.sent, self.number, headers)
-            )
+            asked = self.headers["Range"]
+            self.mirror.end(number, Request(self.command, path, asked, self.code, self.sent, self.number, headers))
 
     def _answer(self, path: str, fault: Fault) -> None:
         file = (self.mirror.folder / path).resolve()
